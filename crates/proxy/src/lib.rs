@@ -1,0 +1,18 @@
+//! The daemon: takes a filer request, finds the entry, plans which bytes of which chunks it needs, has them fetched
+//! ahead and decrypted, and answers; relays everything that is not a read.
+//!
+//! Knows HTTP, gRPC, configuration and the order of the stages. Must not know how fetches overlap (`prefetch`) or how a
+//! cipher works (`crypto`).
+
+pub mod config;
+pub mod entry;
+pub mod error;
+pub mod filer;
+pub mod keys;
+pub mod metrics;
+pub mod plan;
+pub mod read;
+pub mod relay;
+pub mod server;
+
+pub use error::{Blame, Error, Result};
