@@ -1,1 +1,37 @@
-//! stub
+//! Overlaps the fetches from volume servers: takes an ordered list of pieces, keeps the next ones on their way while
+//! the current one goes to the client, and gives the bytes back in order.
+//!
+//! Knows needles, replicas, byte ranges, memory and time. Must not know what a client's request looks like, where
+//! locations come from (it asks a [`Locate`]) or how a cipher works (it applies a [`Transform`] while it copies).
+//!
+//! The parts, in the order in which a byte meets them:
+//!
+//! - [`Plan`]: the pieces of one answer, in order;
+//! - [`Engine::download`]: cuts the pieces into *spans*, one request each, as far ahead as the window and the memory
+//!   allow;
+//! - a fetch: asks a replica for one span, checks the answer, goes on at the exact byte on another replica when it breaks,
+//!   decodes into blocks that were reserved before the request was sent;
+//! - [`Download`]: the ordered stream of those blocks. Dropping it ends its fetches.
+
+mod budget;
+mod download;
+mod engine;
+mod error;
+mod fetch;
+mod metrics;
+mod plan;
+mod servers;
+mod settings;
+#[cfg(test)]
+mod testing;
+mod upstream;
+mod whole;
+mod window;
+
+pub use download::Download;
+pub use engine::Engine;
+pub use error::{Cause, FetchError};
+pub use metrics::Metrics;
+pub use plan::{Decode, Locate, Located, Locations, NeedleRead, Opener, Piece, Plan, Transform};
+pub use settings::{Settings, WindowSetting};
+pub use upstream::{Answer, HttpUpstream, Upstream, UpstreamBody};

@@ -1,0 +1,272 @@
+//! The ordered stream of one answer's bytes, and the one place that starts fetches.
+//!
+//! Fetches are started only while the client asks for bytes: a client that stops reading stops the fetching, and no
+//! request is opened that nobody is about to drain. What is on its way is drained into its reservation at the
+//! network's speed.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tokio::{
+    sync::{Notify, mpsc},
+    task::AbortHandle,
+};
+
+use crate::{
+    FetchError, NeedleRead, Piece, Plan,
+    budget::{BLOCK, Purse, blocks},
+    engine::Shared,
+    fetch::{self, Event},
+    whole::{self, Memory},
+    window::Window,
+};
+
+/// The bytes of a plan, in order. Ends with an error, or after exactly [`Plan::len`] bytes. Dropping it ends its fetches.
+pub struct Download {
+    shared: Arc<Shared>,
+    purse: Arc<Purse>,
+    pieces: VecDeque<Piece>,
+    slots: VecDeque<Slot>,
+    window: Window,
+    /// Fetches in `slots`.
+    fetches: usize,
+    /// Bytes of memory that `slots` hold and that were not delivered yet.
+    outstanding: u64,
+    /// Whether the next wait is the first one, which says nothing about the window.
+    fresh: bool,
+    /// Bytes of the whole download that were not delivered yet.
+    remaining: u64,
+    first: Option<Bytes>,
+    failed: bool,
+}
+
+/// Something at its place in the order.
+enum Slot {
+    Zeros(u64),
+    Inline(Bytes),
+    Fetch(Fetching),
+}
+
+/// A span on its way.
+struct Fetching {
+    fid: Arc<str>,
+    left: u64,
+    /// Bytes of memory that are reserved for what is left.
+    reserved: u64,
+    /// Whether the client has come to it.
+    reached: bool,
+    events: mpsc::UnboundedReceiver<Event>,
+    hungry: Arc<Notify>,
+    task: AbortHandle,
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What holes are made of.
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
+
+impl Download {
+    pub(crate) fn new(shared: Arc<Shared>, purse: Arc<Purse>, plan: Plan) -> Self {
+        let memory = (shared.budget.blocks() * BLOCK) as u64 / 2;
+        let window = Window::new(shared.settings.window, memory);
+        let remaining = plan.len();
+        Self {
+            shared,
+            purse,
+            pieces: plan.pieces,
+            slots: VecDeque::new(),
+            window,
+            fetches: 0,
+            outstanding: 0,
+            fresh: true,
+            remaining,
+            first: None,
+            failed: false,
+        }
+    }
+
+    /// Waits for the first bytes, which are then given by the stream.
+    pub(crate) async fn begin(&mut self) -> Result<(), FetchError> {
+        self.first = std::future::poll_fn(|cx| self.poll_bytes(cx)).await.transpose()?;
+        Ok(())
+    }
+
+    /// Bytes that the stream has still to give.
+    pub fn remaining(&self) -> u64 {
+        self.remaining + self.first.as_ref().map_or(0, |first| first.len() as u64)
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, FetchError>>> {
+        loop {
+            self.fetch_ahead();
+            let Some(head) = self.slots.front_mut() else {
+                if self.remaining == 0 {
+                    return Poll::Ready(None);
+                }
+                // All the memory of this download is on its way to the client.
+                self.purse.wake_on_return(cx.waker());
+                self.fetch_ahead();
+                if self.slots.is_empty() {
+                    return Poll::Pending;
+                }
+                continue;
+            };
+            let bytes = match head {
+                Slot::Zeros(left) => {
+                    let bytes = Bytes::from_static(&ZEROS).slice(..(*left).min(BLOCK as u64) as usize);
+                    *left -= bytes.len() as u64;
+                    if *left == 0 {
+                        self.slots.pop_front();
+                    }
+                    bytes
+                }
+                Slot::Inline(bytes) => {
+                    let bytes = std::mem::take(bytes);
+                    self.slots.pop_front();
+                    bytes
+                }
+                Slot::Fetch(fetching) => {
+                    let reached = std::mem::replace(&mut fetching.reached, true);
+                    let Poll::Ready(event) = fetching.poll(cx) else {
+                        if !reached && !std::mem::take(&mut self.fresh) {
+                            self.window.client_waited();
+                            self.fetch_ahead();
+                        }
+                        return Poll::Pending;
+                    };
+                    match event {
+                        Ok(Some(bytes)) => {
+                            let len = bytes.len() as u64;
+                            fetching.reserved -= len;
+                            self.outstanding -= len;
+                            self.window.delivered(len);
+                            bytes
+                        }
+                        Ok(None) => {
+                            self.outstanding -= fetching.reserved;
+                            self.fetches -= 1;
+                            self.slots.pop_front();
+                            continue;
+                        }
+                        Err(error) => {
+                            self.failed = true;
+                            self.slots.clear();
+                            self.pieces.clear();
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                    }
+                }
+            };
+            self.remaining -= bytes.len() as u64;
+            return Poll::Ready(Some(Ok(bytes)));
+        }
+    }
+
+    /// Starts what the window and the memory allow.
+    fn fetch_ahead(&mut self) {
+        while let Some(piece) = self.pieces.front_mut() {
+            match piece {
+                Piece::Zeros(len) => {
+                    let len = *len;
+                    self.slots.push_back(Slot::Zeros(len));
+                    self.pieces.pop_front();
+                }
+                Piece::Inline(bytes) => {
+                    let bytes = std::mem::take(bytes);
+                    self.slots.push_back(Slot::Inline(bytes));
+                    self.pieces.pop_front();
+                }
+                Piece::Needle(read) => {
+                    if !self.window.has_room(self.fetches, self.outstanding) {
+                        return;
+                    }
+                    let head = self.slots.is_empty();
+                    let Some(fetching) = start(&self.shared, &self.purse, read, &self.window, head) else {
+                        self.window.memory_was_short();
+                        return;
+                    };
+                    read.start += fetching.left;
+                    if read.start == read.end {
+                        self.pieces.pop_front();
+                    }
+                    self.outstanding += fetching.reserved;
+                    self.fetches += 1;
+                    self.slots.push_back(Slot::Fetch(fetching));
+                }
+            }
+        }
+    }
+}
+
+/// Starts the next span of `read`. `None`: there is no memory.
+fn start(shared: &Arc<Shared>, purse: &Arc<Purse>, read: &NeedleRead, window: &Window, head: bool) -> Option<Fetching> {
+    let (sender, events) = mpsc::unbounded_channel();
+    let hungry = Arc::new(Notify::new());
+    let left = read.end - read.start;
+    let (task, left, reserved) = if read.opener.is_some() {
+        let blocks = whole::blocks_to_open(read.size);
+        let memory = match purse.take_exactly(blocks) {
+            Some(allotment) => Memory::Taken(allotment),
+            None if head => Memory::Wait(Arc::clone(purse)),
+            None => return None,
+        };
+        let run = whole::run(Arc::clone(shared), memory, read.clone(), read.start..read.end, sender);
+        (tokio::spawn(run), left, (blocks * BLOCK) as u64)
+    } else {
+        let want = window.span(left);
+        let mut allotment = purse.take(blocks(want), head)?;
+        let len = want.min((allotment.blocks() * BLOCK) as u64);
+        allotment.shrink(blocks(len));
+        let reserved = (allotment.blocks() * BLOCK) as u64;
+        let range = read.start..read.start + len;
+        let run = fetch::run(Arc::clone(shared), read.clone(), range, allotment, Arc::clone(&hungry), sender);
+        (tokio::spawn(run), len, reserved)
+    };
+    let task = task.abort_handle();
+    Some(Fetching { fid: Arc::clone(&read.fid), left, reserved, reached: false, events, hungry, task })
+}
+
+impl Fetching {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let Poll::Ready(event) = self.events.poll_recv(cx) else {
+            self.hungry.notify_one();
+            return Poll::Pending;
+        };
+        Poll::Ready(match event {
+            Some(Ok(Some(bytes))) => {
+                self.left -= bytes.len() as u64;
+                Ok(Some(bytes))
+            }
+            Some(Ok(None)) if self.left == 0 => Ok(None),
+            Some(Err(error)) => Err(error),
+            Some(Ok(None)) | None => Err(FetchError::Lost(Arc::clone(&self.fid))),
+        })
+    }
+}
+
+impl Stream for Download {
+    type Item = Result<Bytes, FetchError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        if self.failed {
+            return Poll::Ready(None);
+        }
+        self.poll_bytes(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;

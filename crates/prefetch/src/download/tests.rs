@@ -1,0 +1,257 @@
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::time::Instant;
+
+use super::*;
+use crate::{
+    Cause, Opener, Settings, WindowSetting,
+    testing::{Fault, Script, collect},
+};
+
+fn fixed(requests: usize) -> Settings {
+    Settings { window: WindowSetting::Fixed(requests), ..Settings::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_come_in_order_whatever_the_window() {
+    for window in [WindowSetting::Auto, WindowSetting::Fixed(1), WindowSetting::Fixed(4), WindowSetting::Fixed(99)] {
+        let script = Script::default();
+        let (plan, expected) = script.needles(9, 150_000);
+        let (engine, metrics) = script.engine(Settings { window, ..Settings::default() });
+        let download = engine.download(plan).await.unwrap();
+        assert_eq!(download.remaining(), expected.len() as u64);
+        assert_eq!(collect(download).await.unwrap(), expected);
+        assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
+        assert_eq!(metrics.bytes.get(), expected.len() as u64);
+        assert_eq!(metrics.failed.get() + metrics.canceled.get(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fixed_window_overlaps_that_many_fetches_and_one_overlaps_none() {
+    let latency = Duration::from_millis(20);
+    for (window, rounds) in [(1, 16), (4, 4), (16, 1), (64, 1)] {
+        let script = Script::default();
+        script.latency(latency);
+        let (plan, _) = script.needles(16, 64 << 10);
+        let (engine, _) = script.engine(fixed(window));
+        let begin = Instant::now();
+        collect(engine.download(plan).await.unwrap()).await.unwrap();
+        assert_eq!(begin.elapsed(), latency * rounds, "window {window}");
+        assert_eq!(script.0.lock().unwrap().most_open, window.min(16));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_automatic_window_reaches_what_the_distance_needs() {
+    let script = Script::default();
+    script.latency(Duration::from_millis(20));
+    let (plan, _) = script.needles(400, 64 << 10);
+    let (engine, _) = script.engine(Settings { per_server: 256, ..Settings::default() });
+    let begin = Instant::now();
+    collect(engine.download(plan).await.unwrap()).await.unwrap();
+    let sequential = Duration::from_millis(20) * 400;
+    assert!(begin.elapsed() < sequential / 40, "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_fetches_only_its_bytes() {
+    let script = Script::default();
+    let (mut read, bytes) = script.needle(1, 8 << 20);
+    (read.start, read.end) = (1_000_001, 1_065_537);
+    let (engine, metrics) = script.engine(Settings::default());
+    let plan = Plan::from_iter([Piece::Needle(read)]);
+    let got = collect(engine.download(plan).await.unwrap()).await.unwrap();
+    assert_eq!(got, bytes[1_000_001..1_065_537]);
+    assert_eq!(metrics.bytes.get(), 65_536);
+    assert_eq!(script.requests(), ["a:1 3,0100000001 bytes=1000001-1065536"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn holes_and_inline_bytes_stand_where_they_belong() {
+    let script = Script::default();
+    let (read, bytes) = script.needle(1, 5);
+    let pieces = [
+        Piece::Zeros(100_000),
+        Piece::Needle(read),
+        Piece::Inline(Bytes::from_static(b"inline")),
+        Piece::Zeros(0),
+        Piece::Zeros(1),
+    ];
+    let (engine, _) = script.engine(Settings::default());
+    let got = collect(engine.download(pieces.into_iter().collect()).await.unwrap()).await.unwrap();
+    assert_eq!(got, [&[0; 100_000][..], &bytes, b"inline", &[0]].concat());
+    let empty = engine.download(Plan::default()).await.unwrap();
+    assert_eq!(collect(empty).await.unwrap(), b"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_breaks_goes_on_at_the_byte_where_it_broke() {
+    let script = Script::default();
+    script.locations([vec!["a:1", "b:1"]]);
+    let (plan, expected) = script.needles(1, 100_000);
+    script.fault("a:1", [Fault::BreakAfter(33_333)]);
+    script.fault("b:1", [Fault::BreakAfter(33_333)]);
+    let (engine, metrics) = script.engine(Settings::default());
+    assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), expected);
+    let ranges: Vec<_> = script.requests().iter().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(ranges, ["whole", "bytes=33333-99999", "bytes=66666-99999"]);
+    assert_eq!(metrics.retries.with_label_values(&["broken"]).get(), 2);
+    assert_eq!(metrics.bytes.get(), 100_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_failure_is_mended_by_another_replica() {
+    for (fault, reason) in [
+        (Fault::Refuse, "connect"),
+        (Fault::Hang, "timeout"),
+        (Fault::Status(404), "status"),
+        (Fault::Status(500), "status"),
+        (Fault::Status(206), "length"),
+        (Fault::EndAfter(0), "length"),
+        (Fault::EndAfter(20_000), "length"),
+        (Fault::BreakAfter(1), "broken"),
+        (Fault::StallAfter(20_000), "timeout"),
+    ] {
+        let script = Script::default();
+        script.locations([vec!["a:1"], vec!["a:1", "b:1"]]);
+        let (plan, expected) = script.needles(1, 50_000);
+        script.fault("a:1", [fault.clone(), Fault::Refuse]);
+        let (engine, metrics) = script.engine(Settings::default());
+        assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), expected, "{fault:?}");
+        if !matches!(fault, Fault::Status(206)) {
+            assert!(metrics.retries.with_label_values(&[reason]).get() >= 1, "{fault:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_needle_under_the_same_fid_is_never_spliced_in() {
+    let script = Script::default();
+    let (plan, _) = script.needles(1, 50_000);
+    script.fault("a:1", [Fault::BreakAfter(10_000), Fault::OtherNeedle]);
+    let (engine, _) = script.engine(Settings::default());
+    let error = engine.download(plan).await.err().unwrap();
+    assert!(matches!(error, FetchError::Exhausted { cause: Cause::Changed, .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_at_once_fails_before_anything_is_given() {
+    let script = Script::default();
+    let (plan, _) = script.needles(1, 50_000);
+    script.0.lock().unwrap().needles.clear();
+    let (engine, metrics) = script.engine(Settings::default());
+    let error = engine.download(plan).await.err().unwrap();
+    assert!(error.is_missing(), "{error}");
+    assert_eq!(script.requests().len(), 2, "once, and once more after a fresh lookup");
+    assert_eq!((metrics.in_flight.get(), metrics.failed.get()), (0, 1));
+    script.locations([vec![]]);
+    let (read, _) = script.needle(1, 10);
+    let error = engine.download(Plan::from_iter([Piece::Needle(read)])).await.err().unwrap();
+    assert!(matches!(error, FetchError::NoLocation(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_in_the_middle_ends_in_an_error_and_not_in_silence() {
+    let script = Script::default();
+    let (plan, expected) = script.needles(3, 50_000);
+    script.0.lock().unwrap().needles.remove("3,0200000001");
+    let (engine, metrics) = script.engine(fixed(1));
+    let (given, error) = collect(engine.download(plan).await.unwrap()).await.unwrap_err();
+    assert_eq!(given, expected.len() / 3);
+    assert!(error.is_missing());
+    assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_takes_its_fetches_with_it() {
+    let script = Script::default();
+    let (plan, _) = script.needles(50, 64 << 10);
+    script.fault("a:1", std::iter::repeat_n(Fault::StallAfter(10), 4).skip(1));
+    let (engine, metrics) = script.engine(fixed(4));
+    let mut download = engine.download(plan).await.unwrap();
+    download.next().await.unwrap().unwrap();
+    assert!(metrics.in_flight.get() > 0);
+    drop(download);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
+    assert!(metrics.canceled.get() > 0);
+    assert_eq!(script.0.lock().unwrap().open, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_reading_stops_the_fetching() {
+    let script = Script::default();
+    let (plan, _) = script.needles(500, 64 << 10);
+    let (engine, metrics) = script.engine(Settings { memory: 8 << 20, ..Settings::default() });
+    let mut download = engine.download(plan).await.unwrap();
+    let mut held = Vec::new();
+    while let Some(Some(bytes)) = futures_util::FutureExt::now_or_never(download.next()) {
+        held.push(bytes.unwrap());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(metrics.buffered.get() <= 8 << 20);
+    assert!(held.len() < 200, "it stopped at the budget");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let requests = script.requests().len();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(script.requests().len(), requests);
+    drop(held);
+    assert!(download.next().await.is_some(), "and goes on when the client does");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_downloads_share_a_small_memory_and_all_come_through() {
+    let script = Script::default();
+    script.latency(Duration::from_millis(5));
+    let (plan, expected) = script.needles(20, 100_000);
+    let (engine, metrics) = script.engine(Settings { memory: 2 << 20, ..Settings::default() });
+    let downloads: Vec<_> = (0..40)
+        .map(|_| {
+            let (engine, plan) = (engine.clone(), plan.clone());
+            tokio::spawn(async move { collect(engine.download(plan).await.unwrap()).await.unwrap() })
+        })
+        .collect();
+    for download in downloads {
+        assert_eq!(download.await.unwrap(), expected);
+        assert!(metrics.buffered.get() <= 2 << 20);
+    }
+    assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
+}
+
+struct Reversed;
+
+impl Opener for Reversed {
+    fn open(&self, mut stored: Vec<u8>) -> Result<Vec<u8>, String> {
+        if stored.pop() != Some(b'!') {
+            return Err("not sealed".to_owned());
+        }
+        stored.reverse();
+        Ok(stored)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sealed_needles_are_opened_whole_and_then_cut_and_decoded() {
+    let script = Script::default();
+    let (mut read, bytes) = script.needle(1, 200_000);
+    let mut stored = script.0.lock().unwrap().needles[&*read.fid].to_vec();
+    stored.reverse();
+    stored.push(b'!');
+    script.0.lock().unwrap().needles.insert(read.fid.to_string(), stored.into());
+    read.opener = Some(Arc::new(Reversed));
+    (read.start, read.end) = (99, 150_000);
+    let (engine, metrics) = script.engine(Settings::default());
+    let plan = Plan::from_iter([Piece::Needle(read.clone()), Piece::Needle(read.clone())]);
+    let got = collect(engine.download(plan).await.unwrap()).await.unwrap();
+    assert_eq!(got, [&bytes[99..150_000], &bytes[99..150_000]].concat());
+    assert_eq!(metrics.buffered.get(), 0);
+    script.needle(1, 200_000);
+    let error = engine.download(Plan::from_iter([Piece::Needle(read.clone())])).await.err().unwrap();
+    assert!(matches!(error, FetchError::Open { .. }), "{error}");
+    let whole = engine.read_needle(read.clone(), 200_000).await.unwrap();
+    assert_eq!(whole.len(), 200_000);
+    assert!(matches!(engine.read_needle(read, 199_999).await, Err(FetchError::TooLarge { .. })));
+}

@@ -1,0 +1,59 @@
+//! The engine: what all downloads share.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream, budget::Budget, servers::Servers,
+    whole,
+};
+
+/// Runs downloads within one budget of memory and one set of limits. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What every download and fetch can reach.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) servers: Servers,
+    pub(crate) upstream: Box<dyn Upstream>,
+    pub(crate) locate: Arc<dyn Locate>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Engine {
+    /// An engine that asks `upstream` for bytes and `locate` for places. Must be called inside a Tokio runtime only when
+    /// downloads are started, not here.
+    pub fn new(settings: Settings, upstream: impl Upstream, locate: Arc<dyn Locate>, metrics: Metrics) -> Self {
+        let budget = Budget::new(settings.memory, metrics.buffered.clone());
+        let servers = Servers::new(settings.per_server);
+        let upstream = Box::new(upstream);
+        Self { shared: Arc::new(Shared { settings, budget, servers, upstream, locate, metrics }) }
+    }
+
+    /// Starts a download and waits for its first bytes, so that what fails at once fails before anything is answered.
+    ///
+    /// Waits also until memory for one more download is free.
+    ///
+    /// # Errors
+    /// When the first piece cannot be had from any replica.
+    pub async fn download(&self, plan: Plan) -> Result<Download, FetchError> {
+        let purse = self.shared.budget.admit().await;
+        let mut download = Download::new(Arc::clone(&self.shared), purse, plan);
+        download.begin().await?;
+        Ok(download)
+    }
+
+    /// Reads one needle whole, as it is stored: a manifest. At most `limit` bytes.
+    ///
+    /// # Errors
+    /// When no replica has it, or it is larger than `limit`.
+    pub async fn read_needle(&self, read: NeedleRead, limit: u64) -> Result<Bytes, FetchError> {
+        let purse = self.shared.budget.admit().await;
+        whole::read(&self.shared, &purse, &read, limit).await
+    }
+}

@@ -1,0 +1,97 @@
+//! Why bytes could not be had: the cause of one failed attempt, and the error of a fetch that no replica could mend.
+
+use std::sync::Arc;
+
+/// Why one attempt at one replica failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Cause {
+    /// No connection, or it broke before the answer began.
+    #[error("cannot be reached: {0}")]
+    Connect(Arc<str>),
+    /// No first byte, or no next byte, within the timeout.
+    #[error("no bytes within the timeout")]
+    Timeout,
+    /// 404: this replica does not hold the needle, or holds it under another cookie.
+    #[error("does not have the needle (404)")]
+    NotFound,
+    /// Any other status that is not the expected 200 or 206.
+    #[error("answered status {0}")]
+    Status(u16),
+    /// The body broke off with an error.
+    #[error("broke off inside the body: {0}")]
+    Broken(Arc<str>),
+    /// Content-Length, Content-Range or the number of body bytes is not what was asked for.
+    #[error("answered another length or range than asked for: {0}")]
+    Length(Arc<str>),
+    /// A resumed fetch met a needle with another ETag.
+    #[error("holds other bytes under the same fid (ETag changed)")]
+    Changed,
+}
+
+impl Cause {
+    /// The label of `tidegate_fetch_retries_total`: `connect`, `timeout`, `status`, `broken` or `length`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Timeout => "timeout",
+            Self::NotFound | Self::Status(_) => "status",
+            Self::Broken(_) => "broken",
+            Self::Length(_) | Self::Changed => "length",
+        }
+    }
+}
+
+/// Why a piece could not be fetched, after all replicas were tried. The fault is the volume servers' (or, for
+/// [`FetchError::Locate`], the filer's); a message names the fid and the server, never a key.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The locations of the volume could not be looked up.
+    #[error("volume {volume} cannot be located: {reason}")]
+    Locate {
+        /// The volume id.
+        volume: u32,
+        /// What the lookup said.
+        reason: Arc<str>,
+    },
+    /// No server holds the volume.
+    #[error("volume {0} has no location")]
+    NoLocation(u32),
+    /// Every replica failed; the last cause is given.
+    #[error("needle {fid}: volume server {server} {cause}")]
+    Exhausted {
+        /// The fid, as in the URL.
+        fid: Arc<str>,
+        /// The server that was tried last.
+        server: Arc<str>,
+        /// What it did.
+        cause: Cause,
+    },
+    /// A needle that must be read whole (a sealed chunk, a manifest) does not fit the memory or limit that it was given.
+    #[error("needle {fid}: {size} bytes are more than the {limit} bytes that prefetch.memory leaves for it")]
+    TooLarge {
+        /// The fid.
+        fid: Arc<str>,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The needle was read whole, but what it holds cannot be opened.
+    #[error("needle {fid}: {reason}")]
+    Open {
+        /// The fid.
+        fid: Arc<str>,
+        /// What the opener said.
+        reason: Arc<str>,
+    },
+    /// A fetch ended without a word, which only a defect of ours can cause.
+    #[error("needle {0}: the fetch ended without a result")]
+    Lost(Arc<str>),
+}
+
+impl FetchError {
+    /// Whether the bytes are gone for good as far as the volume servers know: every replica said 404.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Exhausted { cause: Cause::NotFound, .. } | Self::NoLocation(_))
+    }
+}

@@ -1,0 +1,233 @@
+//! A scripted upstream: volume servers in memory that answer late, wrongly or not at all, as a test tells them.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Request, Response, StatusCode, header};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use prometheus::Registry;
+
+use crate::{
+    Decode, Download, Engine, FetchError, Locate, Located, Locations, Metrics, NeedleRead, Piece, Plan, Settings,
+    Transform, Upstream, UpstreamBody, upstream::Answer,
+};
+
+/// What one request meets instead of a plain answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// No connection.
+    Refuse,
+    /// Nothing ever comes.
+    Hang,
+    /// That status.
+    Status(u16),
+    /// The body breaks off with an error after so many bytes.
+    BreakAfter(usize),
+    /// The body ends cleanly after so many bytes.
+    EndAfter(usize),
+    /// The body stalls for ever after so many bytes.
+    StallAfter(usize),
+    /// Another ETag and other bytes.
+    OtherNeedle,
+}
+
+/// The state that tests look at.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) needles: HashMap<String, Bytes>,
+    /// Faults of the next requests to a server, in order.
+    pub(crate) faults: HashMap<String, VecDeque<Fault>>,
+    /// `server fid range` of every request.
+    pub(crate) requests: Vec<String>,
+    pub(crate) open: usize,
+    pub(crate) most_open: usize,
+    pub(crate) latency: Duration,
+    /// Servers by lookup: the first list is given first, the last one for ever.
+    pub(crate) locations: VecDeque<Vec<&'static str>>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Script(pub(crate) Arc<Mutex<World>>);
+
+struct Open(Script);
+
+impl Open {
+    fn new(script: &Script) -> Self {
+        let mut world = script.0.lock().unwrap();
+        world.open += 1;
+        world.most_open = world.most_open.max(world.open);
+        Self(script.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap().open -= 1;
+    }
+}
+
+impl Upstream for Script {
+    fn send(&self, request: Request<()>) -> Answer<'_> {
+        Box::pin(async move {
+            let server = request.uri().authority().unwrap().to_string();
+            let fid = request.uri().path().trim_start_matches('/').to_owned();
+            let range = request.headers().get(header::RANGE).map(|value| value.to_str().unwrap().to_owned());
+            let open = Open::new(self);
+            let (needle, fault, latency) = {
+                let mut world = self.0.lock().unwrap();
+                world.requests.push(format!("{server} {fid} {}", range.as_deref().unwrap_or("whole")));
+                let fault = world.faults.get_mut(&server).and_then(VecDeque::pop_front);
+                (world.needles.get(&fid).cloned(), fault, world.latency)
+            };
+            tokio::time::sleep(latency).await;
+            match &fault {
+                Some(Fault::Refuse) => return Err("connection refused".into()),
+                Some(Fault::Hang) => std::future::pending().await,
+                Some(Fault::Status(status)) => return Ok(empty(StatusCode::from_u16(*status).unwrap())),
+                _ => {}
+            }
+            let Some(needle) = needle else { return Ok(empty(StatusCode::NOT_FOUND)) };
+            let mut answer = Response::builder();
+            let mut body = match &range {
+                None => needle.clone(),
+                Some(range) => {
+                    let (from, to) = range.trim_start_matches("bytes=").split_once('-').unwrap();
+                    let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+                    let content = format!("bytes {from}-{to}/{}", needle.len());
+                    answer = answer.status(206).header(header::CONTENT_RANGE, content);
+                    needle.slice(from..=to)
+                }
+            };
+            answer = answer.header(header::CONTENT_LENGTH, body.len());
+            let etag = if matches!(fault, Some(Fault::OtherNeedle)) { "\"other\"" } else { "\"same\"" };
+            answer = answer.header(header::ETAG, etag);
+            let end = match fault {
+                Some(Fault::BreakAfter(bytes)) => Some((bytes, true)),
+                Some(Fault::EndAfter(bytes)) => {
+                    body.truncate(bytes);
+                    None
+                }
+                Some(Fault::StallAfter(bytes)) => Some((bytes, false)),
+                _ => None,
+            };
+            if let Some((bytes, _)) = end {
+                body.truncate(bytes);
+            }
+            let frames: Vec<_> = body.chunks(10_000).map(|part| Ok(Frame::data(body.slice_ref(part)))).collect();
+            let tail = stream::once(async move {
+                let _open = open;
+                match end {
+                    Some((_, true)) => Some(Err("connection reset".into())),
+                    Some((_, false)) => std::future::pending().await,
+                    None => None,
+                }
+            });
+            let frames = stream::iter(frames).chain(tail.filter_map(|end| async { end }));
+            Ok(answer.body(StreamBody::new(frames).boxed_unsync()).unwrap())
+        })
+    }
+}
+
+fn empty(status: StatusCode) -> Response<UpstreamBody> {
+    let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
+    Response::builder().status(status).body(body).unwrap()
+}
+
+impl Locate for Script {
+    fn locate(&self, _volume: u32, _fresh: bool) -> Located<'_> {
+        let mut world = self.0.lock().unwrap();
+        let servers = if world.locations.len() > 1 {
+            world.locations.pop_front().unwrap()
+        } else {
+            world.locations.front().cloned().unwrap_or_else(|| vec!["a:1"])
+        };
+        let servers: Locations = servers.into_iter().map(Arc::from).collect();
+        Box::pin(async move { Ok(servers) })
+    }
+}
+
+/// XORs with the low byte of the position: wrong as soon as a position is.
+pub(crate) struct Positional;
+
+struct PositionalDecoder(u64);
+
+impl Transform for Positional {
+    fn start(&self, offset: u64) -> Box<dyn Decode> {
+        Box::new(PositionalDecoder(offset))
+    }
+}
+
+impl Decode for PositionalDecoder {
+    fn copy(&mut self, src: &[u8], dst: &mut [u8]) {
+        for (to, from) in dst.iter_mut().zip(src) {
+            *to = from ^ self.0 as u8;
+            self.0 += 1;
+        }
+    }
+}
+
+impl Script {
+    pub(crate) fn engine(&self, settings: Settings) -> (Engine, Metrics) {
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        (Engine::new(settings, self.clone(), Arc::new(self.clone()), metrics.clone()), metrics)
+    }
+
+    /// Stores a needle of `size` bytes; gives the piece that reads it and the bytes that the piece should give.
+    pub(crate) fn needle(&self, key: u32, size: usize) -> (NeedleRead, Vec<u8>) {
+        let plain: Vec<u8> = (0..size).map(|at| (at / 7 + key as usize) as u8).collect();
+        let stored: Vec<u8> = plain.iter().enumerate().map(|(at, byte)| byte ^ at as u8).collect();
+        let fid = format!("3,{key:02x}00000001");
+        self.0.lock().unwrap().needles.insert(fid.clone(), stored.into());
+        let read = NeedleRead {
+            volume: 3,
+            fid: fid.into(),
+            size: size as u64,
+            start: 0,
+            end: size as u64,
+            transform: Some(Arc::new(Positional)),
+            opener: None,
+        };
+        (read, plain)
+    }
+
+    /// A plan over `count` needles of `size` bytes, and its bytes.
+    pub(crate) fn needles(&self, count: u32, size: usize) -> (Plan, Vec<u8>) {
+        let (pieces, bytes): (Vec<_>, Vec<_>) = (1..=count).map(|key| self.needle(key, size)).unzip();
+        (pieces.into_iter().map(Piece::Needle).collect(), bytes.concat())
+    }
+
+    pub(crate) fn fault(&self, server: &str, faults: impl IntoIterator<Item = Fault>) {
+        self.0.lock().unwrap().faults.entry(server.to_owned()).or_default().extend(faults);
+    }
+
+    pub(crate) fn locations(&self, lookups: impl IntoIterator<Item = Vec<&'static str>>) {
+        self.0.lock().unwrap().locations = lookups.into_iter().collect();
+    }
+
+    pub(crate) fn latency(&self, latency: Duration) {
+        self.0.lock().unwrap().latency = latency;
+    }
+
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.0.lock().unwrap().requests.clone()
+    }
+}
+
+/// All bytes of a download, or how it failed after how many.
+pub(crate) async fn collect(download: Download) -> Result<Vec<u8>, (usize, FetchError)> {
+    let mut bytes = Vec::new();
+    let mut download = std::pin::pin!(download);
+    while let Some(next) = download.next().await {
+        match next {
+            Ok(next) => bytes.extend_from_slice(&next),
+            Err(error) => return Err((bytes.len(), error)),
+        }
+    }
+    Ok(bytes)
+}
