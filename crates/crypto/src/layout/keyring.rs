@@ -1,0 +1,70 @@
+//! The distinct keys of an object.
+
+use std::collections::HashMap;
+
+use crate::{
+    metadata::Metadata,
+    wrapped::{CustomerKey, WrappedKey},
+};
+
+/// The distinct keys of an object, in the order they were met.
+pub(super) struct Keyring {
+    keys: Vec<WrappedKey>,
+    by_id: HashMap<[u8; 32], usize>,
+    of_entry: Option<WrappedKey>,
+}
+
+impl Keyring {
+    /// An empty one that knows the entry's key, without taking it in until it is asked for.
+    pub(super) fn new(entry: &Metadata) -> Self {
+        Self { keys: Vec::new(), by_id: HashMap::new(), of_entry: entry.key.clone() }
+    }
+
+    /// The index of a key. Its commitments are added to those already known for it.
+    pub(super) fn intern(&mut self, key: WrappedKey) -> usize {
+        let id = key.id();
+        if let Some(&index) = self.by_id.get(&id) {
+            self.keys[index].absorb(key);
+            return index;
+        }
+        let index = self.keys.len();
+        self.by_id.insert(id, index);
+        self.keys.push(key);
+        index
+    }
+
+    /// The index of the entry's key.
+    pub(super) fn entry_key(&mut self) -> Option<usize> {
+        let key = self.of_entry.clone()?;
+        Some(self.intern(key))
+    }
+
+    /// Adds the commitments stored with a key, if the key is in use.
+    pub(super) fn absorb(&mut self, key: Option<WrappedKey>) {
+        if let Some(key) = key
+            && let Some(&index) = self.by_id.get(&key.id())
+        {
+            self.keys[index].absorb(key);
+        }
+    }
+
+    /// Whether the entry names the same customer key, or none.
+    pub(super) fn agrees_with_entry(&self, key: &CustomerKey) -> bool {
+        match &self.of_entry {
+            Some(WrappedKey::Customer(of_entry)) => of_entry == key,
+            _ => true,
+        }
+    }
+
+    /// The MD5 of the customer's key, in use or not.
+    pub(super) fn customer_key_md5(&self) -> Option<[u8; 16]> {
+        match self.keys.first().or(self.of_entry.as_ref()) {
+            Some(WrappedKey::Customer(key)) => Some(key.md5),
+            _ => None,
+        }
+    }
+
+    pub(super) fn into_keys(self) -> Vec<WrappedKey> {
+        self.keys
+    }
+}
