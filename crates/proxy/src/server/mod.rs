@@ -1,1 +1,169 @@
-//! Under construction.
+//! Listening, answering, shutting down.
+//!
+//! Knows sockets, HTTP connections, the service manager and how an error or a body is written to a client. Must not
+//! know what is served: a [`Front`] answers the requests of its listener.
+
+mod admin;
+mod body;
+mod connection;
+mod error_response;
+mod front;
+mod listener;
+mod notify;
+mod shutdown;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
+
+pub use self::{
+    admin::{Admin, Readiness},
+    body::{Body, BoxError},
+    error_response::{SERVER, error_response},
+    front::{Front, Peer, PeerTls},
+    notify::Notice,
+    shutdown::{Drained, Draining, signals},
+};
+use self::{
+    listener::Listener,
+    shutdown::{Stage, Stages},
+};
+
+/// How much a client may ask for before it has asked for anything.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// From the connection's start, or the previous answer's end, to the end of a request's headers. The connection
+    /// is closed after that. Default 30 s.
+    pub header_read_timeout: Duration,
+    /// The largest header block that is read, bytes; a larger one is answered 431. At least 8192. Default 256 KiB.
+    pub max_header_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { header_read_timeout: Duration::from_secs(30), max_header_bytes: 256 << 10 }
+    }
+}
+
+type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The listeners of the daemon, bound one by one and then run together.
+pub struct Server {
+    limits: Limits,
+    stage: watch::Sender<Stage>,
+    stages: Stages,
+    fronts: Vec<Run>,
+    admin: Vec<Run>,
+    open: Arc<AtomicUsize>,
+    notify: Box<dyn Fn(Notice) + Send + Sync>,
+}
+
+impl Server {
+    /// A server without listeners, that tells systemd of its state.
+    pub fn new(limits: Limits) -> Self {
+        let (stage, stages) = Stages::new();
+        Self {
+            limits,
+            stage,
+            stages,
+            fronts: Vec::new(),
+            admin: Vec::new(),
+            open: Arc::default(),
+            notify: Box::new(notify::systemd),
+        }
+    }
+
+    /// Tells `notify` of the server's state, in place of systemd.
+    #[must_use]
+    pub fn notify(mut self, notify: impl Fn(Notice) + Send + Sync + 'static) -> Self {
+        self.notify = Box::new(notify);
+        self
+    }
+
+    /// Binds `addr` and has `front` answer there, until the shutdown begins. Port 0 takes a free port; the address
+    /// that was bound is returned.
+    ///
+    /// # Errors
+    /// When the address cannot be bound; the message names it.
+    pub async fn listen<F: Front>(&mut self, addr: SocketAddr, front: Arc<F>) -> io::Result<SocketAddr> {
+        let (bound, run) = self.bind(addr, front, Stage::Draining, self.open.clone()).await?;
+        self.fronts.push(run);
+        Ok(bound)
+    }
+
+    /// As [`listen`](Self::listen), but answers until the drain is over, so that it can be watched.
+    ///
+    /// # Errors
+    /// When the address cannot be bound; the message names it.
+    pub async fn listen_admin<F: Front>(&mut self, addr: SocketAddr, front: Arc<F>) -> io::Result<SocketAddr> {
+        let (bound, run) = self.bind(addr, front, Stage::Closing, Arc::default()).await?;
+        self.admin.push(run);
+        Ok(bound)
+    }
+
+    async fn bind<F: Front>(
+        &self,
+        addr: SocketAddr,
+        front: Arc<F>,
+        drains_at: Stage,
+        open: Arc<AtomicUsize>,
+    ) -> io::Result<(SocketAddr, Run)> {
+        let unbound = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"));
+        let socket = TcpListener::bind(addr).await.map_err(unbound)?;
+        let bound = socket.local_addr().map_err(unbound)?;
+        let listener = Listener { front, limits: self.limits.clone(), stages: self.stages.clone(), drains_at, open };
+        Ok((bound, Box::pin(listener.run(socket))))
+    }
+
+    /// Tells whether the shutdown has begun.
+    pub fn draining(&self) -> Draining {
+        Draining(self.stages.clone())
+    }
+
+    /// Serves until `stop` speaks (or its sender is gone), then drains: no new connections, idle ones closed,
+    /// running answers finish. What still runs after `drain_timeout`, or when `stop` speaks again, is cut.
+    pub async fn run(self, mut stop: mpsc::Receiver<()>, drain_timeout: Duration) -> Drained {
+        let Self { stage, fronts, admin, open, notify, .. } = self;
+        let mut fronts: JoinSet<()> = fronts.into_iter().collect();
+        let mut admin: JoinSet<()> = admin.into_iter().collect();
+        notify(Notice::Ready);
+        notify(Notice::Status("Serving".into()));
+
+        let _ = stop.recv().await;
+        tracing::info!(?drain_timeout, "stopping: running answers may finish");
+        notify(Notice::Stopping);
+        stage.send_replace(Stage::Draining);
+        let done = async { while fronts.join_next().await.is_some() {} };
+        let drained = shutdown::drain(done, &open, drain_timeout, &mut stop, &*notify).await;
+
+        stage.send_replace(Stage::Closing);
+        if drained.cut == 0 {
+            let closed = async { while admin.join_next().await.is_some() {} };
+            // A scrape that is running gets its answer; nobody may hold the end up.
+            let _ = timeout(ADMIN_GRACE, closed).await;
+        }
+        stage.send_replace(Stage::Cut);
+        while fronts.join_next().await.is_some() {}
+        while admin.join_next().await.is_some() {}
+        tracing::info!(cut = drained.cut, "stopped");
+        drained
+    }
+}
+
+/// What the admin listener's clients get at the end to read their answers.
+const ADMIN_GRACE: Duration = Duration::from_millis(500);

@@ -1,0 +1,219 @@
+//! The admin listener: metrics, liveness, readiness.
+//!
+//! Knows the registry and a question to ask about readiness. Must not know what makes the daemon ready.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, CONTENT_TYPE, SERVER as SERVER_HEADER},
+};
+use hyper::body::Incoming;
+use prometheus::{Registry, TextEncoder};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+
+use super::{
+    body::Body,
+    error_response::SERVER,
+    front::{Front, Peer},
+    shutdown::Draining,
+};
+
+/// Answers whether requests can be served now: `Err` says in one sentence why not.
+pub trait Readiness: Send + Sync + 'static {
+    /// Asks, at most once a second and for two seconds at most.
+    fn check(&self) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+impl<C> Readiness for C
+where
+    C: Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync + 'static,
+{
+    async fn check(&self) -> Result<(), String> {
+        self().await
+    }
+}
+
+/// `GET /metrics`, `/healthz` (the process answers) and `/readyz` (requests can be served).
+pub struct Admin<R> {
+    registry: Registry,
+    readiness: R,
+    draining: Draining,
+    /// The last answer and when it came. Held while asking, so that many probes ask once.
+    last: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+/// How long an answer about readiness is used.
+const FRESH: Duration = Duration::from_secs(1);
+/// How long the question about readiness may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl<R: Readiness> Admin<R> {
+    /// Serves what is in `registry`, and the answers of `readiness` until `draining` says otherwise.
+    pub fn new(registry: Registry, readiness: R, draining: Draining) -> Self {
+        Self { registry, readiness, draining, last: Mutex::new(None) }
+    }
+
+    async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+        if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
+            return text(StatusCode::NOT_FOUND, "here are /metrics, /healthz and /readyz\n");
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match path {
+            "/metrics" => self.metrics(),
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            _ => match self.ready().await {
+                Ok(()) => text(StatusCode::OK, "ok\n"),
+                Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+            },
+        }
+    }
+
+    fn metrics(&self) -> Response<Body> {
+        match TextEncoder::new().encode_to_string(&self.registry.gather()) {
+            Ok(metrics) => {
+                let mut response = text(StatusCode::OK, metrics);
+                let format = HeaderValue::from_static(prometheus::TEXT_FORMAT);
+                response.headers_mut().insert(CONTENT_TYPE, format);
+                response
+            }
+            Err(error) => {
+                tracing::error!(%error, "the metrics could not be written");
+                text(StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics could not be written: {error}\n"))
+            }
+        }
+    }
+
+    async fn ready(&self) -> Result<(), String> {
+        if self.draining.is_draining() {
+            return Err("shutting down".into());
+        }
+        let mut last = self.last.lock().await;
+        if let Some((when, answer)) = &*last
+            && when.elapsed() < FRESH
+        {
+            return answer.clone();
+        }
+        let answer = timeout(PATIENCE, self.readiness.check())
+            .await
+            .unwrap_or_else(|_| Err(format!("no filer answered within {} s", PATIENCE.as_secs())));
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
+impl<R: Readiness> Front for Admin<R> {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>, _peer: Peer) -> Response<Body> {
+        self.answer(request.method(), request.uri().path()).await
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<bytes::Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(SERVER_HEADER, SERVER);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use http_body_util::BodyExt as _;
+    use prometheus::IntCounter;
+
+    use super::{
+        super::shutdown::{Stage, Stages},
+        *,
+    };
+
+    /// Says in turn what it was given, then hangs.
+    struct Script(Vec<Result<(), String>>, Arc<AtomicUsize>);
+
+    impl Readiness for Script {
+        async fn check(&self) -> Result<(), String> {
+            match self.0.get(self.1.fetch_add(1, Ordering::Relaxed)) {
+                Some(answer) => answer.clone(),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn admin(script: Vec<Result<(), String>>) -> (Admin<Script>, Arc<AtomicUsize>, tokio::sync::watch::Sender<Stage>) {
+        let (stage, stages) = Stages::new();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let admin = Admin::new(Registry::new(), Script(script, asked.clone()), Draining(stages));
+        (admin, asked, stage)
+    }
+
+    async fn get(admin: &Admin<Script>, path: &str) -> (u16, String) {
+        let response = admin.answer(&Method::GET, path).await;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_is_asked_once_a_second() {
+        let (admin, asked, _stage) = admin(vec![Ok(()), Err("no filer answers".into())]);
+        assert_eq!(get(&admin, "/readyz").await, (200, "ok\n".into()));
+        assert_eq!(get(&admin, "/readyz").await, (200, "ok\n".into()));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        tokio::time::advance(FRESH).await;
+        assert_eq!(get(&admin, "/readyz").await, (503, "no filer answers\n".into()));
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_filer_is_not_waited_for() {
+        let (admin, ..) = admin(vec![]);
+        let started = Instant::now();
+        assert_eq!(get(&admin, "/readyz").await, (503, "no filer answered within 2 s\n".into()));
+        assert_eq!(started.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test]
+    async fn a_draining_daemon_is_alive_but_not_ready() {
+        let (admin, asked, stage) = admin(vec![Ok(())]);
+        stage.send_replace(Stage::Draining);
+        assert_eq!(get(&admin, "/readyz").await, (503, "shutting down\n".into()));
+        assert_eq!(get(&admin, "/healthz").await, (200, "ok\n".into()));
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn metrics_come_with_help_and_type() {
+        let (admin, ..) = admin(vec![]);
+        let counter = IntCounter::new("drops_total", "Drops.").unwrap();
+        admin.registry.register(Box::new(counter.clone())).unwrap();
+        counter.inc();
+        let response = admin.answer(&Method::GET, "/metrics").await;
+        assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4");
+        let (_, body) = get(&admin, "/metrics").await;
+        assert_eq!(body, "# HELP drops_total Drops.\n# TYPE drops_total counter\ndrops_total 1\n");
+    }
+
+    #[tokio::test]
+    async fn other_paths_and_methods_are_refused() {
+        let (admin, ..) = admin(vec![]);
+        assert_eq!(get(&admin, "/").await.0, 404);
+        assert_eq!(get(&admin, "/metrics/").await.0, 404);
+        let response = admin.answer(&Method::POST, "/metrics").await;
+        assert_eq!(response.status(), 405);
+        assert_eq!(response.headers()["allow"], "GET, HEAD");
+    }
+}

@@ -1,0 +1,139 @@
+//! One connection: HTTP/1 or HTTP/2 on it, its requests handed to the front, its end.
+//!
+//! Knows hyper and the stages of a shutdown. Must not know what is served.
+
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::FutureExt as _;
+use http::{Method, Request, Response, Version, header::CONTENT_LENGTH};
+use http_body_util::Either;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{net::TcpStream, time::sleep};
+
+use super::{
+    Limits,
+    body::Body,
+    error_response::bug_response,
+    front::{Front, Peer},
+    shutdown::{Stage, Stages},
+    socket::{Reset, Socket},
+};
+
+/// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
+pub(super) async fn serve<F: Front>(
+    stream: TcpStream,
+    peer: Peer,
+    front: Arc<F>,
+    limits: Limits,
+    mut stages: Stages,
+    drains_at: Stage,
+) {
+    // Without this a small answer waits for the client's delayed ACK.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    let socket = Socket::new(stream);
+    let reset = socket.reset();
+    let asked = Arc::new(AtomicBool::new(false));
+    let service = {
+        let (reset, asked) = (reset.clone(), asked.clone());
+        service_fn(move |request| {
+            asked.store(true, Ordering::Relaxed);
+            answer(request, peer.clone(), front.clone(), reset.clone())
+        })
+    };
+
+    let builder = protocol(&limits);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+    // hyper's own timer starts when it has seen the first byte; this one covers those who never send it.
+    let mut first_request = pin!(sleep(limits.header_read_timeout));
+    let mut waiting = true;
+    let mut draining = false;
+    loop {
+        let reached = stages.reached(if draining { Stage::Cut } else { drains_at });
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => {
+                match result {
+                    Ok(()) => reset.disarm(),
+                    Err(error) => tracing::debug!(error, "connection ended"),
+                }
+                return;
+            }
+            () = reached => {
+                if draining || stages.at(Stage::Cut) {
+                    return;
+                }
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = first_request.as_mut(), if waiting => {
+                if !asked.load(Ordering::Relaxed) {
+                    return;
+                }
+                waiting = false;
+            }
+        }
+    }
+}
+
+fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read_timeout)
+        .max_buf_size(limits.max_header_bytes.max(MIN_HTTP1_BUFFER))
+        // Names as Go writes them (Content-Length, Etag): what the filer's clients are used to see.
+        .title_case_headers(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(limits.header_read_timeout)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
+    builder
+}
+
+/// hyper panics on a smaller one.
+const MIN_HTTP1_BUFFER: usize = 8192;
+
+/// Has the front answer, and answers 500 in its place when it panics.
+async fn answer<F: Front>(
+    request: Request<Incoming>,
+    peer: Peer,
+    front: Arc<F>,
+    reset: Reset,
+) -> Result<Response<Either<F::Body, Body>>, Infallible> {
+    let method = request.method().clone();
+    let version = request.version();
+    // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
+    let handled = std::panic::AssertUnwindSafe(async { front.handle(request, peer).await }).catch_unwind().await;
+    let response = match handled {
+        Ok(response) => response.map(Either::Left),
+        Err(_panic) => {
+            tracing::error!(%method, "a request ended in a panic; the trace is above");
+            bug_response(&method).map(Either::Right)
+        }
+    };
+    if version < Version::HTTP_11 && ends_with_the_connection(&response, &method) {
+        reset.arm();
+    }
+    Ok(response)
+}
+
+fn ends_with_the_connection<B: http_body::Body>(response: &Response<B>, method: &Method) -> bool {
+    method != Method::HEAD
+        && response.body().size_hint().exact().is_none()
+        && !response.headers().contains_key(CONTENT_LENGTH)
+}

@@ -1,0 +1,125 @@
+//! How an error is written to a client of the filer front.
+//!
+//! Knows the filer's error format, a JSON object with `error` (weed/server/common.go, `writeJsonError`). Must not know
+//! what failed.
+
+use std::time::Duration;
+
+use http::{
+    HeaderValue, Method, Response, StatusCode,
+    header::{self, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+};
+use serde::Serialize;
+
+use super::body::Body;
+use crate::Error;
+
+/// The `Server` header of answers that are our own and not the filer's.
+pub const SERVER: HeaderValue = HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
+
+#[derive(Serialize)]
+struct Written<'a> {
+    error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    blame: &'a str,
+    retry: bool,
+}
+
+/// Writes `error` as the filer writes its own: `{"error":"…"}`, to which `code` (where there is one), `blame` and
+/// `retry` are added. `Retry-After` is in whole seconds, at least 1. The answer to a HEAD has the same headers and no
+/// body.
+pub fn error_response(error: &Error, method: &Method) -> Response<Body> {
+    let written = Written {
+        error: error.message(),
+        code: error.short_code(),
+        blame: error.blame().as_str(),
+        retry: error.delay().is_some(),
+    };
+    let mut response = write(&written, error.status(), method);
+    if let Some(delay) = error.delay() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
+    }
+    response
+}
+
+/// The answer to a request that met a bug of our own.
+pub(super) fn bug_response(method: &Method) -> Response<Body> {
+    let written = Written {
+        error: "the request met a bug in tidegate; its log has a trace that the developers want to see",
+        code: Some("InternalError"),
+        blame: "tidegate",
+        retry: false,
+    };
+    write(&written, StatusCode::INTERNAL_SERVER_ERROR, method)
+}
+
+fn write(written: &Written<'_>, status: StatusCode, method: &Method) -> Response<Body> {
+    let json = serde_json::to_vec(written).expect("an object of strings and a bool is always JSON");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::SERVER, SERVER);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
+    if *method != Method::HEAD {
+        *response.body_mut() = Body::full(json);
+    }
+    response
+}
+
+/// Rounds up: a client that comes back early meets the same error.
+fn whole_seconds(delay: Duration) -> u64 {
+    delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::Blame;
+
+    async fn body(response: Response<Body>) -> String {
+        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn says_what_the_filer_says_and_more() {
+        let error =
+            Error::new(Blame::Client, StatusCode::BAD_REQUEST, "the key's \"MD5\" is wrong").code("InvalidArgument");
+        let response = error_response(&error, &Method::GET);
+        assert_eq!(response.status(), 400);
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        assert!(response.headers()["server"].to_str().unwrap().starts_with("tidegate/"));
+        assert!(!response.headers().contains_key("retry-after"));
+        let length: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+        let body = body(response).await;
+        assert_eq!(body.len(), length);
+        assert_eq!(
+            body,
+            r#"{"error":"the key's \"MD5\" is wrong","code":"InvalidArgument","blame":"client","retry":false}"#
+        );
+    }
+
+    #[tokio::test]
+    async fn a_retry_is_promised_in_whole_seconds() {
+        for (delay, seconds) in [(0, "1"), (300, "1"), (1000, "1"), (1001, "2"), (30_000, "30")] {
+            let error = Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, "down")
+                .retry_after(Duration::from_millis(delay));
+            let response = error_response(&error, &Method::GET);
+            assert_eq!(response.headers()["retry-after"], seconds, "{delay} ms");
+            assert_eq!(body(response).await, r#"{"error":"down","blame":"filer","retry":true}"#);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_gets_the_headers_only() {
+        let error = Error::new(Blame::Kms, StatusCode::FORBIDDEN, "no");
+        let response = error_response(&error, &Method::HEAD);
+        assert_eq!(response.headers()["content-length"], "42");
+        assert_eq!(body(response).await, "");
+    }
+}

@@ -1,0 +1,158 @@
+//! One listening socket: accepts until the drain, and waits for its connections to end.
+//!
+//! Knows sockets and when to stop. Must not know HTTP.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinError, JoinSet},
+    time::sleep,
+};
+
+use super::{
+    Limits, connection,
+    front::{Front, Peer},
+    shutdown::{Stage, Stages},
+};
+
+/// Where connections come from.
+pub(super) trait Accept: Send + 'static {
+    fn accept(&mut self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+}
+
+impl Accept for TcpListener {
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        TcpListener::accept(self).await
+    }
+}
+
+/// What an accept loop works with.
+pub(super) struct Listener<F> {
+    pub(super) front: Arc<F>,
+    pub(super) limits: Limits,
+    pub(super) stages: Stages,
+    /// The stage at which this listener stops accepting.
+    pub(super) drains_at: Stage,
+    /// Connections now open, of all listeners that share it.
+    pub(super) open: Arc<AtomicUsize>,
+}
+
+impl<F: Front> Listener<F> {
+    /// Accepts until the drain, then returns when the last connection has ended.
+    pub(super) async fn run(self, mut accept: impl Accept) {
+        let mut connections = JoinSet::new();
+        let mut stages = self.stages.clone();
+        let mut backoff = Backoff::default();
+        loop {
+            tokio::select! {
+                biased;
+                () = stages.reached(self.drains_at) => break,
+                Some(ended) = connections.join_next() => report(ended),
+                accepted = accept.accept() => match accepted {
+                    Ok((stream, addr)) => {
+                        backoff = Backoff::default();
+                        connections.spawn(self.connection(stream, addr));
+                    }
+                    Err(error) => {
+                        let pause = backoff.after(&error);
+                        if let Some(pause) = pause {
+                            tracing::warn!(%error, ?pause, "cannot accept connections; raise the limit of open files if this stays");
+                            tokio::select! {
+                                () = sleep(pause) => {}
+                                () = stages.reached(self.drains_at) => break,
+                            }
+                        }
+                    }
+                },
+            }
+        }
+        // Close the socket first: who connects from now on is refused, and can go elsewhere at once.
+        drop(accept);
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    }
+
+    fn connection(&self, stream: TcpStream, addr: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
+        let open = Open::new(&self.open);
+        let (front, limits, stages, drains_at) =
+            (self.front.clone(), self.limits.clone(), self.stages.clone(), self.drains_at);
+        async move {
+            let _open = open;
+            connection::serve(stream, Peer::plain(addr), front, limits, stages, drains_at).await;
+        }
+    }
+}
+
+/// A panic while a body is written ends that connection and nothing else.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!("a connection ended in a panic; the trace is above");
+    }
+}
+
+/// Counts an open connection for as long as it lives.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How long to wait before the next accept: doubles with each failure in a row.
+#[derive(Default)]
+struct Backoff(Option<Duration>);
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(5);
+    const LAST: Duration = Duration::from_secs(1);
+
+    /// The pause that `error` calls for; `None` where it tells of one connection only.
+    fn after(&mut self, error: &io::Error) -> Option<Duration> {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
+            return None;
+        }
+        let pause = self.0.map_or(Self::FIRST, |last| (last * 2).min(Self::LAST));
+        self.0 = Some(pause);
+        Some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_a_second() {
+        let mut backoff = Backoff::default();
+        let full = io::Error::from_raw_os_error(24);
+        let pauses: Vec<_> = (0..10).map(|_| backoff.after(&full).unwrap().as_millis()).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+    }
+
+    #[test]
+    fn a_connection_that_went_away_calls_for_no_pause() {
+        assert_eq!(Backoff::default().after(&io::ErrorKind::ConnectionAborted.into()), None);
+    }
+}

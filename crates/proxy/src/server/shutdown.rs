@@ -1,0 +1,132 @@
+//! The end of the daemon: what stops when, and what says so.
+//!
+//! Knows the stages of a shutdown and the signals that ask for one. Must not know what the listeners serve.
+
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval_at},
+};
+
+use super::notify::Notice;
+
+/// How far a shutdown has come. Stages are passed in this order, and some may be skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// Accepting and answering.
+    Serving,
+    /// The fronts accept no more; what runs may finish.
+    Draining,
+    /// The fronts are done; the admin listener, which told of the drain until now, ends too.
+    Closing,
+    /// Whatever still runs is cut.
+    Cut,
+}
+
+/// The stage as everyone but the shutdown itself sees it.
+#[derive(Clone)]
+pub(super) struct Stages(watch::Receiver<Stage>);
+
+impl Stages {
+    pub(super) fn new() -> (watch::Sender<Stage>, Self) {
+        let (sender, receiver) = watch::channel(Stage::Serving);
+        (sender, Self(receiver))
+    }
+
+    /// Returns once `stage` or a later one is reached, or nobody is left to reach it.
+    pub(super) async fn reached(&mut self, stage: Stage) {
+        let _ = self.0.wait_for(|now| *now >= stage).await;
+    }
+
+    pub(super) fn at(&self, stage: Stage) -> bool {
+        *self.0.borrow() >= stage
+    }
+}
+
+/// Tells whether the daemon has begun to shut down, for readiness.
+#[derive(Clone)]
+pub struct Draining(pub(super) Stages);
+
+impl Draining {
+    /// Whether new requests are no longer wanted.
+    pub fn is_draining(&self) -> bool {
+        self.0.at(Stage::Draining)
+    }
+}
+
+/// SIGTERM and SIGINT, one message each: the first asks for a drain, the second for an end.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn signals() -> io::Result<mpsc::Receiver<()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (sender, receiver) = mpsc::channel(2);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if sender.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut because the time was up or a second signal came; 0: everyone got their answer.
+    pub cut: usize,
+}
+
+/// Waits until `fronts` are done, `timeout` is over or `stop` speaks again; says once a second how it goes.
+pub(super) async fn drain(
+    fronts: impl Future<Output = ()>,
+    open: &AtomicUsize,
+    timeout: Duration,
+    stop: &mut mpsc::Receiver<()>,
+    notify: &(dyn Fn(Notice) + Send + Sync),
+) -> Drained {
+    let deadline = Instant::now() + timeout;
+    let mut second = interval_at(Instant::now(), Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut fronts = std::pin::pin!(fronts);
+    let mut listening = true;
+    loop {
+        tokio::select! {
+            biased;
+            () = fronts.as_mut() => return Drained { cut: 0 },
+            asked = stop.recv(), if listening => match asked {
+                Some(()) => {
+                    tracing::warn!("asked to stop again: cutting what still runs");
+                    break;
+                }
+                None => listening = false,
+            },
+            () = tokio::time::sleep_until(deadline) => {
+                tracing::warn!(?timeout, "the drain ran out of time: cutting what still runs");
+                break;
+            }
+            _ = second.tick() => notify(Notice::Status(progress(open, deadline))),
+        }
+    }
+    Drained { cut: open.load(Ordering::Relaxed) }
+}
+
+fn progress(open: &AtomicUsize, deadline: Instant) -> String {
+    let left = deadline.saturating_duration_since(Instant::now()).as_secs();
+    match open.load(Ordering::Relaxed) {
+        1 => format!("Stopping: 1 connection is finishing, cut in {left} s"),
+        open => format!("Stopping: {open} connections are finishing, cut in {left} s"),
+    }
+}
