@@ -1,1 +1,221 @@
-//! Under construction.
+//! Passes a request on to the filer and the filer's answer back, both as they are.
+//!
+//! Knows HTTP between two hops: which headers end at each, when a body may be read, whose fault a failure is. Must not
+//! know why a request is relayed, nor look into a body.
+
+mod expect;
+mod headers;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use std::{error::Error as _, time::Duration};
+
+use http::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
+    header::{EXPECT, HOST},
+    request::Parts,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use self::{
+    expect::Gate,
+    upload::{ClientGone, Upload},
+};
+use crate::{
+    Blame, Error, Result,
+    server::{Body, Peer},
+};
+
+/// Relays to filers over pooled HTTP/1.1 connections. Cheap to share behind an `Arc`.
+pub struct Relay {
+    client: Client<HttpConnector, Upload>,
+    via: headers::Via,
+}
+
+/// The filer's own idle limit is longer, so that it is us who closes: a request never meets a connection that the
+/// filer has just given up.
+const IDLE: Duration = Duration::from_secs(15);
+/// Idle connections kept for each filer.
+const IDLE_CONNECTIONS: usize = 64;
+/// When the client should ask again after a filer could not be reached.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Relay {
+    /// A relay that gives up on a filer which has not accepted a connection within `connect_timeout`.
+    pub fn new(connect_timeout: Duration) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(connect_timeout));
+        connector.set_nodelay(true);
+        connector.set_keepalive(Some(Duration::from_secs(60)));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            // Only what was never written to a connection is sent again by the pool.
+            .retry_canceled_requests(true)
+            .build(connector);
+        Self { client, via: headers::Via::new() }
+    }
+
+    /// Passes `request` on to the filer at `authority` (`host:port`) and its answer back.
+    ///
+    /// Path and query go as the client wrote them; headers that concern one hop only do not go. Bodies stream, read
+    /// no faster than the other side takes them. A client that leaves ends the request at the filer, and a filer that
+    /// leaves in the middle of its answer cuts the client's connection. A request is sent a second time only when it
+    /// changes nothing (GET, HEAD, OPTIONS), has no body, and the filer closed the connection without an answer.
+    ///
+    /// # Errors
+    /// Blame is the filer's: 503 when it cannot be reached, 502 when it left without an answer. The client's: 400 when
+    /// its body broke off, 405 for CONNECT. The configuration's: 508 when the filer's address leads back here, 500
+    /// when it is not `host:port`.
+    pub async fn forward(&self, request: Request<Incoming>, authority: &str, peer: &Peer) -> Result<Response<Body>> {
+        let (mut parts, body) = request.into_parts();
+        if parts.method == Method::CONNECT {
+            return Err(Error::new(Blame::Client, StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here"));
+        }
+        if self.via.names_us(&parts.headers) {
+            return Err(Error::new(
+                Blame::Config,
+                StatusCode::LOOP_DETECTED,
+                "the request came back to where it was relayed from: filer.addresses must name the filer, not tidegate",
+            ));
+        }
+        if parts.uri.path() == "*" {
+            return about_the_server(&parts.method);
+        }
+        let uri = at_filer(&parts.uri, authority)?;
+        self.prepare(&mut parts, uri, authority, peer)?;
+
+        let replay = replayable(&parts.method, &body).then(|| head_of(&parts));
+        let gate = wants_continue(&parts, &body).then(Gate::new);
+        let mut outgoing = Request::from_parts(parts, Upload::new(body, gate.as_ref().map(Gate::watch)));
+        if let Some(gate) = &gate {
+            gate.open_on_continue(&mut outgoing);
+        }
+
+        let method = outgoing.method().clone();
+        let answer = match (self.client.request(outgoing).await, replay) {
+            (Err(error), Some(replay)) if !error.is_connect() => {
+                tracing::debug!(%error, %method, "asking the filer again on another connection");
+                self.client.request(replay).await
+            }
+            (answer, _) => answer,
+        };
+        match answer {
+            Ok(response) => Ok(returned(response, gate)),
+            Err(error) => Err(failed(&error, &method, authority)),
+        }
+    }
+
+    fn prepare(&self, parts: &mut Parts, uri: Uri, authority: &str, peer: &Peer) -> Result<()> {
+        let host = headers::host(parts, authority)?;
+        headers::end_hop(&mut parts.headers);
+        headers::join_cookies(&mut parts.headers);
+        if matches!(parts.method, Method::GET | Method::HEAD) {
+            headers::keep_customer_keys(&mut parts.headers);
+        }
+        headers::tell_origin(&mut parts.headers, &host, peer);
+        parts.headers.insert(HOST, host);
+        self.via.append(&mut parts.headers, parts.version);
+        parts.uri = uri;
+        parts.version = Version::HTTP_11;
+        Ok(())
+    }
+}
+
+/// `OPTIONS *` asks about a server, not about a path, and no request to the filer can be made of it. Go's server
+/// answers it on the filer's behalf in the same way: 200, empty.
+fn about_the_server(method: &Method) -> Result<Response<Body>> {
+    if method == Method::OPTIONS {
+        return Ok(Response::new(Body::empty()));
+    }
+    Err(Error::new(Blame::Client, StatusCode::BAD_REQUEST, "the path * is for OPTIONS only"))
+}
+
+/// The client's path and query, byte for byte, at the filer.
+fn at_filer(uri: &Uri, authority: &str) -> Result<Uri> {
+    let misconfigured = || {
+        let text = "an address in filer.addresses is not host:port";
+        Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, text)
+    };
+    let authority: Authority = authority.parse().map_err(|_| misconfigured())?;
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).map_err(|_| misconfigured())
+}
+
+/// Whether sending the request twice does the same as sending it once.
+fn replayable(method: &Method, body: &Incoming) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && body.is_end_stream()
+}
+
+fn head_of(parts: &Parts) -> Request<Upload> {
+    let mut request = Request::new(Upload::none());
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = parts.uri.clone();
+    *request.headers_mut() = parts.headers.clone();
+    request
+}
+
+fn wants_continue(parts: &Parts, body: &Incoming) -> bool {
+    let asks = |headers: &HeaderMap| {
+        headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    };
+    !body.is_end_stream() && asks(&parts.headers)
+}
+
+fn returned(response: Response<Incoming>, gate: Option<Gate>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    headers::end_hop(&mut parts.headers);
+    // The version is that of the filer's hop; ours is the connection's.
+    parts.version = Version::HTTP_11;
+    let held = gate.map(|gate| {
+        gate.answered();
+        Box::new(gate) as Box<dyn Send>
+    });
+    Response::from_parts(parts, Body::incoming(body, held))
+}
+
+/// Says whose fault it is. The address and the cause go to the log: they are the operator's, not the client's.
+fn failed(error: &hyper_util::client::legacy::Error, method: &Method, filer: &str) -> Error {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if inner.is::<ClientGone>() {
+            return Error::new(Blame::Client, StatusCode::BAD_REQUEST, "the request's body broke off");
+        }
+        cause = inner.source();
+    }
+    let cause = error.source().map(|source| chain(source)).unwrap_or_default();
+    if error.is_connect() {
+        tracing::warn!(filer, cause, "the filer cannot be reached");
+        let text = "the filer cannot be reached; is it running, and is filer.addresses right?";
+        return Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY);
+    }
+    tracing::warn!(filer, cause, %method, "the filer left without an answer");
+    let error = |text: &'static str| Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, text);
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return error("the filer closed the connection without an answer").retry_after(RETRY);
+    }
+    error("the filer closed the connection without an answer: what was asked may or may not have been done")
+}
+
+/// The causes of `error` on one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        line.push_str(": ");
+        line.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    line
+}

@@ -1,0 +1,75 @@
+//! The client's body on its way to the filer.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::expect::{Held, Watch};
+use crate::server::BoxError;
+
+/// What the filer's connection reads from: the client's body, once the gate (if there is one) lets it.
+///
+/// A client that sent `Expect: 100-continue` is told to go on when its body is first polled, so a body behind a closed
+/// gate is not polled.
+pub(super) struct Upload {
+    body: Option<Incoming>,
+    gate: Option<Watch>,
+}
+
+/// The client left, or broke its connection, before its body was complete.
+#[derive(Debug)]
+pub(super) struct ClientGone(hyper::Error);
+
+impl fmt::Display for ClientGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client's body broke off")
+    }
+}
+
+impl std::error::Error for ClientGone {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl Upload {
+    pub(super) fn new(body: Incoming, gate: Option<Watch>) -> Self {
+        Self { body: Some(body), gate }
+    }
+
+    /// The body of a request that has none.
+    pub(super) fn none() -> Self {
+        Self { body: None, gate: None }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if let Some(gate) = &mut this.gate {
+            match ready!(gate.poll(cx)) {
+                Held::Released => this.gate = None,
+                Held::Refused(refused) => return Poll::Ready(Some(Err(refused.into()))),
+            }
+        }
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        Pin::new(body).poll_frame(cx).map_err(|error| ClientGone(error).into())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
