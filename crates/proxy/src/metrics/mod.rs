@@ -1,1 +1,59 @@
-//! Under construction.
+//! What the daemon counts, for Prometheus to scrape.
+//!
+//! Knows names, labels and their closed sets. Must not know when something is counted: whoever does the work holds the
+//! counters and tells them. No label takes a user, a path, a key or an address.
+
+mod body;
+mod build;
+mod cache;
+mod front;
+mod kms;
+mod process;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use prometheus::Registry;
+
+pub use self::{
+    body::MeasuredBody,
+    cache::{Cache, CacheCounters, CacheOutcome, Caches},
+    front::Measured,
+    kms::{Kms, KmsCounters, KmsOutcome},
+    requests::{Requests, Sse},
+};
+
+/// The daemon's own metrics, one struct for each concern, all in one registry.
+///
+/// Other crates register theirs in [`Metrics::registry`].
+#[derive(Clone)]
+pub struct Metrics {
+    /// Where `/metrics` reads from.
+    pub registry: Registry,
+    /// Requests of the fronts.
+    pub requests: Arc<Requests>,
+    /// Requests to key management services.
+    pub kms: Arc<Kms>,
+    /// Lookups in our caches.
+    pub caches: Arc<Caches>,
+}
+
+impl Metrics {
+    /// Registers everything. `providers` are the names of the KMS providers in the configuration.
+    ///
+    /// # Errors
+    /// When a name is registered twice, which is a bug.
+    pub fn new<'a>(providers: impl IntoIterator<Item = &'a str>) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        build::register(&registry)?;
+        process::register(&registry)?;
+        Ok(Self {
+            requests: Arc::new(Requests::register(&registry)?),
+            kms: Arc::new(Kms::register(&registry, providers)?),
+            caches: Arc::new(Caches::register(&registry)?),
+            registry,
+        })
+    }
+}

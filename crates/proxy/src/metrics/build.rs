@@ -1,0 +1,14 @@
+//! Which build runs.
+
+use prometheus::{IntGaugeVec, Opts, Registry};
+
+pub(super) fn register(registry: &Registry) -> prometheus::Result<()> {
+    let info = IntGaugeVec::new(
+        Opts::new("tidegate_build_info", "Always 1; the labels tell which tidegate runs."),
+        &["version", "target"],
+    )?;
+    registry.register(Box::new(info.clone()))?;
+    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    info.with_label_values(&[env!("CARGO_PKG_VERSION"), &target]).set(1);
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! A front whose requests are counted.
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::{
+    body::{MeasuredBody, Record},
+    requests::{CLIENT_LEFT, MethodLabel, Requests, Sse},
+};
+use crate::server::{Front, Peer};
+
+/// Counts every request of the front inside, exactly once, when its answer is out or its client has left.
+///
+/// The `sse` label is the [`Sse`] in the response's extensions.
+pub struct Measured<F> {
+    front: F,
+    requests: Arc<Requests>,
+}
+
+impl<F> Measured<F> {
+    /// Counts the requests of `front` in `requests`.
+    pub fn new(front: F, requests: Arc<Requests>) -> Self {
+        Self { front, requests }
+    }
+}
+
+impl<F: Front> Front for Measured<F> {
+    type Body = MeasuredBody<F::Body>;
+
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Self::Body> {
+        let started = Instant::now();
+        let mut unanswered =
+            Unanswered { requests: &self.requests, method: request.method().into(), started: Some(started) };
+        let without_body = request.method() == Method::HEAD;
+        let response = self.front.handle(request, peer).await;
+        unanswered.started = None;
+        measure(response, without_body, self.requests.clone(), unanswered.method, started)
+    }
+}
+
+pub(super) fn measure<B: http_body::Body>(
+    response: Response<B>,
+    without_body: bool,
+    requests: Arc<Requests>,
+    method: MethodLabel,
+    started: Instant,
+) -> Response<MeasuredBody<B>> {
+    let (parts, body) = response.into_parts();
+    let without_body = without_body || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let sse = parts.extensions.get::<Sse>().copied().unwrap_or_default();
+    let record = Record::new(requests, method, parts.status, sse, started);
+    let body = MeasuredBody::new(body, &parts.headers, without_body, record);
+    Response::from_parts(parts, body)
+}
+
+/// Counts a request that is dropped before it has an answer.
+struct Unanswered<'a> {
+    requests: &'a Requests,
+    method: MethodLabel,
+    /// `None` once there is an answer.
+    started: Option<Instant>,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let Some(started) = self.started else { return };
+        // A front that panics is answered 500 by the listener.
+        let code = if std::thread::panicking() { 500 } else { CLIENT_LEFT };
+        if let Ok(status) = StatusCode::from_u16(code) {
+            self.requests.count(self.method, status, Sse::None);
+            self.requests.by_sse(Sse::None).duration.observe(started.elapsed().as_secs_f64());
+        }
+    }
+}
