@@ -194,7 +194,7 @@ fn failed(error: &hyper_util::client::legacy::Error, method: &Method, filer: &st
         }
         cause = inner.source();
     }
-    let cause = error.source().map(|source| chain(source)).unwrap_or_default();
+    let cause = error.source().map(chain).unwrap_or_default();
     if error.is_connect() {
         tracing::warn!(filer, cause, "the filer cannot be reached");
         let text = "the filer cannot be reached; is it running, and is filer.addresses right?";

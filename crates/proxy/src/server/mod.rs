@@ -13,6 +13,8 @@ mod notify;
 mod shutdown;
 mod socket;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::{

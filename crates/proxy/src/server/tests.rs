@@ -1,1 +1,349 @@
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    time::Instant,
+};
+
+use super::{
+    listener::Accept,
+    testing::{FrontFn, Raw, held_body, loopback, once, run, start, start_fn},
+    *,
+};
+
+fn path(request: &Request<hyper::body::Incoming>) -> String {
+    request.uri().path().to_owned()
+}
+
+#[tokio::test]
+async fn requests_on_one_connection_are_answered_in_order() {
+    let server = start_fn(|request, _| async move { Response::new(Body::full(path(&request))) }).await;
+    let mut client = server.connect().await;
+    client.send("GET /one HTTP/1.1\r\nHost: a\r\n\r\nGET /two HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    for expected in ["/one", "/two"] {
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("Content-Length: 4\r\n"), "{head}");
+        assert_eq!(client.exactly(4).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn http2_is_spoken_without_an_upgrade() {
+    let server =
+        start_fn(|request, _| async move { Response::new(Body::full(format!("{:?}", request.version()))) }).await;
+    let stream = TcpStream::connect(server.addr).await.unwrap();
+    let (mut send, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://front.example/").body(Empty::<bytes::Bytes>::new()).unwrap();
+    let response = send.send_request(request).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "HTTP/2.0");
+}
+
+#[tokio::test]
+async fn the_front_knows_its_peer() {
+    let server = start_fn(|_, peer| async move { Response::new(Body::full(peer.addr.to_string())) }).await;
+    let mut client = server.connect().await;
+    let expected = client.0.local_addr().unwrap().to_string();
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    client.head().await;
+    assert_eq!(client.rest().await.0, expected);
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_and_survived() {
+    let server = start_fn(|request, _| async move {
+        assert_ne!(request.uri().path(), "/panic", "a panic for the test");
+        Response::new(Body::full("fine"))
+    })
+    .await;
+    let mut client = server.connect().await;
+    client.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 500 "), "{head}");
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    client.head().await;
+    assert_eq!(client.rest().await.0, "fine");
+}
+
+#[tokio::test]
+async fn headers_beyond_the_limit_are_refused() {
+    let server = start_fn(|_, _| async { Response::new(Body::empty()) }).await;
+    let mut client = server.connect().await;
+    let long = "x".repeat(20 << 10);
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {long}\r\n\r\n")).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 431 "));
+}
+
+#[tokio::test]
+async fn a_broken_body_of_known_length_ends_short() {
+    let (body, go_on, _) = held_body(Some(10), "half ");
+    let body = once(body);
+    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(client.head().await.contains("Content-Length: 10\r\n"));
+    assert_eq!(client.exactly(5).await, "half ");
+    go_on.send(Err("no replica left")).unwrap();
+    assert_eq!(client.rest().await.0, "");
+}
+
+#[tokio::test]
+async fn a_broken_body_of_unknown_length_has_no_last_chunk() {
+    let (body, go_on, _) = held_body(None, "half ");
+    let body = once(body);
+    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(client.head().await.contains("Transfer-Encoding: chunked\r\n"));
+    assert_eq!(client.exactly(10).await, "5\r\nhalf \r\n");
+    go_on.send(Err("no replica left")).unwrap();
+    assert_eq!(client.rest().await.0, "");
+}
+
+#[tokio::test]
+async fn a_broken_body_resets_an_http10_connection() {
+    let (body, go_on, _) = held_body(None, "half ");
+    let body = once(body);
+    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    client.head().await;
+    assert_eq!(client.exactly(5).await, "half ");
+    go_on.send(Err("no replica left")).unwrap();
+    assert_eq!(client.rest().await.1.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_whole_body_ends_an_http10_connection_in_peace() {
+    let (body, go_on, _) = held_body(None, "half ");
+    let body = once(body);
+    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    client.head().await;
+    go_on.send(Ok("whole")).unwrap();
+    let (body, end) = client.rest().await;
+    assert_eq!(body, "half whole");
+    end.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_body_with_it() {
+    let (body, _go_on, gone) = held_body(Some(10), "half ");
+    let body = once(body);
+    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.head().await;
+    drop(client);
+    assert!(gone.await.is_err(), "the sender is dropped with the body");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_request_with_it() {
+    let (alive, gone) = oneshot::channel::<()>();
+    let alive = once(alive);
+    let (entered, inside) = oneshot::channel::<()>();
+    let entered = once(entered);
+    let server = start_fn(move |_, _| {
+        let alive = alive();
+        entered().send(()).unwrap();
+        async move {
+            let _alive = alive;
+            std::future::pending().await
+        }
+    })
+    .await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    inside.await.unwrap();
+    drop(client);
+    assert!(gone.await.is_err(), "the sender is dropped with the request");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_is_let_go() {
+    let server = start_fn(|_, _| async { Response::new(Body::empty()) }).await;
+    let started = Instant::now();
+    let mut client = server.connect().await;
+    assert_eq!(client.rest().await.0, "");
+    assert_eq!(started.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_dawdles_over_its_headers_is_let_go() {
+    let server = start_fn(|_, _| async { Response::new(Body::empty()) }).await;
+    let started = Instant::now();
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost:").await;
+    client.rest().await.1.unwrap();
+    assert_eq!(started.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_download_outlives_every_timer() {
+    let (body, go_on, _) = held_body(Some(10), "half ");
+    let body = once(body);
+    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.head().await;
+    client.exactly(5).await;
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    go_on.send(Ok("whole")).unwrap();
+    assert_eq!(client.exactly(5).await, "whole");
+}
+
+/// Fails as often as it was told to, then accepts.
+struct Failing(VecDeque<i32>, TcpListener);
+
+impl Accept for Failing {
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        match self.0.pop_front() {
+            Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+            None => self.1.accept().await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_out_of_files_waits_and_goes_on() {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    let socket = TcpListener::bind(loopback()).await.unwrap();
+    let addr = socket.local_addr().unwrap();
+    let (_stage, stages) = Stages::new();
+    let front = Arc::new(FrontFn(|_, _| async { Response::new(Body::full("fine")) }));
+    let listener =
+        Listener { front, limits: Limits::default(), stages, drains_at: Stage::Draining, open: Arc::default() };
+    tokio::spawn(listener.run(Failing([EMFILE, EMFILE, ENFILE].into(), socket)));
+    let started = Instant::now();
+    let mut client = Raw(TcpStream::connect(addr).await.unwrap());
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.0 200 "));
+    assert_eq!(started.elapsed().as_millis(), 5 + 10 + 20);
+}
+
+#[tokio::test]
+async fn a_drain_lets_running_answers_finish_and_nothing_else() {
+    let (body, go_on, _) = held_body(Some(10), "half ");
+    let body = once(body);
+    let server = start_fn(move |request, _| {
+        let body = if request.uri().path() == "/held" { body() } else { Body::empty() };
+        std::future::ready(Response::new(body))
+    })
+    .await;
+    let mut idle = server.connect().await;
+    idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    idle.head().await;
+    let mut busy = server.connect().await;
+    busy.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    busy.head().await;
+
+    server.stop.send(()).await.unwrap();
+    assert_eq!(idle.rest().await.0, "");
+    assert!(TcpStream::connect(server.addr).await.is_err(), "the socket is closed before idle connections are");
+    assert_eq!(busy.exactly(5).await, "half ");
+    go_on.send(Ok("whole")).unwrap();
+    assert_eq!(busy.rest().await.0, "whole");
+    assert_eq!(server.ended.await.unwrap(), Drained { cut: 0 });
+
+    let notices = server.notices.lock().unwrap();
+    assert_eq!(notices[..3], [Notice::Ready, Notice::Status("Serving".into()), Notice::Stopping]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_runs_out_of_time_cuts_and_says_so() {
+    let (body, _go_on, gone) = held_body(Some(10), "half ");
+    let body = once(body);
+    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.head().await;
+    client.exactly(5).await;
+    let started = Instant::now();
+    server.stop.send(()).await.unwrap();
+    assert_eq!(client.rest().await.0, "");
+    assert_eq!(started.elapsed().as_secs(), 60);
+    assert_eq!(server.ended.await.unwrap(), Drained { cut: 1 });
+    assert!(gone.await.is_err());
+
+    let notices = server.notices.lock().unwrap();
+    let told = |line: &str| notices.contains(&Notice::Status(line.into()));
+    assert!(told("Stopping: 1 connection is finishing, cut in 59 s"), "{notices:?}");
+    assert!(told("Stopping: 1 connection is finishing, cut in 1 s"), "{notices:?}");
+}
+
+#[tokio::test]
+async fn a_second_signal_cuts_at_once() {
+    let (body, _go_on, _) = held_body(Some(10), "half ");
+    let body = once(body);
+    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.head().await;
+    client.exactly(5).await;
+    server.stop.send(()).await.unwrap();
+    server.stop.send(()).await.unwrap();
+    assert_eq!(client.rest().await.0, "");
+    assert_eq!(server.ended.await.unwrap(), Drained { cut: 1 });
+}
+
+#[tokio::test]
+async fn the_admin_listener_answers_until_the_drain_is_over() {
+    let (body, go_on, _) = held_body(Some(10), "half ");
+    let body = once(body);
+    let mut server = Server::new(Limits::default());
+    let front = FrontFn(move |_, _| std::future::ready(Response::new(body())));
+    let addr = server.listen(loopback(), Arc::new(front)).await.unwrap();
+    let ready = || -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> { Box::pin(async { Ok(()) }) };
+    let admin = Admin::new(prometheus::Registry::new(), ready, server.draining());
+    let admin = server.listen_admin(loopback(), Arc::new(admin)).await.unwrap();
+    let server = run(server, addr);
+
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.head().await;
+    let mut idle = server.connect().await;
+    server.stop.send(()).await.unwrap();
+    idle.rest().await.1.unwrap();
+
+    let mut probe = Raw(TcpStream::connect(admin).await.unwrap());
+    probe.send("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(probe.head().await.starts_with("HTTP/1.1 503 "));
+    assert_eq!(probe.exactly(14).await, "shutting down\n");
+    go_on.send(Ok("whole")).unwrap();
+    assert_eq!(client.rest().await.0, "half whole");
+    assert_eq!(server.ended.await.unwrap(), Drained { cut: 0 });
+    assert_eq!(probe.rest().await.0, "");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let server = start(FrontFn(|_, _| async { Response::new(Body::empty()) })).await;
+    let mut second = Server::new(Limits::default());
+    let front = Arc::new(FrontFn(|_, _| async { Response::new(Body::empty()) }));
+    let error = second.listen(server.addr, front).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    assert!(error.to_string().starts_with(&format!("cannot listen on {}: ", server.addr)), "{error}");
+}
+
+#[tokio::test]
+async fn a_head_of_an_error_has_the_length_of_the_body_it_lacks() {
+    let server = start_fn(|request, _| async move {
+        let error = crate::Error::new(crate::Blame::Kms, StatusCode::FORBIDDEN, "no");
+        error_response(&error, request.method())
+    })
+    .await;
+    let mut client = server.connect().await;
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let head = client.head().await;
+    assert!(head.contains("Content-Length: 42\r\n"), "{head}");
+    assert_eq!(client.rest().await.0, "");
+}
