@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -21,15 +24,39 @@ const OF_PREFETCH: [&str; 5] = [
     "tidegate_prefetch_buffer_bytes",
 ];
 
+/// The document's sections: the metric and the paragraph that describes it.
+fn documented() -> BTreeMap<&'static str, &'static str> {
+    DOCUMENT
+        .split("\n### `")
+        .skip(1)
+        .map(|section| {
+            let (name, rest) = section.split_once('`').unwrap();
+            (name, rest.trim_start().split("\n\n").next().unwrap())
+        })
+        .collect()
+}
+
 #[test]
 fn the_document_names_every_metric_and_no_other() {
     let metrics = Metrics::new(["main"]).unwrap();
     let mut registered: BTreeSet<String> =
         metrics.registry.gather().iter().map(|family| family.name().into()).collect();
     registered.extend(OF_PREFETCH.map(String::from));
-    let documented: BTreeSet<String> =
-        DOCUMENT.lines().filter_map(|line| Some(line.strip_prefix("### `")?.strip_suffix('`')?.into())).collect();
-    assert_eq!(registered, documented);
+    assert_eq!(registered, documented().into_keys().map(String::from).collect());
+}
+
+#[test]
+fn the_document_has_each_type_and_label() {
+    let documented = documented();
+    for family in Metrics::new(["main"]).unwrap().registry.gather() {
+        let text = documented[family.name()];
+        let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+        assert!(text.to_lowercase().starts_with(&kind), "{} is a {kind}: {text}", family.name());
+        for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
+            assert!(text.contains(&format!("`{}`", label.name())), "{} has {}: {text}", family.name(), label.name());
+        }
+        assert!(!family.get_metric()[0].get_label().is_empty() || text.contains("No labels"), "{text}");
+    }
 }
 
 #[test]

@@ -152,6 +152,7 @@ impl Via {
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -253,5 +254,37 @@ mod tests {
         assert!(!us.names_us(&headers));
         us.append(&mut headers, Version::HTTP_11);
         assert!(us.names_us(&headers));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_connection_names_is_gone(
+            named in prop::collection::vec("[a-zA-Z][a-zA-Z0-9-]{0,8}", 0..6),
+            separator in "[ \t]{0,2},[ \t,]{0,2}",
+            others in prop::collection::vec("[a-z]{1,9}", 0..6),
+        ) {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONNECTION, HeaderValue::from_str(&named.join(&separator)).unwrap());
+            for name in named.iter().chain(&others) {
+                headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("x"));
+            }
+            end_hop(&mut headers);
+            let one_hop = |name: &HeaderName| ONE_HOP.contains(name) || named.iter().any(|n| n.eq_ignore_ascii_case(name.as_str()));
+            for name in &others {
+                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                prop_assert!(headers.contains_key(&name) != one_hop(&name) || NOT_NAMEABLE.contains(&name));
+            }
+            prop_assert!(!headers.keys().any(|name| one_hop(name) && !NOT_NAMEABLE.contains(name)));
+        }
+
+        #[test]
+        fn a_connection_header_of_any_bytes_is_survived(value in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                let mut headers = HeaderMap::new();
+                headers.insert(CONNECTION, value);
+                end_hop(&mut headers);
+                prop_assert!(headers.is_empty());
+            }
+        }
     }
 }

@@ -103,7 +103,7 @@ impl<R: Readiness> Admin<R> {
         }
         let answer = timeout(PATIENCE, self.readiness.check())
             .await
-            .unwrap_or_else(|_| Err(format!("no filer answered within {} s", PATIENCE.as_secs())));
+            .unwrap_or_else(|_| Err(format!("the check took longer than {} s", PATIENCE.as_secs())));
         *last = Some((Instant::now(), answer.clone()));
         answer
     }
@@ -182,7 +182,7 @@ mod tests {
     async fn a_silent_filer_is_not_waited_for() {
         let (admin, ..) = admin(vec![]);
         let started = Instant::now();
-        assert_eq!(get(&admin, "/readyz").await, (503, "no filer answered within 2 s\n".into()));
+        assert_eq!(get(&admin, "/readyz").await, (503, "the check took longer than 2 s\n".into()));
         assert_eq!(started.elapsed(), PATIENCE);
     }
 

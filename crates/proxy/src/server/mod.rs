@@ -16,6 +16,8 @@ mod socket;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_http2;
 
 use std::{
     future::Future,
@@ -148,7 +150,7 @@ impl Server {
 
         let _ = stop.recv().await;
         tracing::info!(?drain_timeout, "stopping: running answers may finish");
-        notify(Notice::Stopping);
+        notify(Notice::Stopping(drain_timeout));
         stage.send_replace(Stage::Draining);
         let done = async { while fronts.join_next().await.is_some() {} };
         let drained = shutdown::drain(done, &open, drain_timeout, &mut stop, &*notify).await;

@@ -2,6 +2,8 @@
 //!
 //! Knows systemd's datagram socket. Must not know when there is something to tell.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 
 /// One thing to tell.
@@ -9,17 +11,24 @@ use sd_notify::NotifyState;
 pub enum Notice {
     /// All listeners are bound.
     Ready,
-    /// The shutdown has begun.
-    Stopping,
+    /// The shutdown has begun, and takes this long at most.
+    Stopping(Duration),
     /// A line for `systemctl status`.
     Status(String),
 }
+
+/// What the end takes after the drain.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// Tells systemd, if it started us (`NOTIFY_SOCKET` is set). A failure is logged only: the daemon works without.
 pub(super) fn systemd(notice: Notice) {
     let sent = match &notice {
         Notice::Ready => sd_notify::notify(&[NotifyState::Ready]),
-        Notice::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
+        // A drain longer than the unit's TimeoutStopSec would else be ended by SIGKILL.
+        Notice::Stopping(drain) => {
+            let most = u32::try_from((*drain + MARGIN).as_micros()).unwrap_or(u32::MAX);
+            sd_notify::notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(most)])
+        }
         Notice::Status(line) => sd_notify::notify(&[NotifyState::Status(line)]),
     };
     if let Err(error) = sent {

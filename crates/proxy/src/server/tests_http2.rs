@@ -1,0 +1,115 @@
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{net::TcpStream, sync::oneshot};
+
+use super::{
+    testing::{Running, held_body, once, start_fn},
+    *,
+};
+
+async fn connect(server: &Running) -> SendRequest<Empty<Bytes>> {
+    let stream = TcpStream::connect(server.addr).await.unwrap();
+    let (send, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    send
+}
+
+fn get(path: &str) -> Request<Empty<Bytes>> {
+    Request::get(format!("http://front.example{path}")).body(Empty::new()).unwrap()
+}
+
+#[tokio::test]
+async fn is_spoken_without_an_upgrade() {
+    let server = start_fn(|request, _| async move {
+        assert_eq!(request.version(), Version::HTTP_2);
+        Response::new(Body::full("fine"))
+    })
+    .await;
+    let response = connect(&server).await.send_request(get("/")).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "fine");
+}
+
+#[tokio::test]
+async fn a_broken_body_resets_its_stream_and_no_other() {
+    let (body, go_on, _) = held_body(None, "half ");
+    let body = once(body);
+    let server = start_fn(move |request, _| {
+        let body = if request.uri().path() == "/broken" { body() } else { Body::full("fine") };
+        std::future::ready(Response::new(body))
+    })
+    .await;
+    let mut client = connect(&server).await;
+    let mut broken = client.send_request(get("/broken")).await.unwrap().into_body();
+    assert_eq!(broken.frame().await.unwrap().unwrap().into_data().unwrap(), "half ");
+    go_on.send(Err("no replica left")).unwrap();
+    assert!(broken.frame().await.unwrap().is_err());
+    let response = client.send_request(get("/")).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "fine");
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_on_its_stream() {
+    let server = start_fn(|request, _| async move {
+        assert_ne!(request.uri().path(), "/panic", "a panic for the test");
+        Response::new(Body::full("fine"))
+    })
+    .await;
+    let mut client = connect(&server).await;
+    assert_eq!(client.send_request(get("/panic")).await.unwrap().status(), 500);
+    assert_eq!(client.send_request(get("/")).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_given_up_takes_its_request_with_it() {
+    let (alive, gone) = oneshot::channel::<()>();
+    let alive = once(alive);
+    let (entered, inside) = oneshot::channel::<()>();
+    let entered = once(entered);
+    let server = start_fn(move |_, _| {
+        let alive = alive();
+        entered().send(()).unwrap();
+        async move {
+            let _alive = alive;
+            std::future::pending().await
+        }
+    })
+    .await;
+    let mut client = connect(&server).await;
+    let request = tokio::spawn(client.send_request(get("/")));
+    inside.await.unwrap();
+    request.abort();
+    assert!(gone.await.is_err(), "the sender is dropped with the request");
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_drain_lets_running_streams_finish() {
+    let (body, go_on, _) = held_body(Some(10), "half ");
+    let body = once(body);
+    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let mut client = connect(&server).await;
+    let mut running = client.send_request(get("/")).await.unwrap().into_body();
+    assert_eq!(running.frame().await.unwrap().unwrap().into_data().unwrap(), "half ");
+    server.stop.send(()).await.unwrap();
+    go_on.send(Ok("whole")).unwrap();
+    assert_eq!(running.collect().await.unwrap().to_bytes(), "whole");
+    assert_eq!(server.ended.await.unwrap(), Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn a_cut_stream_is_an_error_to_its_client() {
+    let (body, _go_on, gone) = held_body(None, "half ");
+    let body = once(body);
+    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let mut client = connect(&server).await;
+    let mut running = client.send_request(get("/")).await.unwrap().into_body();
+    assert_eq!(running.frame().await.unwrap().unwrap().into_data().unwrap(), "half ");
+    server.stop.send(()).await.unwrap();
+    server.stop.send(()).await.unwrap();
+    assert!(running.frame().await.unwrap().is_err());
+    assert!(gone.await.is_err(), "the body is dropped");
+}
