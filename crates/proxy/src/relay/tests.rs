@@ -151,6 +151,20 @@ async fn a_body_that_the_filer_refuses_is_never_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_that_takes_its_time_is_still_one() {
+    let (_server, mut client, mut upstream, _filer, _) =
+        relayed("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").await;
+    upstream.send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nn").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 401 "));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    upstream.send("o").await;
+    assert_eq!(client.exactly(2).await, "no");
+    let ended = async { (client.rest().await.0, upstream.rest().await.0) };
+    let ended = tokio::time::timeout(Duration::from_secs(5), ended).await;
+    assert_eq!(ended.expect("a connection waits for a body"), (String::new(), String::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_filer_that_never_asks_gets_the_body_after_a_second() {
     let (_server, mut client, _upstream, _filer, _) =
         relayed("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").await;
