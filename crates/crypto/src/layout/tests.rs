@@ -1,1 +1,6 @@
+//! Entries that the real gateway wrote, and entries made up for every rule and every legacy form.
 
+mod gateway;
+mod legacy;
+mod made_up;
+mod rules;

@@ -1,0 +1,179 @@
+//! What the S3 gateway of SeaweedFS 4.48 wrote (chunks of 1 MiB, KMS by moto), as `?metadata=true` of the filer shows it.
+//! Of long objects only some chunks are kept, of each chunk the first bytes as the volume server has them.
+//!
+//! Byte n of every object is (n mod 251)·31 mod 251. The customer keys are SHA-256 of "fixture" and of "fixture2", the
+//! SSE-S3 key is "a secret of this cluster"; the data keys that the KMS opened are in the file.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use md5::{Digest, Md5};
+use serde::Deserialize;
+use sha2::Sha256;
+
+use crate::{Attributes, DataKey, Kek, Layout, Scheme, StoredChunk, WrappedKey};
+
+#[derive(Deserialize)]
+struct File {
+    /// By ciphertext of the envelope.
+    data_keys: BTreeMap<String, String>,
+    objects: Vec<Object>,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    name: String,
+    /// Values in base64.
+    extended: BTreeMap<String, String>,
+    chunks: Vec<Chunk>,
+    /// What the gateway answered to a HEAD.
+    echo: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    offset: u64,
+    size: u64,
+    sse_type: i32,
+    sse_metadata: String,
+    /// In hex.
+    stored: String,
+}
+
+impl File {
+    fn read() -> Self {
+        serde_json::from_str(include_str!("gateway-4.48.json")).unwrap()
+    }
+
+    fn unwrap_key(&self, key: &WrappedKey) -> DataKey {
+        match key {
+            WrappedKey::Customer(key) => {
+                let secrets = ["fixture", "fixture2"].map(Sha256::digest);
+                let secret = secrets.iter().find(|secret| *Md5::digest(secret) == key.md5).unwrap();
+                DataKey::from_slice(secret).unwrap()
+            }
+            WrappedKey::Kms(key) => {
+                assert_eq!(key.key_id, key.envelope.key_id);
+                DataKey::from_slice(&hex::decode(&self.data_keys[&key.envelope.ciphertext]).unwrap()).unwrap()
+            }
+            WrappedKey::S3(key) => Kek::derive("a secret of this cluster").open(key).unwrap(),
+        }
+    }
+}
+
+impl Object {
+    fn layout(&self) -> Layout {
+        let values: Vec<_> =
+            self.extended.iter().map(|(name, value)| (name, STANDARD.decode(value).unwrap())).collect();
+        let attributes = Attributes::new(values.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+        let chunks: Vec<_> = self.chunks.iter().map(Chunk::stored).collect();
+        Layout::read(&attributes, &chunks, 0).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
+    /// The first letters of an object's name say what it must be, unless it was copied to a plain one.
+    fn scheme(&self) -> Scheme {
+        match self.name.split('-').next() {
+            _ if self.name.ends_with("-copy-none") => Scheme::None,
+            _ if self.name.ends_with("-copy-c") => Scheme::C,
+            _ if self.name.ends_with("-copy-kms") => Scheme::Kms,
+            _ if self.name.ends_with("-copy-s3") => Scheme::S3,
+            Some("c") => Scheme::C,
+            Some("kms") => Scheme::Kms,
+            Some("s3") => Scheme::S3,
+            _ => Scheme::None,
+        }
+    }
+
+    fn plain(&self, offset: u64, len: usize) -> Vec<u8> {
+        match self.name.contains("-one") {
+            true => vec![b'x'],
+            false => (offset..).take(len).map(|index| (index % 251 * 31 % 251) as u8).collect(),
+        }
+    }
+}
+
+impl Chunk {
+    fn stored(&self) -> StoredChunk<'_> {
+        let Self { offset, size, sse_type, ref sse_metadata, .. } = *self;
+        StoredChunk { offset, size, sse_type, sse_metadata: sse_metadata.as_bytes(), modified_ts_ns: 0 }
+    }
+}
+
+#[test]
+fn every_chunk_decrypts_from_any_byte() {
+    let file = File::read();
+    for object in &file.objects {
+        let layout = object.layout();
+        let keys: Vec<_> = layout.keys.iter().map(|key| file.unwrap_key(key)).collect();
+        for (wrapped, key) in layout.keys.iter().zip(&keys) {
+            assert!(wrapped.verify(key).is_ok(), "{}", object.name);
+            assert!(
+                wrapped.verify(&DataKey::from_slice(&[0; 32]).unwrap()).is_err() || wrapped.commitments().is_empty()
+            );
+        }
+        for (chunk, start) in object.chunks.iter().zip(&layout.chunks) {
+            let stored = hex::decode(&chunk.stored).unwrap();
+            for from in [0, 1, 16, 21].into_iter().filter(|from| *from < stored.len()) {
+                let mut bytes = stored[from..].to_vec();
+                if let Some(start) = start {
+                    start.keystream(&keys[start.key], from as u64).apply(&mut bytes);
+                }
+                let expected = object.plain(chunk.offset + from as u64, bytes.len());
+                assert_eq!(bytes, expected, "{} at {} + {from}", object.name, chunk.offset);
+            }
+        }
+    }
+    assert!(file.objects.len() >= 20);
+}
+
+#[test]
+fn the_scheme_is_that_of_the_object() {
+    for object in File::read().objects {
+        assert_eq!(object.layout().scheme, object.scheme(), "{}", object.name);
+    }
+}
+
+#[test]
+fn the_echo_is_the_gateways() {
+    for object in File::read().objects {
+        let echo: BTreeMap<_, _> = object.layout().echo.pairs().into_iter().collect();
+        let expected = object.echo.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        assert_eq!(echo, expected, "{}", object.name);
+    }
+}
+
+#[test]
+fn keys_are_asked_for_once() {
+    let expected = BTreeMap::from([
+        ("c-put", 1),
+        ("c-multipart", 1),
+        ("c-multipart-copy-c", 1),
+        ("kms-put", 1),
+        // One data key for each part.
+        ("kms-multipart", 2),
+        ("kms-empty", 0),
+        ("s3-empty", 0),
+        // Wrapped anew for each chunk.
+        ("s3-put", 3),
+    ]);
+    let mut seen = 0;
+    for object in File::read().objects {
+        if let Some(keys) = expected.get(object.name.as_str()) {
+            assert_eq!(object.layout().keys.len(), *keys, "{}", object.name);
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, expected.len());
+}
+
+#[test]
+fn the_commitment_of_the_entry_counts_for_the_chunks_of_its_key() {
+    let commitments = |name: &str| {
+        let object = File::read().objects.into_iter().find(|object| object.name == name).unwrap();
+        object.layout().keys.iter().map(|key| key.commitments().len()).collect::<Vec<_>>()
+    };
+    assert_eq!(commitments("kms-put"), [1]);
+    // The entry has that of the first part, the second has none.
+    assert_eq!(commitments("kms-multipart"), [1, 0]);
+    assert_eq!(commitments("s3-put"), [1, 1, 1]);
+}
