@@ -1,0 +1,113 @@
+"""A SeaweedFS of its own: a master, volume servers, and fronts (a filer with an S3 gateway on it)."""
+
+from pathlib import Path
+
+from . import weed, wire
+from .kek import FILER_PATH, Kek
+from .kms import Kms
+from .s3 import ACCESS_KEY, SECRET_KEY, S3
+
+
+class Front:
+    """One filer and the S3 gateway on it. Fronts of a cluster share the volume servers and nothing else."""
+
+    def __init__(self, name: str, filer: weed.WeedServer, gateway: weed.WeedServer, kek: Kek, kms: Kms | None) -> None:
+        self.name = name
+        self.filer = filer
+        self.gateway = gateway
+        self.kek = kek
+        self.kms = kms
+        self.s3 = S3(gateway.url)
+
+    def filer_url(self, bucket: str, key: str) -> str:
+        """Where the filer has an object."""
+        return f"{self.filer.url}/buckets/{bucket}/{key}"
+
+    def gateway_url(self, bucket: str, key: str) -> str:
+        """Where the S3 gateway has an object. It may be read without a signature."""
+        return f"{self.gateway.url}/{bucket}/{key}"
+
+    def start(self) -> None:
+        """Starts both and waits until they answer."""
+        self.filer.start()
+        self.filer.wait_ready(lambda: weed.answers(self.filer.url + "/"))
+        if self.kek.filer_file:
+            # The gateway takes the file only when its content is inside the entry.
+            wire.request("PUT", self.filer.url + FILER_PATH + "?saveInside=true", body=self.kek.filer_file.encode())
+        self.gateway.start()
+        self.gateway.wait_ready(lambda: weed.answers(self.gateway.url + "/healthz"))
+
+    def tidegate_config(self, managed_keys: str = "any") -> dict[str, object]:
+        """What tidegate needs to serve this front: the filer, and the keys that the gateway has."""
+        config: dict[str, object] = {
+            "filer": {"addresses": [self.filer.address]},
+            "access": {"managed_keys": managed_keys},
+        }
+        if self.kek.tidegate:
+            config["sse_s3"] = self.kek.tidegate
+        if self.kms is not None:
+            config["kms"] = self.kms.tidegate_block()
+        return config
+
+    def stop(self) -> None:
+        """Ends both."""
+        self.gateway.stop()
+        self.filer.stop()
+
+
+class Cluster:
+    """The whole of it, in one directory.
+
+    `volumes` servers, each in a rack of its own; `replication` as weed writes it (`000` one copy, `010` a second one in
+    another rack). Fronts are added to a running cluster.
+    """
+
+    def __init__(self, root: Path, *, volumes: int = 1, replication: str = "000", kms: Kms | None = None) -> None:
+        self.root = root
+        self.kms = kms
+        self.replication = replication
+        root.mkdir(parents=True, exist_ok=True)
+        self.master = weed.master(root, {"defaultReplication": replication}, {})
+        self.volumes = [weed.volume(root, n, self.master.full_address, {}, {}) for n in range(volumes)]
+        self.fronts: dict[str, Front] = {}
+
+    def start(self) -> None:
+        """Starts the master and the volume servers and waits until they know each other."""
+        self.master.start()
+        self.master.wait_ready(lambda: weed.answers(self.master.url + "/dir/status"))
+        for server in self.volumes:
+            server.start()
+        for server in self.volumes:
+            server.wait_ready(lambda server=server: weed.answers(server.url + "/status"))
+        self.master.wait_ready(lambda: weed.volumes_known(self.master.url, len(self.volumes)))
+
+    def add_front(self, name: str, *, kek: Kek | None = None, **filer_options: object) -> Front:
+        """Starts a filer with these options (`maxMB=1`) and a gateway that wraps its SSE-S3 keys as `kek` says."""
+        kek = kek or Kek.from_key("a secret of this cluster")
+        filer = weed.filer(self.root, f"filer-{name}", self.master.full_address, filer_options, {})
+        gateway = weed.s3(self.root, f"s3-{name}", filer.full_address, self._iam(), {}, kek.gateway_env)
+        front = Front(name, filer, gateway, kek, self.kms)
+        self.fronts[name] = front
+        front.start()
+        return front
+
+    def stop(self) -> None:
+        """Ends everything, the readers first."""
+        for front in self.fronts.values():
+            front.stop()
+        for server in self.volumes:
+            server.stop()
+        self.master.stop()
+
+    def _iam(self) -> dict[str, object]:
+        """One identity that may do all, and anyone may read: tests compare unsigned requests with tidegate's."""
+        credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
+        iam: dict[str, object] = {
+            "identities": [
+                {"name": "admin", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]},
+                {"name": "anonymous", "actions": ["Read"]},
+            ]
+        }
+        if self.kms is not None:
+            iam["kms"] = self.kms.gateway_block()
+        return iam

@@ -1,0 +1,109 @@
+"""The command lines of SeaweedFS's servers, and how each is asked whether it is ready."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from . import wire
+from .ports import GRPC_OFFSET, HOST, free_port
+from .process import Process
+
+
+def weed_binary() -> str:
+    """The weed binary: $WEED_BIN, or the one beside this Python, or the one on the PATH."""
+    beside = Path(sys.executable).parent / "weed"
+    found = os.environ.get("WEED_BIN") or (str(beside) if beside.exists() else shutil.which("weed"))
+    if not found:
+        raise FileNotFoundError("no weed binary: run `make venv`, or set WEED_BIN to one")
+    return found
+
+
+class WeedServer(Process):
+    """One weed process with an HTTP port and a gRPC port 10000 above it."""
+
+    def __init__(self, name: str, command: str, root: Path, options: dict[str, object], env: dict[str, str]) -> None:
+        self.port = free_port(with_grpc=True)
+        self.grpc_port = self.port + GRPC_OFFSET
+        given = {"port": self.port, "port.grpc": self.grpc_port, "ip": HOST, "ip.bind": HOST, **options}
+        argv = [weed_binary(), "-logtostderr=true", f"-config_dir={root}", command]
+        argv += [f"-{option}={value}" for option, value in given.items()]
+        super().__init__(name, argv, root / "log" / f"{name}.log", env)
+
+    @property
+    def address(self) -> str:
+        """host:port of the HTTP side, as weed writes it when gRPC is at its default."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def full_address(self) -> str:
+        """host:port.grpcPort, weed's spelling for any gRPC port."""
+        return f"{HOST}:{self.port}.{self.grpc_port}"
+
+    @property
+    def url(self) -> str:
+        """The HTTP address as a URL."""
+        return f"http://{self.address}"
+
+
+def master(root: Path, options: dict[str, object], env: dict[str, str]) -> WeedServer:
+    """A lone master. `peers=none` spares it the wait for others."""
+    directory = root / "master"
+    directory.mkdir(parents=True)
+    defaults = {"mdir": directory, "peers": "none", "volumeSizeLimitMB": 1024, "telemetry": "false"}
+    return WeedServer("master", "master", root, {**defaults, **options}, env)
+
+
+def volume(root: Path, index: int, master_address: str, options: dict[str, object], env: dict[str, str]) -> WeedServer:
+    """The volume server number `index`, counted from 0, each in a rack of its own."""
+    directory = root / f"volume{index}"
+    directory.mkdir(parents=True)
+    defaults = {"dir": directory, "master": master_address, "max": 200, "rack": f"rack{index}"}
+    return WeedServer(f"volume{index}", "volume", root, {**defaults, **options}, env)
+
+
+def filer(root: Path, name: str, master_address: str, options: dict[str, object], env: dict[str, str]) -> WeedServer:
+    """A filer with an embedded store of its own, in a filer group of its own: it shares nothing with other filers."""
+    directory = root / name
+    directory.mkdir(parents=True)
+    defaults = {
+        "master": master_address,
+        "defaultStoreDir": directory,
+        "filerGroup": name,
+        "localSocket": directory / "filer.sock",
+    }
+    return WeedServer(name, "filer", root, {**defaults, **options}, env)
+
+
+def s3(
+    root: Path, name: str, filer_address: str, iam: dict[str, object], options: dict[str, object], env: dict[str, str]
+) -> WeedServer:
+    """An S3 gateway on a filer, with its identities and KMS providers in a JSON file."""
+    directory = root / name
+    directory.mkdir(parents=True)
+    config = directory / "s3.json"
+    config.write_text(json.dumps(iam, indent=2))
+    defaults = {
+        "filer": filer_address,
+        "config": config,
+        "localSocket": directory / "s3.sock",
+        "port.iceberg": 0,
+        "port.lance": 0,
+    }
+    return WeedServer(name, "s3", root, {**defaults, **options}, env)
+
+
+def answers(url: str) -> bool:
+    """Whether an HTTP server answers there, whatever it says short of a server error."""
+    return wire.request("GET", url, timeout=2).status < 500
+
+
+def volumes_known(master_url: str, count: int) -> bool:
+    """Whether the master has heard from that many volume servers."""
+    answer = wire.request("GET", f"{master_url}/dir/status", timeout=2)
+    if answer.status != 200:
+        return False
+    centers = json.loads(answer.body)["Topology"].get("DataCenters") or []
+    nodes = [node for center in centers for rack in center["Racks"] or [] for node in rack["DataNodes"] or []]
+    return len(nodes) >= count
