@@ -5,6 +5,7 @@ from pathlib import Path
 from . import weed, wire
 from .kek import FILER_PATH, Kek
 from .kms import Kms
+from .process import stop_together
 from .s3 import ACCESS_KEY, SECRET_KEY, S3
 
 
@@ -32,8 +33,7 @@ class Front:
         self.filer.start()
         self.filer.wait_ready(lambda: weed.answers(self.filer.url + "/"))
         if self.kek.filer_file:
-            # The gateway takes the file only when its content is inside the entry.
-            wire.request("PUT", self.filer.url + FILER_PATH + "?saveInside=true", body=self.kek.filer_file.encode())
+            self._put_inside(FILER_PATH, self.kek.filer_file.encode())
         self.gateway.start()
         self.gateway.wait_ready(lambda: weed.answers(self.gateway.url + "/healthz"))
 
@@ -49,10 +49,14 @@ class Front:
             config["kms"] = self.kms.tidegate_block()
         return config
 
-    def stop(self) -> None:
-        """Ends both."""
-        self.gateway.stop()
-        self.filer.stop()
+    def _put_inside(self, path: str, content: bytes) -> None:
+        """Writes a file whose content is inside its entry: the gateway reads its key in no other form."""
+        head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n\r\n'
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        body = head + content + b"\r\n--b--\r\n"
+        answer = wire.request("POST", f"{self.filer.url}{path}?saveInside=true", headers, body)
+        if answer.status != 201:
+            raise RuntimeError(f"the filer answered {answer.status} to a POST of {path}: {answer.body!r}")
 
 
 class Cluster:
@@ -92,12 +96,9 @@ class Cluster:
         return front
 
     def stop(self) -> None:
-        """Ends everything, the readers first."""
-        for front in self.fronts.values():
-            front.stop()
-        for server in self.volumes:
-            server.stop()
-        self.master.stop()
+        """Ends everything. What it stored is not needed again, so nobody is given time to say goodbye."""
+        servers = [server for front in self.fronts.values() for server in (front.gateway, front.filer)]
+        stop_together([*servers, *self.volumes, self.master], grace=0.5)
 
     def _iam(self) -> dict[str, object]:
         """One identity that may do all, and anyone may read: tests compare unsigned requests with tidegate's."""

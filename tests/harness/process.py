@@ -112,22 +112,7 @@ class Process:
 
     def stop(self, grace: float = 10.0) -> None:
         """Ends the child and what it started: SIGTERM, and SIGKILL to whatever is left after `grace` seconds."""
-        child = self._child
-        if child is None:
-            return
-        if child.poll() is None:
-            child.terminate()
-            try:
-                child.wait(grace)
-            except subprocess.TimeoutExpired:
-                pass
-        try:
-            os.killpg(child.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-        child.wait()
-        if self in _running:
-            _running.remove(self)
+        stop_together([self], grace)
 
     def last_lines(self, count: int = _LOG_LINES_SHOWN) -> str:
         """The end of the log, for a message."""
@@ -142,10 +127,27 @@ class Process:
         return self._child
 
 
+def stop_together(processes: Sequence[Process], grace: float = 10.0) -> None:
+    """Ends several at once, so that nobody waits for one that waits for another. See `Process.stop`."""
+    for process in processes:
+        if process.running:
+            process.signal(signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    for process in processes:
+        while process.running and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if process in _running:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
+            process.wait(10)
+            _running.remove(process)
+
+
 def stop_all() -> None:
-    """Ends every child that still runs, the youngest first."""
-    for process in reversed(_running[:]):
-        process.stop(grace=2.0)
+    """Ends every child that still runs."""
+    stop_together(_running[:], grace=1.0)
 
 
 atexit.register(stop_all)

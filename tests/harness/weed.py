@@ -59,7 +59,7 @@ def volume(root: Path, index: int, master_address: str, options: dict[str, objec
     """The volume server number `index`, counted from 0, each in a rack of its own."""
     directory = root / f"volume{index}"
     directory.mkdir(parents=True)
-    defaults = {"dir": directory, "master": master_address, "max": 200, "rack": f"rack{index}"}
+    defaults = {"dir": directory, "master": master_address, "max": 200, "rack": f"rack{index}", "preStopSeconds": 0}
     return WeedServer(f"volume{index}", "volume", root, {**defaults, **options}, env)
 
 

@@ -19,9 +19,9 @@ class Answer:
     headers: http.client.HTTPMessage
     body: bytes
 
-    def header(self, name: str) -> str | None:
+    def header(self, name: str, absent: str = "") -> str:
         """A header's value, whatever the case of its name."""
-        return self.headers.get(name)
+        return self.headers.get(name, absent)
 
     def lower(self) -> dict[str, str]:
         """All headers, names in lower case."""

@@ -1,0 +1,116 @@
+"""The servers that all black-box tests share, started when the first test asks for them."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness import Cluster, Front, Kek, Kms, Tidegate  # noqa: E402
+from harness.tidegate import merged  # noqa: E402
+
+from catalogue import Catalogue  # noqa: E402
+
+StartTidegate = Callable[..., Tidegate]
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all servers keep their data and logs."""
+    return tmp_path_factory.mktemp("seaweedfs")
+
+
+@pytest.fixture(scope="session")
+def kms(root: Path) -> Iterator[Kms]:
+    """The KMS of all clusters."""
+    service = Kms(root / "kms")
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(root: Path, kms: Kms) -> Iterator[Cluster]:
+    """The cluster of all tests that don't break one."""
+    servers = Cluster(root / "cluster", kms=kms)
+    with ExitStack() as stack:
+        stack.callback(servers.stop)
+        servers.start()
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def front_1mb(cluster: Cluster) -> Front:
+    """A filer and a gateway that cut chunks of 1 MiB; the SSE-S3 key is configured."""
+    return cluster.add_front("1mb", kek=Kek.from_key("a secret any string will do"), maxMB=1)
+
+
+@pytest.fixture(scope="session")
+def front_4mb(cluster: Cluster) -> Front:
+    """The same with chunks of 4 MiB; the SSE-S3 key is in the filer."""
+    return cluster.add_front("4mb", kek=Kek.in_filer("4mb"), maxMB=4)
+
+
+@pytest.fixture(scope="session", params=["1mb", "4mb"])
+def front(request: pytest.FixtureRequest) -> Front:
+    """Both fronts, one after the other."""
+    return request.getfixturevalue(f"front_{request.param}")
+
+
+@pytest.fixture(scope="session")
+def objects(kms: Kms) -> Catalogue:
+    """Objects of every kind, written when they are first asked for."""
+    return Catalogue(kms)
+
+
+def _starter(root: Path, stack: ExitStack, prefix: str) -> StartTidegate:
+    count = 0
+
+    def start(front: Front, change: dict[str, object] | None = None, **options: object) -> Tidegate:
+        nonlocal count
+        count += 1
+        config = merged(front.tidegate_config(), change or {})
+        gate = Tidegate(root / "tidegate", config, name=f"{prefix}{count}", **options)
+        stack.callback(gate.stop, 2.0)
+        gate.start()
+        return gate
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def gates(root: Path) -> Iterator[dict[str, Tidegate]]:
+    """The tidegates that tests share, one for each front, by the front's name."""
+    with ExitStack() as stack:
+        start = _starter(root, stack, "shared")
+
+        class Gates(dict[str, Tidegate]):
+            def of(self, front: Front) -> Tidegate:
+                if front.name not in self:
+                    self[front.name] = start(front)
+                return self[front.name]
+
+        yield Gates()
+
+
+@pytest.fixture
+def gate(front: Front, gates) -> Tidegate:
+    """The shared tidegate of `front`."""
+    return gates.of(front)
+
+
+@pytest.fixture
+def gate_1mb(front_1mb: Front, gates) -> Tidegate:
+    """The shared tidegate of `front_1mb`."""
+    return gates.of(front_1mb)
+
+
+@pytest.fixture
+def start_tidegate(root: Path, request: pytest.FixtureRequest) -> Iterator[StartTidegate]:
+    """Starts a tidegate for this test alone: `start_tidegate(front, {"access": {"managed_keys": "none"}})`."""
+    with ExitStack() as stack:
+        name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
+        yield _starter(root, stack, f"{name}-")
