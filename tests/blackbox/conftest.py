@@ -69,10 +69,13 @@ def objects(kms: Kms) -> Catalogue:
 def _starter(root: Path, stack: ExitStack, prefix: str) -> StartTidegate:
     count = 0
 
-    def start(front: Front, change: dict[str, object] | None = None, **options: object) -> Tidegate:
+    def start(
+        front: Front, change: dict[str, object] | None = None, *, without: str = "", **options: object
+    ) -> Tidegate:
         nonlocal count
         count += 1
         config = merged(front.tidegate_config(), change or {})
+        config.pop(without, None)
         gate = Tidegate(root / "tidegate", config, name=f"{prefix}{count}", **options)
         stack.callback(gate.stop, 2.0)
         gate.start()
@@ -110,7 +113,10 @@ def gate_1mb(front_1mb: Front, gates) -> Tidegate:
 
 @pytest.fixture
 def start_tidegate(root: Path, request: pytest.FixtureRequest) -> Iterator[StartTidegate]:
-    """Starts a tidegate for this test alone: `start_tidegate(front, {"access": {"managed_keys": "none"}})`."""
+    """Starts a tidegate for this test alone: `start_tidegate(front, {"access": {"managed_keys": "none"}})`.
+
+    `without` names a table to leave out.
+    """
     with ExitStack() as stack:
         name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
         yield _starter(root, stack, f"{name}-")

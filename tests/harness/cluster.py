@@ -6,18 +6,23 @@ from . import weed, wire
 from .kek import FILER_PATH, Kek
 from .kms import Kms
 from .process import stop_together
+from .relay import Behaviour, Relay
 from .s3 import ACCESS_KEY, SECRET_KEY, S3
+
+ANNOUNCED = "127.0.0.2"
+BOUND = "127.0.0.3"
 
 
 class Front:
     """One filer and the S3 gateway on it. Fronts of a cluster share the volume servers and nothing else."""
 
-    def __init__(self, name: str, filer: weed.WeedServer, gateway: weed.WeedServer, kek: Kek, kms: Kms | None) -> None:
+    def __init__(self, name: str, filer: weed.WeedServer, gateway: weed.WeedServer, cluster: "Cluster", kek: Kek) -> None:
         self.name = name
         self.filer = filer
         self.gateway = gateway
         self.kek = kek
-        self.kms = kms
+        self.kms = cluster.kms
+        self.master_url = cluster.master.url
         self.s3 = S3(gateway.url)
 
     def filer_url(self, bucket: str, key: str) -> str:
@@ -63,16 +68,27 @@ class Cluster:
     """The whole of it, in one directory.
 
     `volumes` servers, each in a rack of its own; `replication` as weed writes it (`000` one copy, `010` a second one in
-    another rack). Fronts are added to a running cluster.
+    another rack). Fronts are added to a running cluster. With `volume_relay` the volume servers are reached only
+    through relays that behave like that.
     """
 
-    def __init__(self, root: Path, *, volumes: int = 1, replication: str = "000", kms: Kms | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        volumes: int = 1,
+        replication: str = "000",
+        kms: Kms | None = None,
+        volume_relay: Behaviour | None = None,
+    ) -> None:
         self.root = root
         self.kms = kms
         self.replication = replication
         root.mkdir(parents=True, exist_ok=True)
         self.master = weed.master(root, {"defaultReplication": replication}, {})
-        self.volumes = [weed.volume(root, n, self.master.full_address, {}, {}) for n in range(volumes)]
+        self.volume_relay = volume_relay
+        self._relays: list[Relay] = []
+        self.volumes = [self._volume(index) for index in range(volumes)]
         self.fronts: dict[str, Front] = {}
 
     def start(self) -> None:
@@ -90,7 +106,7 @@ class Cluster:
         kek = kek or Kek.from_key("a secret of this cluster")
         filer = weed.filer(self.root, f"filer-{name}", self.master.full_address, filer_options, {})
         gateway = weed.s3(self.root, f"s3-{name}", filer.full_address, self._iam(), {}, kek.gateway_env)
-        front = Front(name, filer, gateway, kek, self.kms)
+        front = Front(name, filer, gateway, self, kek)
         self.fronts[name] = front
         front.start()
         return front
@@ -99,6 +115,19 @@ class Cluster:
         """Ends everything. What it stored is not needed again, so nobody is given time to say goodbye."""
         servers = [server for front in self.fronts.values() for server in (front.gateway, front.filer)]
         stop_together([*servers, *self.volumes, self.master], grace=0.5)
+        for relay in self._relays:
+            relay.stop()
+
+    def _volume(self, index: int) -> weed.WeedServer:
+        """A volume server. Behind a relay it listens on one loopback address and announces another, the relay's."""
+        master = self.master.full_address
+        if self.volume_relay is None:
+            return weed.volume(self.root, index, master, {}, {})
+        server = weed.volume(self.root, index, master, {"ip": ANNOUNCED, "ip.bind": BOUND}, {})
+        server.host = ANNOUNCED
+        self._relays.append(Relay((ANNOUNCED, server.port), (BOUND, server.port), self.volume_relay))
+        self._relays.append(Relay((ANNOUNCED, server.grpc_port), (BOUND, server.grpc_port)))
+        return server
 
     def _iam(self) -> dict[str, object]:
         """One identity that may do all, and anyone may read: tests compare unsigned requests with tidegate's."""

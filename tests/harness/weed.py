@@ -24,6 +24,7 @@ class WeedServer(Process):
     """One weed process with an HTTP port and a gRPC port 10000 above it."""
 
     def __init__(self, name: str, command: str, root: Path, options: dict[str, object], env: dict[str, str]) -> None:
+        self.host = HOST
         self.port = free_port(with_grpc=True)
         self.grpc_port = self.port + GRPC_OFFSET
         given = {"port": self.port, "port.grpc": self.grpc_port, "ip": HOST, "ip.bind": HOST, **options}
@@ -34,12 +35,12 @@ class WeedServer(Process):
     @property
     def address(self) -> str:
         """host:port of the HTTP side, as weed writes it when gRPC is at its default."""
-        return f"{HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def full_address(self) -> str:
         """host:port.grpcPort, weed's spelling for any gRPC port."""
-        return f"{HOST}:{self.port}.{self.grpc_port}"
+        return f"{self.host}:{self.port}.{self.grpc_port}"
 
     @property
     def url(self) -> str:
