@@ -1,1 +1,70 @@
-//! Under construction.
+//! What the operator set: built-in defaults, then the TOML file, then the environment, read once and checked whole.
+//!
+//! Knows every key, its default, its range and where its value came from. Must not know what the settings are used for,
+//! and opens no connection. A key is declared once, in `sections`; reading, the search for unknown keys, the output of
+//! `tidegate check` and `docs/configuration.md` all follow from that declaration.
+
+mod declare;
+mod docs;
+mod error;
+mod page;
+mod scope;
+mod sections;
+mod source;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use docs::markdown;
+pub use error::Error;
+pub use sections::{
+    Access, Aws, Bucket, Config, Filer, Kms, Log, LogFormat, LogLevel, ManagedKeys, Prefetch, Provider, Server, SseS3,
+};
+pub use source::Environment;
+pub use values::{FilerAddress, Seconds, Secret, Size, Window};
+
+use page::Page;
+use scope::{Loader, Origins, Scope};
+
+/// The file that is read when no other is named.
+pub const DEFAULT_PATH: &str = "/etc/tidegate/tidegate.toml";
+
+/// A checked configuration, and where each of its values came from.
+pub struct Loaded {
+    /// The settings themselves.
+    pub config: Config,
+    path: PathBuf,
+    origins: Origins,
+}
+
+impl Loaded {
+    /// Reads `path` (or [`DEFAULT_PATH`]) and lays the environment over it.
+    ///
+    /// # Errors
+    /// One [`Error`], the first that is found: it fits on one line and names the file or variable, the key and the fix.
+    pub fn read(path: Option<&Path>, environment: &Environment) -> Result<Self, Error> {
+        let path = match path {
+            Some(path) => path,
+            None if Path::new(DEFAULT_PATH).exists() => Path::new(DEFAULT_PATH),
+            None => return Err(Error::at(DEFAULT_PATH, "no such file; create it or name another with --config FILE")),
+        };
+        let loader = Loader::new(path, environment)?;
+        let merged = loader.merged()?;
+        let config = Config::read(&Scope::root(&loader, &merged))?;
+        Ok(Self { config, path: path.to_owned(), origins: loader.into_origins() })
+    }
+
+    /// The effective configuration as TOML: secrets masked, and behind each value that is not a default its source.
+    pub fn to_toml(&self) -> String {
+        let mut page = Page::new(&self.origins);
+        self.config.show(&mut page);
+        format!(
+            "# Effective configuration of {}; a line that names no source is a default.\n{}",
+            self.path.display(),
+            page.finish()
+        )
+    }
+}

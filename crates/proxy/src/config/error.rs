@@ -1,0 +1,43 @@
+//! The one line that says what is wrong with the configuration, where, and how to mend it.
+
+use std::fmt;
+
+/// Why the configuration cannot be used. It is shown as one line and never carries a secret's value.
+#[derive(Debug)]
+pub struct Error {
+    place: String,
+    key: Option<String>,
+    message: String,
+}
+
+impl Error {
+    /// An error of a whole file or variable, named by `place`.
+    pub(crate) fn at(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place: place.into(), key: None, message: message.into() }
+    }
+
+    /// An error of one key as `place` sets it.
+    pub(crate) fn of(place: impl Into<String>, key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place: place.into(), key: Some(key.into()), message: message.into() }
+    }
+
+    /// The key's full name, such as `prefetch.window`, unless the error is of a whole file.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = match &self.key {
+            Some(key) => format!("{}: {key}: {}", self.place, self.message),
+            None => format!("{}: {}", self.place, self.message),
+        };
+        // Paths and quoted keys may hold any character; the promise of one line must not hang on them.
+        line.chars().try_for_each(|c| {
+            if c.is_control() { write!(f, "{}", c.escape_default()) } else { fmt::Write::write_char(f, c) }
+        })
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,40 @@
+//! The effective configuration on paper: TOML, with the source of each value at its line's end.
+
+use super::{
+    declare::Section,
+    scope::{Origins, dotted},
+};
+
+/// TOML being written, one table after the other.
+pub(super) struct Page<'a> {
+    origins: &'a Origins,
+    path: Vec<String>,
+    text: String,
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn new(origins: &'a Origins) -> Self {
+        Self { origins, path: Vec::new(), text: String::new() }
+    }
+
+    /// A key and its value as TOML; nothing where it is not set.
+    pub(super) fn line(&mut self, key: &str, value: Option<String>) {
+        let Some(value) = value else { return };
+        let full: Vec<String> = self.path.iter().cloned().chain([key.to_owned()]).collect();
+        let source = self.origins.get(&dotted(&full)).map(|origin| format!("  # {}", origin.escape_debug()));
+        self.text.push_str(&format!("{key} = {value}{}\n", source.unwrap_or_default()));
+    }
+
+    /// A table below the current one.
+    pub(super) fn table(&mut self, below: &[&str], table: &impl Section) {
+        let depth = self.path.len();
+        self.path.extend(below.iter().map(|part| (*part).to_owned()));
+        self.text.push_str(&format!("\n[{}]\n", dotted(&self.path)));
+        table.show(self);
+        self.path.truncate(depth);
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.text
+    }
+}

@@ -1,0 +1,306 @@
+//! One table of the merged configuration while it is read: finds values, their origin, and keys that nobody declared.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use figment::{
+    Figment, Profile, Provider as _,
+    value::{Dict, Value},
+};
+use zeroize::Zeroizing;
+
+use super::{
+    Config, Environment, Error,
+    declare::{Opt, Setting},
+    source::Layer,
+    values::quoted,
+};
+
+/// Which source set which key, by the key's full name. A key that is not in it has its default.
+pub(super) type Origins = BTreeMap<String, String>;
+
+/// A secret's file may not be larger, in bytes: whatever is larger is the wrong file.
+const SECRET_LIMIT: u64 = 64 * 1024;
+
+/// The merged layers, and what is needed to say where a value came from.
+pub(super) struct Loader<'a> {
+    figment: Figment,
+    path: &'a Path,
+    environment: &'a Environment,
+    origins: RefCell<Origins>,
+}
+
+impl<'a> Loader<'a> {
+    /// Reads the file and merges the three layers.
+    pub(super) fn new(path: &'a Path, environment: &'a Environment) -> Result<Self, Error> {
+        let place = path.display().to_string();
+        let text =
+            Zeroizing::new(std::fs::read_to_string(path).map_err(|error| Error::at(&place, unreadable(&error)))?);
+        let file = Layer::toml(&text).map_err(|message| Error::at(&place, format!("not valid TOML: {message}")))?;
+        let figment = Figment::new().merge(file).merge(environment);
+        let mut loader = Self { figment, path, environment, origins: RefCell::default() };
+        let defaults = Config::defaults(&loader.merged()?);
+        loader.figment = loader.figment.join(Layer::defaults(defaults));
+        Ok(loader)
+    }
+
+    /// The merged values, each tagged with its layer.
+    pub(super) fn merged(&self) -> Result<Dict, Error> {
+        let data = self.figment.data().map_err(|error| Error::at(self.place(), error.to_string()))?;
+        Ok(data.into_iter().find(|(profile, _)| *profile == Profile::Default).map(|(_, dict)| dict).unwrap_or_default())
+    }
+
+    /// What was noted while reading.
+    pub(super) fn into_origins(self) -> Origins {
+        self.origins.into_inner()
+    }
+
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// The file or variable that set `value`, which stands at `path`; `None`: a default.
+    fn origin(&self, path: &[String], value: &Value) -> Option<String> {
+        // Merged tables carry the tag of the layer that began them; the values inside know better.
+        if let Some((key, inner)) = value.as_dict().and_then(|dict| dict.iter().next()) {
+            return self.origin(&below(path, key), inner);
+        }
+        match &*self.figment.get_metadata(value.tag())?.name {
+            Layer::FILE => Some(self.place()),
+            Layer::ENVIRONMENT => Some(Environment::variable(path)),
+            _ => None,
+        }
+    }
+
+    /// Remembers where the value at `path` came from.
+    fn note(&self, path: &[String], value: &Value) {
+        if let Some(origin) = self.origin(path, value) {
+            self.origins.borrow_mut().insert(dotted(path), origin);
+        }
+    }
+}
+
+fn below(path: &[String], key: &str) -> Vec<String> {
+    path.iter().cloned().chain([key.to_owned()]).collect()
+}
+
+/// One table, with its place among the others.
+pub(super) struct Scope<'a> {
+    loader: &'a Loader<'a>,
+    path: Vec<String>,
+    table: &'a Dict,
+    /// A key that somebody else has read.
+    done: Option<&'static str>,
+}
+
+impl<'a> Scope<'a> {
+    /// The whole configuration.
+    pub(super) fn root(loader: &'a Loader<'a>, merged: &'a Dict) -> Self {
+        Self { loader, path: Vec::new(), table: merged, done: None }
+    }
+
+    /// The table under `key`; `None` where there is none.
+    pub(super) fn table(&self, key: &str) -> Result<Option<Scope<'a>>, Error> {
+        match self.table.get(key) {
+            None => Ok(None),
+            Some(Value::Dict(_, table)) => {
+                Ok(Some(Self { loader: self.loader, path: self.path_of(key), table, done: None }))
+            }
+            Some(_) => Err(self.error(key, format!("must be a table; write [{}]", dotted(&self.path_of(key))))),
+        }
+    }
+
+    /// The tables inside this one, by name.
+    pub(super) fn tables(&self) -> impl Iterator<Item = Result<(String, Scope<'a>), Error>> {
+        self.table.keys().filter_map(|name| match self.table(name) {
+            Ok(table) => table.map(|table| Ok((name.clone(), table))),
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    /// The same table for a reader that does not declare `key`.
+    pub(super) fn without(&self, key: &'static str) -> Scope<'a> {
+        Self { loader: self.loader, path: self.path.clone(), table: self.table, done: Some(key) }
+    }
+
+    /// Refuses keys that nobody declared, with the nearest that somebody did.
+    pub(super) fn only(&self, options: &[Opt], tables: &[&str]) -> Result<(), Error> {
+        let known = |key: &str| {
+            tables.contains(&key)
+                || self.done == Some(key)
+                || options.iter().any(|o| o.key == key || (o.secret && key.strip_suffix("_file") == Some(o.key)))
+        };
+        let Some(key) = self.table.keys().find(|key| !known(key)) else { return Ok(()) };
+        let here: Vec<&str> = options.iter().map(|o| o.key).chain(tables.iter().copied()).collect();
+        let what = if self.path.is_empty() { "section" } else { "key" };
+        let fix = match nearest(key, &here) {
+            Some(near) => format!("did you mean {}?", dotted(&self.path_of(near))),
+            None => match elsewhere(key) {
+                Some(other) => format!("did you mean {other}?"),
+                None => format!("known here: {}", here.join(", ")),
+            },
+        };
+        Err(self.error(key, format!("unknown {what}; {fix}")))
+    }
+
+    /// The text under `key` as it stands, if it is text.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        let value = self.table.get(key)?;
+        self.loader.note(&self.path_of(key), value);
+        value.as_str()
+    }
+
+    /// The value of `option`, from its key or, for a secret, from the file that its `_file` key names.
+    pub(super) fn get<T: Setting>(&self, option: &Opt) -> Result<T, Error> {
+        let key = option.key;
+        if option.secret
+            && let Some(value) = self.secret_file::<T>(key)?
+        {
+            return Ok(value);
+        }
+        let Some(value) = self.table.get(key) else {
+            return T::absent().ok_or_else(|| self.error(key, format!("must be set: {}", option.expects)));
+        };
+        self.loader.note(&self.path_of(key), value);
+        T::from_value(value).map_err(|invalid| {
+            // A secret of a wrong form is still a secret.
+            let found = if option.secret { kind(value) } else { shown(value) };
+            self.error(key, invalid.sentence(option.expects, &found))
+        })
+    }
+
+    /// The error of a value that is of the right type but outside its range.
+    pub(super) fn outside(&self, option: &Opt) -> Error {
+        let found = self.table.get(option.key).map_or_else(String::new, shown);
+        self.error(option.key, format!("expected {}, {}, got {found}", option.expects, option.range()))
+    }
+
+    /// An error of `key` in this table, laid at the source that set it.
+    pub(super) fn error(&self, key: &str, message: impl Into<String>) -> Error {
+        let path = self.path_of(key);
+        let place = self.table.get(key).and_then(|value| self.loader.origin(&path, value));
+        Error::of(place.unwrap_or_else(|| self.loader.place()), dotted(&path), message)
+    }
+
+    fn path_of(&self, key: &str) -> Vec<String> {
+        below(&self.path, key)
+    }
+
+    fn secret_file<T: Setting>(&self, key: &str) -> Result<Option<T>, Error> {
+        let file_key = format!("{key}_file");
+        let Some(value) = self.table.get(&file_key) else { return Ok(None) };
+        let name = value.as_str().ok_or_else(|| self.error(&file_key, "expected the path of a file, as text"))?;
+        if name.is_empty() {
+            return Ok(None);
+        }
+        if self.table.get(key).is_some_and(|value| value.as_str() != Some("")) {
+            let [one, other] = [key, &file_key].map(|key| dotted(&self.path_of(key)));
+            return Err(self.error(&file_key, format!("{one} is set too; keep only one of {one} and {other}")));
+        }
+        let path = self.resolve(name);
+        let text = read_secret(&path).map_err(|why| self.error(&file_key, format!("{}: {why}", path.display())))?;
+        let secret = T::parse(&text).map_err(|invalid| {
+            let place = format!("the text in {}", path.display());
+            self.error(&file_key, invalid.sentence(T::EXPECTS, &place))
+        })?;
+        let set_by = self.loader.origin(&self.path_of(&file_key), value).unwrap_or_else(|| self.loader.place());
+        let origin = format!("{} named by {set_by}", path.display());
+        self.loader.origins.borrow_mut().insert(dotted(&self.path_of(key)), origin);
+        Ok(Some(secret))
+    }
+
+    /// A relative name is looked for among systemd's credentials, then beside the configuration file.
+    fn resolve(&self, name: &str) -> PathBuf {
+        let beside = self.loader.path.parent().unwrap_or(Path::new("")).join(name);
+        match self.loader.environment.credentials().map(|directory| directory.join(name)) {
+            Some(credential) if Path::new(name).is_relative() && credential.exists() => credential,
+            _ => beside,
+        }
+    }
+}
+
+/// The text of a secret's file without the line break at its end; says why not in words that hold none of the text.
+fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    // Room for all that may come: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_LIMIT as usize + 1));
+    file.take(SECRET_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    if bytes.len() as u64 > SECRET_LIMIT {
+        return Err(format!("larger than {} KiB; this is not the file of a secret", SECRET_LIMIT / 1024));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8 text; store the secret as text".to_owned())?;
+    match text.trim_end_matches(['\n', '\r']) {
+        "" => Err("the file is empty; put the secret into it".to_owned()),
+        secret => Ok(Zeroizing::new(secret.to_owned())),
+    }
+}
+
+/// Why a file could not be read, and what to do.
+fn unreadable(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => "no such file; create it or correct the path".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied; let the user of tidegate read it".to_owned(),
+        ErrorKind::IsADirectory => "is a directory; name a file in it".to_owned(),
+        ErrorKind::InvalidData => "not UTF-8 text; save it as UTF-8".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+/// A key's full name as TOML writes it: parts that are not bare keys in quotes.
+pub(super) fn dotted(path: &[String]) -> String {
+    let bare =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let quoted = |part: &String| if bare(part) { part.clone() } else { quoted(part) };
+    path.iter().map(quoted).collect::<Vec<_>>().join(".")
+}
+
+/// The candidate that `key` is most likely a slip of.
+pub(super) fn nearest<'c>(key: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    let score = |candidate: &&str| strsim::normalized_damerau_levenshtein(key, candidate);
+    let best = candidates.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)))?;
+    (score(&best) >= 0.6).then_some(best)
+}
+
+/// The same key in another section.
+fn elsewhere(key: &str) -> Option<String> {
+    Config::SECTIONS.iter().find_map(|(section, options)| {
+        options.iter().find(|option| option.key == key).map(|option| format!("{section}.{}", option.key))
+    })
+}
+
+/// What a value is, without saying its content.
+fn kind(value: &Value) -> String {
+    match value {
+        Value::String(..) | Value::Char(..) => "this text",
+        Value::Bool(..) => "a boolean",
+        Value::Num(..) => "a number",
+        Value::Empty(..) => "nothing",
+        Value::Dict(..) => "a table",
+        Value::Array(..) => "a list",
+    }
+    .to_owned()
+}
+
+/// A value as an error quotes it: short, on one line.
+fn shown(value: &Value) -> String {
+    const LIMIT: usize = 80;
+    match value {
+        Value::String(_, text) if text.chars().count() > LIMIT => {
+            format!("{:?}…", text.chars().take(LIMIT).collect::<String>())
+        }
+        Value::String(_, text) => format!("{text:?}"),
+        Value::Bool(_, flag) => flag.to_string(),
+        Value::Num(..) => match (value.to_i128(), value.to_f64()) {
+            (Some(number), _) => number.to_string(),
+            (None, Some(number)) => number.to_string(),
+            (None, None) => kind(value),
+        },
+        _ => kind(value),
+    }
+}

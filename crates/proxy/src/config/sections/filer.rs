@@ -1,0 +1,12 @@
+//! `[filer]`
+
+use crate::config::{FilerAddress, declare::section};
+
+section! {
+    /// The filers that entries come from and that everything but reads is relayed to.
+    pub struct Filer {
+        /// One or more filers of one cluster. gRPC is at port + 10000 unless the address says otherwise;
+        /// an IPv6 address stands in brackets. As text: separated by commas.
+        addresses: Vec<FilerAddress> = "127.0.0.1:8888";
+    }
+}

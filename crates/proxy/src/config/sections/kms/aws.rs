@@ -1,0 +1,67 @@
+//! `[kms.providers.<name>]` of type `aws`: the keys of SeaweedFS's `weed/kms/aws` and `weed/kms/config_loader.go`.
+
+use std::time::Duration;
+
+use crate::config::{Error, Seconds, Secret, declare::section, scope::Scope};
+
+section! {
+    /// AWS KMS, or a service that speaks its API.
+    pub struct Aws {
+        /// The region.
+        region: String = "us-east-1";
+        /// The access key id.
+        access_key: Option<Secret>;
+        /// The secret access key; it goes with `access_key`.
+        secret_key: Option<Secret>;
+        /// The session token of temporary keys.
+        session_token: Option<Secret>;
+        /// The URL of the service, where it is not AWS's own.
+        endpoint: Option<String>;
+        /// A profile of the shared AWS configuration.
+        profile: Option<String>;
+        /// The role to assume.
+        role_arn: Option<String>;
+        /// The external id that the role asks for.
+        external_id: Option<String>;
+        /// How long a connection may take. 0 counts as 10, as at the gateway.
+        connect_timeout: Seconds = "10", max "1h";
+        /// How long a request may take. 0 counts as 30, as at the gateway.
+        request_timeout: Seconds = "30", max "1h";
+        /// How often a failed request is tried again. 0 counts as 3, as at the gateway.
+        max_retries: u32 = "3", max "100";
+        /// Accepted for the gateway's sake, without effect: `kms.cache_ttl` and `kms.cache_entries` rule.
+        cache_enabled: bool = "true";
+        /// Accepted for the gateway's sake, without effect.
+        cache_ttl: Seconds = "1h";
+        /// Accepted for the gateway's sake, without effect.
+        max_cache_size: u32 = "1000";
+    }
+    check = complete;
+}
+
+fn complete(mut aws: Aws, scope: &Scope<'_>) -> Result<Aws, Error> {
+    match (&aws.access_key, &aws.secret_key) {
+        (Some(_), None) => return Err(scope.error("secret_key", "must be set, because access_key is")),
+        (None, Some(_)) => return Err(scope.error("access_key", "must be set, because secret_key is")),
+        _ => {}
+    }
+    if let Some(endpoint) = &aws.endpoint {
+        let authority = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
+        if authority.is_none_or(|authority| authority.is_empty() || authority.contains(char::is_whitespace)) {
+            return Err(scope.error("endpoint", format!("expected a http:// or https:// URL, got {endpoint:?}")));
+        }
+    }
+    if aws.region.is_empty() {
+        aws.region = "us-east-1".to_owned();
+    }
+    if aws.connect_timeout.0.is_zero() {
+        aws.connect_timeout = Seconds(Duration::from_secs(10));
+    }
+    if aws.request_timeout.0.is_zero() {
+        aws.request_timeout = Seconds(Duration::from_secs(30));
+    }
+    if aws.max_retries == 0 {
+        aws.max_retries = 3;
+    }
+    Ok(aws)
+}

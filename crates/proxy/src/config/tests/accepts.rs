@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use super::{Place, load};
+use crate::config::{LogFormat, LogLevel, ManagedKeys, Provider, Seconds, Size, Window};
+
+#[test]
+fn nothing_set_is_all_defaults() {
+    let config = load("", &[]).config;
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8880");
+    assert_eq!(config.server.admin.to_string(), "127.0.0.1:8881");
+    assert_eq!(config.server.drain_timeout, Duration::from_secs(120));
+    assert_eq!(config.filer.addresses[0].grpc_authority(), "127.0.0.1:18888");
+    assert_eq!(config.access.managed_keys, ManagedKeys::None);
+    assert!(!config.access.ssec_over_http);
+    assert_eq!(config.prefetch.window, Window::Auto);
+    assert_eq!(config.prefetch.memory, Size::new(256 << 20));
+    assert_eq!((config.prefetch.per_server, config.prefetch.verify), (16, true));
+    assert!(config.sse_s3.key.is_none() && config.sse_s3.kek.is_none() && config.sse_s3.kek_passphrase.is_none());
+    assert!(config.kms.default_provider.is_none() && config.kms.providers.is_empty());
+    assert_eq!((config.kms.cache_ttl, config.kms.cache_entries), (Duration::from_secs(300), 1000));
+    assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_defaults() {
+    let text = "[prefetch]\nwindow = 4\nmemory = 16777216\nverify = false\n[filer]\naddresses = [\"a:1\", \"b:2.3\"]";
+    let variables =
+        [("TIDEGATE_PREFETCH__WINDOW", "8"), ("TIDEGATE_ACCESS__MANAGED_KEYS", "any"), ("TIDEGATE_PORT", "tcp://x")];
+    let config = load(text, &variables).config;
+    assert_eq!(config.prefetch.window, Window::Fixed(8));
+    assert_eq!(config.prefetch.memory, Size::new(16 << 20));
+    assert!(!config.prefetch.verify);
+    assert_eq!(config.prefetch.per_server, 16);
+    assert_eq!(config.filer.addresses.len(), 2);
+    assert_eq!(config.access.managed_keys, ManagedKeys::Any);
+}
+
+#[test]
+fn every_type_can_be_written_as_text() {
+    let config = load(
+        "",
+        &[
+            ("TIDEGATE_SERVER__LISTEN", "[::]:80"),
+            ("TIDEGATE_SERVER__DRAIN_TIMEOUT", "1m 30s"),
+            ("TIDEGATE_FILER__ADDRESSES", "a:1, b:2.3"),
+            ("TIDEGATE_ACCESS__SSEC_OVER_HTTP", "true"),
+            ("TIDEGATE_PREFETCH__MEMORY", "1GiB"),
+            ("TIDEGATE_PREFETCH__PER_SERVER", "256"),
+            ("TIDEGATE_KMS__PROVIDERS__MAIN__TYPE", "aws"),
+            ("TIDEGATE_KMS__PROVIDERS__MAIN__CONNECT_TIMEOUT", "7"),
+            ("TIDEGATE_LOG__FORMAT", "json"),
+        ],
+    )
+    .config;
+    assert_eq!(config.server.listen.port(), 80);
+    assert_eq!(config.server.drain_timeout, Duration::from_secs(90));
+    assert_eq!(config.filer.addresses[1].to_string(), "b:2.3");
+    assert!(config.access.ssec_over_http);
+    assert_eq!(config.prefetch.memory, Size::new(1 << 30));
+    assert_eq!(config.prefetch.per_server, 256);
+    let Provider::Aws(aws) = &config.kms.providers["main"];
+    assert_eq!(aws.connect_timeout, Seconds(Duration::from_secs(7)));
+    assert_eq!(config.log.format, LogFormat::Json);
+}
+
+#[test]
+fn secrets_from_the_environment_are_the_text_that_was_set() {
+    let config = load("", &[("TIDEGATE_SSE_S3__KEY", "0012")]).config;
+    assert_eq!(config.sse_s3.key.unwrap().expose(), "0012");
+    let config = load("", &[("TIDEGATE_SSE_S3__KEK_PASSPHRASE", " [true, 1e3] ")]).config;
+    assert_eq!(config.sse_s3.kek_passphrase.unwrap().expose(), " [true, 1e3] ");
+    assert!(load("[sse_s3]\nkey = \"\"", &[]).config.sse_s3.key.is_none());
+}
+
+#[test]
+fn secret_files_are_found_among_credentials_then_beside_the_file() {
+    let place = Place::new();
+    place.write("beside", "from beside\r\n");
+    place.write("credentials/both", "from credentials\n\n");
+    place.write("both", "from beside");
+    let key = |name: &str, variables: &[(&str, &str)]| {
+        let text = format!("[sse_s3]\nkey_file = \"{name}\"");
+        place.load(&text, variables).unwrap_or_else(|e| panic!("{e}")).config.sse_s3.key.unwrap().expose().to_owned()
+    };
+    let credentials = [("CREDENTIALS_DIRECTORY", "@/credentials")];
+    assert_eq!(key("beside", &[]), "from beside");
+    assert_eq!(key("beside", &credentials), "from beside");
+    assert_eq!(key("both", &[]), "from beside");
+    assert_eq!(key("both", &credentials), "from credentials");
+    let absolute = place.0.join("both").display().to_string();
+    assert_eq!(key(&absolute, &credentials), "from beside");
+    let variables = [("TIDEGATE_SSE_S3__KEY_FILE", "@/beside")];
+    assert_eq!(place.load("", &variables).unwrap().config.sse_s3.key.unwrap().expose(), "from beside");
+}
+
+/// The example block of SeaweedFS's documentation, with every key that its aws provider and its loader read.
+const GATEWAY: &str = r#"{
+  "default_provider": "aws-kms",
+  "providers": {
+    "aws-kms": {
+      "type": "aws", "region": "", "access_key": "AKIA", "secret_key": "s3cr3t", "session_token": "",
+      "endpoint": "http://127.0.0.1:5555", "profile": "", "role_arn": "", "external_id": "",
+      "connect_timeout": 0, "request_timeout": 20, "max_retries": 0,
+      "cache_enabled": true, "cache_ttl": "1h", "max_cache_size": 1000
+    }
+  },
+  "buckets": { "my.bucket": { "provider": "aws-kms" } }
+}"#;
+
+#[test]
+fn a_block_of_the_gateway_is_accepted_as_it_is() {
+    let block: serde_json::Value = serde_json::from_str(GATEWAY).unwrap();
+    let text = toml::to_string(&serde_json::json!({ "kms": block })).unwrap();
+    let kms = load(&text, &[]).config.kms;
+    assert_eq!(kms.default_provider.as_deref(), Some("aws-kms"));
+    assert_eq!(kms.buckets["my.bucket"].provider, "aws-kms");
+    let Provider::Aws(aws) = &kms.providers["aws-kms"];
+    assert_eq!(aws.region, "us-east-1");
+    assert_eq!(aws.access_key.as_ref().unwrap().expose(), "AKIA");
+    assert_eq!(aws.secret_key.as_ref().unwrap().expose(), "s3cr3t");
+    assert!(aws.session_token.is_none() && aws.profile.is_none() && aws.role_arn.is_none());
+    assert_eq!(aws.endpoint.as_deref(), Some("http://127.0.0.1:5555"));
+    assert_eq!((aws.connect_timeout.0.as_secs(), aws.request_timeout.0.as_secs(), aws.max_retries), (10, 20, 3));
+}
+
+#[test]
+fn the_example_of_the_service_is_accepted() {
+    let place = Place::new();
+    let config = place.load(include_str!("../../../../../deploy/systemd/tidegate.toml"), &[]);
+    assert_eq!(config.unwrap_or_else(|e| panic!("{e}")).config.server.listen.to_string(), "127.0.0.1:8880");
+}

@@ -1,0 +1,55 @@
+//! The configuration as a whole: what is accepted, what each mistake says, what is printed.
+
+mod accepts;
+mod prints;
+mod refuses;
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::{Environment, Error, Loaded};
+
+/// A directory of its own for one test, removed with it.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("tidegate-config-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Loads `text` as `t.toml` under `variables`, in which `@` stands for the directory.
+    fn load(&self, text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Error> {
+        self.write("t.toml", text);
+        let here = self.0.display().to_string();
+        let variables = variables.iter().map(|(name, value)| (*name, value.replace('@', &here)));
+        Loaded::read(Some(&self.0.join("t.toml")), &Environment::new(variables).unwrap())
+    }
+
+    /// The error's line, with `@` for the directory.
+    fn error(&self, text: &str, variables: &[(&str, &str)]) -> String {
+        let error = self.load(text, variables).err().expect("the configuration is wrong");
+        error.to_string().replace(&self.0.display().to_string(), "@")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn load(text: &str, variables: &[(&str, &str)]) -> Loaded {
+    Place::new().load(text, variables).unwrap_or_else(|error| panic!("{error}"))
+}
