@@ -9,6 +9,7 @@ pub mod entry;
 pub mod error;
 pub mod filer;
 pub mod keys;
+pub mod logging;
 pub mod metrics;
 pub mod plan;
 pub mod read;

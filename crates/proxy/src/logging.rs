@@ -1,0 +1,152 @@
+//! Log lines on standard error.
+//!
+//! Knows level, form and what standard error is connected to. Must not know who logs what; that no secret is logged is
+//! the care of those who log.
+
+use std::{ffi::OsStr, io::IsTerminal as _, os::unix::fs::MetadataExt as _};
+
+use tracing::{Subscriber, level_filters::LevelFilter};
+use tracing_subscriber::{
+    Layer, Registry,
+    filter::Targets,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt as _,
+    registry,
+};
+
+use crate::config::{Log, LogFormat, LogLevel};
+
+/// Our crates, by the start of their targets. All others speak up from `warn` on.
+const OURS: [&str; 4] = ["tidegate", "proxy", "prefetch", "crypto"];
+
+/// How a text line looks on this process's standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dress {
+    colours: bool,
+    time: bool,
+}
+
+/// Sends the log events of the whole process to standard error. The first call counts; later ones change nothing.
+pub fn init(log: &Log) {
+    let dress = Dress { colours: std::io::stderr().is_terminal(), time: !is_journal() };
+    // A second subscriber is refused, which is what the doc line promises.
+    let _ = tracing::subscriber::set_global_default(subscriber(log, dress, std::io::stderr));
+}
+
+fn subscriber<W>(log: &Log, dress: Dress, writer: W) -> impl Subscriber + Send + Sync + use<W>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = fmt::layer().with_writer(writer).with_ansi(dress.colours);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match (log.format, dress.time) {
+        (LogFormat::Json, _) => lines.json().flatten_event(true).boxed(),
+        (LogFormat::Text, true) => lines.boxed(),
+        (LogFormat::Text, false) => lines.without_time().boxed(),
+    };
+    registry().with(lines.with_filter(targets(log.level)))
+}
+
+fn targets(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let others = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
+    Targets::new().with_default(others).with_targets(OURS.map(|target| (target, level)))
+}
+
+/// Whether standard error goes to systemd's journal, which notes the time itself.
+fn is_journal() -> bool {
+    let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
+    names_stream(std::env::var_os("JOURNAL_STREAM").as_deref(), stderr.dev(), stderr.ino())
+}
+
+/// Whether `JOURNAL_STREAM` (`device:inode`) names that very file: children of a service inherit the variable even where
+/// their standard error goes elsewhere.
+fn names_stream(variable: Option<&OsStr>, device: u64, inode: u64) -> bool {
+    variable.is_some_and(|variable| *variable == *format!("{device}:{inode}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(level: LogLevel, format: LogFormat, dress: Dress, events: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber = subscriber(&Log { level, format }, dress, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, events);
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    const PLAIN: Dress = Dress { colours: false, time: false };
+
+    #[test]
+    fn a_line_in_the_journal_has_neither_time_nor_colour() {
+        let text = logged(LogLevel::Info, LogFormat::Text, PLAIN, || tracing::info!(target: "proxy", port = 1, "up"));
+        assert_eq!(text, " INFO proxy: up port=1\n");
+    }
+
+    #[test]
+    fn a_terminal_gets_colours_and_the_time() {
+        let dress = Dress { colours: true, time: true };
+        let text = logged(LogLevel::Info, LogFormat::Text, dress, || tracing::info!(target: "proxy", "up"));
+        assert!(text.contains("\x1b["), "{text}");
+        assert!(text.contains('T') && text.contains('Z'), "{text}");
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let dress = Dress { colours: true, time: true };
+        let text = logged(LogLevel::Info, LogFormat::Json, dress, || tracing::info!(target: "proxy", port = 1, "up"));
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["message"], &line["port"], &line["level"]), (&"up".into(), &1.into(), &"INFO".into()));
+        assert!(line["timestamp"].is_string());
+    }
+
+    #[test]
+    fn only_our_own_crates_go_below_warn_unless_all_is_traced() {
+        let events = || {
+            tracing::trace!(target: "hyper::proto", "a");
+            tracing::info!(target: "h2", "b");
+            tracing::warn!(target: "tonic", "c");
+            tracing::debug!(target: "prefetch::fetch", "d");
+            tracing::error!(target: "crypto", "e");
+        };
+        let seen = |level| {
+            let text = logged(level, LogFormat::Text, PLAIN, events);
+            text.lines().filter_map(|line| line.chars().last()).collect::<String>()
+        };
+        assert_eq!(seen(LogLevel::Error), "e");
+        assert_eq!(seen(LogLevel::Info), "ce");
+        assert_eq!(seen(LogLevel::Debug), "cde");
+        assert_eq!(seen(LogLevel::Trace), "abcde");
+    }
+
+    #[test]
+    fn the_journal_is_known_by_device_and_inode() {
+        assert!(names_stream(Some(OsStr::new("8:12")), 8, 12));
+        assert!(!names_stream(Some(OsStr::new("8:12")), 8, 13));
+        assert!(!names_stream(None, 8, 12));
+    }
+}
