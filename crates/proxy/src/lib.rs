@@ -4,6 +4,7 @@
 //! Knows HTTP, gRPC, configuration and the order of the stages. Must not know how fetches overlap (`prefetch`) or how a
 //! cipher works (`crypto`).
 
+pub mod cli;
 pub mod config;
 pub mod entry;
 pub mod error;

@@ -1,3 +1,45 @@
 //! The `tidegate` command.
 
-fn main() {}
+use std::{io::Write as _, process::ExitCode};
+
+use proxy::{
+    cli::{self, Command},
+    config::{Config, Loaded},
+    logging,
+};
+
+/// The command line or the configuration is wrong; systemd need not try again.
+const MISCONFIGURED: u8 = 2;
+
+fn main() -> ExitCode {
+    let invocation = cli::parse();
+    let loaded = match invocation.load() {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("tidegate: {error}");
+            return ExitCode::from(MISCONFIGURED);
+        }
+    };
+    match invocation.command {
+        Some(Command::Check) => check(&loaded),
+        None => serve(loaded.config),
+    }
+}
+
+/// Prints what is in force.
+fn check(loaded: &Loaded) -> ExitCode {
+    match std::io::stdout().write_all(loaded.to_toml().as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tidegate: cannot print the configuration: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until told to stop.
+fn serve(config: Config) -> ExitCode {
+    logging::init(&config.log);
+    tracing::error!("there is nothing to serve with yet");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,89 @@
+//! The command line: what `tidegate` is asked to do.
+//!
+//! Knows flags, subcommands and their help. Must not know what is in the configuration file.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Environment, Error, Loaded};
+
+/// Shown below the options.
+const EXAMPLES: &str = "\
+Examples:
+  tidegate --config /etc/tidegate/tidegate.toml
+      serve in the foreground until SIGTERM or SIGINT
+  tidegate check --config ./tidegate.toml
+      say what is wrong with the file, or print what is in force
+  TIDEGATE_LOG__LEVEL=debug tidegate --config ./tidegate.toml
+      set one key for this run
+
+Exit codes: 0 done, 1 failed while serving, 2 the command line or the configuration is wrong.";
+
+/// What the command line says.
+#[derive(Debug, PartialEq, Eq, Parser)]
+#[command(
+    name = "tidegate",
+    version,
+    about = "Serves a SeaweedFS filer's reads: fetches chunks ahead of the client and decrypts them as they stream.",
+    after_help = EXAMPLES,
+    disable_help_subcommand = true
+)]
+pub struct Invocation {
+    /// The configuration file [default: /etc/tidegate/tidegate.toml]
+    #[arg(long, short, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+
+    /// What to do; `None`: serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What `tidegate` can do besides serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Validate the configuration and print what is in force, secrets masked
+    Check,
+}
+
+/// Reads this process's command line. `--help`, `--version` and mistakes are answered here and end the process.
+pub fn parse() -> Invocation {
+    Invocation::parse()
+}
+
+impl Invocation {
+    /// Reads the configuration that the command line names, under this process's environment.
+    ///
+    /// # Errors
+    /// The first thing wrong with it, on one line.
+    pub fn load(&self) -> Result<Loaded, Error> {
+        Loaded::read(self.config.as_deref(), &Environment::of_process()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(arguments: &[&str]) -> Invocation {
+        Invocation::try_parse_from([&["tidegate"], arguments].concat()).unwrap()
+    }
+
+    #[test]
+    fn the_file_may_stand_before_or_after_the_command() {
+        let config = Some(PathBuf::from("a.toml"));
+        assert_eq!(of(&[]), Invocation { config: None, command: None });
+        assert_eq!(of(&["--config", "a.toml"]), Invocation { config: config.clone(), command: None });
+        let check = Invocation { config, command: Some(Command::Check) };
+        assert_eq!(of(&["check", "--config", "a.toml"]), check);
+        assert_eq!(of(&["--config=a.toml", "check"]), check);
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for arguments in [&["serve"][..], &["--confg", "a"], &["--config"], &["check", "a.toml"]] {
+            let error = Invocation::try_parse_from([&["tidegate"], arguments].concat()).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
+        }
+    }
+}
