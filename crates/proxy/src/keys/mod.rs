@@ -1,1 +1,102 @@
-//! Under construction.
+//! From wrapped data keys to data keys: the key ring, its cache, the KMS providers and the SSE-S3 key.
+//!
+//! Knows who opens which wrapped key and for how long it is kept. Must not know entries, chunks, clients, or how bytes
+//! are decrypted with the keys. Who may have a key is decided before it is asked for.
+
+mod cache;
+pub mod hooks;
+pub mod kms;
+pub mod sse_s3;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use crypto::{DataKey, WrappedKey};
+use http::StatusCode;
+
+use self::{
+    cache::{DataKeys, Identity},
+    hooks::Hooks,
+    kms::Providers,
+    sse_s3::SseS3,
+};
+use crate::{Blame, Error, Result};
+
+/// How many data keys are kept, and how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// `kms.cache_entries`.
+    pub cache_entries: u64,
+    /// `kms.cache_ttl`: how long an opened key is used before the KMS is asked again. A key that is disabled in the KMS
+    /// stays readable for this long. Zero: ask each time (callers that wait for the same key still share one call).
+    pub cache_ttl: Duration,
+}
+
+impl Default for Settings {
+    /// 10,000 keys for 5 minutes.
+    fn default() -> Self {
+        Self { cache_entries: 10_000, cache_ttl: Duration::from_secs(300) }
+    }
+}
+
+/// Opens wrapped data keys, each once for all who ask.
+pub struct KeyRing {
+    keys: DataKeys,
+    providers: Providers,
+    sse_s3: Arc<SseS3>,
+    hooks: Arc<dyn Hooks>,
+}
+
+impl KeyRing {
+    /// An empty ring over these providers and this SSE-S3 key. Must be used inside a tokio runtime.
+    pub fn new(settings: Settings, providers: Providers, sse_s3: SseS3, hooks: Arc<dyn Hooks>) -> Self {
+        let keys = DataKeys::new(settings.cache_entries, settings.cache_ttl, hooks.clone());
+        Self { keys, providers, sse_s3: Arc::new(sse_s3), hooks }
+    }
+
+    /// The data key behind `wrapped`. `bucket` is the bucket that the object is in, if it is in one.
+    ///
+    /// The key has been checked as far as the metadata allows: the KMS's key id is the stored one, and the key commitment,
+    /// where there is one, holds. That a commitment is there can be demanded by the caller, who has it in hand.
+    ///
+    /// # Errors
+    /// 403, 409, 500, 502 or 503 with the blame on [`Blame::Kms`] or [`Blame::Config`], or what the filer's key file
+    /// failed with. [`Error::delay`] says whether it may pass; it is answered again from the cache for seconds only.
+    pub async fn open(&self, bucket: Option<&str>, wrapped: &WrappedKey) -> Result<Arc<DataKey>> {
+        let key = match wrapped {
+            WrappedKey::Customer(_) => {
+                let message = "the object is encrypted with a customer key, which comes with the request (SSE-C)";
+                return Err(Error::new(Blame::Client, StatusCode::BAD_REQUEST, message).code("InvalidArgument"));
+            }
+            WrappedKey::Kms(key) => {
+                let (name, provider) = self.providers.choose(bucket, &key.envelope.provider)?;
+                let identity = Identity { opener: name, wrapped: wrapped.id() };
+                self.keys.get(identity, || kms::unwrap(provider, key.clone(), self.hooks.clone())).await?
+            }
+            WrappedKey::S3(key) => {
+                let identity = Identity { opener: Arc::from(""), wrapped: wrapped.id() };
+                let (sse_s3, key) = (self.sse_s3.clone(), key.clone());
+                self.keys.get(identity, || async move { sse_s3.open(&key).await }).await?
+            }
+        };
+        // Outside the cache: one data key serves many IVs, and each has a commitment of its own.
+        wrapped.verify(&key).map_err(|error| {
+            Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).code("KeyCommitmentMismatch")
+        })?;
+        Ok(key)
+    }
+
+    /// Drops, and so wipes, the keys that are over their time. The cache does it by itself only while it is used: call
+    /// this about once a minute.
+    pub async fn sweep(&self) {
+        self.keys.sweep().await;
+    }
+
+    /// Forgets all keys and what the filer's key file said, for a reload.
+    pub async fn forget(&self) {
+        self.keys.clear();
+        self.sse_s3.forget().await;
+        self.keys.sweep().await;
+    }
+}

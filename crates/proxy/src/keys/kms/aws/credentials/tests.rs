@@ -1,0 +1,160 @@
+//! Each source of credentials, over an environment, files and metadata services that are made up.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc, sync::Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use reqsign_core::StaticEnv;
+
+use super::*;
+
+#[derive(Debug)]
+struct NamedFiles(HashMap<&'static str, &'static str>);
+
+impl FileRead for NamedFiles {
+    async fn file_read(&self, path: &str) -> reqsign_core::Result<Vec<u8>> {
+        let missing = || SigningError::new(ErrorKind::ConfigInvalid, "no such file");
+        self.0.get(path).map(|text| text.as_bytes().to_vec()).ok_or_else(missing)
+    }
+}
+
+/// Answers by the start of the address; keeps address and body of what it was asked.
+#[derive(Clone, Debug, Default)]
+struct Services {
+    answers: Vec<(&'static str, &'static str)>,
+    asked: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl HttpSend for Services {
+    async fn http_send(&self, request: Request<Bytes>) -> reqsign_core::Result<Response<Bytes>> {
+        let address = request.uri().to_string();
+        let body = String::from_utf8(request.body().to_vec()).unwrap();
+        let answer = self.answers.iter().find(|(start, _)| address.starts_with(start));
+        self.asked.lock().unwrap().push((address, body));
+        let (_, answer) = answer.ok_or_else(|| SigningError::unexpected("nobody there"))?;
+        Ok(Response::new(Bytes::from_static(answer.as_bytes())))
+    }
+}
+
+fn made_up(env: &[(&str, &str)], files: &[(&'static str, &'static str)], services: &Services) -> Context {
+    let envs = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    Context::new()
+        .with_env(StaticEnv { home_dir: Some(PathBuf::from("/home/op")), envs })
+        .with_file_read(NamedFiles(files.iter().copied().collect()))
+        .with_http_send(services.clone())
+}
+
+/// The access key that a request is signed with, and its session token.
+async fn signed_by(settings: Settings, context: &Context) -> Result<(String, Option<String>), String> {
+    let signer = signer("main", settings, context).map_err(|error| error.to_string())?;
+    let (mut parts, ()) = Request::post("https://kms.us-east-1.amazonaws.com/").body(()).unwrap().into_parts();
+    signer.sign(&mut parts, None).await.map_err(|error| error.to_string())?;
+    let text = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    let authorization = text("authorization").unwrap();
+    let access = authorization.split("Credential=").nth(1).unwrap().split('/').next().unwrap();
+    Ok((access.to_owned(), text("x-amz-security-token")))
+}
+
+const ENV: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+const SHARED: (&str, &str) = (
+    "/home/op/.aws/credentials",
+    "[default]\naws_access_key_id = AKIDDEFAULT\naws_secret_access_key = s\n\
+     [backup]\naws_access_key_id = AKIDBACKUP\naws_secret_access_key = s\n",
+);
+const STS_ANSWER: &str = "<Credentials><AccessKeyId>ASIAIOSFODNN7EXAMPLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+                          <SessionToken>session</SessionToken><Expiration>2999-01-01T00:00:00Z</Expiration></Credentials>";
+
+fn fixed() -> Settings {
+    Settings {
+        access_key: Some("AKIAIOSFODNN7EXAMPLE".to_owned().into()),
+        secret_key: Some("secret".to_owned().into()),
+        ..Settings::default()
+    }
+}
+
+#[tokio::test]
+async fn configured_keys_come_before_everything() {
+    let context = made_up(&ENV, &[SHARED], &Services::default());
+    let settings = Settings { profile: Some("backup".into()), ..fixed() };
+    assert_eq!(signed_by(settings, &context).await, Ok(("AKIAIOSFODNN7EXAMPLE".into(), None)));
+}
+
+#[tokio::test]
+async fn a_configured_profile_comes_before_the_environment() {
+    let context = made_up(&ENV, &[SHARED], &Services::default());
+    let settings = Settings { profile: Some("backup".into()), ..Settings::default() };
+    assert_eq!(signed_by(settings, &context).await, Ok(("AKIDBACKUP".into(), None)));
+}
+
+#[tokio::test]
+async fn environment_then_shared_files() {
+    let services = Services::default();
+    let mut env = ENV.to_vec();
+    env.push(("AWS_SESSION_TOKEN", "token"));
+    let context = made_up(&env, &[SHARED], &services);
+    assert_eq!(signed_by(Settings::default(), &context).await, Ok(("AKIDENV".into(), Some("token".into()))));
+    let context = made_up(&[], &[SHARED], &services);
+    assert_eq!(signed_by(Settings::default(), &context).await, Ok(("AKIDDEFAULT".into(), None)));
+    let context = made_up(&[("AWS_PROFILE", "backup")], &[SHARED], &services);
+    assert_eq!(signed_by(Settings::default(), &context).await, Ok(("AKIDBACKUP".into(), None)));
+    assert!(services.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn web_identity_asks_the_region_s_sts() {
+    let answer = "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult>";
+    let answer = format!("{answer}{STS_ANSWER}</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>");
+    let services =
+        Services { answers: vec![("https://sts.eu-west-1.amazonaws.com/", answer.leak())], ..Services::default() };
+    let env =
+        [("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/reader"), ("AWS_WEB_IDENTITY_TOKEN_FILE", "/run/token")];
+    let context = made_up(&env, &[("/run/token", "identity\n")], &services);
+    let settings = Settings { region: "eu-west-1".into(), ..Settings::default() };
+    assert_eq!(signed_by(settings, &context).await, Ok(("ASIAIOSFODNN7EXAMPLE".into(), Some("session".into()))));
+    let asked = services.asked.lock().unwrap();
+    assert!(asked[0].1.contains("WebIdentityToken=identity&"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn instance_metadata_comes_last() {
+    const ROLE: &str = r#"{"Code":"Success","AccessKeyId":"ASIAIMDS","SecretAccessKey":"s","Token":"session",
+        "LastUpdated":"2020-01-01T00:00:00Z","Type":"AWS-HMAC","Expiration":"2999-01-01T00:00:00Z"}"#;
+    let services = Services {
+        answers: vec![
+            ("http://169.254.169.254/latest/api/token", "metadata-token"),
+            ("http://169.254.169.254/latest/meta-data/iam/security-credentials/reader", ROLE),
+            ("http://169.254.169.254/latest/meta-data/iam/security-credentials/", "reader"),
+        ],
+        ..Services::default()
+    };
+    let context = made_up(&[], &[], &services);
+    assert_eq!(signed_by(Settings::default(), &context).await, Ok(("ASIAIMDS".into(), Some("session".into()))));
+    assert_eq!(services.asked.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_role_is_assumed_with_its_external_id() {
+    let answer = format!("<AssumeRoleResponse><AssumeRoleResult>{STS_ANSWER}</AssumeRoleResult></AssumeRoleResponse>");
+    let services =
+        Services { answers: vec![("https://sts.us-east-1.amazonaws.com/", answer.leak())], ..Services::default() };
+    let context = made_up(&[], &[], &services);
+    let settings = Settings {
+        role_arn: Some("arn:aws:iam::123456789012:role/reader".into()),
+        external_id: Some("outside".into()),
+        ..fixed()
+    };
+    assert_eq!(signed_by(settings, &context).await, Ok(("ASIAIOSFODNN7EXAMPLE".into(), Some("session".into()))));
+    let asked = services.asked.lock().unwrap();
+    let said = format!("{}{}", asked[0].0, asked[0].1);
+    for part in ["Action=AssumeRole&", "ExternalId=outside", "RoleSessionName=tidegate"] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn none_at_all_is_an_error_without_programs_started() {
+    let files = [("/home/op/.aws/config", "[default]\ncredential_process = /bin/false\n")];
+    let context = made_up(&[], &files, &Services::default());
+    let error = signed_by(Settings::default(), &context).await.unwrap_err();
+    assert!(error.contains("credential"), "{error}");
+}

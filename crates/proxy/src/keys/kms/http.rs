@@ -1,0 +1,107 @@
+//! The HTTP client that providers ask with: small requests, small answers, answers wiped after use.
+//!
+//! Knows hyper, TLS and time limits. Must not know any KMS.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::crypto::aws_lc_rs;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{Blame, Error, Result};
+
+/// Longest answer that is read, in bytes. A KMS's answer is one to two KiB.
+const LONGEST: usize = 64 * 1024;
+/// How long an unused connection is kept. Below the idle timeouts of the services' load balancers.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// No connection, or it broke; in words without addresses of ours.
+    Connection(String),
+    /// Not within the request timeout.
+    Late,
+    /// Longer than any KMS answers.
+    TooLong,
+}
+
+/// An answer. The body is wiped when it goes.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Zeroizing<Vec<u8>>,
+}
+
+/// The client of one provider. Clones share its connections.
+#[derive(Clone, Debug)]
+pub(super) struct HttpClient {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    timeout: Duration,
+}
+
+impl HttpClient {
+    /// A client for `https://` (the system's root certificates) and `http://` addresses.
+    ///
+    /// # Errors
+    /// [`Blame::Config`] if the system has no root certificates.
+    pub(super) fn new(connect_timeout: Duration, request_timeout: Duration) -> Result<Self> {
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(connect_timeout));
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let tls = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(aws_lc_rs::default_provider())
+            .map_err(|error| {
+                let message = format!("no root certificates to check a KMS by: {error}; install ca-certificates");
+                Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, message)
+            })?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client =
+            Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).build(tls);
+        Ok(Self { client, timeout: request_timeout })
+    }
+
+    /// Sends a request and reads the whole answer within the request timeout.
+    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Answer, Failed> {
+        tokio::time::timeout(self.timeout, self.exchange(request.map(Full::new))).await.map_err(|_| Failed::Late)?
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Failed> {
+        let answer = self.client.request(request).await.map_err(|error| Failed::Connection(chain(&error)))?;
+        let (parts, mut incoming) = answer.into_parts();
+        // Full size from the start: a growing vector would leave copies behind.
+        let mut body = Zeroizing::new(Vec::with_capacity(LONGEST));
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|error| Failed::Connection(chain(&error)))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if body.len() + data.len() > LONGEST {
+                return Err(Failed::TooLong);
+            }
+            body.extend_from_slice(&data);
+            // hyper's own buffer can be wiped only where no other frame shares it.
+            if let Ok(mut data) = data.try_into_mut() {
+                data.zeroize();
+            }
+        }
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
+    }
+}
+
+/// The innermost cause, which is the one that says something ("Connection refused").
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

@@ -1,0 +1,45 @@
+//! Key management services: what one must be able to do, and which of the configured ones opens a given data key.
+//!
+//! Knows providers only by [`Provider`]. Must not know caches, entries or requests from clients. A new service is one
+//! file beside [`aws`] that implements [`Provider`] for a single try; choice, retries and error texts are here already.
+
+pub mod aws;
+mod choice;
+mod error;
+mod http;
+mod retry;
+#[cfg(test)]
+pub(crate) mod scripted;
+
+use crypto::{DataKey, KmsKey};
+use futures_util::future::BoxFuture;
+
+pub use choice::Providers;
+pub use error::{Failure, KmsError};
+pub(super) use retry::unwrap;
+
+/// What a KMS gave for a wrapped data key.
+pub struct Decrypted {
+    /// The data key.
+    pub key: DataKey,
+    /// The id of the KMS key that had wrapped it, as the KMS names it.
+    pub key_id: String,
+}
+
+/// One configured KMS.
+pub trait Provider: Send + Sync {
+    /// The name it has in the configuration; a label in metrics.
+    fn name(&self) -> &str;
+
+    /// What envelopes that it can open carry as `provider`: `aws`, `openbao`, `gcp`, `azure`.
+    fn kind(&self) -> &'static str;
+
+    /// How many further tries a request gets that was throttled or did not come through.
+    fn max_retries(&self) -> u32;
+
+    /// The time after which no further try is begun.
+    fn patience(&self) -> std::time::Duration;
+
+    /// Asks the KMS once, under the stored key id and context. Bounded in time by the provider's own timeouts.
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>>;
+}

@@ -1,0 +1,112 @@
+//! One data key from one provider: tries, pauses between them, and the check that the right key opened it.
+//!
+//! Knows when another try makes sense. Must not know what a try is made of.
+
+use std::{sync::Arc, time::Duration};
+
+use crypto::{DataKey, KmsKey};
+use rand::RngExt;
+use tokio::time::{Instant, sleep};
+
+use super::{Decrypted, Failure, KmsError, Provider};
+use crate::{
+    Result,
+    keys::hooks::{Hooks, KmsOutcome},
+};
+
+/// The pause before the first further try lasts up to this long; it doubles from try to try.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// No pause is longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// What clients are told to wait when the tries are used up.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The data key behind `key`.
+///
+/// # Errors
+/// What the KMS made of it, with [`Blame::Kms`](crate::Blame::Kms) or, for our credentials,
+/// [`Blame::Config`](crate::Blame::Config). Throttled or unreachable: 503 with a delay, after the tries are used up.
+pub(in crate::keys) async fn unwrap(
+    provider: Arc<dyn Provider>,
+    key: KmsKey,
+    hooks: Arc<dyn Hooks>,
+) -> Result<DataKey> {
+    let begun = Instant::now();
+    let mut tries = 0;
+    loop {
+        let result = provider.decrypt(&key).await.and_then(|opened| checked(opened, &key.key_id));
+        let error = match result {
+            Ok(opened) => {
+                hooks.on_kms_request(provider.name(), KmsOutcome::Ok);
+                return Ok(opened);
+            }
+            Err(error) => error,
+        };
+        hooks.on_kms_request(provider.name(), error.failure().outcome());
+        let pause = pause(tries);
+        let more = error.failure().passing()
+            && tries < provider.max_retries()
+            && begun.elapsed() + pause < provider.patience();
+        if !more {
+            let told = error.told(provider.name(), &key.key_id, RETRY_AFTER);
+            tracing::warn!(provider = provider.name(), code = told.short_code(), tries = tries + 1, "{told}");
+            return Err(told);
+        }
+        tracing::debug!(provider = provider.name(), failure = ?error.failure(), ?pause, "KMS request failed, trying again");
+        sleep(pause).await;
+        tries += 1;
+    }
+}
+
+/// Between half and all of [`FIRST_PAUSE`] doubled `tries` times, so that many who were refused together do not come
+/// back together.
+fn pause(tries: u32) -> Duration {
+    let longest = FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
+    longest.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+/// Refuses a data key that was opened by another KMS key than the stored one.
+fn checked(opened: Decrypted, stored: &str) -> Result<DataKey, KmsError> {
+    if same_key(&opened.key_id, stored) {
+        Ok(opened.key)
+    } else {
+        Err(KmsError::new(Failure::OtherKey, &format!("it answered {:?}", opened.key_id)))
+    }
+}
+
+/// The S3 gateway stores the id that the KMS had answered and demands that very string again. On AWS both are the ARN;
+/// compatible services may name the bare id in one of the two answers, which says the same.
+fn same_key(answered: &str, stored: &str) -> bool {
+    fn bare(arn: &str) -> Option<&str> {
+        arn.strip_prefix("arn:").and_then(|rest| rest.split_once(":key/")).map(|(_, id)| id)
+    }
+    !stored.is_empty() && (answered == stored || bare(answered) == Some(stored) || bare(stored) == Some(answered))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_ids_are_the_same_only_if_they_name_one_key() {
+        const ARN: &str = "arn:aws:kms:us-east-1:1:key/abc";
+        assert!(same_key(ARN, ARN));
+        assert!(same_key(ARN, "abc"));
+        assert!(same_key("abc", ARN));
+        assert!(same_key("seaweed", "seaweed"));
+        assert!(!same_key(ARN, "arn:aws:kms:us-east-2:1:key/abc"));
+        assert!(!same_key(ARN, "bc"));
+        assert!(!same_key(ARN, "alias/abc"));
+        assert!(!same_key("", ""));
+        assert!(!same_key("arn:aws:kms:us-east-1:1:key/", ""));
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_bound() {
+        for tries in 0..40 {
+            let longest = FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
+            let pause = pause(tries);
+            assert!(pause >= longest / 2 && pause <= longest, "{tries}: {pause:?}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The ring as a whole, over a KMS that answers when it is let.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crypto::{CustomerKey, Envelope, KmsKey};
+use futures_util::future::{BoxFuture, join_all};
+use md5::{Digest, Md5};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use super::{
+    hooks::{CacheOutcome, KmsOutcome},
+    kms::{Decrypted, Failure, KmsError, Provider},
+    sse_s3::KekSource,
+    *,
+};
+
+const KEY: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";
+
+/// Answers as told, each time one of its permits is there to take.
+struct Gated {
+    name: &'static str,
+    failure: Mutex<Option<Failure>>,
+    gate: Semaphore,
+    calls: AtomicUsize,
+}
+
+impl Gated {
+    fn new(name: &'static str, failure: Option<Failure>, permits: usize) -> Arc<Self> {
+        let (failure, gate) = (Mutex::new(failure), Semaphore::new(permits));
+        Arc::new(Self { name, failure, gate, calls: AtomicUsize::new(0) })
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn fails(&self, failure: Option<Failure>) {
+        *self.failure.lock().unwrap() = failure;
+    }
+}
+
+impl Provider for Gated {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "aws"
+    }
+
+    fn max_retries(&self) -> u32 {
+        2
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+        Box::pin(async {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            self.gate.acquire().await.unwrap().forget();
+            match *self.failure.lock().unwrap() {
+                Some(failure) => Err(KmsError::new(failure, "")),
+                None => Ok(Decrypted { key: DataKey::from_slice(&KEY).unwrap(), key_id: key.key_id.clone() }),
+            }
+        })
+    }
+}
+
+struct NoFile;
+
+impl KekSource for NoFile {
+    fn read(&self) -> BoxFuture<'_, Result<Option<Zeroizing<Vec<u8>>>>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    cache: Mutex<BTreeMap<&'static str, u32>>,
+    kms: Mutex<BTreeMap<&'static str, u32>>,
+}
+
+impl Hooks for Counts {
+    fn on_kms_request(&self, _: &str, outcome: KmsOutcome) {
+        *self.kms.lock().unwrap().entry(outcome.as_str()).or_default() += 1;
+    }
+
+    fn on_cache(&self, cache: &'static str, outcome: CacheOutcome) {
+        assert_eq!(cache, hooks::DATA_KEYS);
+        *self.cache.lock().unwrap().entry(outcome.as_str()).or_default() += 1;
+    }
+}
+
+impl Counts {
+    fn cache(&self, outcome: &str) -> u32 {
+        self.cache.lock().unwrap().get(outcome).copied().unwrap_or(0)
+    }
+
+    fn kms(&self, outcome: &str) -> u32 {
+        self.kms.lock().unwrap().get(outcome).copied().unwrap_or(0)
+    }
+}
+
+fn ring(of: &[&Arc<Gated>], buckets: &[(&str, &str)], hooks: Arc<Counts>) -> Arc<KeyRing> {
+    let all = of.iter().map(|&one| one.clone() as Arc<dyn Provider>).collect();
+    let buckets = buckets.iter().map(|(bucket, name)| (bucket.to_string(), name.to_string())).collect();
+    let providers = Providers::new(all, of.first().map(|one| one.name), buckets).ok().unwrap();
+    let sse_s3 = SseS3::new(sse_s3::Settings::default(), Arc::new(NoFile)).ok().unwrap();
+    Arc::new(KeyRing::new(Settings::default(), providers, sse_s3, hooks))
+}
+
+fn wrapped(ciphertext: &str) -> WrappedKey {
+    let envelope = Envelope {
+        provider: "aws".into(),
+        key_id: "k".into(),
+        ciphertext: ciphertext.into(),
+        version: 1,
+        provider_specific: None,
+    };
+    let (context, commitments) = (BTreeMap::new(), Vec::new());
+    WrappedKey::Kms(KmsKey { key_id: "k".into(), envelope, context, bucket_key_enabled: false, commitments })
+}
+
+fn is_key(key: &DataKey) -> bool {
+    WrappedKey::Customer(CustomerKey { md5: Md5::digest(KEY).into() }).verify(key).is_ok()
+}
+
+#[tokio::test]
+async fn a_hundred_at_once_make_one_call() {
+    let (kms, counts) = (Gated::new("main", None, 0), Arc::new(Counts::default()));
+    let ring = ring(&[&kms], &[], counts.clone());
+    let all: Vec<_> = (0..100)
+        .map(|_| {
+            let ring = ring.clone();
+            tokio::spawn(async move { is_key(&ring.open(None, &wrapped("one")).await.ok().unwrap()) })
+        })
+        .collect();
+    while kms.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    kms.gate.add_permits(100);
+    for one in join_all(all).await {
+        assert!(one.unwrap());
+    }
+    assert_eq!((kms.calls(), counts.kms("ok")), (1, 1));
+    assert_eq!((counts.cache("miss"), counts.cache("hit")), (1, 99));
+    assert!(is_key(&ring.open(None, &wrapped("one")).await.ok().unwrap()));
+    assert!(is_key(&ring.open(None, &wrapped("two")).await.ok().unwrap()));
+    assert_eq!((kms.calls(), counts.cache("hit")), (2, 100));
+}
+
+#[tokio::test]
+async fn a_first_caller_that_leaves_costs_the_others_nothing() {
+    let (kms, counts) = (Gated::new("main", None, 0), Arc::new(Counts::default()));
+    let ring = ring(&[&kms], &[], counts.clone());
+    let open = || {
+        let ring = ring.clone();
+        tokio::spawn(async move { is_key(&ring.open(None, &wrapped("one")).await.ok().unwrap()) })
+    };
+    // More leave than moka would put up with if each were the one that asks.
+    let leaving: Vec<_> = (0..300).map(|_| open()).collect();
+    while kms.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let staying = open();
+    for one in leaving {
+        one.abort();
+        assert!(one.await.unwrap_err().is_cancelled());
+    }
+    kms.gate.add_permits(1);
+    assert!(staying.await.unwrap());
+    assert_eq!(kms.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_kept_for_its_time() {
+    let (kms, counts) = (Gated::new("main", None, 100), Arc::new(Counts::default()));
+    let ring = ring(&[&kms], &[], counts);
+    ring.open(None, &wrapped("one")).await.ok().unwrap();
+    tokio::time::advance(Duration::from_secs(299)).await;
+    ring.open(None, &wrapped("one")).await.ok().unwrap();
+    assert_eq!(kms.calls(), 1);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    ring.open(None, &wrapped("one")).await.ok().unwrap();
+    assert_eq!(kms.calls(), 2);
+    ring.forget().await;
+    ring.open(None, &wrapped("one")).await.ok().unwrap();
+    assert_eq!(kms.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_answered_again_for_ten_seconds() {
+    let (kms, counts) = (Gated::new("main", Some(Failure::Denied), 100), Arc::new(Counts::default()));
+    let ring = ring(&[&kms], &[], counts.clone());
+    for _ in 0..3 {
+        assert_eq!(ring.open(None, &wrapped("one")).await.err().unwrap().status(), StatusCode::FORBIDDEN);
+        tokio::time::advance(Duration::from_secs(3)).await;
+    }
+    assert_eq!((kms.calls(), counts.cache("failure")), (1, 2));
+    // The operator has allowed it meanwhile.
+    kms.fails(None);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(is_key(&ring.open(None, &wrapped("one")).await.ok().unwrap()));
+    assert_eq!(kms.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn outages_are_tried_three_times_and_answered_again_for_two_seconds() {
+    let (kms, counts) = (Gated::new("main", Some(Failure::Unreachable), 100), Arc::new(Counts::default()));
+    let ring = ring(&[&kms], &[], counts.clone());
+    let error = ring.open(None, &wrapped("one")).await.err().unwrap();
+    assert_eq!((error.status(), error.blame()), (StatusCode::SERVICE_UNAVAILABLE, Blame::Kms));
+    assert!(error.delay().is_some());
+    assert_eq!((kms.calls(), counts.kms("unreachable")), (3, 3));
+    tokio::time::advance(Duration::from_millis(1900)).await;
+    assert!(ring.open(None, &wrapped("one")).await.is_err());
+    assert_eq!(kms.calls(), 3);
+    kms.fails(None);
+    tokio::time::advance(Duration::from_millis(100)).await;
+    assert!(is_key(&ring.open(None, &wrapped("one")).await.ok().unwrap()));
+    assert_eq!(kms.calls(), 4);
+}
+
+#[tokio::test]
+async fn each_provider_has_its_own_answers() {
+    let main = Gated::new("main", Some(Failure::Denied), 100);
+    let second = Gated::new("second", None, 100);
+    let ring = ring(&[&main, &second], &[("b", "second")], Arc::new(Counts::default()));
+    assert!(ring.open(None, &wrapped("one")).await.is_err());
+    assert!(is_key(&ring.open(Some("b"), &wrapped("one")).await.ok().unwrap()));
+    assert!(ring.open(Some("a"), &wrapped("one")).await.is_err());
+    assert_eq!((main.calls(), second.calls()), (1, 1));
+}
+
+#[tokio::test]
+async fn customer_keys_are_not_ours_to_open() {
+    let ring = ring(&[], &[], Arc::new(Counts::default()));
+    let error = ring.open(None, &WrappedKey::Customer(CustomerKey { md5: [0; 16] })).await.err().unwrap();
+    assert_eq!((error.status(), error.blame()), (StatusCode::BAD_REQUEST, Blame::Client));
+    let error = ring.open(None, &wrapped("one")).await.err().unwrap();
+    assert_eq!((error.status(), error.blame()), (StatusCode::FORBIDDEN, Blame::Config));
+}
