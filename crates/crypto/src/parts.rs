@@ -9,6 +9,9 @@ use crate::{
     metadata::entry,
 };
 
+/// What S3 allows.
+const PART_NUMBERS: std::ops::RangeInclusive<u64> = 1..=10_000;
+
 /// The parts of an object, by where they start. SeaweedFS has kept them since 4.01.
 pub(crate) struct Parts(Vec<Part>);
 
@@ -22,7 +25,7 @@ pub(crate) struct Part {
 }
 
 impl Parts {
-    /// Reads them from the entry; nothing for an object that was not, or not verifiably, uploaded in parts.
+    /// Reads them from the entry; nothing for an object that has none on record.
     ///
     /// The attribute is a JSON array of `{"part", "start", "end", "etag", "startOffset", "endOffset"}`: `start` is the
     /// index of the part's first chunk, the offsets are bytes and came later (`PartBoundaryInfo` in
@@ -33,7 +36,7 @@ impl Parts {
         let stored: Vec<Value> = serde_json::from_slice(json).map_err(|_| place.fails(Problem::NotJson("array")))?;
         let mut parts = Vec::with_capacity(stored.len());
         for boundary in &stored {
-            let number = boundary["part"].as_u64().filter(|number| *number > 0);
+            let number = boundary["part"].as_u64().filter(|number| PART_NUMBERS.contains(number));
             let by_byte = boundary["endOffset"].as_u64().map(|_| boundary["startOffset"].as_u64().unwrap_or(0));
             let by_chunk = || {
                 let index = usize::try_from(boundary["start"].as_u64().unwrap_or(0)).ok()?;

@@ -11,7 +11,9 @@ use crate::{
 /// The scheme of an object: that of its chunks, or if they are silent, of its entry.
 ///
 /// The `AES256` header alone does not make an object encrypted: copies leave it behind. Two schemes among the chunks of
-/// one object are an error, since each has its own rules on who may read.
+/// one object are an error, since each has its own rules on who may read. Raw chunks under an entry that says encrypted
+/// (the gateway makes them when it copies parts into an SSE-C upload) keep the entry's scheme, so that no one gets them
+/// who could not read the object.
 pub(super) fn scheme(attributes: &Attributes<'_>, chunks: &[StoredChunk<'_>]) -> Result<Scheme, MetadataError> {
     let mut found = Scheme::None;
     for (index, chunk) in chunks.iter().enumerate() {

@@ -7,8 +7,8 @@
 //!   that: since then a chunk's `partOffset` or IV differs from its neighbour's, and each SSE-S3 chunk has its key wrapped
 //!   anew. A part boundary ends such a run.
 //! - 3.99 and 4.00 wrote multipart SSE-S3 chunks with a key but without IV. Part n starts at the upload's base IV
-//!   (`x-seaweedfs-sse-s3-base-iv`, copied from the upload to the entry) plus (n-1)·2^33 bytes. The key was wrapped anew for
-//!   each part, so a run of identical metadata is a part. Part numbers are those of the part boundaries; these were not
+//!   (`x-seaweedfs-sse-s3-base-iv`, copied from the upload to the entry) plus (n-1)·2^33 bytes, a sum that the writer made in
+//!   the low 64 bits only; within the part the carry goes through all bits as ever. The key was wrapped anew for each part, so a run of identical metadata is a part. Part numbers are those of the part boundaries; these were not
 //!   stored before 4.01, and then the runs are counted from 1, which is right for uploads without gaps in their part
 //!   numbers. (3.97 and 3.98 kept SSE-S3 keys in memory only: what they wrote is lost, and refused here for the missing
 //!   `encryptedDEK`.)
@@ -29,8 +29,8 @@ use crate::{
     wrapped::WrappedKey,
 };
 
-/// Distance in bytes between the parts of an SSE-S3 upload before 4.01.
-const LEGACY_PART_DISTANCE: u64 = 1 << 33;
+/// Distance between the parts of an SSE-S3 upload before 4.01: 2^33 bytes, in blocks.
+const LEGACY_PART_BLOCKS: u64 = (1 << 33) / 16;
 
 /// The start of each chunk's keystream, `None` for raw chunks.
 pub(super) fn starts(
@@ -40,7 +40,7 @@ pub(super) fn starts(
     chunks: &[StoredChunk<'_>],
     keyring: &mut Keyring,
 ) -> Result<Vec<Option<KeyStart>>, MetadataError> {
-    let stored = parse(scheme, chunks)?;
+    let mut stored = parse(scheme, chunks)?;
     let order = by_offset(chunks);
     let parts = if tell_all(chunks, &stored, &order) { None } else { Parts::read(attributes, chunks)? };
     let object = Object { scheme, attributes, entry, parts };
@@ -48,16 +48,17 @@ pub(super) fn starts(
     let mut starts = vec![None; chunks.len()];
     let mut run = Run::default();
     for index in order {
-        let Some(metadata) = &stored[index] else {
+        let Some(metadata) = stored[index].take() else {
             run.sse_metadata = &[];
             continue;
         };
-        let chunk = Chunk { index, stored: &chunks[index], metadata };
+        let Metadata { key, iv, part_offset } = metadata;
+        let chunk = Chunk { index, stored: &chunks[index], iv, part_offset };
         run.enter(&chunk, object.part_at(chunk.stored.offset));
         let (iv, offset) = object.position(&chunk, &run)?;
         let fits = offset.and_then(|offset| offset.checked_add(chunk.stored.size).map(|_| offset));
         let offset = fits.ok_or_else(|| chunk.fails("partOffset", Problem::OutOfRange))?;
-        let key = object.key(&chunk, keyring)?;
+        let key = object.key(&chunk, key, keyring)?;
         starts[index] = Some(KeyStart { key, iv, offset });
     }
     Ok(starts)
@@ -93,7 +94,8 @@ fn tell_all(chunks: &[StoredChunk<'_>], stored: &[Option<Metadata>], order: &[us
 struct Chunk<'a> {
     index: usize,
     stored: &'a StoredChunk<'a>,
-    metadata: &'a Metadata,
+    iv: Option<[u8; 16]>,
+    part_offset: u64,
 }
 
 impl Chunk<'_> {
@@ -143,14 +145,14 @@ impl Object<'_> {
 
     /// The IV of a chunk's stream and the chunk's position in it; no position if that is beyond all numbers.
     fn position(&self, chunk: &Chunk<'_>, run: &Run<'_>) -> Result<([u8; 16], Option<u64>), MetadataError> {
-        let part_offset = chunk.metadata.part_offset;
+        let part_offset = chunk.part_offset;
         let in_run = chunk.stored.offset - run.start;
-        match (chunk.metadata.iv, self.scheme) {
+        match (chunk.iv, self.scheme) {
             // SSE-C has always told its offset, so equal metadata means what it says.
             (Some(iv), Scheme::C) => Ok((iv, Some(part_offset))),
             (Some(iv), _) => Ok((iv, part_offset.checked_add(in_run))),
             (None, Scheme::S3) => match attribute_iv(self.attributes, name::S3_BASE_IV)? {
-                Some(base_iv) => Ok((base_iv, self.position_in_upload(chunk, run)?)),
+                Some(base_iv) => self.position_in_upload(chunk, run, base_iv),
                 None => self.position_in_entry(chunk, Some(chunk.stored.offset)),
             },
             (None, _) if chunk.is_silent() => self.position_in_entry(chunk, Some(chunk.stored.offset)),
@@ -159,15 +161,19 @@ impl Object<'_> {
     }
 
     /// A chunk without IV of a multipart upload under SSE-S3.
-    fn position_in_upload(&self, chunk: &Chunk<'_>, run: &Run<'_>) -> Result<Option<u64>, MetadataError> {
+    fn position_in_upload(
+        &self,
+        chunk: &Chunk<'_>,
+        run: &Run<'_>,
+        base_iv: [u8; 16],
+    ) -> Result<([u8; 16], Option<u64>), MetadataError> {
         let part = self.part_at(chunk.stored.offset);
         if chunk.is_silent() {
             let part = part.ok_or_else(|| chunk.fails("iv", Problem::Missing))?;
-            return Ok(Some(chunk.stored.offset - part.start));
+            return Ok((base_iv, Some(chunk.stored.offset - part.start)));
         }
         let part = part.unwrap_or(Part { number: run.number, start: run.start });
-        let part_start = (part.number - 1).checked_mul(LEGACY_PART_DISTANCE);
-        Ok(part_start.and_then(|start| start.checked_add(chunk.stored.offset - part.start)))
+        Ok((legacy_part_iv(base_iv, part.number), Some(chunk.stored.offset - part.start)))
     }
 
     /// A chunk without IV that leaves it to the entry.
@@ -184,14 +190,14 @@ impl Object<'_> {
         Ok((iv, offset))
     }
 
-    fn key(&self, chunk: &Chunk<'_>, keyring: &mut Keyring) -> Result<usize, MetadataError> {
-        match &chunk.metadata.key {
+    fn key(&self, chunk: &Chunk<'_>, key: Option<WrappedKey>, keyring: &mut Keyring) -> Result<usize, MetadataError> {
+        match key {
             Some(WrappedKey::Customer(key)) => {
-                let index = keyring.intern(WrappedKey::Customer(key.clone()));
-                let agrees = index == 0 && keyring.agrees_with_entry(key);
-                if agrees { Ok(index) } else { Err(chunk.fails("keyMD5", Problem::Disagrees)) }
+                let agrees = keyring.agrees_with_entry(&key);
+                let index = keyring.intern(WrappedKey::Customer(key));
+                if agrees && index == 0 { Ok(index) } else { Err(chunk.fails("keyMD5", Problem::Disagrees)) }
             }
-            Some(key) => Ok(keyring.intern(key.clone())),
+            Some(key) => Ok(keyring.intern(key)),
             None if self.scheme == Scheme::C || chunk.is_silent() => self.key_elsewhere(keyring),
             None if self.scheme == Scheme::Kms => Err(chunk.fails("encryptedDataKey", Problem::Missing)),
             None => Err(chunk.fails("encryptedDEK", Problem::Missing)),
@@ -208,4 +214,14 @@ impl Object<'_> {
         let key = Metadata::parse(self.scheme, &json, place)?.key.ok_or_else(missing)?;
         Ok(keyring.intern(key))
     }
+}
+
+/// The IV of a part of an SSE-S3 upload before 4.01, `number` counting from 1.
+fn legacy_part_iv(base_iv: [u8; 16], number: u64) -> [u8; 16] {
+    let [mut high, mut low] = [[0; 8]; 2];
+    high.copy_from_slice(&base_iv[..8]);
+    low.copy_from_slice(&base_iv[8..]);
+    let blocks = number.wrapping_sub(1).wrapping_mul(LEGACY_PART_BLOCKS);
+    let low = u64::from_be_bytes(low).wrapping_add(blocks);
+    (u128::from(u64::from_be_bytes(high)) << 64 | u128::from(low)).to_be_bytes()
 }

@@ -4,7 +4,8 @@ use super::made_up::{BOUNDARIES, Entry, MIB, base64, iv, kms, s3, s3_without_iv}
 
 const BASE_IV: &str = "x-seaweedfs-sse-s3-base-iv";
 const KEY_DATA: &str = "x-seaweedfs-sse-s3-key-data";
-const GIB_8: u64 = 1 << 33;
+/// 8 GiB in blocks.
+const BLOCKS: u128 = 1 << 29;
 
 #[test]
 fn a_run_of_identical_kms_metadata_is_one_stream() {
@@ -41,13 +42,20 @@ fn multipart_kms_of_that_time_follows_the_usual_rule() {
     assert_eq!(entry.starts(), [Some((0, 1, 0)), Some((0, 1, MIB)), Some((1, 2, 0))]);
 }
 
+/// For each chunk: index of its key, blocks from the base IV to its own, position in the stream.
+fn parts_of(entry: &Entry) -> Vec<(usize, u128, u64)> {
+    let base = u128::from_be_bytes(iv(7));
+    let layout = entry.read().unwrap();
+    let starts = layout.chunks.iter().flatten();
+    starts.map(|start| (start.key, u128::from_be_bytes(start.iv) - base, start.offset)).collect()
+}
+
 #[test]
 fn multipart_s3_parts_are_8_gib_apart() {
     // Each part has its key wrapped anew, so two parts are two runs.
     let (one, two) = (s3_without_iv(1), s3_without_iv(2));
     let entry = Entry::new(&[(BASE_IV, &base64(&iv(7)))], &[(3, &one), (3, &one), (3, &two), (3, &two)]);
-    let expected = [Some((0, 7, 0)), Some((0, 7, MIB)), Some((1, 7, GIB_8)), Some((1, 7, GIB_8 + MIB))];
-    assert_eq!(entry.starts(), expected);
+    assert_eq!(parts_of(&entry), [(0, 0, 0), (0, 0, MIB), (1, BLOCKS, 0), (1, BLOCKS, MIB)]);
 }
 
 #[test]
@@ -59,9 +67,18 @@ fn part_numbers_are_taken_from_the_boundaries_where_there_are_any() {
     for parts in [by_chunk, by_byte] {
         let base_iv = base64(&iv(7));
         let entry = Entry::new(&[(BASE_IV, &base_iv), (BOUNDARIES, parts)], &[(3, &one), (3, &two), (3, &two)]);
-        let expected = [Some((0, 7, GIB_8)), Some((1, 7, 8 * GIB_8)), Some((1, 7, 8 * GIB_8 + MIB))];
-        assert_eq!(entry.starts(), expected);
+        assert_eq!(parts_of(&entry), [(0, BLOCKS, 0), (1, 8 * BLOCKS, 0), (1, 8 * BLOCKS, MIB)]);
     }
+}
+
+#[test]
+fn the_sum_with_the_part_number_stays_in_the_low_64_bits() {
+    let (one, two) = (s3_without_iv(1), s3_without_iv(2));
+    let base: [u8; 16] = (u128::MAX - BLOCKS + 1).to_be_bytes();
+    let entry = Entry::new(&[], &[(3, &one), (3, &two)]).with(BASE_IV, &base);
+    let ivs: Vec<_> = entry.read().unwrap().chunks.iter().flatten().map(|start| start.iv).collect();
+    let wrapped = u128::from(u64::MAX) << 64;
+    assert_eq!(ivs, [base, wrapped.to_be_bytes()]);
 }
 
 #[test]
@@ -100,6 +117,7 @@ fn broken_boundaries_are_refused_where_they_are_needed() {
     let place = "X-Seaweedfs-Multipart-Part-Boundaries of the entry";
     assert_eq!(fails("{}"), format!("{place}: not a JSON array"));
     assert_eq!(fails(r#"[{"part":0,"start":0}]"#), format!("{place}: out of range"));
+    assert_eq!(fails(r#"[{"part":10001,"start":0}]"#), format!("{place}: out of range"));
     assert_eq!(fails(r#"[{"part":1,"start":2}]"#), format!("{place}: out of range"));
     assert_eq!(fails("[7]"), format!("{place}: out of range"));
 }
