@@ -1,4 +1,9 @@
 //! Key commitments: what binds a data key to the IV and the algorithm it was used with.
+//!
+//! They are all the integrity that SSE has. AES-CTR itself notices nothing: a changed stored byte changes the same
+//! plaintext byte, and a changed `partOffset`, or an IV that no commitment was stored beside, gives noise. The gateway
+//! stores one with every SSE-S3 chunk, and for SSE-KMS with the entry and with copied chunks, but not with the chunks of
+//! an upload.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

@@ -11,7 +11,7 @@ use md5::{Digest, Md5};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use crate::{Attributes, DataKey, Kek, Layout, Scheme, StoredChunk, WrappedKey};
+use crate::{Attributes, DataKey, Kek, Layout, Scheme, StoredChunk, VerifyError, WrappedKey};
 
 #[derive(Deserialize)]
 struct File {
@@ -176,4 +176,24 @@ fn the_commitment_of_the_entry_counts_for_the_chunks_of_its_key() {
     // The entry has that of the first part, the second has none.
     assert_eq!(commitments("kms-multipart"), [1, 0]);
     assert_eq!(commitments("s3-put"), [1, 1, 1]);
+}
+
+#[test]
+fn a_changed_iv_is_refused_where_a_commitment_was_stored_beside_it() {
+    let file = File::read();
+    for (name, index) in [("s3-put", 1), ("s3-multipart-copy-s3", 1), ("kms-put-copy-kms", 1)] {
+        let object = file.objects.iter().find(|object| object.name == name).unwrap();
+        for bit in 0..128 {
+            let chunk = &object.chunks[index];
+            let mut json: serde_json::Value = serde_json::from_str(&chunk.sse_metadata).unwrap();
+            let mut iv = STANDARD.decode(json["iv"].as_str().unwrap()).unwrap();
+            iv[bit / 8] ^= 1 << (bit % 8);
+            json["iv"] = STANDARD.encode(iv).into();
+            let json = json.to_string();
+            let stored = StoredChunk { sse_metadata: json.as_bytes(), ..chunk.stored() };
+            let layout = Layout::read(&Attributes::default(), &[stored], 0).unwrap();
+            let verified = layout.keys[0].verify(&file.unwrap_key(&layout.keys[0]));
+            assert_eq!(verified, Err(VerifyError::Commitment), "{name}, bit {bit}");
+        }
+    }
 }
