@@ -139,6 +139,16 @@ pub(super) fn defaults_of(options: &[Opt], tables: &[(&str, Defaults)], present:
     own.chain(below).collect()
 }
 
+/// Whether `value` reaches a declared bound. A bound that cannot be read lets nothing pass, the default neither.
+pub(super) fn at_least<T: Setting + PartialOrd>(value: &T, least: &str) -> bool {
+    T::parse(least).is_ok_and(|least| *value >= least)
+}
+
+/// Whether `value` stays within a declared bound; see [`at_least`].
+pub(super) fn at_most<T: Setting + PartialOrd>(value: &T, most: &str) -> bool {
+    T::parse(most).is_ok_and(|most| *value <= most)
+}
+
 /// Declares a section: a struct with one public field per key, and its [`Section`].
 ///
 /// `key: Type = "default", min "…", max "…";` where default and range are optional and written as in the
@@ -174,8 +184,8 @@ macro_rules! section {
                             $key, $ty, concat!($($doc),+), [$($default)?], [$($min)?], [$($max)?]
                         );
                         let value: $ty = scope.get(&option)?;
-                        $( if <$ty as $crate::config::declare::Setting>::parse($min).is_ok_and(|least| value < least) { return Err(scope.outside(&option)); } )?
-                        $( if <$ty as $crate::config::declare::Setting>::parse($max).is_ok_and(|most| value > most) { return Err(scope.outside(&option)); } )?
+                        $( if !$crate::config::declare::at_least(&value, $min) { return Err(scope.outside(&option)); } )?
+                        $( if !$crate::config::declare::at_most(&value, $max) { return Err(scope.outside(&option)); } )?
                         value
                     }, )*
                     $( $tables: match scope.table(stringify!($tables))? {

@@ -46,11 +46,7 @@ impl Loaded {
     /// # Errors
     /// One [`Error`], the first that is found: it fits on one line and names the file or variable, the key and the fix.
     pub fn read(path: Option<&Path>, environment: &Environment) -> Result<Self, Error> {
-        let path = match path {
-            Some(path) => path,
-            None if Path::new(DEFAULT_PATH).exists() => Path::new(DEFAULT_PATH),
-            None => return Err(Error::at(DEFAULT_PATH, "no such file; create it or name another with --config FILE")),
-        };
+        let path = chosen(path, Path::new(DEFAULT_PATH))?;
         let loader = Loader::new(path, environment)?;
         let merged = loader.merged()?;
         let config = Config::read(&Scope::root(&loader, &merged))?;
@@ -66,5 +62,18 @@ impl Loaded {
             self.path.display(),
             page.finish()
         )
+    }
+}
+
+/// The file that is named, or else the default one if it is there.
+fn chosen<'p>(named: Option<&'p Path>, default: &'p Path) -> Result<&'p Path, Error> {
+    match named {
+        Some(path) => Ok(path),
+        // What cannot be looked at may exist; reading it says why it cannot be read.
+        None if !matches!(default.try_exists(), Ok(false)) => Ok(default),
+        None => {
+            let place = default.display().to_string();
+            Err(Error::at(place, "no such file; create it or name another with --config FILE"))
+        }
     }
 }

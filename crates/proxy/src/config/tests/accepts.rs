@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{Place, load};
-use crate::config::{LogFormat, LogLevel, ManagedKeys, Provider, Seconds, Size, Window};
+use crate::config::{Config, LogFormat, LogLevel, ManagedKeys, Provider, Seconds, Size, Window};
 
 #[test]
 fn nothing_set_is_all_defaults() {
@@ -19,6 +19,16 @@ fn nothing_set_is_all_defaults() {
     assert!(config.kms.default_provider.is_none() && config.kms.providers.is_empty());
     assert_eq!((config.kms.cache_ttl, config.kms.cache_entries), (Duration::from_secs(300), 1000));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
+}
+
+#[test]
+fn every_declared_default_is_one() {
+    let chapters = Config::chapters();
+    let options: Vec<_> = chapters.iter().flat_map(|chapter| chapter.options).collect();
+    assert!(options.len() > 30);
+    for option in options {
+        assert_eq!(option.default.is_some(), (option.default_toml)().is_some(), "{}", option.key);
+    }
 }
 
 #[test]

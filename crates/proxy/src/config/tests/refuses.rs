@@ -1,5 +1,7 @@
+use proptest::prelude::*;
+
 use super::{Place, load};
-use crate::config::{Environment, Loaded};
+use crate::config::{Environment, Loaded, chosen};
 
 /// A file's text, variables, and the line that they end in; `@` is the file's directory.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
@@ -297,4 +299,40 @@ fn a_longer_variable_does_not_hide_behind_a_shorter_one() {
     let variables = [("TIDEGATE_LOG__LEVEL", "info"), ("TIDEGATE_LOG__LEVEL__X", "y")];
     assert!(place.error("", &variables).starts_with("TIDEGATE_LOG__LEVEL__X: log.level: expected"));
     assert_eq!(load("", &variables[..1]).config.log.level.as_str(), "info");
+}
+
+#[test]
+fn without_a_named_file_the_default_one_must_be_there() {
+    let place = Place::new();
+    let (default, named) = (place.0.join("default.toml"), place.0.join("named.toml"));
+    assert_eq!(chosen(Some(&named), &default).unwrap(), named);
+    let line = chosen(None, &default).unwrap_err().to_string();
+    assert!(line.ends_with("default.toml: no such file; create it or name another with --config FILE"), "{line}");
+    place.write("default.toml", "");
+    assert_eq!(chosen(None, &default).unwrap(), default);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn whatever_is_set_ends_in_a_configuration_or_in_one_line(
+        section in "server|filer|prefetch|kms|log|\\PC*",
+        key in "listen|addresses|memory|cache_ttl|level|providers|\\PC*",
+        value: String,
+        variable in "[A-Z_]{0,12}",
+    ) {
+        let place = Place::new();
+        let text = toml::to_string(&serde_json::json!({ section: { key: &value } })).unwrap();
+        let name = format!("TIDEGATE_{variable}");
+        for (text, variables) in [
+            (&*text, &[][..]),
+            (&*value, &[]),
+            ("", &[(&*name, &*value)]),
+        ] {
+            if let Err(error) = place.load(text, variables) {
+                prop_assert!(!error.to_string().chars().any(char::is_control), "{}", error);
+            }
+        }
+    }
 }
