@@ -1,4 +1,4 @@
-//! Opened data keys by their identity: one call per key however many ask, successes for the configured time, failures
+//! Data keys that a KMS opened, by their identity: one call per key however many ask, successes for the configured time, failures
 //! for seconds.
 //!
 //! Knows moka and the clock. Must not know how a key is opened.
@@ -13,6 +13,7 @@ use crypto::DataKey;
 use http::StatusCode;
 use moka::future::Cache;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::hooks::{CacheOutcome, DATA_KEYS, Hooks};
 use crate::{Blame, Error, Result};
@@ -25,7 +26,7 @@ const REFUSAL: Duration = Duration::from_secs(10);
 /// Which key: who opens it, and the digest over everything that it takes to open it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
-    /// The configured name of the KMS provider; empty for SSE-S3.
+    /// The configured name of the KMS provider.
     pub(super) opener: Arc<str>,
     /// [`WrappedKey::id`](crypto::WrappedKey::id).
     pub(super) wrapped: [u8; 32],
@@ -73,7 +74,7 @@ impl DataKeys {
             return self.answer(kept, false);
         }
         let (cache, ttl, open) = (self.kept.clone(), self.ttl, open());
-        let task = tokio::spawn(async move {
+        let task = async move {
             let opened = async move {
                 let outcome = open.await.map(Arc::new);
                 let keep = match &outcome {
@@ -85,8 +86,8 @@ impl DataKeys {
             };
             let entry = cache.entry(identity).or_insert_with_if(opened, Kept::over).await;
             (entry.is_fresh(), entry.into_value())
-        });
-        match task.await {
+        };
+        match tokio::spawn(task.in_current_span()).await {
             Ok((fresh, kept)) => self.answer(kept, fresh),
             Err(gone) => match gone.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

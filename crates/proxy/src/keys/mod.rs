@@ -26,7 +26,7 @@ use crate::{Blame, Error, Result};
 /// How many data keys are kept, and how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// `kms.cache_entries`.
+    /// `kms.cache_entries`, counting failures too.
     pub cache_entries: u64,
     /// `kms.cache_ttl`: how long an opened key is used before the KMS is asked again. A key that is disabled in the KMS
     /// stays readable for this long. Zero: ask each time (callers that wait for the same key still share one call).
@@ -40,11 +40,11 @@ impl Default for Settings {
     }
 }
 
-/// Opens wrapped data keys, each once for all who ask.
+/// Opens wrapped data keys; those that a KMS opens, each once for all who ask.
 pub struct KeyRing {
     keys: DataKeys,
     providers: Providers,
-    sse_s3: Arc<SseS3>,
+    sse_s3: SseS3,
     hooks: Arc<dyn Hooks>,
 }
 
@@ -52,7 +52,7 @@ impl KeyRing {
     /// An empty ring over these providers and this SSE-S3 key. Must be used inside a tokio runtime.
     pub fn new(settings: Settings, providers: Providers, sse_s3: SseS3, hooks: Arc<dyn Hooks>) -> Self {
         let keys = DataKeys::new(settings.cache_entries, settings.cache_ttl, hooks.clone());
-        Self { keys, providers, sse_s3: Arc::new(sse_s3), hooks }
+        Self { keys, providers, sse_s3, hooks }
     }
 
     /// The data key behind `wrapped`. `bucket` is the bucket that the object is in, if it is in one.
@@ -62,7 +62,8 @@ impl KeyRing {
     ///
     /// # Errors
     /// 403, 409, 500, 502 or 503 with the blame on [`Blame::Kms`] or [`Blame::Config`], or what the filer's key file
-    /// failed with. [`Error::delay`] says whether it may pass; it is answered again from the cache for seconds only.
+    /// failed with; 500 and [`Blame::Filer`] if a commitment does not hold. [`Error::delay`] says whether it may pass.
+    /// What a KMS failed with is answered again from the cache for seconds only.
     pub async fn open(&self, bucket: Option<&str>, wrapped: &WrappedKey) -> Result<Arc<DataKey>> {
         let key = match wrapped {
             WrappedKey::Customer(_) => {
@@ -74,11 +75,9 @@ impl KeyRing {
                 let identity = Identity { opener: name, wrapped: wrapped.id() };
                 self.keys.get(identity, || kms::unwrap(provider, key.clone(), self.hooks.clone())).await?
             }
-            WrappedKey::S3(key) => {
-                let identity = Identity { opener: Arc::from(""), wrapped: wrapped.id() };
-                let (sse_s3, key) = (self.sse_s3.clone(), key.clone());
-                self.keys.get(identity, || async move { sse_s3.open(&key).await }).await?
-            }
+            // Not cached: it is opened here, in a microsecond or two, and an object has as many wrapped keys as chunks,
+            // which would push out the keys that a KMS must be asked for.
+            WrappedKey::S3(key) => Arc::new(self.sse_s3.open(key).await?),
         };
         // Outside the cache: one data key serves many IVs, and each has a commitment of its own.
         wrapped.verify(&key).map_err(|error| {

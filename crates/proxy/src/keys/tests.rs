@@ -249,3 +249,32 @@ async fn customer_keys_are_not_ours_to_open() {
     let error = ring.open(None, &wrapped("one")).await.err().unwrap();
     assert_eq!((error.status(), error.blame()), (StatusCode::FORBIDDEN, Blame::Config));
 }
+
+/// An SSE-S3 key as the gateway stores it, sealed under `KEK` and committed to its IV, with changes.
+fn sse_s3_key(changed: &str, to: &str) -> WrappedKey {
+    let json = r#"{"algorithm":"AES256","keyId":"sse-s3-key-1","nonce":"BwcHBwcHBwcHBwcH","iv":"AwMDAwMDAwMDAwMDAwMDAw==",
+        "encryptedDEK":"P1uUb1s64cP+pHLi4zWR/ZFtv0C8wrcuxoIfuEead13fraiwc0tPei+Ee3Hw3K94",
+        "keyCommitment":"6eJu3mJUyTElvwB1KG8turXreOa/+uDUECODOEmUUbw="}"#;
+    let json = json.replace(changed, to);
+    let entry = [("X-Amz-Server-Side-Encryption", &b"AES256"[..]), ("x-seaweedfs-sse-s3-key", json.as_bytes())];
+    crypto::Layout::read(&crypto::Attributes::new(entry), &[], 5).ok().unwrap().keys.remove(0)
+}
+
+#[tokio::test]
+async fn sse_s3_keys_are_opened_here_and_held_against_their_commitment() {
+    const KEK: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    let settings = sse_s3::Settings { kek: Some(KEK.to_owned().into()), ..Default::default() };
+    let sse_s3 = SseS3::new(settings, Arc::new(NoFile)).ok().unwrap();
+    let counts = Arc::new(Counts::default());
+    let ring = KeyRing::new(Settings::default(), Providers::default(), sse_s3, counts.clone());
+
+    assert!(is_key(&ring.open(Some("b"), &sse_s3_key("", "")).await.ok().unwrap()));
+    assert!(counts.cache.lock().unwrap().is_empty());
+    for (changed, to) in [("AwMDAwMDAwMDAwMDAwMDAw==", "AwMDAwMDAwMDAwMDAwMDBA=="), ("6eJu", "6eJv")] {
+        let error = ring.open(None, &sse_s3_key(changed, to)).await.err().unwrap();
+        assert_eq!((error.status(), error.blame()), (StatusCode::INTERNAL_SERVER_ERROR, Blame::Filer));
+        assert_eq!(error.short_code(), Some("KeyCommitmentMismatch"));
+    }
+    let error = ring.open(None, &sse_s3_key("P1uU", "P1uV")).await.err().unwrap();
+    assert_eq!((error.blame(), error.short_code()), (Blame::Config, Some("SseS3Key")));
+}

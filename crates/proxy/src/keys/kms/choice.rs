@@ -75,6 +75,11 @@ impl Providers {
                 "the object's data key is wrapped by a KMS of type {kind:?}, and both {one:?} and {other:?} are; name one \
                  in kms.default_provider"
             ))),
+            (None, _) if kind == "local" => Err(refused(
+                "the object's data key is wrapped by a KMS of type \"local\", which is in the memory of the S3 gateway that \
+                 wrote the object; nobody else can read it"
+                    .to_owned(),
+            )),
             (None, _) => Err(refused(format!(
                 "the object's data key is wrapped by a KMS of type {:?}, and kms.providers has none",
                 sanitized(kind)
@@ -154,8 +159,10 @@ mod tests {
         let error = both.choose(None, "aws").err().unwrap();
         assert_eq!((error.status().as_u16(), error.blame()), (403, Blame::Config));
         assert!(error.message().contains("kms.default_provider"));
+        let error = both.choose(None, "gcp").err().unwrap();
+        assert!(error.message().contains("\"gcp\""), "{error}");
         let error = both.choose(None, "local").err().unwrap();
-        assert!(error.message().contains("\"local\""), "{error}");
+        assert!(error.message().contains("memory"), "{error}");
         assert!(Providers::default().choose(None, "aws").is_err());
     }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{Blame, Error, Result};
@@ -51,23 +51,20 @@ impl HttpClient {
     /// A client for `https://` (the system's root certificates) and `http://` addresses.
     ///
     /// # Errors
-    /// [`Blame::Config`] if the system has no root certificates.
-    pub(super) fn new(connect_timeout: Duration, request_timeout: Duration) -> Result<Self> {
+    /// [`Blame::Config`] if `tls` will be needed and the system has no root certificates. Without `tls` it then does with
+    /// none, and any `https://` address fails.
+    pub(super) fn new(connect_timeout: Duration, request_timeout: Duration, tls: bool) -> Result<Self> {
         let mut tcp = HttpConnector::new();
         tcp.set_connect_timeout(Some(connect_timeout));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(aws_lc_rs::default_provider())
-            .map_err(|error| {
-                let message = format!("no root certificates to check a KMS by: {error}; install ca-certificates");
-                Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, message)
-            })?
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls_config(tls)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
         let client =
-            Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).build(tls);
+            Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).build(https);
         Ok(Self { client, timeout: request_timeout })
     }
 
@@ -94,6 +91,22 @@ impl HttpClient {
             }
         }
         Ok(Answer { status: parts.status, headers: parts.headers, body })
+    }
+}
+
+fn tls_config(required: bool) -> Result<ClientConfig> {
+    let broken = |what: &str, error: &dyn std::error::Error| {
+        Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, format!("{what}: {error}"))
+    };
+    let builder = || {
+        ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| broken("no TLS", &error))
+    };
+    match builder()?.with_native_roots() {
+        Ok(config) => Ok(config.with_no_client_auth()),
+        Err(_) if !required => Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()),
+        Err(error) => Err(broken("no root certificates to check a KMS by; install ca-certificates", &error)),
     }
 }
 

@@ -79,7 +79,7 @@ fn chain(of: impl ProvideCredential<Credential = Credential> + 'static) -> Provi
 
 /// What the sources may use: the environment, files, and HTTP through our own client.
 pub(super) fn context() -> Result<Context> {
-    let http = HttpClient::new(CONNECT, ANSWER)?;
+    let http = HttpClient::new(CONNECT, ANSWER, false)?;
     Ok(Context::new().with_env(OsEnv).with_file_read(Files).with_http_send(Http(http)))
 }
 

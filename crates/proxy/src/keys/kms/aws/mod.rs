@@ -6,6 +6,8 @@
 //! Signing is `reqsign-aws-v4`'s. Next to the official `aws-sigv4` it adds about as many crates (20) but brings the
 //! credential sources too, needs no newer compiler than ours, and sends through our own HTTP client. It keeps credentials in
 //! plain strings that are not wiped; this module cannot change that. Data keys never pass through it.
+//!
+//! Not there: `HTTPS_PROXY`, an STS endpoint other than the region's own, and `credential_process`.
 
 mod answer;
 mod credentials;
@@ -20,9 +22,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use crypto::KmsKey;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Request, StatusCode, Uri, header, uri::Scheme};
 use reqsign_aws_v4::Credential;
-use reqsign_core::{Signer, hash::hex_sha256};
+use reqsign_core::{ErrorKind, Signer, hash::hex_sha256};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -54,7 +56,7 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// `request_timeout`, for one try; no new try begins once this much time has passed in all.
     pub request_timeout: Duration,
-    /// `max_retries`: further tries when throttled or not reachable.
+    /// `max_retries`: further tries when throttled or not reachable. Zero is none (to the gateway it is three).
     pub max_retries: u32,
 }
 
@@ -76,6 +78,28 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// As in the gateway, an empty text or a timeout of zero is as good as none.
+    fn without_blanks(mut self) -> Self {
+        if self.region.is_empty() {
+            self.region = Self::default().region;
+        }
+        if self.connect_timeout.is_zero() {
+            self.connect_timeout = Self::default().connect_timeout;
+        }
+        if self.request_timeout.is_zero() {
+            self.request_timeout = Self::default().request_timeout;
+        }
+        for text in [&mut self.endpoint, &mut self.profile, &mut self.role_arn, &mut self.external_id] {
+            text.take_if(|text| text.is_empty());
+        }
+        for secret in [&mut self.access_key, &mut self.secret_key, &mut self.session_token] {
+            secret.take_if(|secret| secret.is_empty());
+        }
+        self
+    }
+}
+
 /// One AWS KMS.
 pub struct Aws {
     name: String,
@@ -93,8 +117,10 @@ impl Aws {
     /// [`Blame::Config`] for an endpoint or region that makes no address, half a pair of keys, or a system without root
     /// certificates.
     pub fn new(name: &str, settings: Settings) -> Result<Self> {
+        let settings = settings.without_blanks();
         let endpoint = endpoint(name, &settings)?;
-        let http = HttpClient::new(settings.connect_timeout, settings.request_timeout)?;
+        let tls = endpoint.scheme() == Some(&Scheme::HTTPS);
+        let http = HttpClient::new(settings.connect_timeout, settings.request_timeout, tls)?;
         let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
         let signer = credentials::signer(name, settings, &credentials::context()?)?;
         Ok(Self { name: name.to_owned(), endpoint, http, signer, max_retries, patience })
@@ -140,7 +166,11 @@ impl Aws {
         tokio::time::timeout(self.patience, self.signer.sign(&mut parts, None))
             .await
             .map_err(|_| KmsError::new(Failure::NoCredentials, "none within request_timeout"))?
-            .map_err(|error| KmsError::new(Failure::NoCredentials, &error.to_string()))?;
+            .map_err(|error| {
+                let refused = error.kind() == ErrorKind::PermissionDenied;
+                let failure = if refused { Failure::BadCredentials } else { Failure::NoCredentials };
+                KmsError::new(failure, &error.to_string())
+            })?;
         Ok(Request::from_parts(parts, body))
     }
 }

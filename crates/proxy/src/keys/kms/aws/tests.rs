@@ -205,11 +205,36 @@ fn endpoints() {
     assert_eq!(at("cn-north-1", None).unwrap(), "https://kms.cn-north-1.amazonaws.com.cn/");
     assert_eq!(at("x", Some("http://127.0.0.1:5555")).unwrap(), "http://127.0.0.1:5555/");
     assert_eq!(at("x", Some("kms.local:8443")).unwrap(), "https://kms.local:8443/");
-    for bad in ["", "http://", "ftp://kms", "http://user:word@kms", "http://kms/?a=b", "kms local"] {
+    for bad in ["http://", "ftp://kms", "http://user:word@kms", "http://kms/?a=b", "kms local"] {
         let error = at("x", Some(bad)).unwrap_err();
         assert!(error.contains("kms.providers.main.endpoint") && !error.contains("word"), "{bad}: {error}");
     }
     assert!(at("not a region", None).unwrap_err().contains("kms.providers.main.region"));
+}
+
+#[tokio::test]
+async fn blanks_are_as_good_as_unset() {
+    let blank = || Some(String::new());
+    let secret = || Some(String::new().into());
+    let settings = Settings {
+        region: String::new(),
+        endpoint: blank(),
+        profile: blank(),
+        role_arn: blank(),
+        external_id: blank(),
+        access_key: secret(),
+        secret_key: Some("secret".to_owned().into()),
+        session_token: secret(),
+        connect_timeout: Duration::ZERO,
+        request_timeout: Duration::ZERO,
+        max_retries: 0,
+    };
+    let settings = settings.without_blanks();
+    assert_eq!((settings.region.as_str(), settings.max_retries), ("us-east-1", 0));
+    assert_eq!((settings.connect_timeout.as_secs(), settings.request_timeout.as_secs()), (10, 30));
+    assert!(settings.endpoint.is_none() && settings.profile.is_none() && settings.role_arn.is_none());
+    assert!(settings.external_id.is_none() && settings.access_key.is_none() && settings.session_token.is_none());
+    assert!(settings.secret_key.is_some());
 }
 
 #[test]
