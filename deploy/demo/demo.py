@@ -103,7 +103,7 @@ def _read_back(gate: Tidegate, front: Front) -> list[Verdict]:
 
 def _report(verdicts: list[Verdict]) -> None:
     """Prints the table and its sum."""
-    titles = ["object", "encryption", "bytes", "time", "MB/s", "whole", "ranges", "the filer itself answers"]
+    titles = ["object", "encryption", "bytes", "time", "MB/s", "whole", "ranges", "the filer itself says"]
     screen.say()
     screen.table(titles, [_row(verdict) for verdict in verdicts], right={2, 3, 4})
     wrong = [verdict.sample.name for verdict in verdicts if not verdict.right]
@@ -116,7 +116,7 @@ def _report(verdicts: list[Verdict]) -> None:
 
 def _row(verdict: Verdict) -> list[screen.Cell]:
     sample = verdict.sample
-    filer = "the same plaintext" if verdict.filer_plaintext else "ciphertext"
+    filer = "plaintext" if verdict.filer_plaintext else "ciphertext"
     head = "same ETag, size" if verdict.filer_same_head else "other ETag or size"
     return [
         (sample.name, ""),
@@ -133,7 +133,7 @@ def _row(verdict: Verdict) -> list[screen.Cell]:
 def _stay(gate: Tidegate, front: Front, processes: list[Process]) -> None:
     """Prints lines to try and waits for Ctrl-C, or for a server that ends."""
     everything = {sample.name: sample for sample in samples()}
-    kms, ssec = everything["sse-kms.bin"], everything["sse-c.bin"]
+    kms, ssec = everything["sse-kms"], everything["sse-c"]
     say, dim = screen.say, lambda text: screen.painted(text, "dim")
     say(screen.painted("\nEverything is still up. Try, in another terminal:", "bold"))
     say(dim(f"\n  # SSE-KMS through tidegate: {kms.payload.sha256()[:16]}..."))

@@ -49,4 +49,4 @@ def samples() -> Iterator[Sample]:
     """All of them, in the order of the table."""
     for encryption in Encryption:
         for multipart in (False, True):
-            yield Sample(f"{encryption.title.lower()}{'-parts' if multipart else ''}.bin", encryption, multipart)
+            yield Sample(f"{encryption.title.lower()}{'-parts' if multipart else ''}", encryption, multipart)

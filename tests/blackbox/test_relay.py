@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from catalogue import Catalogue, Shape
 from conftest import StartTidegate
+from expect import json_error
 from harness import Encryption, Front, Payload, Tidegate, request
 from harness.relay import Behaviour, Relay
 from harness.wire import exchange
@@ -155,12 +156,17 @@ def test_hop_by_hop_headers_end_here(
         assert gone not in upstream, gone
 
 
-def test_a_filer_that_is_gone_is_a_bad_gateway(front_1mb: Front, start_tidegate: StartTidegate, place: str) -> None:
+def test_a_filer_that_drops_the_line_is_a_bad_gateway(
+    front_1mb: Front, start_tidegate: StartTidegate, place: str
+) -> None:
     filer = front_1mb.filer
-    relay = Relay(("127.0.0.1", 0), ("127.0.0.1", filer.port))
-    gate = start_tidegate(front_1mb, {"filer": {"addresses": [f"127.0.0.1:{relay.port}.{filer.grpc_port}"]}})
-    relay.stop()
-    relay.behaviour.cut_after = 0
-    answer = request("PUT", gate.url + place, body=b"lost")
+    line = Behaviour()
+    relay = Relay(("127.0.0.1", 0), ("127.0.0.1", filer.port), line)
+    try:
+        gate = start_tidegate(front_1mb, {"filer": {"addresses": [f"127.0.0.1:{relay.port}.{filer.grpc_port}"]}})
+        line.cut_after = 0
+        answer = request("PUT", gate.url + place, body=b"no answer comes back")
+    finally:
+        relay.stop()
     assert answer.status in (502, 503, 504)
-    assert request("GET", front_1mb.filer.url + place).status == 404
+    json_error(answer)
