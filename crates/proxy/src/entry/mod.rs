@@ -1,1 +1,125 @@
-//! Under construction.
+//! What a filer entry is: its path, size, ETag, headers, and which chunk holds which byte.
+//!
+//! Knows the entry as SeaweedFS stores and presents it. Must not know sockets, keys or ciphers: what an attribute means for
+//! decryption is read elsewhere.
+
+mod content_type;
+mod disposition;
+mod fid;
+pub mod headers;
+pub mod manifest;
+mod path;
+mod query;
+pub mod visible;
+
+use std::time::{Duration, SystemTime};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use md5::{Digest, Md5};
+
+pub use self::{
+    content_type::ContentTypes,
+    fid::{Fid, FidError},
+    path::{EntryPath, NotAnEntry},
+};
+use crate::filer::pb;
+
+/// What an entry is, as far as a reader must tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory; the filer lists it.
+    Directory,
+    /// A file with its bytes in this cluster. Hard links are files: the filer has merged in what they share.
+    File,
+    /// A file whose bytes are in a remote store only; the filer fetches them.
+    RemoteOnly,
+    /// A symbolic link. The filer does not follow it.
+    Symlink,
+    /// A device, pipe or socket.
+    Special,
+}
+
+/// Type bits of Go's `os.FileMode`.
+const MODE_SYMLINK: u32 = 1 << 27;
+const MODE_SPECIAL: u32 = (1 << 26) | (1 << 25) | (1 << 24) | (1 << 21) | (1 << 19);
+
+/// The last second that an HTTP date can name: the end of the year 9999.
+const LAST_HTTP_DATE: u64 = 253_402_300_799;
+
+impl pb::Entry {
+    /// What the entry is.
+    pub fn kind(&self) -> Kind {
+        let mode = self.attributes.as_ref().map_or(0, |a| a.file_mode);
+        if self.is_directory {
+            Kind::Directory
+        } else if mode & MODE_SYMLINK != 0 {
+            Kind::Symlink
+        } else if mode & MODE_SPECIAL != 0 {
+            Kind::Special
+        } else if self.chunks.is_empty() && self.remote_entry.as_ref().is_some_and(|remote| remote.remote_size > 0) {
+            Kind::RemoteOnly
+        } else {
+            Kind::File
+        }
+    }
+
+    /// Size of the file in bytes, plaintext, as the filer gives it in `Content-Length`. From `FileSize` in
+    /// `weed/filer/filechunks.go`. An entry without attributes has none: 0.
+    pub fn size(&self) -> u64 {
+        let Some(attributes) = &self.attributes else { return 0 };
+        let remote = self.remote_entry.as_ref().filter(|remote| remote.remote_mtime > attributes.mtime);
+        let remote_size = remote.and_then(|remote| u64::try_from(remote.remote_size).ok()).unwrap_or(0);
+        let end = self.chunks.iter().map(pb::FileChunk::end).max().unwrap_or(0);
+        attributes.file_size.max(remote_size).max(end)
+    }
+
+    /// The ETag without quotes, as the filer gives it: that of the plaintext. `None`: the filer gives none.
+    ///
+    /// From `ETagEntry` in `weed/filer/filechunks.go`. For S3 multipart objects it is not the ETag that the S3 gateway gives;
+    /// that one is the attribute `Seaweed-X-Amz-ETag`, which goes out as a header of its own.
+    pub fn etag(&self) -> Option<String> {
+        if self.kind() == Kind::RemoteOnly {
+            return self.remote_entry.as_ref().map(|remote| remote.remote_e_tag.clone()).filter(|tag| !tag.is_empty());
+        }
+        match self.attributes.as_ref().map(|a| &a.md5) {
+            Some(md5) if !md5.is_empty() => return Some(hex::encode(md5)),
+            _ => {}
+        }
+        // An undecodable MD5 counts as no bytes.
+        let digest = |chunk: &pb::FileChunk| STANDARD.decode(&chunk.e_tag).unwrap_or_default();
+        if let [only] = self.chunks.as_slice() {
+            return Some(hex::encode(digest(only))).filter(|tag| !tag.is_empty());
+        }
+        let mut joined = Md5::new();
+        for chunk in &self.chunks {
+            joined.update(digest(chunk));
+        }
+        Some(format!("{}-{}", hex::encode(joined.finalize()), self.chunks.len()))
+    }
+
+    /// When the file last changed, in whole seconds, as `Last-Modified` has it. `None`: never recorded, or a date before 1970
+    /// or after 9999, which HTTP can't name.
+    pub fn modified(&self) -> Option<SystemTime> {
+        let seconds = u64::try_from(self.attributes.as_ref()?.mtime).ok()?;
+        (seconds <= LAST_HTTP_DATE).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    /// An attribute by name. SeaweedFS writes names in more than one case; an exact match wins.
+    pub fn attribute(&self, name: &str) -> Option<&Bytes> {
+        self.extended
+            .get(name)
+            .or_else(|| self.extended.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+    }
+}
+
+impl pb::FileChunk {
+    /// The first byte of the file after the chunk. Nonsense (negative offsets, overflow) is refused where chunks are laid
+    /// out; here it is cut to what fits.
+    pub fn end(&self) -> u64 {
+        u64::try_from(self.offset).unwrap_or(0).saturating_add(self.size)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! From a request's path to the name of an entry, exactly as the filer's router does it.
+//!
+//! Seen on the filer: first the path is cleaned as it was sent, still escaped (`//`, `/./`, `/x/..`); then it is decoded
+//! once; then one trailing slash is dropped. What decodes to `.` or `..` or an empty component is looked up as it is,
+//! and found nowhere. The filer's gRPC cleans once more, so such a path must not reach it from here: it would name
+//! another file than the one that was checked.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+/// Paths that the filer's HTTP server answers itself, whatever is stored there.
+const SERVED_BY_THE_FILER: [&str; 4] = ["/favicon.ico", "/healthz", "/readyz", "/seaweedfsstatic"];
+/// Directories of that kind. `/.tus` is where resumable uploads live unless the operator moved them.
+const TREES_SERVED_BY_THE_FILER: [&str; 2] = ["/seaweedfsstatic/", "/.tus/"];
+
+/// The absolute, clean, decoded path of an entry that is not the root.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct EntryPath {
+    path: String,
+    /// Where the slash before the last component is.
+    slash: usize,
+    trailing_slash: bool,
+}
+
+/// Why a path is left to the filer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnEntry {
+    /// The root is a directory.
+    #[error("the root is a directory")]
+    Root,
+    /// The filer's HTTP server keeps this path for itself.
+    #[error("the filer keeps this path for itself")]
+    Reserved,
+    /// Only the filer can say what it makes of this path.
+    #[error("not a plain absolute path")]
+    Odd,
+}
+
+impl EntryPath {
+    /// Reads a path as it stood in the request: escaped, without the query.
+    ///
+    /// # Errors
+    /// If only the filer can answer: the root, paths of its own, and paths that are not plain (relative, wrongly escaped,
+    /// not UTF-8, with a NUL, or with escaped dots or slashes that would clean to another path).
+    pub fn parse(raw: &str) -> Result<Self, NotAnEntry> {
+        let cleaned = clean(raw).ok_or(NotAnEntry::Odd)?;
+        if !escapes_are_whole(&cleaned) {
+            return Err(NotAnEntry::Odd);
+        }
+        let decoded = percent_decode_str(&cleaned).decode_utf8().map_err(|_| NotAnEntry::Odd)?;
+        if decoded == "/" {
+            return Err(NotAnEntry::Root);
+        }
+        if is_served_by_the_filer(&decoded) {
+            return Err(NotAnEntry::Reserved);
+        }
+        let path = decoded.strip_suffix('/').unwrap_or(&decoded);
+        if path.contains('\0') || path[1..].split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(NotAnEntry::Odd);
+        }
+        let slash = path.rfind('/').ok_or(NotAnEntry::Odd)?;
+        Ok(Self { path: path.to_owned(), slash, trailing_slash: path.len() < decoded.len() })
+    }
+
+    /// The whole path, e.g. `/buckets/b/key`.
+    pub fn as_str(&self) -> &str {
+        &self.path
+    }
+
+    /// The directory, `/` for an entry right below the root; otherwise without a trailing slash.
+    pub fn directory(&self) -> &str {
+        if self.slash == 0 { "/" } else { &self.path[..self.slash] }
+    }
+
+    /// The last component.
+    pub fn name(&self) -> &str {
+        &self.path[self.slash + 1..]
+    }
+
+    /// Whether the request's path ended in a slash. A file is answered all the same.
+    pub fn had_trailing_slash(&self) -> bool {
+        self.trailing_slash
+    }
+}
+
+impl fmt::Debug for EntryPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EntryPath({:?})", self.path)
+    }
+}
+
+impl fmt::Display for EntryPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)
+    }
+}
+
+/// Go's `path.Clean` with a trailing slash kept, as its HTTP router applies it. `None`: not absolute.
+fn clean(raw: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    for part in raw.strip_prefix('/')?.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let mut cleaned = String::with_capacity(raw.len());
+    for part in &parts {
+        cleaned.push('/');
+        cleaned.push_str(part);
+    }
+    if cleaned.is_empty() || raw.ends_with('/') {
+        cleaned.push('/');
+    }
+    Some(cleaned)
+}
+
+/// Whether every `%` is followed by two hex digits; the filer refuses the others, a decoder would let them pass.
+fn escapes_are_whole(path: &str) -> bool {
+    path.split('%').skip(1).all(|rest| {
+        let mut bytes = rest.bytes();
+        (0..2).all(|_| bytes.next().is_some_and(|b| b.is_ascii_hexdigit()))
+    })
+}
+
+fn is_served_by_the_filer(path: &str) -> bool {
+    SERVED_BY_THE_FILER.contains(&path) || TREES_SERVED_BY_THE_FILER.iter().any(|tree| path.starts_with(tree))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(raw: &str) -> String {
+        EntryPath::parse(raw).unwrap().as_str().to_owned()
+    }
+
+    #[test]
+    fn cleans_what_the_filer_cleans() {
+        for raw in [
+            "/d/a.txt",
+            "//d//a.txt",
+            "/d/./a.txt",
+            "/x/../d/a.txt",
+            "/d/a.txt/",
+            "/d/a.txt//",
+            "/d/a.txt/.",
+            "/../d/a.txt",
+            "/d%2Fa.txt",
+            "/d/a.txt%2F",
+            "/%64/a.txt//",
+            "/d//%61.txt",
+        ] {
+            assert_eq!(parsed(raw), "/d/a.txt", "{raw}");
+        }
+    }
+
+    #[test]
+    fn decodes_once() {
+        assert_eq!(parsed("/d/a%2541.txt"), "/d/a%41.txt");
+        assert_eq!(parsed("//d/q%3Fz"), "/d/q?z");
+        assert_eq!(parsed("/d/a+b%20%C3%BC"), "/d/a+b ü");
+        assert_eq!(parsed("/d/ü"), "/d/ü");
+    }
+
+    #[test]
+    fn splits_directory_and_name() {
+        let path = EntryPath::parse("/buckets/b/key").unwrap();
+        assert_eq!((path.directory(), path.name()), ("/buckets/b", "key"));
+        let path = EntryPath::parse("/key/").unwrap();
+        assert_eq!((path.directory(), path.name(), path.had_trailing_slash()), ("/", "key", true));
+    }
+
+    #[test]
+    fn leaves_to_the_filer_what_a_lookup_would_clean_again() {
+        for raw in [
+            "/%2e%2e/d/a.txt",
+            "/d/%2e/a.txt",
+            "/d/x%2F..%2Fa.txt",
+            "/d%2F%2Fa.txt",
+            "/d/a.txt%2F%2F",
+            "/d/..%2f..",
+            "/d/a%00.txt",
+            "/d/a%ff.txt",
+            "/d/a%zz",
+            "/d/a%",
+            "/d/a%4",
+            "d/a.txt",
+            "*",
+            "",
+        ] {
+            assert_eq!(EntryPath::parse(raw), Err(NotAnEntry::Odd), "{raw}");
+        }
+    }
+
+    #[test]
+    fn knows_the_root_and_the_filers_own_paths() {
+        for raw in ["/", "//", "/./", "/d/..", "/x/../"] {
+            assert_eq!(EntryPath::parse(raw), Err(NotAnEntry::Root), "{raw}");
+        }
+        for raw in ["/healthz", "/readyz", "//favicon.ico", "/seaweedfsstatic/x.css", "/.tus/x"] {
+            assert_eq!(EntryPath::parse(raw), Err(NotAnEntry::Reserved), "{raw}");
+        }
+        assert_eq!(parsed("/d/healthz"), "/d/healthz");
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_is_always_plain(raw in "(/|\\.|%2e|%2F|%2f|%25|%00|[a-c]|ü|%C3%BC){0,12}") {
+            if let Ok(path) = EntryPath::parse(&raw) {
+                prop_assert!(path.as_str().starts_with('/'));
+                let parts: Vec<_> = path.as_str()[1..].split('/').collect();
+                prop_assert!(parts.iter().all(|part| !matches!(*part, "" | "." | "..")));
+                prop_assert_eq!(parts.last(), Some(&path.name()));
+                let joined = format!("{}/{}", path.directory().trim_end_matches('/'), path.name());
+                prop_assert_eq!(joined, path.as_str());
+            }
+        }
+
+        #[test]
+        fn any_text_is_taken_or_left(raw in "\\PC*") {
+            let _ = EntryPath::parse(&raw);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The query of a read, understood as Go's `url.ParseQuery` understands it.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+/// The pairs of a query in order, decoded. A pair with a `;` or a broken escape is dropped, like the filer does.
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    query.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';')).filter_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((unescape(name)?, unescape(value)?))
+    })
+}
+
+/// The first value of a parameter; names match exactly.
+pub(super) fn first(query: &str, name: &str) -> Option<Vec<u8>> {
+    pairs(query).find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value)
+}
+
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let whole = text.split('%').skip(1).all(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    });
+    if !whole {
+        return None;
+    }
+    let spaced: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
+    Some(percent_decode(spaced.as_bytes()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_like_go() {
+        let read =
+            |query| pairs(query).map(|(k, v)| format!("{}={}", k.escape_ascii(), v.escape_ascii())).collect::<Vec<_>>();
+        assert_eq!(read("a=b&c&d=%20+&&e=f=g"), ["a=b", "c=", "d=  ", "e=f=g"]);
+        assert_eq!(read("x;dl=1&a=%zz&b=%4&c=%C3%BC"), ["c=\\xc3\\xbc"]);
+        assert_eq!(first("dl=&dl=1", "dl"), Some(vec![]));
+        assert_eq!(first("DL=1", "dl"), None);
+    }
+}
