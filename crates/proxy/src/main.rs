@@ -5,7 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 use proxy::{
     cli::{self, Command},
     config::{Config, Loaded},
-    logging,
+    daemon, logging,
 };
 
 /// The command line or the configuration is wrong; systemd need not try again.
@@ -40,6 +40,18 @@ fn check(loaded: &Loaded) -> ExitCode {
 /// Serves until told to stop.
 fn serve(config: Config) -> ExitCode {
     logging::init(&config.log);
-    tracing::error!("there is nothing to serve with yet");
-    ExitCode::FAILURE
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tidegate: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(daemon::run(config)) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tidegate: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -9,7 +9,7 @@ mod fid;
 pub mod headers;
 pub mod manifest;
 mod path;
-mod query;
+pub(crate) mod query;
 pub mod visible;
 
 use std::time::{Duration, SystemTime};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 /// The pairs of a query in order, decoded. A pair with a `;` or a broken escape is dropped, like the filer does.
-pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     query.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';')).filter_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         Some((unescape(name)?, unescape(value)?))
@@ -13,7 +13,7 @@ pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
 }
 
 /// The first value of a parameter; names match exactly.
-pub(super) fn first(query: &str, name: &str) -> Option<Vec<u8>> {
+pub(crate) fn first(query: &str, name: &str) -> Option<Vec<u8>> {
     pairs(query).find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value)
 }
 

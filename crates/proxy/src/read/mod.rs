@@ -1,1 +1,197 @@
-//! Under construction.
+//! The filer front: one request through all the stages, or on to the filer.
+//!
+//! Knows the order of the stages, and that everything that can be refused is refused before the first header goes out.
+//! Must not know the inside of any stage: how an entry is found, what metadata means, how bytes are fetched or decrypted.
+
+mod access;
+mod answer;
+mod customer;
+mod decode;
+mod failure;
+mod kek;
+mod locations;
+mod object;
+mod route;
+mod source;
+mod unlock;
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use crypto::Scheme;
+use futures_util::StreamExt;
+use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use hyper::body::Incoming;
+use prefetch::Download;
+
+pub use self::access::ManagedKeys;
+pub(crate) use self::{kek::FilerKek, locations::VolumeLocations, source::Source};
+use crate::{
+    Blame, Error, Result,
+    entry::{ContentTypes, EntryPath, Kind},
+    filer::pb,
+    keys::KeyRing,
+    metrics::Sse,
+    plan::{
+        conditional::{self, Outcome, Validators},
+        range::{self, Ranges},
+    },
+    relay::Relay,
+    server::{Body, BoxError, Front, Peer, error_response},
+};
+
+/// What the operator allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Who gets SSE-KMS and SSE-S3 objects decrypted.
+    pub managed_keys: ManagedKeys,
+    /// Whether SSE-C keys may come over plain HTTP from another host.
+    pub ssec_over_http: bool,
+}
+
+/// The front that clients ask in the filer's place.
+pub struct Reader {
+    pub(crate) source: Arc<Source>,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) relay: Relay,
+    pub(crate) policy: Policy,
+    pub(crate) types: ContentTypes,
+}
+
+impl Front for Reader {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let mut sse = Sse::None;
+        let mut response = match self.read(&parts, &peer, &mut sse).await {
+            Ok(Some(response)) => response,
+            Ok(None) => {
+                let method = parts.method.clone();
+                let request = Request::from_parts(parts, body);
+                let relayed = self.relay.forward(request, self.source.filer.http_authority(), &peer).await;
+                relayed.unwrap_or_else(|error| refuse(&error, &method))
+            }
+            Err(error) => {
+                let mut refusal = refuse(&error, &parts.method);
+                answer::add_cors(refusal.headers_mut(), &parts.headers);
+                refusal
+            }
+        };
+        response.extensions_mut().insert(sse);
+        response
+    }
+}
+
+fn refuse(error: &Error, method: &Method) -> Response<Body> {
+    let (blame, status) = (error.blame().as_str(), error.status().as_u16());
+    if error.blame() == Blame::Client {
+        tracing::debug!(blame, status, "{error}");
+    } else {
+        tracing::warn!(blame, status, "{error}");
+    }
+    error_response(error, method)
+}
+
+impl Reader {
+    /// Answers a read; `None`: the filer shall answer. Says in `sse` how the object is encrypted as soon as that is known.
+    async fn read(&self, request: &Parts, peer: &Peer, sse: &mut Sse) -> Result<Option<Response<Body>>> {
+        customer::check_transport(&request.headers, peer, self.policy.ssec_over_http)?;
+        let Some(path) = route::read_of(request) else { return Ok(None) };
+        let Some(found) = self.source.filer.lookup(&path).await? else {
+            return Ok(Some(answer::not_found(&request.headers)));
+        };
+        let entry = found.entry;
+        match entry.kind() {
+            Kind::File => self.file(request, &path, &entry, sse).await.map(Some),
+            // A link has no bytes; a directory is listed. The filer does both, and fetches what is in a remote store, where
+            // nothing is encrypted by SeaweedFS.
+            Kind::Directory | Kind::Symlink | Kind::Special => Ok(None),
+            Kind::RemoteOnly => match object::layout(&entry, &entry.chunks)?.scheme {
+                Scheme::None => Ok(None),
+                scheme => Err(remote_and_encrypted(scheme)),
+            },
+        }
+    }
+
+    async fn file(
+        &self,
+        request: &Parts,
+        path: &EntryPath,
+        entry: &pb::Entry,
+        sse: &mut Sse,
+    ) -> Result<Response<Body>> {
+        // How it is encrypted.
+        let layout = object::layout(entry, &entry.chunks)?;
+        *sse = label(layout.scheme);
+
+        // What is asked for, and whether it exists.
+        let etag = entry.etag();
+        let validators = Validators { etag: etag.as_deref(), modified: entry.modified() };
+        let ranged = match conditional::evaluate(&request.headers, validators) {
+            Outcome::NotModified => return Ok(answer::bare(StatusCode::NOT_MODIFIED, entry, &request.headers)),
+            Outcome::PreconditionFailed => {
+                return Ok(answer::bare(StatusCode::PRECONDITION_FAILED, entry, &request.headers));
+            }
+            Outcome::Proceed { range } => range && request.method == Method::GET,
+        };
+        let size = entry.size();
+        let asked = request.headers.get(header::RANGE).filter(|_| ranged);
+        let part = match range::parse(asked, size) {
+            Ranges::Whole => None,
+            Ranges::Some(ranges) => one(ranges),
+            Ranges::Unsatisfiable => return Ok(answer::unsatisfiable(entry, Some(size), &request.headers)),
+            Ranges::Malformed => return Ok(answer::unsatisfiable(entry, None, &request.headers)),
+        };
+        let bytes = part.clone().unwrap_or(0..size);
+
+        // Whether this caller may have it.
+        self.policy.managed_keys.check(layout.scheme)?;
+        let customer = unlock::customer_key(&layout, &request.headers)?;
+        let mut headers = answer::of_file(entry, request, &self.types, &layout.echo);
+        if request.method == Method::HEAD {
+            return Ok(answer::head(headers, size));
+        }
+
+        // The bytes: planned, keys opened, the first of them here.
+        let planned = self.source.plan(entry, layout, bytes.clone()).await?;
+        let bucket = route::bucket(path);
+        let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket).await?;
+        let download = self.source.download(&planned, &unlocked).await?;
+        let status = answer::add_length(&mut headers, part.as_ref(), &bytes, size);
+        Ok(answer::with_body(status, headers, body(download, bytes, path)))
+    }
+}
+
+/// The one range that is answered with a part; several are answered with the whole file, as RFC 9110 allows.
+fn one(mut ranges: Vec<Range<u64>>) -> Option<Range<u64>> {
+    (ranges.len() == 1).then(|| ranges.remove(0))
+}
+
+fn body(download: Download, bytes: Range<u64>, path: &EntryPath) -> Body {
+    let path = path.to_string();
+    let logged = download.map(move |piece: Result<Bytes, _>| {
+        piece.map_err(|error| {
+            tracing::warn!(path, %error, "the bytes ran out; the connection is cut");
+            BoxError::from(error)
+        })
+    });
+    Body::from_stream(Some(bytes.end - bytes.start), logged)
+}
+
+fn label(scheme: Scheme) -> Sse {
+    match scheme {
+        Scheme::None => Sse::None,
+        Scheme::C => Sse::C,
+        Scheme::Kms => Sse::Kms,
+        Scheme::S3 => Sse::S3,
+    }
+}
+
+fn remote_and_encrypted(scheme: Scheme) -> Error {
+    let message = format!(
+        "the object is in a remote store only, and recorded as encrypted (sse {}); cache it in the cluster first",
+        scheme.as_str()
+    );
+    Error::new(Blame::Filer, StatusCode::NOT_IMPLEMENTED, message)
+}

@@ -1,0 +1,173 @@
+//! From a configuration to a running daemon: who gets what from whom.
+//!
+//! Knows every part and its settings. Must not know what any of them does with them.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use prefetch::{Engine, HttpUpstream, WindowSetting};
+use zeroize::Zeroizing;
+
+use crate::{
+    config::{self, Config, Secret, Window},
+    entry::ContentTypes,
+    filer::FilerClient,
+    keys::{
+        self, KeyRing,
+        hooks::{self, Hooks},
+        kms::{self, Providers, aws},
+        sse_s3::{self, SseS3},
+    },
+    metrics::{self, Cache, Measured, Metrics},
+    read::{FilerKek, ManagedKeys, Policy, Reader, Source, VolumeLocations},
+    relay::Relay,
+    server::{Admin, Drained, Limits, Server, signals},
+};
+
+/// How long connecting to the filer may take for a relayed request.
+const RELAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often keys that are over their time are wiped.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Why the daemon could not start, in one line.
+pub type StartError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// When an address cannot be listened on, or a setting turns out not to work.
+pub async fn run(config: Config) -> Result<Drained, StartError> {
+    let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
+    let filers = config.filer.addresses.iter();
+    let filers = filers.map(|address| (address.grpc_authority(), address.http_authority())).collect();
+    let filer = Arc::new(FilerClient::new(filers)?);
+    let source = Arc::new(source(&config.prefetch, &filer, &metrics)?);
+    let keys = Arc::new(key_ring(config.sse_s3, config.kms, &source, &metrics)?);
+
+    let reader = Reader {
+        source,
+        keys: Arc::clone(&keys),
+        relay: Relay::new(RELAY_CONNECT_TIMEOUT),
+        policy: policy(&config.access)?,
+        types: ContentTypes::of_this_machine(),
+    };
+    let stop = signals()?;
+    let mut server = Server::new(Limits::default());
+    let front = Measured::new(reader, Arc::clone(&metrics.requests));
+    let listening = server.listen(config.server.listen, Arc::new(front)).await?;
+    let admin = Admin::new(metrics.registry, readiness(filer), server.draining());
+    let admin = server.listen_admin(config.server.admin, Arc::new(admin)).await?;
+    tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");
+    tokio::spawn(sweep(keys));
+    Ok(server.run(stop, config.server.drain_timeout).await)
+}
+
+fn source(prefetch: &config::Prefetch, filer: &Arc<FilerClient>, metrics: &Metrics) -> Result<Source, StartError> {
+    let settings = prefetch::Settings {
+        window: match prefetch.window {
+            Window::Auto => WindowSetting::Auto,
+            Window::Fixed(requests) => WindowSetting::Fixed(requests.into()),
+        },
+        memory: prefetch.memory.bytes(),
+        per_server: prefetch.per_server as usize,
+        connect_timeout: prefetch.connect_timeout,
+        first_byte_timeout: prefetch.first_byte_timeout,
+        idle_timeout: prefetch.idle_timeout,
+    };
+    let upstream = HttpUpstream::new(settings.per_server, settings.connect_timeout);
+    let locate = Arc::new(VolumeLocations::new(Arc::clone(filer), metrics.caches.of(Cache::Locations)));
+    let counted = prefetch::Metrics::register(&metrics.registry)?;
+    Ok(Source { filer: Arc::clone(filer), engine: Engine::new(settings, upstream, locate, counted) })
+}
+
+fn policy(access: &config::Access) -> Result<Policy, StartError> {
+    let managed_keys = match access.managed_keys {
+        config::ManagedKeys::None => ManagedKeys::None,
+        config::ManagedKeys::Any => ManagedKeys::Any,
+        other => return Err(format!("access.managed_keys = {:?} is not available yet", other.as_str()).into()),
+    };
+    Ok(Policy { managed_keys, ssec_over_http: access.ssec_over_http })
+}
+
+fn key_ring(
+    sse_s3: config::SseS3,
+    kms: config::Kms,
+    source: &Arc<Source>,
+    metrics: &Metrics,
+) -> Result<KeyRing, StartError> {
+    let text = |secret: Option<Secret>| secret.map(|secret| Zeroizing::new(secret.expose().to_owned()));
+    let sse_s3 =
+        sse_s3::Settings { key: text(sse_s3.key), kek: text(sse_s3.kek), kek_passphrase: text(sse_s3.kek_passphrase) };
+    let sse_s3 = SseS3::new(sse_s3, Arc::new(FilerKek(Arc::clone(source))))?;
+    let settings = keys::Settings { cache_entries: kms.cache_entries.into(), cache_ttl: kms.cache_ttl };
+    let buckets = kms.buckets.into_iter().map(|(bucket, settings)| (bucket, settings.provider)).collect();
+    let providers = kms.providers.into_iter().map(|(name, provider)| {
+        let provider: Arc<dyn kms::Provider> = match provider {
+            config::Provider::Aws(aws) => Arc::new(aws::Aws::new(&name, aws_settings(aws))?),
+        };
+        Ok(provider)
+    });
+    let providers = providers.collect::<crate::Result<_>>()?;
+    let providers = Providers::new(providers, kms.default_provider.as_deref(), buckets)?;
+    Ok(KeyRing::new(settings, providers, sse_s3, Arc::new(Counted(metrics.clone()))))
+}
+
+fn aws_settings(aws: config::Aws) -> aws::Settings {
+    let text = |secret: Option<Secret>| secret.map(|secret| Zeroizing::new(secret.expose().to_owned()));
+    aws::Settings {
+        region: aws.region,
+        endpoint: aws.endpoint,
+        access_key: text(aws.access_key),
+        secret_key: text(aws.secret_key),
+        session_token: text(aws.session_token),
+        profile: aws.profile,
+        role_arn: aws.role_arn,
+        external_id: aws.external_id,
+        connect_timeout: aws.connect_timeout.0,
+        request_timeout: aws.request_timeout.0,
+        max_retries: aws.max_retries,
+    }
+}
+
+/// Ready is who reaches a filer.
+fn readiness(
+    filer: Arc<FilerClient>,
+) -> impl Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync + 'static {
+    move || {
+        let filer = Arc::clone(&filer);
+        Box::pin(async move { filer.ping().await.map_err(|error| error.message().to_owned()) })
+    }
+}
+
+async fn sweep(keys: Arc<KeyRing>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        keys.sweep().await;
+    }
+}
+
+/// Counts what the key ring does.
+struct Counted(Metrics);
+
+impl Hooks for Counted {
+    fn on_kms_request(&self, provider: &str, outcome: hooks::KmsOutcome) {
+        if let Some(counters) = self.0.kms.provider(provider) {
+            counters.record(match outcome {
+                hooks::KmsOutcome::Ok => metrics::KmsOutcome::Ok,
+                hooks::KmsOutcome::Denied | hooks::KmsOutcome::NotFound => metrics::KmsOutcome::Refused,
+                hooks::KmsOutcome::Throttled | hooks::KmsOutcome::Unreachable => metrics::KmsOutcome::Unavailable,
+                hooks::KmsOutcome::Invalid => metrics::KmsOutcome::Invalid,
+            });
+        }
+    }
+
+    fn on_cache(&self, cache: &'static str, outcome: hooks::CacheOutcome) {
+        debug_assert_eq!(cache, hooks::DATA_KEYS, "the key ring has one cache");
+        self.0.caches.of(Cache::DataKeys).record(match outcome {
+            hooks::CacheOutcome::Hit => metrics::CacheOutcome::Hit,
+            hooks::CacheOutcome::Miss => metrics::CacheOutcome::Miss,
+            // A remembered failure was answered without asking anybody.
+            hooks::CacheOutcome::Failure => metrics::CacheOutcome::Hit,
+        });
+    }
+}

@@ -1,0 +1,118 @@
+//! The bridge between the two crates that do not know each other: a keystream as a transform, a sealed chunk as an opener.
+
+use std::{io::Read, sync::Arc};
+
+use crypto::{DataKey, KeyStart, Keystream, open_chunk};
+use prefetch::{Decode, Opener, Transform};
+use zeroize::Zeroizing;
+
+/// Decrypts a chunk with AES-CTR from any byte on.
+pub(super) struct Decrypt {
+    key: Arc<DataKey>,
+    start: KeyStart,
+}
+
+impl Decrypt {
+    pub(super) fn new(key: Arc<DataKey>, start: KeyStart) -> Self {
+        Self { key, start }
+    }
+}
+
+impl Transform for Decrypt {
+    fn start(&self, offset: u64) -> Box<dyn Decode> {
+        Box::new(Running(self.start.keystream(&self.key, offset)))
+    }
+}
+
+struct Running(Keystream);
+
+impl Decode for Running {
+    fn copy(&mut self, src: &[u8], dst: &mut [u8]) {
+        self.0.apply_to(src, dst);
+    }
+}
+
+/// Opens a chunk that is sealed whole (`cipher_key`), and inflates it where it was compressed first.
+pub(super) struct OpenSealed {
+    cipher_key: Zeroizing<Vec<u8>>,
+    compressed: bool,
+    /// Bytes of the chunk when it is open.
+    size: u64,
+}
+
+impl OpenSealed {
+    pub(super) fn new(cipher_key: &[u8], compressed: bool, size: u64) -> Self {
+        Self { cipher_key: Zeroizing::new(cipher_key.to_vec()), compressed, size }
+    }
+}
+
+/// The first two bytes of gzip.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+impl Opener for OpenSealed {
+    fn open(&self, stored: Vec<u8>) -> Result<Vec<u8>, String> {
+        open_sealed(&self.cipher_key, self.compressed, stored, self.size)
+    }
+}
+
+/// Opens a sealed needle whose size is not known beforehand, only that it is `limit` bytes at most.
+pub(super) fn open_sealed(
+    cipher_key: &[u8],
+    compressed: bool,
+    mut stored: Vec<u8>,
+    limit: u64,
+) -> Result<Vec<u8>, String> {
+    let plain = open_chunk(cipher_key, &mut stored).map_err(|error| error.to_string())?;
+    stored.truncate(plain.end);
+    stored.drain(..plain.start);
+    if !compressed {
+        return Ok(stored);
+    }
+    if !stored.starts_with(&GZIP) {
+        return Err("compressed in another way than gzip, which is not supported".to_owned());
+    }
+    inflate(&stored, limit)
+}
+
+/// Inflates to `limit` bytes at most; one more is an error, so that no bomb goes off.
+fn inflate(gzip: &[u8], limit: u64) -> Result<Vec<u8>, String> {
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(gzip)
+        .take(limit + 1)
+        .read_to_end(&mut plain)
+        .map_err(|error| format!("gzip: {error}"))?;
+    if plain.len() as u64 > limit {
+        return Err(format!("inflates to more than {limit} bytes"));
+    }
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    // "attack at dawn" under the key 0x00..0x1f and the nonce 0x00..0x0b.
+    const SEALED: &str = "000102030405060708090a0b2676a27aa68ee27af961f3eac6874a645e8e20a54e0ea3a3e272247f1284";
+
+    #[test]
+    fn opens_and_refuses_a_sealed_chunk() {
+        let key: Vec<u8> = (0..32).collect();
+        let opener = OpenSealed::new(&key, false, 14);
+        assert_eq!(opener.open(hex::decode(SEALED).unwrap()).unwrap(), b"attack at dawn");
+        assert!(opener.open(vec![0; 40]).unwrap_err().contains("tag"));
+        let compressed = OpenSealed::new(&key, true, 14);
+        assert!(compressed.open(hex::decode(SEALED).unwrap()).unwrap_err().contains("gzip"));
+    }
+
+    #[test]
+    fn inflates_to_the_size_and_no_further() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(&[7; 1000]).unwrap();
+        let gzip = encoder.finish().unwrap();
+        assert_eq!(inflate(&gzip, 1000).unwrap(), [7; 1000]);
+        assert!(inflate(&gzip, 999).unwrap_err().contains("more than"));
+        assert!(inflate(&gzip[..10], 1000).is_err());
+    }
+}

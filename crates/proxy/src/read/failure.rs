@@ -1,0 +1,48 @@
+//! What a client is told when the bytes cannot be had.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use prefetch::FetchError;
+
+use crate::{Blame, Error};
+
+/// The answer to a failed fetch, before anything was sent.
+pub(super) fn to_error(error: &FetchError) -> Error {
+    let message = error.to_string();
+    match error {
+        FetchError::Locate { .. } => {
+            Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(Duration::from_secs(2))
+        }
+        FetchError::TooLarge { .. } => Error::new(Blame::Config, StatusCode::INSUFFICIENT_STORAGE, message),
+        FetchError::Open { .. } => Error::new(Blame::Volume, StatusCode::INTERNAL_SERVER_ERROR, message),
+        FetchError::Lost(_) => Error::new(Blame::Volume, StatusCode::INTERNAL_SERVER_ERROR, message),
+        FetchError::Exhausted { .. } | FetchError::NoLocation(_) if error.is_missing() => {
+            Error::new(Blame::Volume, StatusCode::BAD_GATEWAY, message)
+        }
+        FetchError::Exhausted { .. } | FetchError::NoLocation(_) => {
+            Error::new(Blame::Volume, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(Duration::from_secs(2))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prefetch::Cause;
+
+    use super::*;
+
+    fn exhausted(cause: Cause) -> FetchError {
+        FetchError::Exhausted { fid: "3,01637037d6".into(), server: "127.0.0.1:8080".into(), cause }
+    }
+
+    #[test]
+    fn what_may_pass_says_so_and_what_is_gone_does_not() {
+        let passing = to_error(&exhausted(Cause::Timeout));
+        assert_eq!((passing.status(), passing.blame()), (StatusCode::SERVICE_UNAVAILABLE, Blame::Volume));
+        assert!(passing.delay().is_some());
+        assert!(passing.message().contains("3,01637037d6") && passing.message().contains("127.0.0.1:8080"));
+        let gone = to_error(&exhausted(Cause::NotFound));
+        assert_eq!((gone.status(), gone.delay()), (StatusCode::BAD_GATEWAY, None));
+    }
+}

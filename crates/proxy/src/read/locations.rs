@@ -1,0 +1,53 @@
+//! Where volumes are: the filer's answers, remembered for a while.
+
+use std::{sync::Arc, time::Duration};
+
+use moka::future::Cache;
+use prefetch::{Locate, Located, Locations};
+
+use crate::{
+    filer::FilerClient,
+    metrics::{CacheCounters, CacheOutcome},
+};
+
+/// How long a volume's locations are used before they are asked for again. A move within that time costs one failed
+/// request, after which they are asked for at once.
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// Volumes that are remembered.
+const VOLUMES: u64 = 100_000;
+
+/// Looks volumes up at the filer.
+pub(crate) struct VolumeLocations {
+    filer: Arc<FilerClient>,
+    known: Cache<u32, Locations>,
+    counters: CacheCounters,
+}
+
+impl VolumeLocations {
+    /// Remembers nothing yet.
+    pub(crate) fn new(filer: Arc<FilerClient>, counters: CacheCounters) -> Self {
+        let known = Cache::builder().max_capacity(VOLUMES).time_to_live(REMEMBERED).build();
+        Self { filer, known, counters }
+    }
+
+    async fn ask(&self, volume: u32) -> Result<Locations, Arc<str>> {
+        let found = self.filer.lookup_volume(volume).await.map_err(|error| Arc::from(error.message()))?;
+        Ok(found.into_iter().map(|location| Arc::from(location.url)).collect())
+    }
+}
+
+impl Locate for VolumeLocations {
+    fn locate(&self, volume: u32, fresh: bool) -> Located<'_> {
+        Box::pin(async move {
+            if fresh {
+                self.known.invalidate(&volume).await;
+            } else if let Some(known) = self.known.get(&volume).await {
+                self.counters.record(CacheOutcome::Hit);
+                return Ok(known);
+            }
+            self.counters.record(CacheOutcome::Miss);
+            // Whoever asks for the same volume meanwhile waits for this one answer.
+            self.known.try_get_with(volume, self.ask(volume)).await.map_err(|reason| Arc::clone(&*reason))
+        })
+    }
+}

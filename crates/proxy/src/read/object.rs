@@ -1,0 +1,121 @@
+//! From an entry to the chunks that hold its bytes and the layout of its encryption.
+//!
+//! Knows entries, manifests and layouts. Must not know the request, or keys.
+
+use std::ops::Range;
+
+use crypto::{Attributes, Layout, Scheme, StoredChunk};
+use http::StatusCode;
+use prefetch::{Engine, NeedleRead};
+
+use super::{decode, decode::OpenSealed, failure};
+use crate::{
+    Blame, Error, Result,
+    entry::{
+        Fid,
+        manifest::{Manifests, Pending},
+    },
+    filer::pb,
+};
+
+/// The largest manifest that is read, stored or inflated, in bytes. SeaweedFS lists 10,000 chunks in one, at about 100 bytes
+/// each.
+const MANIFEST_LIMIT: u64 = 16 << 20;
+
+/// How the entry is encrypted, by what the entry itself lists.
+///
+/// # Errors
+/// 500 that names the field that is not understood.
+pub(super) fn layout(entry: &pb::Entry, chunks: &[pb::FileChunk]) -> Result<Layout> {
+    let attributes = Attributes::new(entry.extended.iter().map(|(name, value)| (name.as_str(), value.as_ref())));
+    let chunks: Vec<_> = chunks.iter().map(stored).collect();
+    Layout::read(&attributes, &chunks, entry.content.len()).map_err(|error| {
+        let message = format!("the object's encryption metadata cannot be used: {error}");
+        Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message).code("InvalidEncryptionMetadata")
+    })
+}
+
+fn stored(chunk: &pb::FileChunk) -> StoredChunk<'_> {
+    StoredChunk {
+        offset: u64::try_from(chunk.offset).unwrap_or(0),
+        size: chunk.size,
+        sse_type: chunk.sse_type,
+        sse_metadata: &chunk.sse_metadata,
+        modified_ts_ns: chunk.modified_ts_ns,
+    }
+}
+
+/// The chunks that `range` (bytes of the file) may need, manifests expanded, with the layout that goes with them.
+///
+/// # Errors
+/// When a manifest cannot be fetched or is none.
+pub(super) async fn chunks(
+    engine: &Engine,
+    entry: &pb::Entry,
+    layout: Layout,
+    range: Range<u64>,
+) -> Result<(Vec<pb::FileChunk>, Layout)> {
+    if !entry.chunks.iter().any(|chunk| chunk.is_chunk_manifest) {
+        return Ok((entry.chunks.clone(), layout));
+    }
+    // Where a keystream starts can depend on the chunks before, so of an encrypted object all are needed.
+    let range = if layout.scheme == Scheme::None { range } else { 0..u64::MAX };
+    let mut manifests = Manifests::new(entry.chunks.clone(), range)?;
+    loop {
+        let pending = manifests.take_pending();
+        if pending.is_empty() {
+            break;
+        }
+        for manifest in pending {
+            let content = content(engine, &manifest).await?;
+            manifests.resolve(&manifest, &content)?;
+        }
+    }
+    let chunks = manifests.finish()?;
+    let layout = self::layout(entry, &chunks)?;
+    Ok((chunks, layout))
+}
+
+/// The content of a manifest chunk.
+async fn content(engine: &Engine, manifest: &Pending) -> Result<Vec<u8>> {
+    let broken = |reason: String| {
+        let message = format!("the chunk manifest {} cannot be read: {reason}", manifest.fid);
+        Error::new(Blame::Volume, StatusCode::BAD_GATEWAY, message)
+    };
+    let chunk = &manifest.chunk;
+    let read = needle(&manifest.fid, 0, 0..0);
+    let stored = engine.read_needle(read, MANIFEST_LIMIT).await.map_err(|error| failure::to_error(&error))?;
+    if chunk.cipher_key.is_empty() {
+        // Compressed or not, the volume server has inflated it.
+        return Ok(stored.into());
+    }
+    decode::open_sealed(&chunk.cipher_key, chunk.is_compressed, stored.into(), MANIFEST_LIMIT).map_err(broken)
+}
+
+/// A read of `range` (bytes of the chunk) of a chunk of `size` bytes.
+pub(super) fn needle(fid: &Fid, size: u64, range: Range<u64>) -> NeedleRead {
+    NeedleRead {
+        volume: fid.volume_id,
+        fid: fid.to_string().into(),
+        size,
+        start: range.start,
+        end: range.end,
+        transform: None,
+        opener: None,
+    }
+}
+
+/// The id of a chunk.
+///
+/// # Errors
+/// 502 if there is none, or it is not one.
+pub(super) fn fid(chunk: &pb::FileChunk) -> Result<Fid> {
+    Fid::of(chunk).map_err(|error| {
+        Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, format!("a chunk of the file has a bad id: {error}"))
+    })
+}
+
+/// What opens a chunk that is sealed as a whole; `None`: it is not.
+pub(super) fn opener(chunk: &pb::FileChunk) -> Option<OpenSealed> {
+    (!chunk.cipher_key.is_empty()).then(|| OpenSealed::new(&chunk.cipher_key, chunk.is_compressed, chunk.size))
+}

@@ -1,0 +1,72 @@
+//! Which requests are reads of ours, by what stands in the request alone.
+//!
+//! What is left to the filer here, the filer must not answer with a file's bytes: of an encrypted file it would send the
+//! ciphertext. So the query is read exactly as the filer reads it.
+
+use http::{Method, request::Parts};
+
+use crate::entry::{EntryPath, query};
+
+/// The path that the request reads; `None`: the filer shall answer.
+///
+/// `?proxyChunkId=` counts only at the root, which is no file; `?tagging` only for PUT and DELETE.
+pub(super) fn read_of(request: &Parts) -> Option<EntryPath> {
+    if request.method != Method::GET && request.method != Method::HEAD {
+        return None;
+    }
+    if query::first(request.uri.query().unwrap_or(""), "metadata").is_some_and(|value| value == b"true") {
+        return None;
+    }
+    EntryPath::parse(request.uri.path()).ok()
+}
+
+/// The bucket of an S3 object; `None`: the file is in none.
+pub(super) fn bucket(path: &EntryPath) -> Option<&str> {
+    let (bucket, key) = path.as_str().strip_prefix("/buckets/")?.split_once('/')?;
+    (!bucket.is_empty() && !key.is_empty()).then_some(bucket)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn path_of(method: &str, uri: &str) -> Option<String> {
+        let (parts, ()) = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
+        read_of(&parts).map(|path| path.as_str().to_owned())
+    }
+
+    #[test]
+    fn reads_are_ours_whatever_else_the_query_says() {
+        for uri in
+            ["/a/b", "/a/b?dl=1", "/a/b?tagging", "/a/b?metadata=false", "/a/b?Metadata=true", "/a/b?proxyChunkId=3,01"]
+        {
+            assert_eq!(path_of("GET", uri).as_deref(), Some("/a/b"), "{uri}");
+            assert_eq!(path_of("HEAD", uri).as_deref(), Some("/a/b"), "{uri}");
+        }
+    }
+
+    #[test]
+    fn the_rest_is_the_filers() {
+        for (method, uri) in [
+            ("PUT", "/a/b"),
+            ("DELETE", "/a/b"),
+            ("OPTIONS", "/a/b"),
+            ("GET", "/"),
+            ("GET", "/?proxyChunkId=3,01637037d6"),
+            ("GET", "/a/b?metadata=true"),
+            ("GET", "/a/b?%6detadata=true&x"),
+        ] {
+            assert_eq!(path_of(method, uri), None, "{method} {uri}");
+        }
+    }
+
+    #[test]
+    fn the_bucket_is_the_directory_below_buckets() {
+        let bucket_of = |raw| bucket(&EntryPath::parse(raw).unwrap()).map(str::to_owned);
+        assert_eq!(bucket_of("/buckets/b/k/l").as_deref(), Some("b"));
+        assert_eq!(bucket_of("/buckets/b"), None);
+        assert_eq!(bucket_of("/other/b/k"), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! Where entries and bytes come from, and the stages between them: chunks, plan, pieces, download.
+//!
+//! Knows the order in which an entry becomes a stream of bytes. Must not know the request that asked for it.
+
+use std::{ops::Range, sync::Arc};
+
+use crypto::{Layout, Scheme};
+use http::StatusCode;
+use prefetch::{Download, Engine, Plan, Transform};
+
+use super::{decode::Decrypt, failure, object, unlock::Unlocked};
+use crate::{
+    Blame, Error, Result,
+    entry::visible::visible,
+    filer::{FilerClient, pb},
+    plan::{self, Piece},
+};
+
+/// The filer and the volume servers, as a reader sees them.
+pub(crate) struct Source {
+    pub(crate) filer: Arc<FilerClient>,
+    pub(crate) engine: Engine,
+}
+
+/// What a read will be made of, before a key is asked for or a byte fetched.
+pub(super) struct Planned {
+    pub(super) layout: Layout,
+    chunks: Vec<pb::FileChunk>,
+    content: bytes::Bytes,
+    pieces: Vec<Piece>,
+}
+
+impl Planned {
+    /// The chunks that the read takes bytes from.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = usize> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Chunk { index, .. } => Some(*index),
+            Piece::Zeros { .. } | Piece::Inline { .. } => None,
+        })
+    }
+}
+
+impl Source {
+    /// Plans `range` (bytes of the file) of an entry whose layout has been read.
+    ///
+    /// # Errors
+    /// When a manifest or the places of the chunks are broken.
+    pub(super) async fn plan(&self, entry: &pb::Entry, layout: Layout, range: Range<u64>) -> Result<Planned> {
+        let content = entry.content.clone();
+        if !content.is_empty() {
+            let pieces = plan::plan_inline(content.len() as u64, range);
+            return Ok(Planned { layout, chunks: Vec::new(), content, pieces });
+        }
+        let (chunks, layout) = object::chunks(&self.engine, entry, layout, range.clone()).await?;
+        let pieces = plan::plan(&visible(&chunks)?, range);
+        Ok(Planned { layout, chunks, content, pieces })
+    }
+
+    /// Starts the download of a planned read and waits for its first bytes.
+    ///
+    /// # Errors
+    /// When a chunk has no id, or the first bytes cannot be had.
+    pub(super) async fn download(&self, planned: &Planned, unlocked: &Unlocked) -> Result<Download> {
+        let pieces: Vec<_> =
+            planned.pieces.iter().map(|piece| bind(planned, unlocked, piece)).collect::<Result<_>>()?;
+        self.engine.download(Plan::from_iter(pieces)).await.map_err(|error| failure::to_error(&error))
+    }
+
+    /// Downloads a file that must not be encrypted: one of the cluster's own.
+    ///
+    /// # Errors
+    /// When it is encrypted, or the first bytes cannot be had.
+    pub(super) async fn plain(&self, entry: &pb::Entry) -> Result<Download> {
+        let layout = object::layout(entry, &entry.chunks)?;
+        if layout.scheme != Scheme::None {
+            let message = format!("{} is encrypted itself", entry.name);
+            return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
+        }
+        let planned = self.plan(entry, layout, 0..entry.size()).await?;
+        self.download(&planned, &Unlocked::nothing()).await
+    }
+}
+
+/// Turns a planned piece into one that can be fetched, with what decrypts it.
+fn bind(planned: &Planned, unlocked: &Unlocked, piece: &Piece) -> Result<prefetch::Piece> {
+    Ok(match piece {
+        Piece::Zeros { len } => prefetch::Piece::Zeros(*len),
+        Piece::Inline { range } => {
+            let (start, end) = (range.start as usize, range.end as usize);
+            let content = planned.content.slice(start..end);
+            prefetch::Piece::Inline(match unlocked.inline(&planned.layout)? {
+                Some(decrypt) => decrypted(&decrypt, range.start, &content),
+                None => content,
+            })
+        }
+        Piece::Chunk { index, range } => {
+            let chunk = &planned.chunks[*index];
+            let mut read = object::needle(&object::fid(chunk)?, chunk.size, range.clone());
+            read.transform = unlocked.chunk(&planned.layout, *index)?.map(|decrypt| Arc::new(decrypt) as Arc<_>);
+            read.opener = object::opener(chunk).map(|opener| Arc::new(opener) as Arc<_>);
+            prefetch::Piece::Needle(read)
+        }
+    })
+}
+
+fn decrypted(decrypt: &Decrypt, offset: u64, content: &[u8]) -> bytes::Bytes {
+    let mut plain = vec![0; content.len()];
+    decrypt.start(offset).copy(content, &mut plain);
+    plain.into()
+}
