@@ -1,9 +1,9 @@
 //! The media type of a file that was stored without one, from its name, as the filer finds it.
 //!
-//! The filer is a Go program: it knows some types by itself, reads the rest from the files of the machine that it runs on, and
-//! registers types of its own over both. We stand on the same machine and read the same files, so that the answers
-//! agree. Sources: `mime/type.go` and `mime/type_unix.go` of Go 1.26, `weed/admin/dash/file_mime.go`; each line of the
-//! tables was seen on the real filer.
+//! The filer is a Go program: it knows some types by itself, reads the rest from the files of the machine that it
+//! runs on, and registers types of its own over both. We stand on the same machine and read the same files, so that
+//! the answers agree. Sources: `mime/type.go` and `mime/type_unix.go` of Go 1.26, `weed/admin/dash/file_mime.go`;
+//! each line of the tables was seen on the real filer.
 
 use std::{collections::HashMap, fs};
 
@@ -16,7 +16,8 @@ const GLOBS: [&str; 2] = ["/usr/local/share/mime/globs2", "/usr/share/mime/globs
 const MIME_TYPES: [&str; 4] =
     ["/etc/mime.types", "/etc/apache2/mime.types", "/etc/apache/mime.types", "/etc/httpd/conf/mime.types"];
 
-/// Types that Go knows without asking the machine. A database of globs does not override them, a `mime.types` file does.
+/// Types that Go knows without asking the machine. A database of globs does not override them, a `mime.types` file
+/// does.
 const BUILT_IN: &[(&str, &str)] = &[
     ("image/jpeg", "jfif jpeg jpg pjp pjpeg"),
     ("image/apng", "apng"),
@@ -137,8 +138,8 @@ pub struct ContentTypes {
 }
 
 impl ContentTypes {
-    /// Reads the type databases of this machine. Blocks on a few small files; call it once, at start. Files that can't be
-    /// read count as absent, as for the filer.
+    /// Reads the type databases of this machine. Blocks on a few small files; call it once, at start. Files that
+    /// can't be read count as absent, as for the filer.
     pub fn of_this_machine() -> Self {
         match GLOBS.iter().find_map(|path| fs::read_to_string(path).ok()) {
             Some(globs) => Self::from_databases(Some(&globs), &[]),
@@ -194,8 +195,10 @@ impl ContentTypes {
     }
 
     fn add(&mut self, extension: &str, media_type: &str) {
+        // Go formats a text type anew when it adds the charset; the case is lost on the way.
         let is_bare_text = media_type.starts_with("text/") && !media_type.contains(';');
-        let media_type = if is_bare_text { format!("{media_type}; charset=utf-8") } else { media_type.to_owned() };
+        let media_type =
+            if is_bare_text { format!("{}; charset=utf-8", media_type.to_lowercase()) } else { media_type.to_owned() };
         self.folded.insert(extension.to_lowercase(), media_type.clone());
         self.exact.insert(extension.to_owned(), media_type);
     }
@@ -206,7 +209,8 @@ mod tests {
     use super::*;
 
     const SOME_GLOBS: &str = "# comment\n80:application/x-dvi:*.dvi\n50:text/x-c++src:*.C\n50:image/x-dvi:*.dvi\n\
-                              50:text/rust:*.rs\n50:audio/x-wav:*.wav\n10:text/x:*.?x\nnonsense\n50:text/a:makefile\n50:a/b:*.\n";
+                              50:text/rust:*.rs\n50:text/x-iMelody:*.imy\n50:audio/x-wav:*.wav\n\
+                              10:text/x:*.?x\nnonsense\n50:text/a:makefile\n50:a/b:*.\n";
 
     #[test]
     fn gives_what_the_filer_gives_with_globs() {
@@ -226,6 +230,7 @@ mod tests {
             ("a.C", "text/x-c++src; charset=utf-8"),
             ("a.c", "text/x-c; charset=utf-8"),
             ("a.wav", "audio/wav"),
+            ("a.imy", "text/x-imelody; charset=utf-8"),
             ("a.unknown", UNKNOWN),
             ("noext", UNKNOWN),
             ("a.jpg.", UNKNOWN),

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-/// `inline; filename=…` or `attachment; filename=…`. A name that is a token stands bare, other printable ASCII in quotes, the
-/// rest as RFC 2231 UTF-8. The result is printable ASCII and tabs.
+/// `inline; filename=…` or `attachment; filename=…`. A name that is a token stands bare, other printable ASCII in
+/// quotes, the rest as RFC 2231 UTF-8. The result is printable ASCII and tabs.
 pub(super) fn content_disposition(attachment: bool, name: &str) -> String {
     let mut header = String::from(if attachment { "attachment; filename" } else { "inline; filename" });
     if !name.chars().all(|c| c == '\t' || (' '..='~').contains(&c)) {

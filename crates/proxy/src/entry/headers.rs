@@ -1,7 +1,8 @@
 //! The headers of a file as the filer gives them, short of `Content-Length` and `Content-Range`.
 //!
-//! Sources: `weed/server/filer_server_handlers_read.go` and `common.go`, `weed/s3api/s3_constants/header.go`; checked against the
-//! running filer. Attributes that SeaweedFS keeps for itself, wrapped keys and IVs among them, never become headers.
+//! Sources: `weed/server/filer_server_handlers_read.go` and `common.go`, `weed/s3api/s3_constants/header.go`; checked
+//! against the running filer. Attributes that SeaweedFS keeps for itself, wrapped keys and IVs among them, never
+//! become headers.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -20,7 +21,8 @@ use crate::filer::pb;
 const FILE_SYSTEM_PREFIX: &str = "xattr-";
 const INTERNAL_PREFIX: &str = "x-seaweedfs-";
 
-/// Attributes that would contradict how the answer is framed. The filer overwrites the first, and breaks with the others.
+/// Attributes that would contradict how the answer is framed. The filer overwrites the first, and breaks with the
+/// others.
 const FRAMING: [HeaderName; 7] = [CONTENT_LENGTH, CONTENT_RANGE, CONNECTION, TRANSFER_ENCODING, TRAILER, TE, UPGRADE];
 
 /// The query parameters that replace a header, by their lower-case names.
@@ -33,8 +35,8 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
     ("response-expires", EXPIRES),
 ];
 
-/// The headers of a file for a GET or HEAD with that query (without the `?`). Holds what every answer that carries the file or a
-/// part of it needs, except its length, range, server and request id.
+/// The headers of a file for a GET or HEAD with that query (without the `?`). Holds what every answer that carries
+/// the file or a part of it needs, except its length, range, server and request id.
 pub fn of_file(entry: &pb::Entry, query: &str, types: &ContentTypes) -> HeaderMap {
     let mut headers = of_validators(entry);
     let etag = headers.remove(ETAG);
@@ -67,8 +69,8 @@ pub fn of_validators(entry: &pb::Entry) -> HeaderMap {
     headers
 }
 
-/// The CORS headers that the filer adds to every answer for a request with an `Origin`; `None`: the origin is refused with
-/// 403. `allowed` is the filer's `-allowedOrigins`; empty or beginning with `*` allows all. For a file,
+/// The CORS headers that the filer adds to every answer for a request with an `Origin`; `None`: the origin is refused
+/// with 403. `allowed` is the filer's `-allowedOrigins`; empty or beginning with `*` allows all. For a file,
 /// [`of_file`]'s `Access-Control-Expose-Headers` replaces the one given here.
 pub fn of_cors(origin: &HeaderValue, allowed: &[String]) -> Option<HeaderMap> {
     let allow = match allowed.first().map(String::as_str) {
@@ -83,6 +85,12 @@ pub fn of_cors(origin: &HeaderValue, allowed: &[String]) -> Option<HeaderMap> {
         (ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")),
         (ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("PUT, POST, GET, DELETE, OPTIONS")),
     ]))
+}
+
+/// The `Server` header of a filer that reports this version (`8000GB 4.48 abc`: the last word is its build).
+pub fn of_server(version: &str) -> HeaderValue {
+    let words: Vec<_> = std::iter::once("SeaweedFS").chain(version.split_whitespace().take(2)).collect();
+    value(words.join(" ").as_bytes())
 }
 
 fn content_type<'a>(entry: &'a pb::Entry, types: &'a ContentTypes) -> &'a str {
@@ -166,5 +174,4 @@ fn value(bytes: &[u8]) -> HeaderValue {
 }
 
 #[cfg(test)]
-#[path = "headers_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! Manifest chunks: a chunk whose content is a list of chunks, replaced by that list, as deep as it goes.
 //!
-//! Knows the format and the bounds. Fetching (with decryption and decompression) is the caller's: it takes what is pending,
-//! brings the bytes, and repeats until nothing is. Source: `weed/filer/filechunk_manifest.go`.
+//! Knows the format and the bounds. Fetching (with decryption and decompression) is the caller's: it takes what is
+//! pending, brings the bytes, and repeats until nothing is. Source: `weed/filer/filechunk_manifest.go`.
 
 use std::{collections::HashSet, ops::Range};
 
@@ -33,8 +33,8 @@ pub struct Manifests {
 pub struct Pending {
     /// The needle that holds the manifest.
     pub fid: Fid,
-    /// The chunk, for its cipher key and whether it is compressed. Its offset and size are those of the range that it stands for,
-    /// not of its content.
+    /// The chunk, for its cipher key and whether it is compressed. Its offset and size are those of the range that it
+    /// stands for, not of its content.
     pub chunk: pb::FileChunk,
     depth: u32,
 }

@@ -1,7 +1,7 @@
 //! What a filer entry is: its path, size, ETag, headers, and which chunk holds which byte.
 //!
-//! Knows the entry as SeaweedFS stores and presents it. Must not know sockets, keys or ciphers: what an attribute means for
-//! decryption is read elsewhere.
+//! Knows the entry as SeaweedFS stores and presents it. Must not know sockets, keys or ciphers: what an attribute
+//! means for decryption is read elsewhere.
 
 mod content_type;
 mod disposition;
@@ -76,8 +76,8 @@ impl pb::Entry {
 
     /// The ETag without quotes, as the filer gives it: that of the plaintext. `None`: the filer gives none.
     ///
-    /// From `ETagEntry` in `weed/filer/filechunks.go`. For S3 multipart objects it is not the ETag that the S3 gateway gives;
-    /// that one is the attribute `Seaweed-X-Amz-ETag`, which goes out as a header of its own.
+    /// From `ETagEntry` in `weed/filer/filechunks.go`. For S3 multipart objects it is not the ETag that the S3
+    /// gateway gives; that one is the attribute `Seaweed-X-Amz-ETag`, which goes out as a header of its own.
     pub fn etag(&self) -> Option<String> {
         if self.kind() == Kind::RemoteOnly {
             return self.remote_entry.as_ref().map(|remote| remote.remote_e_tag.clone()).filter(|tag| !tag.is_empty());
@@ -98,8 +98,8 @@ impl pb::Entry {
         Some(format!("{}-{}", hex::encode(joined.finalize()), self.chunks.len()))
     }
 
-    /// When the file last changed, in whole seconds, as `Last-Modified` has it. `None`: never recorded, or a date before 1970
-    /// or after 9999, which HTTP can't name.
+    /// When the file last changed, in whole seconds, as `Last-Modified` has it. `None`: never recorded, or a date
+    /// before 1970 or after 9999, which HTTP can't name.
     pub fn modified(&self) -> Option<SystemTime> {
         let seconds = u64::try_from(self.attributes.as_ref()?.mtime).ok()?;
         (seconds <= LAST_HTTP_DATE).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
@@ -114,8 +114,8 @@ impl pb::Entry {
 }
 
 impl pb::FileChunk {
-    /// The first byte of the file after the chunk. Nonsense (negative offsets, overflow) is refused where chunks are laid
-    /// out; here it is cut to what fits.
+    /// The first byte of the file after the chunk. Nonsense (negative offsets, overflow) is refused where chunks are
+    /// laid out; here it is cut to what fits.
     pub fn end(&self) -> u64 {
         u64::try_from(self.offset).unwrap_or(0).saturating_add(self.size)
     }

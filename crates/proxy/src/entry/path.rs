@@ -1,16 +1,16 @@
 //! From a request's path to the name of an entry, exactly as the filer's router does it.
 //!
-//! Seen on the filer: first the path is cleaned as it was sent, still escaped (`//`, `/./`, `/x/..`); then it is decoded
-//! once; then one trailing slash is dropped. What decodes to `.` or `..` or an empty component is looked up as it is,
-//! and found nowhere. The filer's gRPC cleans once more, so such a path must not reach it from here: it would name
-//! another file than the one that was checked.
+//! Seen on the filer: first the path is cleaned as it was sent, still escaped (`//`, `/./`, `/x/..`); then it is
+//! decoded once; then one trailing slash is dropped. What decodes to `.` or `..` or an empty component is looked up
+//! as it is, and found nowhere. The filer's gRPC cleans once more, so such a path must not reach it from here: it
+//! would name another file than the one that was checked.
 
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
 /// Paths that the filer's HTTP server answers itself, whatever is stored there.
-const SERVED_BY_THE_FILER: [&str; 4] = ["/favicon.ico", "/healthz", "/readyz", "/seaweedfsstatic"];
+const SERVED_BY_THE_FILER: [&str; 5] = ["/favicon.ico", "/healthz", "/readyz", "/seaweedfsstatic", "/.tus"];
 /// Directories of that kind. `/.tus` is where resumable uploads live unless the operator moved them.
 const TREES_SERVED_BY_THE_FILER: [&str; 2] = ["/seaweedfsstatic/", "/.tus/"];
 
@@ -41,13 +41,14 @@ impl EntryPath {
     /// Reads a path as it stood in the request: escaped, without the query.
     ///
     /// # Errors
-    /// If only the filer can answer: the root, paths of its own, and paths that are not plain (relative, wrongly escaped,
-    /// not UTF-8, with a NUL, or with escaped dots or slashes that would clean to another path).
+    /// If only the filer can answer: the root, paths of its own, and paths that are not plain (relative, wrongly
+    /// escaped, not UTF-8, with a NUL, or with escaped dots or slashes that would clean to another path).
     pub fn parse(raw: &str) -> Result<Self, NotAnEntry> {
-        let cleaned = clean(raw).ok_or(NotAnEntry::Odd)?;
-        if !escapes_are_whole(&cleaned) {
+        // Judged before cleaning: the filer refuses a broken escape even in a component that `..` takes away.
+        if !escapes_are_whole(raw) {
             return Err(NotAnEntry::Odd);
         }
+        let cleaned = clean(raw).ok_or(NotAnEntry::Odd)?;
         let decoded = percent_decode_str(&cleaned).decode_utf8().map_err(|_| NotAnEntry::Odd)?;
         if decoded == "/" {
             return Err(NotAnEntry::Root);
@@ -189,6 +190,7 @@ mod tests {
             "/d/a%zz",
             "/d/a%",
             "/d/a%4",
+            "/%zz/../d/a.txt",
             "d/a.txt",
             "*",
             "",
@@ -202,7 +204,7 @@ mod tests {
         for raw in ["/", "//", "/./", "/d/..", "/x/../"] {
             assert_eq!(EntryPath::parse(raw), Err(NotAnEntry::Root), "{raw}");
         }
-        for raw in ["/healthz", "/readyz", "//favicon.ico", "/seaweedfsstatic/x.css", "/.tus/x"] {
+        for raw in ["/healthz", "/readyz", "//favicon.ico", "/seaweedfsstatic/x.css", "/.tus", "/%2etus//x"] {
             assert_eq!(EntryPath::parse(raw), Err(NotAnEntry::Reserved), "{raw}");
         }
         assert_eq!(parsed("/d/healthz"), "/d/healthz");

@@ -111,7 +111,8 @@ fn debug_shows_no_secrets() {
 proptest! {
     #[test]
     fn no_entry_makes_these_panic(
-        offset: i64, size: u64, file_size: u64, mtime: i64, remote_size: i64, mode: u32, e_tag in "[A-Za-z0-9+/=]{0,30}",
+        offset: i64, size: u64, file_size: u64, mtime: i64, remote_size: i64, mode: u32,
+        e_tag in "[A-Za-z0-9+/=]{0,30}",
     ) {
         let attributes = FuseAttributes { file_size, mtime, file_mode: mode, ..Default::default() };
         let remote_entry = remote(i64::MAX, remote_size);

@@ -1,8 +1,8 @@
 //! Which chunk each byte of a file comes from, where chunks overlap.
 //!
-//! The chunk with the greatest `modified_ts_ns` wins. At a tie the one that begins first wins, then the one listed first: so
-//! does `weed/filer/filechunks_read.go`, except that there the loser's bytes beyond the winner's end read as zeros, a fault
-//! that is not copied.
+//! The chunk with the greatest `modified_ts_ns` wins. At a tie the one that begins first wins, then the one listed
+//! first: so does `weed/filer/filechunks_read.go`, except that there the loser's bytes beyond the winner's end read
+//! as zeros, a fault that is not copied.
 
 use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 
@@ -30,11 +30,12 @@ struct Layer {
     end: u64,
 }
 
-/// The visible runs of chunks that are no manifests, in order, not overlapping, each as long as can be. What lies between
-/// and after them are holes, which read as zeros. O(n log n).
+/// The visible runs of chunks that are no manifests, in order, not overlapping, each as long as can be. What lies
+/// between and after them are holes, which read as zeros. O(n log n).
 ///
 /// # Errors
-/// Blames the filer for a chunk at a negative offset, or one that ends after the last byte that SeaweedFS can address.
+/// Blames the filer for a chunk at a negative offset, or one that ends after the last byte that SeaweedFS can
+/// address.
 pub fn visible(chunks: &[pb::FileChunk]) -> Result<Vec<Visible>> {
     let mut layers = layers(chunks)?;
     layers.sort_unstable_by_key(|layer| layer.start);

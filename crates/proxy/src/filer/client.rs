@@ -115,7 +115,11 @@ impl FilerClient {
     pub async fn lookup_volume(&self, volume_id: u32) -> Result<Vec<pb::Location>> {
         let id = volume_id.to_string();
         let request = pb::LookupVolumeRequest { volume_ids: vec![id.clone()] };
-        let mut answer: pb::LookupVolumeResponse = self.call_or_error("LookupVolume", request).await?;
+        let mut answer: pb::LookupVolumeResponse = match self.call("LookupVolume", request).await {
+            Ok(answer) => answer,
+            Err((_, status)) if status::is_unknown_volume(&status, &id) => return Ok(Vec::new()),
+            Err((filer, status)) => return Err(status::to_error("LookupVolume", filer, &status)),
+        };
         Ok(answer.locations_map.remove(&id).map(|found| found.locations).unwrap_or_default())
     }
 

@@ -1,7 +1,7 @@
 //! The filer's gRPC: the messages that a reader needs, and a client that asks the filers in turn.
 //!
-//! Knows `filer_pb.SeaweedFiler`, its addresses and which of them answers. Must not know the requests of our own clients,
-//! what a chunk's bytes mean, or ciphers.
+//! Knows `filer_pb.SeaweedFiler`, its addresses and which of them answers. Must not know the requests of our own
+//! clients, what a chunk's bytes mean, or ciphers.
 
 mod client;
 pub mod pb;

@@ -23,6 +23,13 @@ pub(super) fn is_not_found(status: &Status) -> bool {
     status.code() == Code::NotFound || (status.code() == Code::Unknown && status.message().contains(NOT_FOUND))
 }
 
+/// Whether the filer says that the master knows no server for the volume. That too arrives as `Unknown`, with several
+/// messages joined.
+pub(super) fn is_unknown_volume(status: &Status, volume_id: &str) -> bool {
+    let said = format!("volume id {volume_id} not found");
+    status.code() == Code::NotFound || (status.code() == Code::Unknown && status.message().contains(&said))
+}
+
 /// Whether another filer may do better: this one was not reached, is going away, or took too long.
 pub(super) fn is_unreachable(status: &Status) -> bool {
     // A status with a source was made by the transport on our side, not sent by the filer; but one about the

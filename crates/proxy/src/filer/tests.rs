@@ -96,10 +96,10 @@ async fn without_any_filer_the_client_may_retry() {
 #[tokio::test]
 async fn a_filers_error_is_final() {
     let filers =
-        [Scripted::new(Answer::status(Code::Unknown, &"kv store is broken, ä ".repeat(50))), Scripted::new(found("k"))];
+        [Scripted::new(Answer::status(Code::Unknown, &"store is broken, ä ".repeat(50))), Scripted::new(found("k"))];
     let error = client(&[&filers[0], &filers[1]]).lookup(&path()).await.unwrap_err();
     assert_eq!((error.blame(), error.status(), error.delay()), (Blame::Filer, StatusCode::BAD_GATEWAY, None));
-    assert!(error.message().contains("kv store is broken") && error.message().len() < 300, "{error}");
+    assert!(error.message().contains("store is broken") && error.message().len() < 300, "{error}");
     assert_eq!(filers[1].calls().len(), 0);
 }
 
@@ -135,6 +135,15 @@ async fn volumes_are_looked_up_by_decimal_id() {
     let asked =
         filer.calls().into_iter().map(|(_, request)| pb::LookupVolumeRequest::decode(request).unwrap().volume_ids);
     assert_eq!(asked.collect::<Vec<_>>(), [["3"], ["4"], ["5"]]);
+}
+
+#[tokio::test]
+async fn a_volume_that_nobody_holds_has_no_locations() {
+    let said = "provider lookup failed: volume 4444: volume id 4444 not found\nvolume 4444 not found";
+    let filer = Scripted::new(Answer::status(Code::Unknown, said));
+    assert_eq!(client(&[&filer]).lookup_volume(4444).await.unwrap(), []);
+    let error = client(&[&filer]).lookup_volume(444).await.unwrap_err();
+    assert_eq!((error.blame(), error.status()), (Blame::Filer, StatusCode::BAD_GATEWAY));
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Preconditions of a GET or HEAD against what the file is now, in the order of RFC 9110, section 13.2.2.
 //!
-//! The filer reads one bare ETag where lists, weak tags and `*` may stand, knows no `If-Range`, and compares dates with fractions of a
-//! second that `Last-Modified` does not show. None of that is copied; an ETag without quotes is taken as the filer takes it.
+//! The filer reads one bare ETag where lists, weak tags and `*` may stand, knows no `If-Range`, and compares dates
+//! with fractions of a second that `Last-Modified` does not show. None of that is copied; an ETag without quotes is
+//! taken as the filer takes it.
 
 use std::time::SystemTime;
 

@@ -63,7 +63,8 @@ pub fn plan(visible: &[Visible], range: Range<u64>) -> Vec<Piece> {
     pieces
 }
 
-/// As [`plan`], for an entry whose `content` of that length (bytes) is the file. A file that is recorded as longer ends in zeros.
+/// As [`plan`], for an entry whose `content` of that length (bytes) is the file. A file that is recorded as longer
+/// ends in zeros.
 pub fn plan_inline(content_len: u64, range: Range<u64>) -> Vec<Piece> {
     let stored = range.start..range.end.min(content_len);
     let mut pieces = Vec::new();

@@ -1,7 +1,7 @@
 //! The `Range` header against the size of a file.
 //!
-//! RFC 9110, section 14, as the filer's Go code reads it: a first byte at or after the end is unsatisfiable, whatever follows it; a
-//! number beyond 63 bits is malformed; a `+` before a number is taken.
+//! RFC 9110, section 14, as the filer's Go code reads it: a first byte at or after the end is unsatisfiable, whatever
+//! follows it; a number beyond 63 bits is malformed; a `+` before a number is taken.
 
 use std::ops::Range;
 
@@ -12,8 +12,8 @@ use http::HeaderValue;
 pub enum Ranges {
     /// No range: the whole file, 200.
     Whole,
-    /// These bytes, 206: at least one range, none of them empty, in the order asked, possibly overlapping. Ranges that lie
-    /// behind the end have been left out. How many are too many is for the caller to say.
+    /// These bytes, 206: at least one range, none of them empty, in the order asked, possibly overlapping. Ranges
+    /// that lie behind the end have been left out. How many are too many is for the caller to say.
     Some(Vec<Range<u64>>),
     /// Well-formed, but no byte of it exists: 416 with [`unsatisfied`] as `Content-Range`. The filer's body is
     /// [`UNSATISFIABLE_BODY`].
@@ -27,8 +27,8 @@ pub const UNSATISFIABLE_BODY: &str = "invalid range: failed to overlap\n";
 /// The body of the filer's 416 for [`Ranges::Malformed`]; `text/plain; charset=utf-8`.
 pub const MALFORMED_BODY: &str = "invalid range\n";
 
-/// Reads a `Range` header for a file of `size` bytes. Of several headers the filer reads the first. Only a GET has ranges: the
-/// filer ignores them on HEAD, as the RFC wants.
+/// Reads a `Range` header for a file of `size` bytes. Of several headers the filer reads the first. Only a GET has
+/// ranges: the filer ignores them on HEAD, as the RFC wants.
 pub fn parse(header: Option<&HeaderValue>, size: u64) -> Ranges {
     let Some(header) = header.filter(|header| !header.is_empty()) else { return Ranges::Whole };
     let Some(set) = header.to_str().ok().and_then(|text| text.strip_prefix("bytes=")) else { return Ranges::Malformed };

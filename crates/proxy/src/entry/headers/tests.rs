@@ -144,6 +144,13 @@ fn validators_are_all_that_a_304_has() {
 }
 
 #[test]
+fn the_server_is_named_without_its_build() {
+    assert_eq!(of_server("8000GB 4.48 pypi"), "SeaweedFS 8000GB 4.48");
+    assert_eq!(of_server("30GB 4.48 "), "SeaweedFS 30GB 4.48");
+    assert_eq!(of_server(""), "SeaweedFS");
+}
+
+#[test]
 fn origins_are_judged_like_at_the_filer() {
     let origin = HeaderValue::from_static("http://x");
     let allow = |allowed: &[&str]| {
@@ -158,7 +165,9 @@ fn origins_are_judged_like_at_the_filer() {
 
 proptest! {
     #[test]
-    fn nothing_stored_or_asked_makes_this_panic(name: String, key: String, attribute: Vec<u8>, query: String, mime: String) {
+    fn nothing_stored_or_asked_makes_this_panic(
+        name: String, key: String, attribute: Vec<u8>, query: String, mime: String,
+    ) {
         let mut file = entry(&name, &[]);
         file.attributes.as_mut().unwrap().mime = mime;
         file.extended.insert(key, attribute.into());
