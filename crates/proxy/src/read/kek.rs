@@ -6,7 +6,10 @@ use futures_util::{StreamExt, future::BoxFuture};
 use http::StatusCode;
 use zeroize::Zeroizing;
 
-use super::{failure, source::Source};
+use super::{
+    failure,
+    source::{Source, length},
+};
 use crate::{
     Blame, Error, Result,
     entry::EntryPath,
@@ -23,7 +26,7 @@ impl FilerKek {
     async fn contents(&self) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let Ok(path) = EntryPath::parse(KEK_PATH) else { return Ok(None) };
         let Some(found) = self.0.filer.lookup(&path).await? else { return Ok(None) };
-        let size = found.entry.size();
+        let size = length(&found.entry);
         if size > LIMIT {
             let message = format!("{KEK_PATH} is {size} bytes long, which no SSE-S3 key file is");
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));

@@ -76,9 +76,14 @@ impl Source {
             let message = format!("{} is encrypted itself", entry.name);
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
         }
-        let planned = self.plan(entry, layout, 0..entry.size()).await?;
+        let planned = self.plan(entry, layout, 0..length(entry)).await?;
         self.download(&planned, &Unlocked::nothing()).await
     }
+}
+
+/// The bytes of a file of the cluster's own. The S3 gateway writes its key file inline and leaves the size at 0.
+pub(super) fn length(entry: &pb::Entry) -> u64 {
+    entry.size().max(entry.content.len() as u64)
 }
 
 /// Turns a planned piece into one that can be fetched, with what decrypts it.
