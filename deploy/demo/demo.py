@@ -144,8 +144,8 @@ def _stay(gate: Tidegate, front: Front, processes: list[Process]) -> None:
     say(f"  curl -s {gate.object_url(BUCKET, ssec.name)} \\")
     headers = [f"    -H '{name}: {value}'" for name, value in CUSTOMER_KEY.headers().items()]
     say(" \\\n".join(headers) + " | sha256sum")
-    say(dim("\n  # A range, with its headers"))
-    say(f"  curl -si -r 1000000-1000015 {gate.object_url(BUCKET, kms.name)} --output - | head -c 900")
+    say(dim("\n  # The headers of a range"))
+    say(f"  curl -s -r 1000000-1099999 -D - -o /dev/null {gate.object_url(BUCKET, kms.name)}")
     say(dim("\n  # What tidegate did"))
     say(f"  curl -s {gate.admin_url}/metrics | grep ^tidegate_")
     say(f"\n  Configuration {gate.config_file}")

@@ -12,6 +12,7 @@ from distance import CHUNK, distant_cluster
 from expect import json_error, read, same_bytes
 from harness import Answer, Encryption, Front, Kms, Tidegate, request
 from harness.relay import Behaviour
+from waiting import until
 
 every_encryption = pytest.mark.parametrize("encryption", Encryption, ids=lambda e: e.title)
 
@@ -75,10 +76,13 @@ def test_a_first_chunk_that_is_lost_is_no_200(
 
 
 def lose_chunk(thing: Object, offset: int) -> None:
-    """Deletes one chunk at its volume server, behind the filer's back."""
+    """Deletes one chunk at its volume server, behind the filer's back, and vacuums it away."""
     chunks = json.loads(request("GET", f"{thing.front.filer.url}{thing.path()}?metadata=true").body)["chunks"]
     fid = next(chunk["file_id"] for chunk in chunks if chunk.get("offset", 0) == offset)
     master = thing.front.master_url
     found = json.loads(request("GET", f"{master}/dir/lookup?volumeId={fid.partition(',')[0]}").body)
-    for location in found["locations"]:
-        assert request("DELETE", f"http://{location['url']}/{fid}").status == 202
+    url = f"http://{found['locations'][0]['url']}/{fid}"
+    assert request("DELETE", url).status == 202
+    # A needle that is only deleted can still be read by those who ask for deleted ones.
+    request("GET", f"{master}/vol/vacuum?garbageThreshold=0.000001")
+    until(lambda: request("GET", f"{url}?readDeleted=true").status == 404, "the chunk is gone", timeout=30)

@@ -58,7 +58,8 @@ class Tidegate(Process):
         host: str = HOST,
         env: dict[str, str] | None = None,
     ) -> None:
-        self.listen = f"{host}:{free_port()}"
+        self.port = free_port()
+        self.listen = f"{host}:{self.port}"
         self.admin = f"{HOST}:{free_port()}"
         self.config = merged({"server": {"listen": self.listen, "admin": self.admin}}, config)
         self.config_file = root / f"{name}.toml"
@@ -69,8 +70,8 @@ class Tidegate(Process):
 
     @property
     def url(self) -> str:
-        """The filer front."""
-        return f"http://{self.listen}"
+        """The filer front, on loopback."""
+        return f"http://{HOST}:{self.port}"
 
     @property
     def admin_url(self) -> str:
