@@ -121,7 +121,7 @@ impl Server {
 
     /// Downloads for about two seconds' worth of `expected` requests at once.
     fn run(&self, window: WindowSetting, per_server: usize, latency: u64, expected: u64) -> Run {
-        let chunks = if latency == 0 { 16_384 } else { (2000 / latency * expected).min(16_384) };
+        let chunks = 2000u64.checked_div(latency).map_or(16_384, |rounds| (rounds * expected).min(16_384));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let settings = Settings { window, per_server, ..Settings::default() };
@@ -167,7 +167,7 @@ async fn drain(engine: &Engine, chunks: usize) -> usize {
 fn needle(key: usize) -> NeedleRead {
     let size = CHUNK as u64;
     let fid = format!("1,{key:02x}00000001").into();
-    NeedleRead { volume: 1, fid, size, start: 0, end: size, transform: None, opener: None }
+    NeedleRead { volume: 1, fid, size, start: 0, end: size, compressed: false, transform: None, opener: None }
 }
 
 struct Here(Locations);

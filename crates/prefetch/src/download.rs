@@ -13,16 +13,15 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use tokio::{
-    sync::{Notify, mpsc},
-    task::AbortHandle,
-};
+use tokio::task::AbortHandle;
 
 use crate::{
     FetchError, NeedleRead, Piece, Plan,
     budget::{BLOCK, Purse, blocks},
+    checksum::Checksum,
     engine::Shared,
-    fetch::{self, Event},
+    fetch::{self, Job, Sink},
+    lane::{Found, Lane, Sender},
     whole::{self, Memory},
     window::Window,
 };
@@ -33,6 +32,8 @@ pub struct Download {
     purse: Arc<Purse>,
     pieces: VecDeque<Piece>,
     slots: VecDeque<Slot>,
+    /// Of the first of `pieces`, where it is a chunk that is read in full.
+    checksum: Option<Arc<Checksum>>,
     window: Window,
     /// Fetches in `slots`.
     fetches: usize,
@@ -61,9 +62,16 @@ struct Fetching {
     reserved: u64,
     /// Whether the client has come to it.
     reached: bool,
-    events: mpsc::UnboundedReceiver<Event>,
-    hungry: Arc<Notify>,
+    lane: Arc<Lane>,
     task: AbortHandle,
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if let Some(window) = self.window.automatic() {
+            self.shared.metrics.window.observe(window as f64);
+        }
+    }
 }
 
 impl Drop for Fetching {
@@ -85,6 +93,7 @@ impl Download {
             purse,
             pieces: plan.pieces,
             slots: VecDeque::new(),
+            checksum: None,
             window,
             fetches: 0,
             outstanding: 0,
@@ -137,32 +146,33 @@ impl Download {
                 }
                 Slot::Fetch(fetching) => {
                     let reached = std::mem::replace(&mut fetching.reached, true);
-                    let Poll::Ready(event) = fetching.poll(cx) else {
+                    let Poll::Ready(found) = fetching.lane.poll(cx) else {
                         if !reached && !std::mem::take(&mut self.fresh) {
                             self.window.client_waited();
                             self.fetch_ahead();
                         }
                         return Poll::Pending;
                     };
-                    match event {
-                        Ok(Some(bytes)) => {
+                    match found {
+                        Found::Bytes(bytes) if bytes.len() as u64 <= fetching.left => {
                             let len = bytes.len() as u64;
+                            fetching.left -= len;
                             fetching.reserved -= len;
                             self.outstanding -= len;
                             self.window.delivered(len);
                             bytes
                         }
-                        Ok(None) => {
+                        Found::End(at) if fetching.left == 0 => {
+                            self.window.lay_unread(at.elapsed());
                             self.outstanding -= fetching.reserved;
                             self.fetches -= 1;
                             self.slots.pop_front();
                             continue;
                         }
-                        Err(error) => {
-                            self.failed = true;
-                            self.slots.clear();
-                            self.pieces.clear();
-                            return Poll::Ready(Some(Err(error)));
+                        Found::Failed(error) => return Poll::Ready(Some(Err(self.fail(error)))),
+                        Found::Bytes(_) | Found::End(_) => {
+                            let lost = FetchError::Lost(Arc::clone(&fetching.fid));
+                            return Poll::Ready(Some(Err(self.fail(lost))));
                         }
                     }
                 }
@@ -170,6 +180,13 @@ impl Download {
             self.remaining -= bytes.len() as u64;
             return Poll::Ready(Some(Ok(bytes)));
         }
+    }
+
+    fn fail(&mut self, error: FetchError) -> FetchError {
+        self.failed = true;
+        self.slots.clear();
+        self.pieces.clear();
+        error
     }
 
     /// Starts what the window and the memory allow.
@@ -190,13 +207,21 @@ impl Download {
                     if !self.window.has_room(self.fetches, self.outstanding) {
                         return;
                     }
+                    if read.start == 0 {
+                        let is_whole = read.end == read.size && !read.compressed;
+                        self.checksum =
+                            (is_whole && self.shared.settings.verify).then(|| Arc::new(Checksum::new(read.size)));
+                    }
                     let head = self.slots.is_empty();
-                    let Some(fetching) = start(&self.shared, &self.purse, read, &self.window, head) else {
+                    let checksum = self.checksum.clone();
+                    let Some(fetching) = start(&self.shared, &self.purse, read, checksum, &self.window, head) else {
+                        self.shared.metrics.memory_was_short("ahead");
                         self.window.memory_was_short();
                         return;
                     };
                     read.start += fetching.left;
                     if read.start == read.end {
+                        self.checksum = None;
                         self.pieces.pop_front();
                     }
                     self.outstanding += fetching.reserved;
@@ -209,9 +234,15 @@ impl Download {
 }
 
 /// Starts the next span of `read`. `None`: there is no memory.
-fn start(shared: &Arc<Shared>, purse: &Arc<Purse>, read: &NeedleRead, window: &Window, head: bool) -> Option<Fetching> {
-    let (sender, events) = mpsc::unbounded_channel();
-    let hungry = Arc::new(Notify::new());
+fn start(
+    shared: &Arc<Shared>,
+    purse: &Arc<Purse>,
+    read: &NeedleRead,
+    checksum: Option<Arc<Checksum>>,
+    window: &Window,
+    head: bool,
+) -> Option<Fetching> {
+    let lane = Arc::<Lane>::default();
     let left = read.end - read.start;
     let (task, left, reserved) = if read.opener.is_some() {
         let blocks = whole::blocks_to_open(read.size);
@@ -220,6 +251,7 @@ fn start(shared: &Arc<Shared>, purse: &Arc<Purse>, read: &NeedleRead, window: &W
             None if head => Memory::Wait(Arc::clone(purse)),
             None => return None,
         };
+        let sender = Sender::new(Arc::clone(&lane), Arc::clone(&read.fid));
         let run = whole::run(Arc::clone(shared), memory, read.clone(), read.start..read.end, sender);
         (tokio::spawn(run), left, (blocks * BLOCK) as u64)
     } else {
@@ -228,30 +260,12 @@ fn start(shared: &Arc<Shared>, purse: &Arc<Purse>, read: &NeedleRead, window: &W
         let len = want.min((allotment.blocks() * BLOCK) as u64);
         allotment.shrink(blocks(len));
         let reserved = (allotment.blocks() * BLOCK) as u64;
-        let range = read.start..read.start + len;
-        let run = fetch::run(Arc::clone(shared), read.clone(), range, allotment, Arc::clone(&hungry), sender);
-        (tokio::spawn(run), len, reserved)
+        let sink = Sink::new(len, allotment, Arc::clone(&lane), Arc::clone(&read.fid));
+        let job = Job { read: read.clone(), span: read.start..read.start + len, checksum };
+        (tokio::spawn(fetch::run(Arc::clone(shared), job, sink)), len, reserved)
     };
     let task = task.abort_handle();
-    Some(Fetching { fid: Arc::clone(&read.fid), left, reserved, reached: false, events, hungry, task })
-}
-
-impl Fetching {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let Poll::Ready(event) = self.events.poll_recv(cx) else {
-            self.hungry.notify_one();
-            return Poll::Pending;
-        };
-        Poll::Ready(match event {
-            Some(Ok(Some(bytes))) => {
-                self.left -= bytes.len() as u64;
-                Ok(Some(bytes))
-            }
-            Some(Ok(None)) if self.left == 0 => Ok(None),
-            Some(Err(error)) => Err(error),
-            Some(Ok(None)) | None => Err(FetchError::Lost(Arc::clone(&self.fid))),
-        })
-    }
+    Some(Fetching { fid: Arc::clone(&read.fid), left, reserved, reached: false, lane, task })
 }
 
 impl Stream for Download {

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 
 use crate::{
-    Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream, budget::Budget, servers::Servers,
+    Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream,
+    budget::{Budget, Purse},
+    servers::Servers,
     whole,
 };
 
@@ -30,7 +33,7 @@ impl Engine {
     /// downloads are started, not here.
     pub fn new(settings: Settings, upstream: impl Upstream, locate: Arc<dyn Locate>, metrics: Metrics) -> Self {
         let budget = Budget::new(settings.memory, metrics.buffered.clone());
-        let servers = Servers::new(settings.per_server);
+        let servers = Servers::new(settings.per_server, metrics.ejections.clone());
         let upstream = Box::new(upstream);
         Self { shared: Arc::new(Shared { settings, budget, servers, upstream, locate, metrics }) }
     }
@@ -42,7 +45,7 @@ impl Engine {
     /// # Errors
     /// When the first piece cannot be had from any replica.
     pub async fn download(&self, plan: Plan) -> Result<Download, FetchError> {
-        let purse = self.shared.budget.admit().await;
+        let purse = self.admit().await;
         let mut download = Download::new(Arc::clone(&self.shared), purse, plan);
         download.begin().await?;
         Ok(download)
@@ -53,7 +56,18 @@ impl Engine {
     /// # Errors
     /// When no replica has it, or it is larger than `limit`.
     pub async fn read_needle(&self, read: NeedleRead, limit: u64) -> Result<Bytes, FetchError> {
-        let purse = self.shared.budget.admit().await;
+        let purse = self.admit().await;
         whole::read(&self.shared, &purse, &read, limit).await
+    }
+
+    async fn admit(&self) -> Arc<Purse> {
+        let mut admitted = std::pin::pin!(self.shared.budget.admit());
+        match admitted.as_mut().now_or_never() {
+            Some(purse) => purse,
+            None => {
+                self.shared.metrics.memory_was_short("floor");
+                admitted.await
+            }
+        }
     }
 }

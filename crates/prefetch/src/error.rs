@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::servers::Outcome;
+
 /// Why one attempt at one replica failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Cause {
@@ -14,6 +16,12 @@ pub enum Cause {
     /// 404: this replica does not hold the needle, or holds it under another cookie.
     #[error("does not have the needle (404)")]
     NotFound,
+    /// 429 or 503: the server wants to be left alone for a moment.
+    #[error("is over its limits (status {0})")]
+    Busy(u16),
+    /// 401: it did not accept the token of this request.
+    #[error("did not accept the read token (401)")]
+    Unauthorized,
     /// Any other status that is not the expected 200 or 206.
     #[error("answered status {0}")]
     Status(u16),
@@ -23,20 +31,42 @@ pub enum Cause {
     /// Content-Length, Content-Range or the number of body bytes is not what was asked for.
     #[error("answered another length or range than asked for: {0}")]
     Length(Arc<str>),
+    /// The bytes do not match the CRC-32C that the server has for them.
+    #[error("sent bytes that do not match their checksum")]
+    Corrupt,
     /// A resumed fetch met a needle with another ETag.
     #[error("holds other bytes under the same fid (ETag changed)")]
     Changed,
 }
 
 impl Cause {
-    /// The label of `tidegate_fetch_retries_total`: `connect`, `timeout`, `status`, `broken` or `length`.
+    /// The label of `tidegate_fetch_retries_total`.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
             Self::Timeout => "timeout",
-            Self::NotFound | Self::Status(_) => "status",
+            Self::NotFound => "not_found",
+            Self::Busy(_) => "busy",
+            Self::Unauthorized => "unauthorized",
+            Self::Status(_) => "status",
             Self::Broken(_) => "broken",
             Self::Length(_) | Self::Changed => "length",
+            Self::Corrupt => "corrupt",
+        }
+    }
+
+    /// What it says about the server: a 404 or 401 is about a needle or a token, not about the server's health.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::NotFound | Self::Unauthorized => Outcome::Sound,
+            Self::Busy(_) => Outcome::Busy,
+            Self::Connect(_)
+            | Self::Timeout
+            | Self::Status(_)
+            | Self::Broken(_)
+            | Self::Length(_)
+            | Self::Changed
+            | Self::Corrupt => Outcome::Failed,
         }
     }
 }
@@ -65,6 +95,14 @@ pub enum FetchError {
         server: Arc<str>,
         /// What it did.
         cause: Cause,
+    },
+    /// Bytes of a chunk had gone out already when the chunk turned out not to match its checksum.
+    #[error("needle {fid}: volume server {server} sent bytes that do not match their checksum")]
+    Corrupt {
+        /// The fid.
+        fid: Arc<str>,
+        /// The server.
+        server: Arc<str>,
     },
     /// A needle that must be read whole (a sealed chunk, a manifest) does not fit the memory or limit that it was given.
     #[error("needle {fid}: {size} bytes are more than the {limit} bytes that prefetch.memory leaves for it")]

@@ -14,10 +14,12 @@
 //! - [`Download`]: the ordered stream of those blocks. Dropping it ends its fetches.
 
 mod budget;
+mod checksum;
 mod download;
 mod engine;
 mod error;
 mod fetch;
+mod lane;
 mod metrics;
 mod plan;
 mod servers;

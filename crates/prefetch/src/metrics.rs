@@ -1,6 +1,6 @@
 //! What the engine counts. The daemon hands in its registry.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// The engine's metrics, all of them at 0 from the start.
 #[derive(Clone)]
@@ -11,11 +11,22 @@ pub struct Metrics {
     pub(crate) canceled: IntCounter,
     pub(crate) bytes: IntCounter,
     pub(crate) retries: IntCounterVec,
+    pub(crate) hedges_sent: IntCounter,
+    pub(crate) hedges_won: IntCounter,
+    pub(crate) ejections: IntCounter,
+    pub(crate) lookups_again: IntCounter,
+    pub(crate) resumed_bytes: IntCounter,
+    pub(crate) crc_failures: IntCounter,
     pub(crate) buffered: IntGauge,
+    pub(crate) memory_waits: IntCounterVec,
+    pub(crate) window: Histogram,
 }
 
 /// Every value of the label `reason`.
-const REASONS: [&str; 5] = ["connect", "timeout", "status", "broken", "length"];
+const REASONS: [&str; 9] =
+    ["connect", "timeout", "not_found", "busy", "unauthorized", "status", "broken", "length", "corrupt"];
+/// Every value of the label `for`.
+const WAITS: [&str; 3] = ["floor", "whole", "ahead"];
 
 impl Metrics {
     /// Creates the metrics and registers them.
@@ -23,42 +34,105 @@ impl Metrics {
     /// # Errors
     /// When the registry holds a metric of one of these names already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let in_flight =
-            IntGauge::new("tidegate_fetches_in_flight", "Fetches from volume servers that are under way now.")?;
-        let total =
-            IntCounterVec::new(Opts::new("tidegate_fetches_total", "Fetches that ended, by outcome."), &["outcome"])?;
-        let bytes = IntCounter::new("tidegate_fetch_bytes_total", "Body bytes received from volume servers.")?;
-        let retries = IntCounterVec::new(
-            Opts::new("tidegate_fetch_retries_total", "Fetches that went on at another attempt, by reason."),
-            &["reason"],
+        let fetches = counters(registry, "tidegate_fetches_total", "Fetches that ended, by outcome.", "outcome")?;
+        let hedges = counters(
+            registry,
+            "tidegate_fetch_hedges_total",
+            "Second requests to another replica because the first was late: sent, and those that answered first.",
+            "outcome",
         )?;
-        let buffered = IntGauge::new(
-            "tidegate_prefetch_buffer_bytes",
-            "Memory that holds fetched bytes on their way to clients, of what prefetch.memory allows.",
+        let retries = counters(
+            registry,
+            "tidegate_fetch_retries_total",
+            "Attempts after one that failed, by why it failed.",
+            "reason",
         )?;
-        let all: [Box<dyn Collector>; 5] = [
-            Box::new(in_flight.clone()),
-            Box::new(total.clone()),
-            Box::new(bytes.clone()),
-            Box::new(retries.clone()),
-            Box::new(buffered.clone()),
-        ];
-        for collector in all {
-            registry.register(collector)?;
-        }
+        let memory_waits = counters(
+            registry,
+            "tidegate_prefetch_memory_waits_total",
+            "Times that prefetch.memory was short: for a download's floor, for a chunk read whole, for fetching ahead.",
+            "for",
+        )?;
         for reason in REASONS {
             retries.with_label_values(&[reason]);
         }
+        for wait in WAITS {
+            memory_waits.with_label_values(&[wait]);
+        }
+        let buckets = prometheus::exponential_buckets((64 << 10) as f64, 4.0, 7)?;
+        let window = Histogram::with_opts(
+            HistogramOpts::new("tidegate_prefetch_window_bytes", "The automatic window at the end of a download.")
+                .buckets(buckets),
+        )?;
+        registry.register(Box::new(window.clone()))?;
         Ok(Self {
-            in_flight,
-            ok: total.with_label_values(&["ok"]),
-            failed: total.with_label_values(&["failed"]),
-            canceled: total.with_label_values(&["canceled"]),
-            bytes,
+            in_flight: gauge(
+                registry,
+                "tidegate_fetches_in_flight",
+                "Fetches from volume servers that are under way now.",
+            )?,
+            ok: fetches.with_label_values(&["ok"]),
+            failed: fetches.with_label_values(&["failed"]),
+            canceled: fetches.with_label_values(&["canceled"]),
+            bytes: counter(registry, "tidegate_fetch_bytes_total", "Body bytes received from volume servers.")?,
             retries,
-            buffered,
+            hedges_sent: hedges.with_label_values(&["sent"]),
+            hedges_won: hedges.with_label_values(&["won"]),
+            ejections: counter(
+                registry,
+                "tidegate_volume_server_ejections_total",
+                "Times that a volume server was set aside for repeated failures.",
+            )?,
+            lookups_again: counter(
+                registry,
+                "tidegate_volume_lookups_again_total",
+                "Volumes looked up afresh because all known locations had failed.",
+            )?,
+            resumed_bytes: counter(
+                registry,
+                "tidegate_fetch_resumed_bytes_total",
+                "Bytes that did not have to be fetched again because a broken fetch went on where it broke.",
+            )?,
+            crc_failures: counter(
+                registry,
+                "tidegate_fetch_crc_failures_total",
+                "Chunks whose bytes did not match the volume server's CRC-32C.",
+            )?,
+            buffered: gauge(
+                registry,
+                "tidegate_prefetch_buffer_bytes",
+                "Memory that holds fetched bytes on their way to clients, of what prefetch.memory allows.",
+            )?,
+            memory_waits,
+            window,
         })
     }
+
+    pub(crate) fn retried(&self, reason: &str) {
+        self.retries.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn memory_was_short(&self, what_for: &str) {
+        self.memory_waits.with_label_values(&[what_for]).inc();
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> Result<IntCounterVec, prometheus::Error> {
+    let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+    registry.register(Box::new(counters.clone()))?;
+    Ok(counters)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    let gauge = IntGauge::new(name, help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
 }
 
 /// Counts one fetch: in flight while it lives, canceled when it is dropped without an outcome.

@@ -36,6 +36,8 @@ pub struct NeedleRead {
     pub start: u64,
     /// One past the last byte wanted; at most `size`, more than `start`.
     pub end: u64,
+    /// The needle is compressed as it is stored: the server inflates it, and its CRC says nothing about what it sends.
+    pub compressed: bool,
     /// Applied to the bytes while they are copied; `None` copies them as they are.
     pub transform: Option<Arc<dyn Transform>>,
     /// The needle must be fetched whole and opened first; ranges and the transform then apply to what comes out.

@@ -20,6 +20,8 @@ pub struct Settings {
     pub memory: u64,
     /// Requests at once to one volume server, at least 1.
     pub per_server: usize,
+    /// Whether chunks that are read in full are checked against the volume server's CRC-32C.
+    pub verify: bool,
     /// How long a TCP connection to a volume server may take.
     pub connect_timeout: Duration,
     /// How long a volume server may take to begin its answer, connecting included.
@@ -34,6 +36,7 @@ impl Default for Settings {
             window: WindowSetting::Auto,
             memory: 256 << 20,
             per_server: 16,
+            verify: true,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),

@@ -33,8 +33,12 @@ pub(crate) enum Fault {
     EndAfter(usize),
     /// The body stalls for ever after so many bytes.
     StallAfter(usize),
-    /// Another ETag and other bytes.
+    /// Another ETag.
     OtherNeedle,
+    /// One bit of that byte is flipped.
+    Flip(usize),
+    /// The answer begins that much later.
+    Late(Duration),
 }
 
 /// The state that tests look at.
@@ -85,7 +89,8 @@ impl Upstream for Script {
                 let fault = world.faults.get_mut(&server).and_then(VecDeque::pop_front);
                 (world.needles.get(&fid).cloned(), fault, world.latency)
             };
-            tokio::time::sleep(latency).await;
+            let late = if let Some(Fault::Late(late)) = fault { late } else { Duration::ZERO };
+            tokio::time::sleep(latency + late).await;
             match &fault {
                 Some(Fault::Refuse) => return Err("connection refused".into()),
                 Some(Fault::Hang) => std::future::pending().await,
@@ -105,8 +110,15 @@ impl Upstream for Script {
                 }
             };
             answer = answer.header(header::CONTENT_LENGTH, body.len());
-            let etag = if matches!(fault, Some(Fault::OtherNeedle)) { "\"other\"" } else { "\"same\"" };
-            answer = answer.header(header::ETAG, etag);
+            let crc = crc32c::crc32c(&needle) ^ u32::from(matches!(fault, Some(Fault::OtherNeedle)));
+            answer = answer.header(header::ETAG, format!("\"{crc:08x}\""));
+            if let Some(Fault::Flip(at)) = fault
+                && at < body.len()
+            {
+                let mut flipped = body.to_vec();
+                flipped[at] ^= 4;
+                body = flipped.into();
+            }
             let end = match fault {
                 Some(Fault::BreakAfter(bytes)) => Some((bytes, true)),
                 Some(Fault::EndAfter(bytes)) => {
@@ -188,6 +200,7 @@ impl Script {
             volume: 3,
             fid: fid.into(),
             size: size as u64,
+            compressed: false,
             start: 0,
             end: size as u64,
             transform: Some(Arc::new(Positional)),

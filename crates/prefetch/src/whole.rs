@@ -3,17 +3,17 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use tokio::{sync::mpsc, time::timeout};
+use http::header;
 
 use crate::{
     Cause, FetchError, NeedleRead,
     budget::{Allotment, BLOCK, Purse, blocks},
+    checksum,
     engine::Shared,
-    fetch::{Event, Replicas, Wanted, send},
+    fetch::{Asked, Replicas, Wanted, ask, length, next},
+    lane::{Passed, Sender},
     metrics::InFlight,
     servers::Server,
-    upstream::chain,
 };
 
 /// What sealing adds to a chunk at most, in bytes: a 12-byte nonce and a 16-byte tag, and the worst case of gzip on
@@ -33,23 +33,11 @@ pub(crate) enum Memory {
     Wait(Arc<Purse>),
 }
 
-/// Fetches a sealed needle, opens it and sends `range` of what comes out.
-pub(crate) async fn run(
-    shared: Arc<Shared>,
-    memory: Memory,
-    read: NeedleRead,
-    range: Range<u64>,
-    events: mpsc::UnboundedSender<Event>,
-) {
-    match opened(&shared, memory, &read, range).await {
-        Ok(bytes) => {
-            let _ = events.send(Ok(Some(bytes)));
-            let _ = events.send(Ok(None));
-        }
-        Err(error) => {
-            let _ = events.send(Err(error));
-        }
-    }
+/// Fetches a sealed needle, opens it and passes on `range` of what comes out.
+pub(crate) async fn run(shared: Arc<Shared>, memory: Memory, read: NeedleRead, range: Range<u64>, sender: Sender) {
+    let result = opened(&shared, memory, &read, range).await;
+    let result = result.map(|bytes| sender.lane.push(Passed::Bytes(bytes)));
+    sender.end(result);
 }
 
 async fn opened(shared: &Shared, memory: Memory, read: &NeedleRead, range: Range<u64>) -> Result<Bytes, FetchError> {
@@ -61,7 +49,10 @@ async fn opened(shared: &Shared, memory: Memory, read: &NeedleRead, range: Range
     }
     let allotment = match memory {
         Memory::Taken(allotment) => allotment,
-        Memory::Wait(purse) => purse.wait_for(blocks).await,
+        Memory::Wait(purse) => {
+            shared.metrics.memory_was_short("whole");
+            purse.wait_for(blocks).await
+        }
     };
     let stored = stored(shared, read, read.size + SEAL).await?;
     let wrong = |reason: String| FetchError::Open { fid: Arc::clone(&read.fid), reason: reason.into() };
@@ -92,16 +83,18 @@ pub(crate) async fn read(
 
 async fn stored(shared: &Shared, read: &NeedleRead, limit: u64) -> Result<Vec<u8>, FetchError> {
     let in_flight = InFlight::begin(&shared.metrics);
+    shared.servers.fetch_begins();
     let mut replicas = Replicas::new(shared, read);
     let result = loop {
         let server = match replicas.next().await {
             Ok(server) => server,
             Err(error) => break Err(error),
         };
-        match attempt(shared, &server, read, limit).await {
+        replicas.asks(&server);
+        match attempt(shared, server, read, limit).await {
             Ok(Some(bytes)) => break Ok(bytes),
             Ok(None) => break Err(FetchError::TooLarge { fid: Arc::clone(&read.fid), size: limit + 1, limit }),
-            Err(cause) => replicas.failed(&server, cause),
+            Err(cause) => replicas.failed(cause),
         }
     };
     in_flight.end(result.is_ok());
@@ -109,26 +102,45 @@ async fn stored(shared: &Shared, read: &NeedleRead, limit: u64) -> Result<Vec<u8
 }
 
 /// `None`: it is larger than `limit`.
-async fn attempt(shared: &Shared, server: &Server, read: &NeedleRead, limit: u64) -> Result<Option<Vec<u8>>, Cause> {
-    let _place = server.admit().await;
-    let answer = send(shared, server, read, &Wanted::Whole).await?;
-    let length = answer.headers().get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let length = length.and_then(|value| value.parse::<u64>().ok());
+async fn attempt(
+    shared: &Shared,
+    server: Arc<Server>,
+    read: &NeedleRead,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, Cause> {
+    let Asked { answer, server, place } = ask(shared, server, read, &Wanted::Whole).await?;
+    let crc =
+        checksum::of_etag(answer.headers().get(header::ETAG)).filter(|_| shared.settings.verify && !read.compressed);
+    let result = collect(shared, answer, limit, crc).await;
+    drop(place);
+    if let Err(cause) = &result {
+        server.ended(cause.outcome());
+    }
+    result
+}
+
+async fn collect(
+    shared: &Shared,
+    answer: http::Response<crate::UpstreamBody>,
+    limit: u64,
+    crc: Option<u32>,
+) -> Result<Option<Vec<u8>>, Cause> {
+    let announced = length(&answer);
     let mut body = answer.into_body();
-    let mut bytes = Vec::with_capacity(usize::try_from(length.unwrap_or(0).min(limit)).unwrap_or(0));
-    while let Some(frame) = timeout(shared.settings.idle_timeout, body.frame()).await.map_err(|_| Cause::Timeout)? {
-        let frame = frame.map_err(|error| Cause::Broken(chain(&*error).into()))?;
-        let Ok(data) = frame.into_data() else { continue };
+    let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0).min(limit)).unwrap_or(0));
+    while let Some(data) = next(&mut body, shared.settings.idle_timeout).await? {
         shared.metrics.bytes.inc_by(data.len() as u64);
         if (bytes.len() + data.len()) as u64 > limit {
             return Ok(None);
         }
         bytes.extend_from_slice(&data);
     }
-    match length {
-        Some(length) if length != bytes.len() as u64 => {
-            Err(Cause::Length(format!("{} bytes instead of {length}", bytes.len()).into()))
-        }
-        _ => Ok(Some(bytes)),
+    if let Some(announced) = announced.filter(|announced| *announced != bytes.len() as u64) {
+        return Err(Cause::Length(format!("{} bytes instead of {announced}", bytes.len()).into()));
     }
+    if crc.is_some_and(|stored| !checksum::matches(crc32c::crc32c(&bytes), stored)) {
+        shared.metrics.crc_failures.inc();
+        return Err(Cause::Corrupt);
+    }
+    Ok(Some(bytes))
 }

@@ -5,6 +5,8 @@
 //! short. A span, the unit of a request, is a share of it, so that a short download makes small requests and a long one
 //! few.
 
+use std::time::Duration;
+
 use crate::{budget::BLOCK, settings::WindowSetting};
 
 /// Where the automatic window begins, in bytes.
@@ -13,6 +15,8 @@ const FIRST: u64 = 1 << 20;
 const LARGEST: u64 = 64 << 20;
 /// A long download gets at least this window, in bytes, so that its requests are large.
 const STEADY: u64 = 8 << 20;
+/// Bytes that lie for longer than this were fetched too far ahead.
+const UNREAD: Duration = Duration::from_millis(500);
 /// Requests per download, whatever their size.
 const REQUESTS: usize = 1024;
 /// The smallest and the largest request, in bytes.
@@ -48,9 +52,18 @@ impl Window {
     }
 
     /// The bytes of the next request, of `left` that the piece still has. A small rest is not left over.
+    ///
+    /// As long as the window has not shrunk, a chunk of the usual size is one request: then its checksum can be known before
+    /// a byte of it is out.
     pub(crate) fn span(&self, left: u64) -> u64 {
-        let span = if self.fixed.is_some() { SPAN.1 } else { (self.target / 2).clamp(SPAN.0, SPAN.1) };
+        let shrunk = self.fixed.is_none() && self.target < FIRST;
+        let span = if shrunk { (self.target / 2).clamp(SPAN.0, SPAN.1) } else { SPAN.1 };
         if left <= span + span / 4 { left } else { span }
+    }
+
+    /// The automatic window now, in bytes.
+    pub(crate) fn automatic(&self) -> Option<u64> {
+        self.fixed.is_none().then_some(self.target)
     }
 
     /// The client came to a span of which no byte had arrived.
@@ -68,7 +81,18 @@ impl Window {
 
     /// There was no memory for speculation.
     pub(crate) fn memory_was_short(&mut self) {
-        self.target = (self.target / 2).max(FIRST.min(self.ceiling));
+        self.shrink();
+    }
+
+    /// A span had been here in full for that long when the client had read it.
+    pub(crate) fn lay_unread(&mut self, time: Duration) {
+        if time > UNREAD {
+            self.shrink();
+        }
+    }
+
+    fn shrink(&mut self) {
+        self.target = (self.target / 2).max(SPAN.0.min(self.ceiling));
         self.delivered = 0;
     }
 }
@@ -95,11 +119,17 @@ mod tests {
     }
 
     #[test]
-    fn short_memory_shrinks_it_to_where_it_began() {
+    fn short_memory_and_slow_clients_shrink_it() {
         let mut window = Window::new(WindowSetting::Auto, 1 << 40);
         (0..9).for_each(|_| window.client_waited());
         (0..99).for_each(|_| window.memory_was_short());
-        assert!(window.has_room(1, FIRST - 1) && !window.has_room(1, FIRST));
+        assert!(window.has_room(1, SPAN.0 - 1) && !window.has_room(1, SPAN.0));
+        assert_eq!(window.span(u64::MAX), SPAN.0);
+        (0..2).for_each(|_| window.client_waited());
+        window.lay_unread(UNREAD);
+        assert!(window.has_room(1, FIRST - 1));
+        (0..9).for_each(|_| window.lay_unread(2 * UNREAD));
+        assert!(!window.has_room(1, FIRST - 1));
     }
 
     #[test]

@@ -69,6 +69,7 @@ fn source(prefetch: &config::Prefetch, filer: &Arc<FilerClient>, metrics: &Metri
         },
         memory: prefetch.memory.bytes(),
         per_server: prefetch.per_server as usize,
+        verify: prefetch.verify,
         connect_timeout: prefetch.connect_timeout,
         first_byte_timeout: prefetch.first_byte_timeout,
         idle_timeout: prefetch.idle_timeout,

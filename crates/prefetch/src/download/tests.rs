@@ -107,7 +107,9 @@ async fn every_kind_of_failure_is_mended_by_another_replica() {
     for (fault, reason) in [
         (Fault::Refuse, "connect"),
         (Fault::Hang, "timeout"),
-        (Fault::Status(404), "status"),
+        (Fault::Status(404), "not_found"),
+        (Fault::Status(401), "unauthorized"),
+        (Fault::Status(503), "busy"),
         (Fault::Status(500), "status"),
         (Fault::Status(206), "length"),
         (Fault::EndAfter(0), "length"),
@@ -125,6 +127,106 @@ async fn every_kind_of_failure_is_mended_by_another_replica() {
             assert!(metrics.retries.with_label_values(&[reason]).get() >= 1, "{fault:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_corrupt_chunk_of_which_nothing_is_out_is_fetched_from_another_replica() {
+    for at in [0, 30_000, 149_999] {
+        let script = Script::default();
+        script.locations([vec!["a:1"], vec!["a:1"], vec!["a:1", "b:1"]]);
+        let (plan, expected) = script.needles(2, 150_000);
+        // The second needle is fetched while the first one hangs, so none of its bytes can be out.
+        script.fault("a:1", [Fault::Late(Duration::from_millis(50)), Fault::Flip(at), Fault::Refuse]);
+        let (engine, metrics) = script.engine(fixed(2));
+        assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), expected, "byte {at}");
+        assert_eq!(metrics.crc_failures.get(), 1);
+        assert_eq!(metrics.retries.with_label_values(&["corrupt"]).get(), 1);
+        assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_found_corrupt_at_its_last_piece_is_cut_before_that_piece() {
+    let script = Script::default();
+    // Three spans, the first of which is out when the last one is here.
+    let (plan, expected) = script.needles(1, 12 << 20);
+    script.fault("a:1", [Fault::Flip(5)]);
+    let (engine, metrics) = script.engine(fixed(2));
+    let (given, error) = collect(engine.download(plan).await.unwrap()).await.unwrap_err();
+    assert!(matches!(error, FetchError::Corrupt { .. }), "{error}");
+    assert!(given < expected.len());
+    assert_eq!((metrics.crc_failures.get(), metrics.in_flight.get()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_verification_wrong_bytes_are_not_noticed() {
+    let script = Script::default();
+    let (plan, expected) = script.needles(1, 150_000);
+    script.fault("a:1", [Fault::Flip(7)]);
+    let (engine, metrics) = script.engine(Settings { verify: false, ..Settings::default() });
+    let got = collect(engine.download(plan).await.unwrap()).await.unwrap();
+    assert_eq!(got.iter().zip(&expected).filter(|(got, expected)| got != expected).count(), 1);
+    assert_eq!(metrics.crc_failures.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_fetch_is_asked_for_at_a_second_replica_and_the_first_one_dropped() {
+    let script = Script::default();
+    script.locations([vec!["a:1", "b:1"]]);
+    script.latency(Duration::from_millis(5));
+    let (warm_up, _) = script.needles(200, 1000);
+    let (engine, metrics) = script.engine(fixed(1));
+    collect(engine.download(warm_up).await.unwrap()).await.unwrap();
+    assert_eq!(metrics.hedges_sent.get(), 0);
+    for server in ["a:1", "b:1"] {
+        script.fault(server, [Fault::Late(Duration::from_secs(20))]);
+    }
+    let (read, expected) = script.needle(1, 1000);
+    let begin = Instant::now();
+    // Whichever is asked first is late; so is the other one the first time it is asked, and no third is there.
+    script.0.lock().unwrap().faults.remove("b:1");
+    let plan = Plan::from_iter(std::iter::repeat_n(Piece::Needle(read), 20));
+    assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), expected.repeat(20));
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert_eq!((metrics.hedges_sent.get(), metrics.hedges_won.get()), (1, 1));
+    assert_eq!(script.0.lock().unwrap().open, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_server_costs_a_few_retries_and_no_more() {
+    let script = Script::default();
+    script.locations([vec!["a:1", "b:1"]]);
+    let (plan, expected) = script.needles(300, 1000);
+    script.fault("a:1", std::iter::repeat_n(Fault::Refuse, 1000));
+    let (engine, metrics) = script.engine(fixed(4));
+    assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), expected);
+    assert!(metrics.retries.with_label_values(&["connect"]).get() < 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_day_does_not_become_a_storm() {
+    let script = Script::default();
+    script.fault("a:1", std::iter::repeat_n(Fault::Refuse, 100_000));
+    let (read, _) = script.needle(1, 1000);
+    let (engine, metrics) = script.engine(fixed(1));
+    for _ in 0..5000 {
+        let plan = Plan::from_iter([Piece::Needle(read.clone())]);
+        assert!(engine.download(plan).await.is_err());
+    }
+    // The savings of 1000, and a fifth of 5000.
+    assert!(metrics.retries.with_label_values(&["connect"]).get() <= 2010);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_server_is_given_time_and_asked_again() {
+    let script = Script::default();
+    let (plan, expected) = script.needles(1, 1000);
+    script.fault("a:1", [Fault::Status(429), Fault::Status(503)]);
+    let (engine, metrics) = script.engine(Settings::default());
+    let begin = Instant::now();
+    assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), expected);
+    assert!(begin.elapsed() >= Duration::from_millis(200), "{:?}", begin.elapsed());
+    assert_eq!(metrics.lookups_again.get(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,14 +15,12 @@ use crate::server::{Body, BoxError};
 
 const DOCUMENT: &str = include_str!("../../../../docs/metrics.md");
 
-/// Those that the prefetch crate registers itself.
-const OF_PREFETCH: [&str; 5] = [
-    "tidegate_fetches_in_flight",
-    "tidegate_fetches_total",
-    "tidegate_fetch_bytes_total",
-    "tidegate_fetch_retries_total",
-    "tidegate_prefetch_buffer_bytes",
-];
+/// The daemon's metrics and those of the engine, as one registry has them.
+fn all() -> Metrics {
+    let metrics = Metrics::new(["main"]).unwrap();
+    prefetch::Metrics::register(&metrics.registry).unwrap();
+    metrics
+}
 
 /// The document's sections: the metric and the paragraph that describes it.
 fn documented() -> BTreeMap<&'static str, &'static str> {
@@ -38,17 +36,14 @@ fn documented() -> BTreeMap<&'static str, &'static str> {
 
 #[test]
 fn the_document_names_every_metric_and_no_other() {
-    let metrics = Metrics::new(["main"]).unwrap();
-    let mut registered: BTreeSet<String> =
-        metrics.registry.gather().iter().map(|family| family.name().into()).collect();
-    registered.extend(OF_PREFETCH.map(String::from));
+    let registered: BTreeSet<String> = all().registry.gather().iter().map(|family| family.name().into()).collect();
     assert_eq!(registered, documented().into_keys().map(String::from).collect());
 }
 
 #[test]
 fn the_document_has_each_type_and_label() {
     let documented = documented();
-    for family in Metrics::new(["main"]).unwrap().registry.gather() {
+    for family in all().registry.gather() {
         let text = documented[family.name()];
         let kind = format!("{:?}", family.get_field_type()).to_lowercase();
         assert!(text.to_lowercase().starts_with(&kind), "{} is a {kind}: {text}", family.name());

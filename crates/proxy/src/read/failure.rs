@@ -15,7 +15,9 @@ pub(super) fn to_error(error: &FetchError) -> Error {
             Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(Duration::from_secs(2))
         }
         FetchError::TooLarge { .. } => Error::new(Blame::Config, StatusCode::INSUFFICIENT_STORAGE, message),
-        FetchError::Open { .. } => Error::new(Blame::Volume, StatusCode::INTERNAL_SERVER_ERROR, message),
+        FetchError::Open { .. } | FetchError::Corrupt { .. } => {
+            Error::new(Blame::Volume, StatusCode::INTERNAL_SERVER_ERROR, message)
+        }
         FetchError::Lost(_) => Error::new(Blame::Volume, StatusCode::INTERNAL_SERVER_ERROR, message),
         FetchError::Exhausted { .. } | FetchError::NoLocation(_) if error.is_missing() => {
             Error::new(Blame::Volume, StatusCode::BAD_GATEWAY, message)

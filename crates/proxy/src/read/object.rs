@@ -83,7 +83,7 @@ async fn content(engine: &Engine, manifest: &Pending) -> Result<Vec<u8>> {
         Error::new(Blame::Volume, StatusCode::BAD_GATEWAY, message)
     };
     let chunk = &manifest.chunk;
-    let read = needle(&manifest.fid, 0, 0..0);
+    let read = needle(&manifest.fid, chunk, 0..0);
     let stored = engine.read_needle(read, MANIFEST_LIMIT).await.map_err(|error| failure::to_error(&error))?;
     if chunk.cipher_key.is_empty() {
         // Compressed or not, the volume server has inflated it.
@@ -92,14 +92,16 @@ async fn content(engine: &Engine, manifest: &Pending) -> Result<Vec<u8>> {
     decode::open_sealed(&chunk.cipher_key, chunk.is_compressed, stored.into(), MANIFEST_LIMIT).map_err(broken)
 }
 
-/// A read of `range` (bytes of the chunk) of a chunk of `size` bytes.
-pub(super) fn needle(fid: &Fid, size: u64, range: Range<u64>) -> NeedleRead {
+/// A read of `range` (bytes of the chunk) of a chunk.
+pub(super) fn needle(fid: &Fid, chunk: &pb::FileChunk, range: Range<u64>) -> NeedleRead {
     NeedleRead {
         volume: fid.volume_id,
         fid: fid.to_string().into(),
-        size,
+        size: chunk.size,
         start: range.start,
         end: range.end,
+        // A sealed chunk was compressed before it was sealed, of which the volume server knows nothing.
+        compressed: chunk.is_compressed && chunk.cipher_key.is_empty(),
         transform: None,
         opener: None,
     }

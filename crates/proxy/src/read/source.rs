@@ -100,7 +100,7 @@ fn bind(planned: &Planned, unlocked: &Unlocked, piece: &Piece) -> Result<prefetc
         }
         Piece::Chunk { index, range } => {
             let chunk = &planned.chunks[*index];
-            let mut read = object::needle(&object::fid(chunk)?, chunk.size, range.clone());
+            let mut read = object::needle(&object::fid(chunk)?, chunk, range.clone());
             read.transform = unlocked.chunk(&planned.layout, *index)?.map(|decrypt| Arc::new(decrypt) as Arc<_>);
             read.opener = object::opener(chunk).map(|opener| Arc::new(opener) as Arc<_>);
             prefetch::Piece::Needle(read)

@@ -1,0 +1,242 @@
+//! One fetch: one span of one needle, from whichever replica gives it.
+//!
+//! A fetch that breaks goes on at the byte where it broke, on another replica where there is one. A chunk that turns out
+//! corrupt while none of its bytes are out yet is fetched again from another.
+
+mod replicas;
+mod request;
+mod sink;
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use http_body_util::BodyExt;
+use tokio::time::{sleep, timeout};
+
+pub(crate) use self::{
+    replicas::Replicas,
+    request::{Asked, Wanted, ask, length},
+    sink::Sink,
+};
+use crate::{
+    Cause, Decode, FetchError, NeedleRead, UpstreamBody,
+    checksum::{self, Checksum},
+    engine::Shared,
+    metrics::InFlight,
+    servers::Server,
+    upstream::chain,
+};
+
+/// What one fetch is to do.
+pub(crate) struct Job {
+    pub(crate) read: NeedleRead,
+    /// Bytes of the chunk.
+    pub(crate) span: Range<u64>,
+    /// The chunk's checksum, where the chunk is read in full.
+    pub(crate) checksum: Option<Arc<Checksum>>,
+}
+
+/// Fetches a span and passes it on.
+pub(crate) async fn run(shared: Arc<Shared>, job: Job, sink: Sink) {
+    let in_flight = InFlight::begin(&shared.metrics);
+    shared.servers.fetch_begins();
+    let mut fetch = Fetch { shared: &shared, job: &job, position: job.span.start, etag: None, crc: 0, sink };
+    let result = fetch.span().await;
+    if let (Err(_), Some(checksum)) = (&result, &job.checksum) {
+        checksum.give_up();
+    }
+    let sink = fetch.sink;
+    in_flight.end(result.is_ok());
+    sink.end(result);
+}
+
+struct Fetch<'a> {
+    shared: &'a Shared,
+    job: &'a Job,
+    /// The next byte to be taken over.
+    position: u64,
+    etag: Option<HeaderValue>,
+    /// CRC-32C of the stored bytes that were taken over.
+    crc: u32,
+    sink: Sink,
+}
+
+impl Fetch<'_> {
+    async fn span(&mut self) -> Result<(), FetchError> {
+        let mut replicas = Replicas::new(self.shared, &self.job.read);
+        let mut decoder = self.decoder();
+        loop {
+            let server = replicas.next().await?;
+            let Err(cause) = self.attempt(&mut replicas, server, decoder.as_deref_mut()).await else {
+                self.sink.finish();
+                return Ok(());
+            };
+            if let Cause::Corrupt | Cause::Changed = cause {
+                // What was taken over cannot be trusted, or not be continued.
+                if !self.start_over() {
+                    return Err(replicas.corrupt(&cause));
+                }
+                decoder = self.decoder();
+            }
+            replicas.failed(cause);
+        }
+    }
+
+    fn decoder(&self) -> Option<Box<dyn Decode>> {
+        self.job.read.transform.as_ref().map(|transform| transform.start(self.job.span.start))
+    }
+
+    /// Asks one replica, or two where the first is late, and takes the answer over.
+    async fn attempt(
+        &mut self,
+        replicas: &mut Replicas<'_>,
+        server: Arc<Server>,
+        decoder: Option<&mut (dyn Decode + 'static)>,
+    ) -> Result<(), Cause> {
+        let resumed = self.position - self.job.span.start;
+        let asked = self.first_answer(replicas, server).await?;
+        self.same_needle(asked.answer.headers().get(header::ETAG))?;
+        self.shared.metrics.resumed_bytes.inc_by(resumed);
+        let Asked { answer, server, place } = asked;
+        let mut result = self.take_over(answer, decoder).await;
+        drop(place);
+        if result.is_ok() {
+            result = self.verify().await;
+        }
+        if let Err(cause) = &result {
+            server.ended(cause.outcome());
+        }
+        result
+    }
+
+    /// The first sound answer, of one replica or of two.
+    async fn first_answer(&mut self, replicas: &mut Replicas<'_>, first: Arc<Server>) -> Result<Asked, Cause> {
+        let shared = self.shared;
+        let wanted = Wanted::Range { range: self.position..self.job.span.end, size: self.job.read.size };
+        let late = shared.servers.hedge_after(wanted.len());
+        replicas.asks(&first);
+        let mut one = std::pin::pin!(ask(shared, first, &self.job.read, &wanted));
+        let Some(late) = late.filter(|_| replicas.has_another()) else { return one.await };
+        let second = tokio::select! {
+            biased;
+            answer = &mut one => return answer,
+            () = sleep(late) => replicas.hedge(),
+        };
+        let Some(second) = second else { return one.await };
+        shared.metrics.hedges_sent.inc();
+        let mut two = std::pin::pin!(ask(shared, Arc::clone(&second), &self.job.read, &wanted));
+        // Whoever is sound first; where one fails the other still has its time.
+        let (answer, is_second) = tokio::select! {
+            biased;
+            answer = &mut one => (answer, false),
+            answer = &mut two => (answer, true),
+        };
+        match (answer, is_second) {
+            (Ok(asked), is_second) => {
+                if is_second {
+                    shared.metrics.hedges_won.inc();
+                    replicas.asks(&second);
+                }
+                Ok(asked)
+            }
+            (Err(_), true) => one.await,
+            (Err(cause), false) => {
+                replicas.failed(cause);
+                replicas.asks(&second);
+                two.await
+            }
+        }
+    }
+
+    async fn take_over(
+        &mut self,
+        answer: Response<UpstreamBody>,
+        mut decoder: Option<&mut (dyn Decode + 'static)>,
+    ) -> Result<(), Cause> {
+        let mut body = answer.into_body();
+        let end = self.job.span.end;
+        while self.position < end {
+            let data = tokio::select! {
+                biased;
+                data = next(&mut body, self.shared.settings.idle_timeout) => data?,
+                () = self.sink.wanted() => {
+                    self.sink.flush();
+                    continue;
+                }
+            };
+            let Some(data) = data else {
+                return Err(Cause::Length(format!("ended {} bytes early", end - self.position).into()));
+            };
+            self.shared.metrics.bytes.inc_by(data.len() as u64);
+            if data.len() as u64 > end - self.position {
+                return Err(Cause::Length("sent more bytes than announced".into()));
+            }
+            if self.job.checksum.is_some() {
+                self.crc = crc32c::crc32c_append(self.crc, &data);
+            }
+            self.sink.copy(&data, decoder.as_deref_mut());
+            self.position += data.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Checks the chunk before its last piece is given away; the spans before have been checked in when they ended.
+    async fn verify(&self) -> Result<(), Cause> {
+        let Some(checksum) = &self.job.checksum else { return Ok(()) };
+        let Some(stored) = checksum::of_etag(self.etag.as_ref()) else {
+            checksum.give_up();
+            return Ok(());
+        };
+        let span = &self.job.span;
+        let is_whole = span.start == 0 && span.end == self.job.read.size;
+        let crc = if is_whole {
+            Some(self.crc)
+        } else {
+            checksum.add(span.start, span.end - span.start, self.crc);
+            // A span before has failed, and the download with it: there is nothing to check.
+            if span.end < self.job.read.size { None } else { checksum.whole().await }
+        };
+        match crc {
+            Some(crc) if !checksum::matches(crc, stored) => {
+                self.shared.metrics.crc_failures.inc();
+                Err(Cause::Corrupt)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins the span anew, if none of its bytes are out and the fault is in this span alone.
+    fn start_over(&mut self) -> bool {
+        let is_whole = self.job.span.start == 0 && self.job.span.end == self.job.read.size;
+        let can = (is_whole || self.position == self.job.span.start) && self.sink.take_back();
+        if can {
+            self.position = self.job.span.start;
+            self.crc = 0;
+            self.etag = None;
+        }
+        can
+    }
+
+    fn same_needle(&mut self, etag: Option<&HeaderValue>) -> Result<(), Cause> {
+        match (&self.etag, etag) {
+            (Some(first), now) if now.is_some_and(|now| now != first) => Err(Cause::Changed),
+            (None, Some(now)) => {
+                self.etag = Some(now.clone());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The next bytes of a body; `None`: its end.
+pub(crate) async fn next(body: &mut UpstreamBody, idle: Duration) -> Result<Option<Bytes>, Cause> {
+    loop {
+        let Some(frame) = timeout(idle, body.frame()).await.map_err(|_| Cause::Timeout)? else { return Ok(None) };
+        let frame = frame.map_err(|error| Cause::Broken(chain(&*error).into()))?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! One request to one replica, and whether the head of the answer is what was asked for.
+
+use std::{ops::Range, sync::Arc};
+
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    Cause, NeedleRead, UpstreamBody,
+    engine::Shared,
+    servers::{Outcome, Place, Server},
+};
+
+/// Which bytes a request asks for.
+pub(crate) enum Wanted {
+    /// These of a needle that is `size` bytes long.
+    Range {
+        /// Not empty.
+        range: Range<u64>,
+        /// Of the whole needle.
+        size: u64,
+    },
+    /// All of a needle, whatever its length.
+    Whole,
+}
+
+impl Wanted {
+    /// Bytes, as far as is known.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Range { range, .. } => range.end - range.start,
+            Self::Whole => 0,
+        }
+    }
+
+    /// Without `Range` when it is the whole needle anyway.
+    fn range_header(&self) -> Option<String> {
+        match self {
+            Self::Range { range, size } if range.start > 0 || range.end < *size => {
+                Some(format!("bytes={}-{}", range.start, range.end - 1))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A sound answer, its body still to be read.
+pub(crate) struct Asked {
+    pub(crate) answer: Response<UpstreamBody>,
+    pub(crate) server: Arc<Server>,
+    /// Taken until the body is read.
+    pub(crate) place: Place,
+}
+
+/// Waits for a place at the server, asks it and checks the head of the answer.
+pub(crate) async fn ask(
+    shared: &Shared,
+    server: Arc<Server>,
+    read: &NeedleRead,
+    wanted: &Wanted,
+) -> Result<Asked, Cause> {
+    let place = server.admit().await;
+    let begin = Instant::now();
+    let result = head(shared, &server, read, wanted).await;
+    match &result {
+        Ok(_) => {
+            let latency = begin.elapsed();
+            server.first_byte(latency);
+            server.ended(Outcome::Sound);
+            shared.servers.first_byte(wanted.len(), latency);
+        }
+        Err(cause) => server.ended(cause.outcome()),
+    }
+    Ok(Asked { answer: result?, server, place })
+}
+
+async fn head(
+    shared: &Shared,
+    server: &Server,
+    read: &NeedleRead,
+    wanted: &Wanted,
+) -> Result<Response<UpstreamBody>, Cause> {
+    let mut request = Request::get(format!("http://{}/{}", server.authority, read.fid));
+    let range = wanted.range_header();
+    let partial = range.is_some();
+    if let Some(range) = range {
+        request = request.header(header::RANGE, range);
+    }
+    if let Some(token) = shared.locate.authorize(&read.fid) {
+        request = request.header(header::AUTHORIZATION, token);
+    }
+    let request = request.body(()).map_err(|error| Cause::Connect(error.to_string().into()))?;
+    let answer = timeout(shared.settings.first_byte_timeout, shared.upstream.send(request)).await;
+    let answer = answer.map_err(|_| Cause::Timeout)?.map_err(Cause::Connect)?;
+    match answer.status() {
+        StatusCode::OK if !partial => {}
+        StatusCode::PARTIAL_CONTENT if partial => {}
+        StatusCode::NOT_FOUND => return Err(Cause::NotFound),
+        StatusCode::UNAUTHORIZED => return Err(Cause::Unauthorized),
+        busy @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
+            return Err(Cause::Busy(busy.as_u16()));
+        }
+        other => return Err(Cause::Status(other.as_u16())),
+    }
+    check_length(&answer, wanted, partial)?;
+    Ok(answer)
+}
+
+fn check_length(answer: &Response<UpstreamBody>, wanted: &Wanted, partial: bool) -> Result<(), Cause> {
+    let Wanted::Range { range, size } = wanted else { return Ok(()) };
+    if partial {
+        let expected = format!("bytes {}-{}/{}", range.start, range.end - 1, size);
+        match text(answer, header::CONTENT_RANGE) {
+            Some(given) if given == expected => {}
+            given => return Err(Cause::Length(format!("Content-Range {given:?} instead of {expected:?}").into())),
+        }
+    }
+    match length(answer) {
+        Some(length) if length != wanted.len() => {
+            Err(Cause::Length(format!("Content-Length {length} instead of {}", wanted.len()).into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The length that the answer announces.
+pub(crate) fn length(answer: &Response<UpstreamBody>) -> Option<u64> {
+    text(answer, header::CONTENT_LENGTH)?.parse().ok()
+}
+
+fn text(answer: &Response<UpstreamBody>, name: HeaderName) -> Option<&str> {
+    answer.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok())
+}

@@ -1,0 +1,97 @@
+//! Where the bytes of a fetch go: decoded in the copy into blocks that were reserved for them, and passed on when full.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    Decode, FetchError,
+    budget::{Allotment, BLOCK, Block},
+    lane::{Lane, Passed, Sender},
+};
+
+/// The fetch's way to its download.
+pub(crate) struct Sink {
+    allotment: Allotment,
+    /// Blocks that were filled, taken back and can be filled again.
+    spare: Vec<Block>,
+    block: Option<Block>,
+    /// Bytes of the span, and how many were not copied yet.
+    span: u64,
+    left: u64,
+    lane: Arc<Lane>,
+    sender: Sender,
+}
+
+impl Sink {
+    /// For a span of that many bytes, which `allotment` covers.
+    pub(crate) fn new(span: u64, allotment: Allotment, lane: Arc<Lane>, fid: Arc<str>) -> Self {
+        let sender = Sender::new(Arc::clone(&lane), fid);
+        Self { allotment, spare: Vec::new(), block: None, span, left: span, lane, sender }
+    }
+
+    /// Resolves when the client waits and there is something to pass on.
+    pub(crate) async fn wanted(&self) {
+        if self.left == 0 || self.block.as_ref().is_none_or(|block| block.filled().is_empty()) {
+            return std::future::pending().await;
+        }
+        self.lane.hungry().await;
+    }
+
+    /// Copies bytes in. A block that is full is passed on, except the last one: see [`Sink::finish`].
+    pub(crate) fn copy(&mut self, mut data: &[u8], mut decoder: Option<&mut (dyn Decode + 'static)>) {
+        while !data.is_empty() {
+            let block = self.block.get_or_insert_with(|| {
+                let mut block = self.spare.pop().unwrap_or_else(|| self.allotment.block());
+                block.clear();
+                block
+            });
+            let spare = block.spare();
+            let bytes = spare.len().min(data.len());
+            let (now, rest) = data.split_at(bytes);
+            match &mut decoder {
+                Some(decoder) => decoder.copy(now, &mut spare[..bytes]),
+                None => spare[..bytes].copy_from_slice(now),
+            }
+            block.advance(bytes);
+            self.left -= bytes as u64;
+            data = rest;
+            if block.spare().is_empty() && self.left > 0 {
+                self.flush();
+            }
+        }
+    }
+
+    /// Passes on what the block holds, before the end of the span. Unless the block is full, its bytes go as a copy, so
+    /// that the reservation, which counts full blocks, still suffices.
+    pub(crate) fn flush(&mut self) {
+        let Some(mut block) = self.block.take_if(|block| !block.filled().is_empty()) else { return };
+        if block.filled().len() == BLOCK {
+            return self.lane.push(Passed::Block(block));
+        }
+        self.lane.push(Passed::Bytes(Bytes::copy_from_slice(block.filled())));
+        block.clear();
+        self.block = Some(block);
+    }
+
+    /// Passes on the last piece.
+    pub(crate) fn finish(&mut self) {
+        if let Some(block) = self.block.take_if(|block| !block.filled().is_empty()) {
+            self.lane.push(Passed::Block(block));
+        }
+    }
+
+    /// Takes everything back, to begin anew; `false`: some bytes are out already.
+    pub(crate) fn take_back(&mut self) -> bool {
+        let Some(blocks) = self.lane.take_back() else { return false };
+        self.spare.extend(blocks);
+        self.spare.extend(self.block.take());
+        self.left = self.span;
+        true
+    }
+
+    /// Says how the fetch ended.
+    pub(crate) fn end(self, result: Result<(), FetchError>) {
+        self.sender.end(result);
+    }
+}

@@ -1,0 +1,144 @@
+//! Between a fetch and its download: blocks in order, then one end. Until the first block is taken, the fetch can take
+//! all of them back.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{FetchError, budget::Block};
+
+/// What is passed on.
+pub(crate) enum Passed {
+    /// A block that is done with.
+    Block(Block),
+    /// Bytes, with whatever holds their memory.
+    Bytes(Bytes),
+}
+
+impl Passed {
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Block(block) => block.freeze(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// The two ends of a lane share it.
+#[derive(Default)]
+pub(crate) struct Lane {
+    state: Mutex<State>,
+    waiting: AtomicWaker,
+    hungry: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Passed>,
+    taken: bool,
+    ended: Option<(Result<(), FetchError>, Instant)>,
+}
+
+/// What the download finds.
+pub(crate) enum Found {
+    /// The next bytes.
+    Bytes(Bytes),
+    /// Everything was given; this is when the fetch had ended.
+    End(Instant),
+    /// It failed.
+    Failed(FetchError),
+}
+
+impl Lane {
+    /// Passes bytes on.
+    pub(crate) fn push(&self, passed: Passed) {
+        self.state().queue.push_back(passed);
+        self.waiting.wake();
+    }
+
+    /// Says how it ended.
+    pub(crate) fn end(&self, result: Result<(), FetchError>) {
+        self.state().ended = Some((result, Instant::now()));
+        self.waiting.wake();
+    }
+
+    /// Takes everything back, with the blocks to be filled anew. `None`: some bytes are out already.
+    pub(crate) fn take_back(&self) -> Option<Vec<Block>> {
+        let mut state = self.state();
+        if state.taken {
+            return None;
+        }
+        let blocks = state.queue.drain(..).filter_map(|passed| match passed {
+            Passed::Block(block) => Some(block),
+            Passed::Bytes(_) => None,
+        });
+        Some(blocks.collect())
+    }
+
+    /// Resolves when the client waits and finds nothing. Once for each time.
+    pub(crate) async fn hungry(&self) {
+        self.hungry.notified().await;
+    }
+
+    /// The next bytes, the end, or a wake-up later.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Found> {
+        if let Some(found) = self.find() {
+            return Poll::Ready(found);
+        }
+        self.waiting.register(cx.waker());
+        // What came before the waker was there would have woken nobody.
+        if let Some(found) = self.find() {
+            return Poll::Ready(found);
+        }
+        self.hungry.notify_one();
+        Poll::Pending
+    }
+
+    fn find(&self) -> Option<Found> {
+        let mut state = self.state();
+        if let Some(passed) = state.queue.pop_front() {
+            state.taken = true;
+            return Some(Found::Bytes(passed.into_bytes()));
+        }
+        match state.ended.as_ref()? {
+            (Ok(()), at) => Some(Found::End(*at)),
+            (Err(error), _) => Some(Found::Failed(error.clone())),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The fetch's end. A fetch that is dropped without a word, because it panicked, has failed.
+pub(crate) struct Sender {
+    pub(crate) lane: Arc<Lane>,
+    fid: Arc<str>,
+    ended: bool,
+}
+
+impl Sender {
+    pub(crate) fn new(lane: Arc<Lane>, fid: Arc<str>) -> Self {
+        Self { lane, fid, ended: false }
+    }
+
+    pub(crate) fn end(mut self, result: Result<(), FetchError>) {
+        self.ended = true;
+        self.lane.end(result);
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.lane.end(Err(FetchError::Lost(Arc::clone(&self.fid))));
+        }
+    }
+}

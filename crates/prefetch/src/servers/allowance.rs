@@ -1,0 +1,59 @@
+//! What may be spent on retries and second requests: a balance that fetches and time pay into.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+/// How a balance grows. All in millionths of one retry, so that nothing is lost in rounding.
+#[derive(Clone, Copy)]
+pub(super) struct Allowance {
+    /// For each fetch.
+    pub(super) per_fetch: u64,
+    /// For each second.
+    pub(super) per_second: u64,
+    /// What is saved up at most.
+    pub(super) most: u64,
+}
+
+/// One retry, or one second request.
+pub(super) const ONE: u64 = 1_000_000;
+
+/// What is left.
+pub(super) struct Balance {
+    allowance: Allowance,
+    state: Mutex<(u64, Instant)>,
+}
+
+impl Allowance {
+    /// A balance that begins full.
+    pub(super) fn saved_up(self) -> Balance {
+        Balance { allowance: self, state: Mutex::new((self.most, Instant::now())) }
+    }
+
+    /// A balance that begins with nothing.
+    pub(super) fn empty(self) -> Balance {
+        Balance { allowance: self, state: Mutex::new((0, Instant::now())) }
+    }
+}
+
+impl Balance {
+    /// A fetch pays in.
+    pub(super) fn earn(&self) {
+        self.update(|balance| (balance + self.allowance.per_fetch, ()));
+    }
+
+    /// Takes one, if there is one.
+    pub(super) fn spend(&self) -> bool {
+        self.update(|balance| if balance >= ONE { (balance - ONE, true) } else { (balance, false) })
+    }
+
+    fn update<R>(&self, change: impl FnOnce(u64) -> (u64, R)) -> R {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let micros = u64::try_from((now - state.1).as_micros()).unwrap_or(u64::MAX);
+        let earned = micros.saturating_mul(self.allowance.per_second) / 1_000_000;
+        let (balance, result) = change(state.0.saturating_add(earned).min(self.allowance.most));
+        *state = (balance.min(self.allowance.most), now);
+        result
+    }
+}
