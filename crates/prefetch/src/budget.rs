@@ -9,15 +9,14 @@
 //! A block counts from its reservation, before a byte is read, until the last reference to its bytes is dropped, also
 //! while the connection to the client still holds it.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::sync::{AtomicUsize, Mutex};
 
 /// Bytes in a block.
 pub(crate) const BLOCK: usize = 64 << 10;
@@ -50,7 +49,7 @@ impl Budget {
             floors: Arc::new(Semaphore::new(floors)),
             free: Arc::new(Semaphore::new(shared)),
             shared,
-            kept: Mutex::default(),
+            kept: Mutex::new(Vec::new()),
             in_use,
         })
     }
@@ -275,7 +274,7 @@ impl Drop for Whole {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use super::*;
 
@@ -348,5 +347,54 @@ mod tests {
         let mut allotment = purse.take(8, false).unwrap();
         allotment.shrink(3);
         assert_eq!((allotment.blocks(), budget.free.available_permits()), (3, 5));
+    }
+}
+
+#[cfg(all(test, feature = "shuttle"))]
+mod shuttle_tests {
+    use shuttle::{future::block_on, thread};
+
+    use super::*;
+
+    /// Downloads that fetch ahead, fall back on their floors and wait for whole chunks, all at once on a budget that is too
+    /// small for them: none waits for ever, none gets more than there is, and everything comes back.
+    #[test]
+    fn shuttle_everybody_gets_on_and_everything_comes_back() {
+        shuttle::check_random(
+            || {
+                let gauge = IntGauge::new("in_use", "bytes").unwrap();
+                let total = 4 * FLOOR * BLOCK;
+                let budget = Budget::new(total as u64, gauge.clone());
+                let downloads: Vec<_> = (0..3)
+                    .map(|index| {
+                        let (budget, gauge) = (Arc::clone(&budget), gauge.clone());
+                        thread::spawn(move || {
+                            let purse = block_on(budget.admit());
+                            for round in 0..3 {
+                                let mut held = Vec::new();
+                                if (index + round) % 3 == 0 {
+                                    held.push(
+                                        block_on(purse.wait_for(budget.blocks())).whole(vec![0; 8]).as_ref().to_vec(),
+                                    );
+                                } else if let Some(mut allotment) = purse.take(3, true) {
+                                    while allotment.blocks() > 0 {
+                                        let bytes = allotment.block().freeze();
+                                        assert!(gauge.get() <= total as i64);
+                                        thread::yield_now();
+                                        drop(bytes);
+                                    }
+                                }
+                                drop(purse.take(1, false));
+                            }
+                        })
+                    })
+                    .collect();
+                downloads.into_iter().for_each(|download| download.join().unwrap());
+                assert_eq!(gauge.get(), 0);
+                assert_eq!(budget.free.available_permits(), budget.shared);
+                assert_eq!(budget.floors.available_permits(), 2);
+            },
+            300,
+        );
     }
 }

@@ -283,4 +283,6 @@ impl Stream for Download {
 }
 
 #[cfg(test)]
+mod machine;
+#[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ mod metrics;
 mod plan;
 mod servers;
 mod settings;
+mod sync;
 #[cfg(test)]
 mod testing;
 mod upstream;

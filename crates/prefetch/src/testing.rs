@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     OtherNeedle,
     /// One bit of that byte is flipped.
     Flip(usize),
+    /// The same, but only where the needle is asked for whole: of a part, nobody can notice.
+    FlipWhole(usize),
     /// The answer begins that much later.
     Late(Duration),
 }
@@ -112,9 +114,12 @@ impl Upstream for Script {
             answer = answer.header(header::CONTENT_LENGTH, body.len());
             let crc = crc32c::crc32c(&needle) ^ u32::from(matches!(fault, Some(Fault::OtherNeedle)));
             answer = answer.header(header::ETAG, format!("\"{crc:08x}\""));
-            if let Some(Fault::Flip(at)) = fault
-                && at < body.len()
-            {
+            let flip = match fault {
+                Some(Fault::Flip(at)) => Some(at),
+                Some(Fault::FlipWhole(at)) if range.is_none() => Some(at),
+                _ => None,
+            };
+            if let Some(at) = flip.filter(|at| *at < body.len()) {
                 let mut flipped = body.to_vec();
                 flipped[at] ^= 4;
                 body = flipped.into();
