@@ -125,7 +125,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let settings = Settings { window, per_server, ..Settings::default() };
-            let upstream = HttpUpstream::new(per_server, settings.connect_timeout);
+            let upstream = HttpUpstream::new(per_server, settings.connect_timeout, None);
             let locate = Arc::new(Here([Arc::from(self.address.to_string())].into()));
             let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
             let engine = Engine::new(settings, upstream, locate, metrics);

@@ -66,7 +66,8 @@ def objects(kms: Kms) -> Catalogue:
     return Catalogue(kms)
 
 
-def _starter(root: Path, stack: ExitStack, prefix: str) -> StartTidegate:
+def make_starter(root: Path, stack: ExitStack, prefix: str) -> StartTidegate:
+    """Starts tidegates that end with `stack`."""
     count = 0
 
     def start(
@@ -88,7 +89,7 @@ def _starter(root: Path, stack: ExitStack, prefix: str) -> StartTidegate:
 def gates(root: Path) -> Iterator[dict[str, Tidegate]]:
     """The tidegates that tests share, one for each front, by the front's name."""
     with ExitStack() as stack:
-        start = _starter(root, stack, "shared")
+        start = make_starter(root, stack, "shared")
 
         class Gates(dict[str, Tidegate]):
             def of(self, front: Front) -> Tidegate:
@@ -119,4 +120,4 @@ def start_tidegate(root: Path, request: pytest.FixtureRequest) -> Iterator[Start
     """
     with ExitStack() as stack:
         name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
-        yield _starter(root, stack, f"{name}-")
+        yield make_starter(root, stack, f"{name}-")

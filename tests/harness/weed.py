@@ -23,6 +23,8 @@ def weed_binary() -> str:
 class WeedServer(Process):
     """One weed process with an HTTP port and a gRPC port 10000 above it."""
 
+    scheme = "http"
+
     def __init__(self, name: str, command: str, root: Path, options: dict[str, object], env: dict[str, str]) -> None:
         self.host = HOST
         self.port = free_port(with_grpc=True)
@@ -45,7 +47,7 @@ class WeedServer(Process):
     @property
     def url(self) -> str:
         """The HTTP address as a URL."""
-        return f"http://{self.address}"
+        return f"{self.scheme}://{self.address}"
 
 
 def master(root: Path, options: dict[str, object], env: dict[str, str]) -> WeedServer:

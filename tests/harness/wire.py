@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import ssl
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +29,25 @@ class Answer:
         return {name.lower(): value for name, value in self.headers.items()}
 
 
-def _connect(url: str, timeout: float) -> tuple[http.client.HTTPConnection, str]:
+_trusted: list[ssl.SSLContext] = []
+
+
+def trust(context: ssl.SSLContext) -> None:
+    """What https URLs are asked with from now on, unless a request says otherwise."""
+    _trusted[:] = [context]
+
+
+def _connect(
+    url: str, timeout: float, context: ssl.SSLContext | None = None
+) -> tuple[http.client.HTTPConnection, str]:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+    if parts.scheme == "https":
+        context = context or (_trusted[0] if _trusted else None)
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            parts.hostname or "", parts.port, timeout=timeout, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     return connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
@@ -41,13 +58,14 @@ def request(
     body: Body = None,
     *,
     timeout: float = 60.0,
+    context: ssl.SSLContext | None = None,
 ) -> Answer:
     """Sends one request and reads the whole answer. A body that is not bytes goes out as it comes, in HTTP chunks
     unless a Content-Length is given.
 
     Raises http.client.IncompleteRead when the body ends before its Content-Length or its last chunk.
     """
-    connection, target = _connect(url, timeout)
+    connection, target = _connect(url, timeout, context)
     try:
         connection.request(method, target, body=body, headers=dict(headers or {}))
         response = connection.getresponse()

@@ -3,12 +3,14 @@
 use std::{error::Error as StdError, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri, uri::Scheme};
 use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::ClientConfig;
 
 /// The body of an answer.
 pub type UpstreamBody = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
@@ -26,30 +28,53 @@ pub trait Upstream: Send + Sync + 'static {
 /// The largest read buffer of one connection, in bytes.
 const READ_BUFFER: usize = 256 << 10;
 
-/// HTTP/1.1 over pooled connections.
-pub struct HttpUpstream {
-    client: Client<HttpConnector, Empty<Bytes>>,
+/// HTTP/1.1 over pooled connections, with TLS on all of them or on none.
+pub struct HttpUpstream(Clients);
+
+enum Clients {
+    Plain(Client<HttpConnector, Empty<Bytes>>),
+    Tls(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>),
 }
 
 impl HttpUpstream {
-    /// Keeps up to `per_server` idle connections to each server; a connection may take `connect_timeout`.
-    pub fn new(per_server: usize, connect_timeout: Duration) -> Self {
+    /// Keeps up to `per_server` idle connections to each server; a connection may take `connect_timeout`. With `tls` every
+    /// request goes as `https`, whatever its scheme says.
+    pub fn new(per_server: usize, connect_timeout: Duration, tls: Option<ClientConfig>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(connect_timeout));
-        let client = Client::builder(TokioExecutor::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_max_idle_per_host(per_server)
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_timer(TokioTimer::new())
-            .http1_max_buf_size(READ_BUFFER)
-            .build(connector);
-        Self { client }
+            .http1_max_buf_size(READ_BUFFER);
+        Self(match tls {
+            None => Clients::Plain(builder.build(connector)),
+            Some(tls) => {
+                connector.enforce_http(false);
+                let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1();
+                Clients::Tls(builder.build(https.wrap_connector(connector)))
+            }
+        })
     }
 }
 
 impl Upstream for HttpUpstream {
     fn send(&self, request: Request<()>) -> Answer<'_> {
-        let answer = self.client.request(request.map(|()| Empty::new()));
+        let mut request = request.map(|()| Empty::new());
+        let answer = match &self.0 {
+            Clients::Plain(client) => client.request(request),
+            Clients::Tls(client) => {
+                let mut parts = std::mem::take(request.uri_mut()).into_parts();
+                parts.scheme = Some(Scheme::HTTPS);
+                match Uri::from_parts(parts) {
+                    Ok(uri) => *request.uri_mut() = uri,
+                    Err(error) => return Box::pin(std::future::ready(Err(error.to_string().into()))),
+                }
+                client.request(request)
+            }
+        };
         Box::pin(async move {
             let answer = answer.await.map_err(|error| Arc::from(chain(&error)))?;
             Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))

@@ -2,12 +2,14 @@
 //!
 //! Knows every part and its settings. Must not know what any of them does with them.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use prefetch::{Engine, HttpUpstream, WindowSetting};
+use rustls::{ClientConfig, ServerConfig};
 use zeroize::Zeroizing;
 
 use crate::{
+    access::{Access, ManagedKeys, SigningKey, VolumeMint},
     config::{self, Config, Secret, Window},
     entry::ContentTypes,
     filer::FilerClient,
@@ -18,9 +20,11 @@ use crate::{
         sse_s3::{self, SseS3},
     },
     metrics::{self, Cache, Measured, Metrics},
-    read::{FilerKek, ManagedKeys, Policy, Reader, Source, VolumeLocations},
+    read::{FilerKek, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
+    security::Security,
     server::{Admin, Drained, Limits, Server, signals},
+    tls::{self, TlsClients},
 };
 
 /// How long connecting to the filer may take for a relayed request.
@@ -35,25 +39,32 @@ pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 /// When an address cannot be listened on, or a setting turns out not to work.
-pub async fn run(config: Config) -> Result<Drained, StartError> {
+pub async fn run(config: Config, security: Security) -> Result<Drained, StartError> {
+    let tls = TlsClients::new(&security)?;
+    let server_tls = server_tls(&config.server)?;
     let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
     let filers = config.filer.addresses.iter();
     let filers = filers.map(|address| (address.grpc_authority(), address.http_authority())).collect();
-    let filer = Arc::new(FilerClient::new(filers)?);
-    let source = Arc::new(source(&config.prefetch, &filer, &metrics)?);
+    let filer = Arc::new(match tls.grpc {
+        None => FilerClient::new(filers)?,
+        Some(tls) => FilerClient::with_tls(filers, tls)?,
+    });
+    let mint = security.volume_read.map(VolumeMint::new);
+    let source = Arc::new(source(&config.prefetch, &filer, tls.https.clone(), mint, &metrics)?);
     let keys = Arc::new(key_ring(config.sse_s3, config.kms, &source, &metrics)?);
 
     let reader = Reader {
         source,
         keys: Arc::clone(&keys),
-        relay: Relay::new(RELAY_CONNECT_TIMEOUT),
-        policy: policy(&config.access)?,
+        relay: Relay::new(RELAY_CONNECT_TIMEOUT, tls.https)?,
+        access: access(&config.access, security.filer_read),
+        policy: Policy { ssec_over_http: config.access.ssec_over_http },
         types: ContentTypes::of_this_machine(),
     };
     let stop = signals()?;
     let mut server = Server::new(Limits::default());
     let front = Measured::new(reader, Arc::clone(&metrics.requests));
-    let listening = server.listen(config.server.listen, Arc::new(front)).await?;
+    let listening = server.listen_tls(config.server.listen, server_tls, Arc::new(front)).await?;
     let admin = Admin::new(metrics.registry, readiness(filer), server.draining());
     let admin = server.listen_admin(config.server.admin, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");
@@ -61,7 +72,19 @@ pub async fn run(config: Config) -> Result<Drained, StartError> {
     Ok(server.run(stop, config.server.drain_timeout).await)
 }
 
-fn source(prefetch: &config::Prefetch, filer: &Arc<FilerClient>, metrics: &Metrics) -> Result<Source, StartError> {
+fn server_tls(server: &config::Server) -> Result<Option<Arc<ServerConfig>>, StartError> {
+    let (Some(cert), Some(key)) = (&server.tls_cert, &server.tls_key) else { return Ok(None) };
+    let client_ca = server.tls_client_ca.as_deref().map(Path::new);
+    Ok(Some(tls::server_config(Path::new(cert), Path::new(key), client_ca)?))
+}
+
+fn source(
+    prefetch: &config::Prefetch,
+    filer: &Arc<FilerClient>,
+    tls: Option<ClientConfig>,
+    mint: Option<VolumeMint>,
+    metrics: &Metrics,
+) -> Result<Source, StartError> {
     let settings = prefetch::Settings {
         window: match prefetch.window {
             Window::Auto => WindowSetting::Auto,
@@ -74,19 +97,20 @@ fn source(prefetch: &config::Prefetch, filer: &Arc<FilerClient>, metrics: &Metri
         first_byte_timeout: prefetch.first_byte_timeout,
         idle_timeout: prefetch.idle_timeout,
     };
-    let upstream = HttpUpstream::new(settings.per_server, settings.connect_timeout);
-    let locate = Arc::new(VolumeLocations::new(Arc::clone(filer), metrics.caches.of(Cache::Locations)));
+    let upstream = HttpUpstream::new(settings.per_server, settings.connect_timeout, tls);
+    let locate = Arc::new(VolumeLocations::new(Arc::clone(filer), metrics.caches.of(Cache::Locations), mint));
     let counted = prefetch::Metrics::register(&metrics.registry)?;
     Ok(Source { filer: Arc::clone(filer), engine: Engine::new(settings, upstream, locate, counted) })
 }
 
-fn policy(access: &config::Access) -> Result<Policy, StartError> {
+fn access(access: &config::Access, read_key: Option<SigningKey>) -> Access {
     let managed_keys = match access.managed_keys {
         config::ManagedKeys::None => ManagedKeys::None,
+        config::ManagedKeys::Jwt => ManagedKeys::Jwt,
+        config::ManagedKeys::Mtls => ManagedKeys::Mtls,
         config::ManagedKeys::Any => ManagedKeys::Any,
-        other => return Err(format!("access.managed_keys = {:?} is not available yet", other.as_str()).into()),
     };
-    Ok(Policy { managed_keys, ssec_over_http: access.ssec_over_http })
+    Access { read_key, system_paths: access.system_paths, managed_keys }
 }
 
 fn key_ring(

@@ -4,6 +4,7 @@
 //! Knows HTTP, gRPC, configuration and the order of the stages. Must not know how fetches overlap (`prefetch`) or how a
 //! cipher works (`crypto`).
 
+pub mod access;
 pub mod cli;
 pub mod config;
 pub mod daemon;
@@ -16,6 +17,8 @@ pub mod metrics;
 pub mod plan;
 pub mod read;
 pub mod relay;
+pub mod security;
 pub mod server;
+pub mod tls;
 
 pub use error::{Blame, Error, Result};

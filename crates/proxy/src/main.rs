@@ -4,7 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use proxy::{
     cli::{self, Command},
-    config::{Config, Loaded},
+    config::Loaded,
     daemon, logging,
 };
 
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     };
     match invocation.command {
         Some(Command::Check) => check(&loaded),
-        None => serve(loaded.config),
+        None => serve(loaded),
     }
 }
 
@@ -38,7 +38,7 @@ fn check(loaded: &Loaded) -> ExitCode {
 }
 
 /// Serves until told to stop.
-fn serve(config: Config) -> ExitCode {
+fn serve(Loaded { config, security, .. }: Loaded) -> ExitCode {
     logging::init(&config.log);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -47,7 +47,7 @@ fn serve(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(daemon::run(config)) {
+    match runtime.block_on(daemon::run(config, security)) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tidegate: {error}");

@@ -26,6 +26,7 @@ pub use sections::{
 pub use source::Environment;
 pub use values::{FilerAddress, Seconds, Secret, Size, Window};
 
+use crate::security::Security;
 use page::Page;
 use scope::{Loader, Origins, Scope};
 
@@ -36,6 +37,8 @@ pub const DEFAULT_PATH: &str = "/etc/tidegate/tidegate.toml";
 pub struct Loaded {
     /// The settings themselves.
     pub config: Config,
+    /// What SeaweedFS's own `security.toml` and environment say.
+    pub security: Security,
     path: PathBuf,
     origins: Origins,
 }
@@ -49,19 +52,49 @@ impl Loaded {
         let path = chosen(path, Path::new(DEFAULT_PATH))?;
         let loader = Loader::new(path, environment)?;
         let merged = loader.merged()?;
-        let config = Config::read(&Scope::root(&loader, &merged))?;
-        Ok(Self { config, path: path.to_owned(), origins: loader.into_origins() })
+        let scope = Scope::root(&loader, &merged);
+        let mut config = Config::read(&scope)?;
+        resolve(&mut config, path.parent().unwrap_or(Path::new("")));
+        let security = Security::load(config.filer.security_toml.as_deref().map(Path::new), environment.weed())?;
+        if let Some(missing) = missing(&config, &security) {
+            return Err(scope.table("access")?.unwrap_or(scope).error("managed_keys", missing));
+        }
+        Ok(Self { config, security, path: path.to_owned(), origins: loader.into_origins() })
     }
 
     /// The effective configuration as TOML: secrets masked, and behind each value that is not a default its source.
     pub fn to_toml(&self) -> String {
         let mut page = Page::new(&self.origins);
         self.config.show(&mut page);
+        let weed = match &self.security.set[..] {
+            [] => String::new(),
+            set => format!("\n# Set by SeaweedFS's security.toml or environment: {}\n", set.join(", ")),
+        };
         format!(
-            "# Effective configuration of {}; a line that names no source is a default.\n{}",
+            "# Effective configuration of {}; a line that names no source is a default.\n{}{weed}",
             self.path.display(),
             page.finish()
         )
+    }
+}
+
+/// Makes names of files that are relative ones of the configuration file's directory.
+fn resolve(config: &mut Config, directory: &Path) {
+    let server = &mut config.server;
+    let names = [&mut config.filer.security_toml, &mut server.tls_cert, &mut server.tls_key, &mut server.tls_client_ca];
+    for name in names.into_iter().flatten() {
+        *name = directory.join(&*name).display().to_string();
+    }
+}
+
+/// What `access.managed_keys` needs and nobody has set.
+fn missing(config: &Config, security: &Security) -> Option<&'static str> {
+    match config.access.managed_keys {
+        ManagedKeys::Jwt if security.filer_read.is_none() => Some(
+            "\"jwt\" needs jwt.filer_signing.read.key, in the file that filer.security_toml names or in WEED_JWT_FILER_SIGNING_READ_KEY",
+        ),
+        ManagedKeys::Mtls if config.server.tls_client_ca.is_none() => Some("\"mtls\" needs server.tls_client_ca"),
+        _ => None,
     }
 }
 

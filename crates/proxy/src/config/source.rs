@@ -10,6 +10,7 @@ use figment::{
 use serde::de::DeserializeOwned;
 
 use super::Error;
+use crate::security::WeedEnvironment;
 
 /// What every variable of ours starts with.
 const PREFIX: &str = "TIDEGATE_";
@@ -20,6 +21,7 @@ const SEPARATOR: &str = "__";
 #[derive(Default)]
 pub struct Environment {
     settings: BTreeMap<String, String>,
+    weed: WeedEnvironment,
     credentials: Option<OsString>,
 }
 
@@ -27,7 +29,7 @@ impl Environment {
     /// The environment of this process.
     ///
     /// # Errors
-    /// A `TIDEGATE_…__…` variable that is not UTF-8.
+    /// A `TIDEGATE_…__…` or `WEED_…` variable that is not UTF-8.
     pub fn of_process() -> Result<Self, Error> {
         Self::new(std::env::vars_os())
     }
@@ -47,12 +49,23 @@ impl Environment {
                 environment.credentials = Some(value);
                 continue;
             }
-            let Some(name) = name.to_str().filter(|name| is_setting(name)) else { continue };
+            let Some(name) = name.to_str().filter(|name| is_setting(name) || WeedEnvironment::takes(name)) else {
+                continue;
+            };
             let value =
                 value.into_string().map_err(|_| Error::at(name, "the value is not UTF-8; set it to plain text"))?;
-            environment.settings.insert(name.to_owned(), value);
+            if WeedEnvironment::takes(name) {
+                environment.weed.insert(name, value);
+            } else {
+                environment.settings.insert(name.to_owned(), value);
+            }
         }
         Ok(environment)
+    }
+
+    /// SeaweedFS's own variables.
+    pub(super) fn weed(&self) -> &WeedEnvironment {
+        &self.weed
     }
 
     /// Where systemd put the credentials of the service.

@@ -6,6 +6,9 @@ use std::{
 };
 
 use http::{StatusCode, uri::PathAndQuery};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::ClientConfig;
 use tonic::{
     Code, Request, Status,
     client::Grpc,
@@ -65,6 +68,25 @@ impl FilerClient {
                 config_error(format!("filer.addresses: `{grpc_authority}` is not host:port; write it as weed does"))
             })?;
             Ok((connect(endpoint), grpc_authority, http_authority))
+        });
+        Self::with_channels(channels.collect::<Result<_>>()?)
+    }
+
+    /// As [`new`](Self::new), with `tls` on every connection.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_tls(addresses: Vec<(String, String)>, tls: ClientConfig) -> Result<Self> {
+        let channels = addresses.into_iter().map(|(grpc_authority, http_authority)| {
+            let endpoint = Endpoint::from_shared(format!("https://{grpc_authority}")).map_err(|_| {
+                config_error(format!("filer.addresses: `{grpc_authority}` is not host:port; write it as weed does"))
+            })?;
+            let mut tcp = HttpConnector::new();
+            tcp.set_nodelay(true);
+            tcp.enforce_http(false);
+            let connector = HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_only().enable_http2();
+            let channel = settings(endpoint).connect_with_connector_lazy(connector.wrap_connector(tcp));
+            Ok((channel, grpc_authority, http_authority))
         });
         Self::with_channels(channels.collect::<Result<_>>()?)
     }
@@ -205,13 +227,16 @@ impl Filer {
 }
 
 fn connect(endpoint: Endpoint) -> Channel {
+    settings(endpoint).connect_lazy()
+}
+
+fn settings(endpoint: Endpoint) -> Endpoint {
     endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_adaptive_window(true)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .connect_lazy()
 }
 
 fn config_error(message: String) -> Error {

@@ -2,10 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderValue;
 use moka::future::Cache;
 use prefetch::{Locate, Located, Locations};
 
 use crate::{
+    access::VolumeMint,
     filer::FilerClient,
     metrics::{CacheCounters, CacheOutcome},
 };
@@ -21,13 +23,14 @@ pub(crate) struct VolumeLocations {
     filer: Arc<FilerClient>,
     known: Cache<u32, Locations>,
     counters: CacheCounters,
+    mint: Option<VolumeMint>,
 }
 
 impl VolumeLocations {
-    /// Remembers nothing yet.
-    pub(crate) fn new(filer: Arc<FilerClient>, counters: CacheCounters) -> Self {
+    /// Remembers nothing yet. Requests carry a token where there is a `mint`.
+    pub(crate) fn new(filer: Arc<FilerClient>, counters: CacheCounters, mint: Option<VolumeMint>) -> Self {
         let known = Cache::builder().max_capacity(VOLUMES).time_to_live(REMEMBERED).build();
-        Self { filer, known, counters }
+        Self { filer, known, counters, mint }
     }
 
     async fn ask(&self, volume: u32) -> Result<Locations, Arc<str>> {
@@ -37,6 +40,10 @@ impl VolumeLocations {
 }
 
 impl Locate for VolumeLocations {
+    fn authorize(&self, fid: &str) -> Option<HeaderValue> {
+        self.mint.as_ref()?.mint(fid)
+    }
+
     fn locate(&self, volume: u32, fresh: bool) -> Located<'_> {
         Box::pin(async move {
             if fresh {

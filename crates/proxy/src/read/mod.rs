@@ -3,7 +3,6 @@
 //! Knows the order of the stages, and that everything that can be refused is refused before the first header goes out.
 //! Must not know the inside of any stage: how an entry is found, what metadata means, how bytes are fetched or decrypted.
 
-mod access;
 mod answer;
 mod customer;
 mod decode;
@@ -24,10 +23,10 @@ use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use prefetch::Download;
 
-pub use self::access::ManagedKeys;
 pub(crate) use self::{kek::FilerKek, locations::VolumeLocations, source::Source};
 use crate::{
     Blame, Error, Result,
+    access::{self, Access, Caller},
     entry::{ContentTypes, EntryPath, Kind},
     filer::pb,
     keys::KeyRing,
@@ -43,8 +42,6 @@ use crate::{
 /// What the operator allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// Who gets SSE-KMS and SSE-S3 objects decrypted.
-    pub managed_keys: ManagedKeys,
     /// Whether SSE-C keys may come over plain HTTP from another host.
     pub ssec_over_http: bool,
 }
@@ -54,6 +51,7 @@ pub struct Reader {
     pub(crate) source: Arc<Source>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) relay: Relay,
+    pub(crate) access: Access,
     pub(crate) policy: Policy,
     pub(crate) types: ContentTypes,
 }
@@ -67,9 +65,10 @@ impl Front for Reader {
         let mut response = match self.read(&parts, &peer, &mut sse).await {
             Ok(Some(response)) => response,
             Ok(None) => {
-                let method = parts.method.clone();
+                let (method, shown) = (parts.method.clone(), access::Shown::to(&parts));
                 let request = Request::from_parts(parts, body);
                 let relayed = self.relay.forward(request, self.source.filer.http_authority(), &peer).await;
+                let relayed = relayed.and_then(|answer| access::redacted(shown, answer));
                 relayed.unwrap_or_else(|error| refuse(&error, &method))
             }
             Err(error) => {
@@ -97,13 +96,14 @@ impl Reader {
     /// Answers a read; `None`: the filer shall answer. Says in `sse` how the object is encrypted as soon as that is known.
     async fn read(&self, request: &Parts, peer: &Peer, sse: &mut Sse) -> Result<Option<Response<Body>>> {
         customer::check_transport(&request.headers, peer, self.policy.ssec_over_http)?;
+        let caller = self.access.admit(request, peer)?;
         let Some(path) = route::read_of(request) else { return Ok(None) };
         let Some(found) = self.source.filer.lookup(&path).await? else {
             return Ok(Some(answer::not_found(&request.headers)));
         };
         let entry = found.entry;
         match entry.kind() {
-            Kind::File => self.file(request, &path, &entry, sse).await.map(Some),
+            Kind::File => self.file(request, caller, &path, &entry, sse).await.map(Some),
             // A link has no bytes; a directory is listed. The filer does both, and fetches what is in a remote store, where
             // nothing is encrypted by SeaweedFS.
             Kind::Directory | Kind::Symlink | Kind::Special => Ok(None),
@@ -117,6 +117,7 @@ impl Reader {
     async fn file(
         &self,
         request: &Parts,
+        caller: Caller,
         path: &EntryPath,
         entry: &pb::Entry,
         sse: &mut Sse,
@@ -146,7 +147,7 @@ impl Reader {
         let bytes = part.clone().unwrap_or(0..size);
 
         // Whether this caller may have it.
-        self.policy.managed_keys.check(layout.scheme)?;
+        self.access.managed_keys.check(layout.scheme, caller)?;
         let customer = unlock::customer_key(&layout, &request.headers)?;
         let mut headers = answer::of_file(entry, request, &self.types, &layout.echo);
         if request.method == Method::HEAD {

@@ -9,7 +9,7 @@ mod headers;
 mod tests;
 mod upload;
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
@@ -19,10 +19,12 @@ use http::{
 };
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
 use self::{
     expect::Gate,
@@ -35,7 +37,8 @@ use crate::{
 
 /// Relays to filers over pooled HTTP/1.1 connections. Cheap to share behind an `Arc`.
 pub struct Relay {
-    client: Client<HttpConnector, Upload>,
+    client: Client<HttpsConnector<HttpConnector>, Upload>,
+    scheme: Scheme,
     via: headers::Via,
 }
 
@@ -48,12 +51,21 @@ const IDLE_CONNECTIONS: usize = 64;
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Relay {
-    /// A relay that gives up on a filer which has not accepted a connection within `connect_timeout`.
-    pub fn new(connect_timeout: Duration) -> Self {
+    /// A relay that gives up on a filer which has not accepted a connection within `connect_timeout`. With `tls` it
+    /// speaks HTTPS.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up at all.
+    pub fn new(connect_timeout: Duration, tls: Option<ClientConfig>) -> Result<Self, rustls::Error> {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
         connector.set_keepalive(Some(Duration::from_secs(60)));
+        connector.enforce_http(false);
+        let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let tls = tls.map_or_else(no_tls, Ok)?;
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -61,7 +73,7 @@ impl Relay {
             // Only what was never written to a connection is sent again by the pool.
             .retry_canceled_requests(true)
             .build(connector);
-        Self { client, via: headers::Via::new() }
+        Ok(Self { client, scheme, via: headers::Via::new() })
     }
 
     /// Passes `request` on to the filer at `authority` (`host:port`) and its answer back.
@@ -90,7 +102,7 @@ impl Relay {
         if parts.uri.path() == "*" {
             return about_the_server(&parts.method);
         }
-        let uri = at_filer(&parts.uri, authority)?;
+        let uri = at_filer(&parts.uri, &self.scheme, authority)?;
         self.prepare(&mut parts, uri, authority, peer)?;
 
         let replay = replayable(&parts.method, &body).then(|| head_of(&parts));
@@ -139,15 +151,22 @@ fn about_the_server(method: &Method) -> Result<Response<Body>> {
     Err(Error::new(Blame::Client, StatusCode::BAD_REQUEST, "the path * is for OPTIONS only"))
 }
 
+/// What stands in the connector's place for TLS where none is spoken: it trusts nobody.
+fn no_tls() -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
 /// The client's path and query, byte for byte, at the filer.
-fn at_filer(uri: &Uri, authority: &str) -> Result<Uri> {
+fn at_filer(uri: &Uri, scheme: &Scheme, authority: &str) -> Result<Uri> {
     let misconfigured = || {
         let text = "an address in filer.addresses is not host:port";
         Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, text)
     };
     let authority: Authority = authority.parse().map_err(|_| misconfigured())?;
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(scheme.clone());
     parts.authority = Some(authority);
     parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
     Uri::from_parts(parts).map_err(|_| misconfigured())

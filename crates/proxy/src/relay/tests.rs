@@ -46,7 +46,7 @@ impl Filer {
 async fn relaying() -> (Running, Filer) {
     let filer = TcpListener::bind(loopback()).await.unwrap();
     let address = filer.local_addr().unwrap().to_string();
-    let server = start(Relaying { relay: Relay::new(Duration::from_secs(3)), filer: address }).await;
+    let server = start(Relaying { relay: Relay::new(Duration::from_secs(3), None).unwrap(), filer: address }).await;
     (server, Filer(filer))
 }
 
@@ -322,7 +322,7 @@ async fn a_relay_that_leads_to_itself_is_noticed() {
             }
         }
     }
-    let front = Arc::new(Late(Relay::new(Duration::from_secs(3)), std::sync::OnceLock::new()));
+    let front = Arc::new(Late(Relay::new(Duration::from_secs(3), None).unwrap(), std::sync::OnceLock::new()));
     let server = start(front.clone()).await;
     front.1.set(server.addr.to_string()).unwrap();
     let mut client = server.connect().await;

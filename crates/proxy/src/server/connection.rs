@@ -19,13 +19,19 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::{net::TcpStream, time::sleep};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     Limits,
     body::Body,
     error_response::bug_response,
-    front::{Front, Peer},
+    front::{Front, Peer, PeerTls},
     shutdown::{Stage, Stages},
     socket::{Reset, Socket},
 };
@@ -33,7 +39,8 @@ use super::{
 /// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
 pub(super) async fn serve<F: Front>(
     stream: TcpStream,
-    peer: Peer,
+    mut peer: Peer,
+    tls: Option<Arc<ServerConfig>>,
     front: Arc<F>,
     limits: Limits,
     mut stages: Stages,
@@ -45,6 +52,33 @@ pub(super) async fn serve<F: Front>(
     }
     let socket = Socket::new(stream);
     let reset = socket.reset();
+    let Some(config) = tls else { return talk(socket, reset, peer, front, limits, stages, drains_at).await };
+    let handshake = timeout(limits.header_read_timeout, TlsAcceptor::from(config).accept(socket));
+    let stream = tokio::select! {
+        biased;
+        () = stages.reached(drains_at) => return,
+        stream = handshake => match stream {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%error, "the TLS handshake failed"),
+            Err(_) => return tracing::debug!("the TLS handshake took too long"),
+        },
+    };
+    // The handshake ends with an error when a certificate is shown that does not hold.
+    let client_verified = stream.get_ref().1.peer_certificates().is_some();
+    peer.tls = Some(PeerTls { client_verified });
+    talk(stream, reset, peer, front, limits, stages, drains_at).await;
+}
+
+/// HTTP on a connection that is set up.
+async fn talk<F: Front>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    reset: Reset,
+    peer: Peer,
+    front: Arc<F>,
+    limits: Limits,
+    mut stages: Stages,
+    drains_at: Stage,
+) {
     let asked = Arc::new(AtomicBool::new(false));
     let service = {
         let (reset, asked) = (reset.clone(), asked.clone());
@@ -55,7 +89,7 @@ pub(super) async fn serve<F: Front>(
     };
 
     let builder = protocol(&limits);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // hyper's own timer starts when it has seen the first byte; this one covers those who never send it.
     let mut first_request = pin!(sleep(limits.header_read_timeout));
     let mut waiting = true;

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinError, JoinSet},
@@ -39,6 +40,8 @@ impl Accept for TcpListener {
 /// What an accept loop works with.
 pub(super) struct Listener<F> {
     pub(super) front: Arc<F>,
+    /// `None`: connections are plain.
+    pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) limits: Limits,
     pub(super) stages: Stages,
     /// The stage at which this listener stops accepting.
@@ -85,11 +88,11 @@ impl<F: Front> Listener<F> {
 
     fn connection(&self, stream: TcpStream, addr: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
         let open = Open::new(&self.open);
-        let (front, limits, stages, drains_at) =
-            (self.front.clone(), self.limits.clone(), self.stages.clone(), self.drains_at);
+        let (front, tls, limits, stages, drains_at) =
+            (self.front.clone(), self.tls.clone(), self.limits.clone(), self.stages.clone(), self.drains_at);
         async move {
             let _open = open;
-            connection::serve(stream, Peer::plain(addr), front, limits, stages, drains_at).await;
+            connection::serve(stream, Peer::plain(addr), tls, front, limits, stages, drains_at).await;
         }
     }
 }

@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+use rustls::ServerConfig;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -105,7 +106,20 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound; the message names it.
     pub async fn listen<F: Front>(&mut self, addr: SocketAddr, front: Arc<F>) -> io::Result<SocketAddr> {
-        let (bound, run) = self.bind(addr, front, Stage::Draining, self.open.clone()).await?;
+        self.listen_tls(addr, None, front).await
+    }
+
+    /// As [`listen`](Self::listen), with `tls` on every connection where it is given.
+    ///
+    /// # Errors
+    /// When the address cannot be bound; the message names it.
+    pub async fn listen_tls<F: Front>(
+        &mut self,
+        addr: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+        front: Arc<F>,
+    ) -> io::Result<SocketAddr> {
+        let (bound, run) = self.bind(addr, tls, front, Stage::Draining, self.open.clone()).await?;
         self.fronts.push(run);
         Ok(bound)
     }
@@ -115,7 +129,7 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound; the message names it.
     pub async fn listen_admin<F: Front>(&mut self, addr: SocketAddr, front: Arc<F>) -> io::Result<SocketAddr> {
-        let (bound, run) = self.bind(addr, front, Stage::Closing, Arc::default()).await?;
+        let (bound, run) = self.bind(addr, None, front, Stage::Closing, Arc::default()).await?;
         self.admin.push(run);
         Ok(bound)
     }
@@ -123,6 +137,7 @@ impl Server {
     async fn bind<F: Front>(
         &self,
         addr: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
         front: Arc<F>,
         drains_at: Stage,
         open: Arc<AtomicUsize>,
@@ -130,7 +145,8 @@ impl Server {
         let unbound = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"));
         let socket = TcpListener::bind(addr).await.map_err(unbound)?;
         let bound = socket.local_addr().map_err(unbound)?;
-        let listener = Listener { front, limits: self.limits.clone(), stages: self.stages.clone(), drains_at, open };
+        let listener =
+            Listener { front, tls, limits: self.limits.clone(), stages: self.stages.clone(), drains_at, open };
         Ok((bound, Box::pin(listener.run(socket))))
     }
 

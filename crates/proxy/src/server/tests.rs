@@ -205,8 +205,14 @@ async fn a_daemon_out_of_files_waits_and_goes_on() {
     let addr = socket.local_addr().unwrap();
     let (_stage, stages) = Stages::new();
     let front = Arc::new(FrontFn(|_, _| async { Response::new(Body::full("fine")) }));
-    let listener =
-        Listener { front, limits: Limits::default(), stages, drains_at: Stage::Draining, open: Arc::default() };
+    let listener = Listener {
+        front,
+        tls: None,
+        limits: Limits::default(),
+        stages,
+        drains_at: Stage::Draining,
+        open: Arc::default(),
+    };
     tokio::spawn(listener.run(Failing([EMFILE, EMFILE, ENFILE].into(), socket)));
     let started = Instant::now();
     let mut client = Raw(TcpStream::connect(addr).await.unwrap());

@@ -1,6 +1,6 @@
 //! `[access]`
 
-use crate::config::{Error, declare::section, scope::Scope, values::choice};
+use crate::config::{declare::section, values::choice};
 
 choice! {
     /// Who gets objects decrypted whose keys the cluster holds (SSE-KMS, SSE-S3).
@@ -20,20 +20,14 @@ choice! {
 section! {
     /// Who may read what.
     pub struct Access {
-        /// Who gets SSE-KMS and SSE-S3 objects decrypted: nobody (they answer 403), or all who reach the port.
-        /// `jwt` and `mtls` are reserved and refused for now.
+        /// Who gets SSE-KMS and SSE-S3 objects decrypted: nobody (they answer 403), who brings a read token of the filer's
+        /// (`jwt`, needs `jwt.filer_signing.read.key`), who brings a client certificate (`mtls`, needs
+        /// `server.tls_client_ca`), or all who reach the port.
         managed_keys: ManagedKeys = "none";
         /// Whether SSE-C keys may come over plain HTTP from another host than loopback.
         ssec_over_http: bool = "false";
+        /// Whether the cluster's own files are served: `/etc/**` (keys, identities) and `/topics/.system/**` (logs of every
+        /// change).
+        system_paths: bool = "false";
     }
-    check = supported;
-}
-
-fn supported(access: Access, scope: &Scope<'_>) -> Result<Access, Error> {
-    let missing = match access.managed_keys {
-        ManagedKeys::None | ManagedKeys::Any => return Ok(access),
-        ManagedKeys::Jwt => "\"jwt\" needs the filer's read signing key",
-        ManagedKeys::Mtls => "\"mtls\" needs a certificate authority for clients",
-    };
-    Err(scope.error("managed_keys", format!("{missing}, which has no setting yet; use \"none\" or \"any\"")))
 }

@@ -8,5 +8,8 @@ section! {
         /// One or more filers of one cluster. gRPC is at port + 10000 unless the address says otherwise;
         /// an IPv6 address stands in brackets. As text: separated by commas.
         addresses: Vec<FilerAddress> = "127.0.0.1:8888";
+        /// SeaweedFS's own `security.toml`, for its read token keys and its TLS; see [security](security.md). `WEED_…`
+        /// variables count with and without it.
+        security_toml: Option<String>;
     }
 }

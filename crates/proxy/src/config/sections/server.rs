@@ -13,13 +13,25 @@ section! {
         admin: SocketAddr = "127.0.0.1:8881";
         /// After SIGTERM no connection is accepted, and running downloads have this long to finish.
         drain_timeout: Duration = "120s", max "24h";
+        /// The filer front's certificate chain (PEM). With it the front speaks TLS only, HTTP/2 and HTTP/1.1.
+        tls_cert: Option<String>;
+        /// Its private key (PEM, without a passphrase).
+        tls_key: Option<String>;
+        /// The authorities of client certificates (PEM). Clients may do without one; what a certificate is good for
+        /// says `access.managed_keys`.
+        tls_client_ca: Option<String>;
     }
-    check = apart;
+    check = whole;
 }
 
-fn apart(server: Server, scope: &Scope<'_>) -> Result<Server, Error> {
+fn whole(server: Server, scope: &Scope<'_>) -> Result<Server, Error> {
     if server.listen == server.admin && server.listen.port() != 0 {
         return Err(scope.error("admin", format!("{} is server.listen too; choose another port", server.admin)));
     }
-    Ok(server)
+    match (&server.tls_cert, &server.tls_key, &server.tls_client_ca) {
+        (Some(_), None, _) => Err(scope.error("tls_key", "must be set, because server.tls_cert is")),
+        (None, Some(_), _) => Err(scope.error("tls_cert", "must be set, because server.tls_key is")),
+        (None, None, Some(_)) => Err(scope.error("tls_client_ca", "needs server.tls_cert and server.tls_key")),
+        _ => Ok(server),
+    }
 }

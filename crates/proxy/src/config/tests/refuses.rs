@@ -98,12 +98,12 @@ const VALUES: &[Case] = &[
     (
         "[access]\nmanaged_keys = \"jwt\"",
         &[],
-        "@/t.toml: access.managed_keys: \"jwt\" needs the filer's read signing key, which has no setting yet; use \"none\" or \"any\"",
+        "@/t.toml: access.managed_keys: \"jwt\" needs jwt.filer_signing.read.key, in the file that filer.security_toml names or in WEED_JWT_FILER_SIGNING_READ_KEY",
     ),
     (
         "",
         &[("TIDEGATE_ACCESS__MANAGED_KEYS", "mtls")],
-        "TIDEGATE_ACCESS__MANAGED_KEYS: access.managed_keys: \"mtls\" needs a certificate authority for clients, which has no setting yet; use \"none\" or \"any\"",
+        "TIDEGATE_ACCESS__MANAGED_KEYS: access.managed_keys: \"mtls\" needs server.tls_client_ca",
     ),
     (
         "[prefetch]\nwindow = 1025",

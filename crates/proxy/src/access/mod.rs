@@ -1,0 +1,113 @@
+//! Who may have what: read tokens, paths that never leave, who gets objects decrypted with the cluster's keys, and the
+//! tokens that volume servers want of us.
+//!
+//! Knows a request's head, the connection's certificate and the operator's rules. Must not know how an entry is found or
+//! how bytes are fetched. All that is refused here is refused before the filer or a KMS is asked for anything.
+
+mod claims;
+mod key;
+mod managed;
+mod paths;
+mod redact;
+mod system;
+mod token;
+mod volume;
+
+use http::{Method, StatusCode, request::Parts};
+
+pub use self::{key::SigningKey, managed::ManagedKeys};
+pub(crate) use self::{
+    redact::{Shown, redacted},
+    volume::VolumeMint,
+};
+use crate::{
+    Blame, Error, Result,
+    entry::{EntryPath, NotAnEntry},
+    server::Peer,
+};
+
+/// The rules of one front.
+pub struct Access {
+    /// Signs the tokens that readers must bring; `None`: they need none.
+    pub(crate) read_key: Option<SigningKey>,
+    /// Whether the cluster's own files are served.
+    pub(crate) system_paths: bool,
+    /// Who gets SSE-KMS and SSE-S3 objects decrypted.
+    pub(crate) managed_keys: ManagedKeys,
+}
+
+/// What a caller has shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// A read token that covers this request.
+    pub(crate) token: bool,
+    /// A client certificate of the configured authority.
+    pub(crate) certificate: bool,
+}
+
+impl Access {
+    /// Lets a request in, whether it will be answered here or relayed.
+    ///
+    /// Tokens are asked for where the filer asks for them: for every GET and HEAD but those of the root and of the paths
+    /// that the filer keeps for itself. Other methods are the filer's to judge.
+    ///
+    /// # Errors
+    /// 401 for a read without a token that covers it; 403 for what would give the content of a system path.
+    pub(crate) fn admit(&self, request: &Parts, peer: &Peer) -> Result<Caller> {
+        let certificate = peer.tls.as_ref().is_some_and(|tls| tls.client_verified);
+        let mut caller = Caller { token: false, certificate };
+        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        if let Some(key) = self.read_key.as_ref().filter(|_| reads && wants_token(request)) {
+            token::check(key, request, token::now()).map_err(|why| {
+                // The filer's words first: clients look for them.
+                let message = format!("wrong jwt: {why}");
+                Error::new(Blame::Client, StatusCode::UNAUTHORIZED, message).code("Unauthorized")
+            })?;
+            caller.token = true;
+        }
+        if !self.system_paths && system::is_touched(request) {
+            let message = "the path is one of the cluster's own (/etc, /topics/.system), which are not served; whoever \
+                           operates tidegate can change that with access.system_paths = true";
+            return Err(Error::new(Blame::Config, StatusCode::FORBIDDEN, message).code("AccessDenied"));
+        }
+        Ok(caller)
+    }
+}
+
+fn wants_token(request: &Parts) -> bool {
+    !matches!(EntryPath::parse(request.uri.path()), Err(NotAnEntry::Root | NotAnEntry::Reserved))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn admit(method: &str, uri: &str, read_key: bool, system_paths: bool) -> Result<Caller> {
+        let read_key = read_key.then(|| SigningKey::new(b"k"));
+        let access = Access { read_key, system_paths, managed_keys: ManagedKeys::Any };
+        let (parts, ()) = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
+        access.admit(&parts, &Peer::plain("127.0.0.1:9".parse().unwrap()))
+    }
+
+    #[test]
+    fn tokens_are_wanted_for_reads_of_files_and_directories() {
+        for uri in ["/a", "/d/", "/%2e%2e/x", "/?x", "//", "/healthz", "/x/.."] {
+            let open = matches!(uri, "/?x" | "//" | "/healthz" | "/x/..");
+            for method in ["GET", "HEAD"] {
+                let refused = admit(method, uri, true, true).err().map(|error| error.status());
+                assert_eq!(refused, (!open).then_some(StatusCode::UNAUTHORIZED), "{method} {uri}");
+            }
+            assert!(admit("PUT", uri, true, true).is_ok());
+            assert_eq!(admit("GET", uri, false, true).unwrap(), Caller::default());
+        }
+    }
+
+    #[test]
+    fn system_paths_are_closed_unless_opened_and_the_token_comes_first() {
+        assert_eq!(admit("GET", "/etc/s3/sse_kek", false, false).unwrap_err().status(), StatusCode::FORBIDDEN);
+        assert_eq!(admit("GET", "/etc/s3/sse_kek", true, false).unwrap_err().status(), StatusCode::UNAUTHORIZED);
+        assert!(admit("GET", "/etc/s3/sse_kek", false, true).is_ok());
+    }
+}

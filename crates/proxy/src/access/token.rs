@@ -1,0 +1,245 @@
+//! The read token of a request: found, verified and held against the request as the filer does it (`weed/security/jwt.go`,
+//! `weed/server/filer_server_handlers.go`).
+
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use base64::{
+    Engine as _, alphabet,
+    engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::NO_PAD},
+};
+use http::{HeaderMap, header, request::Parts};
+
+use super::{
+    claims::Claims,
+    key::{Algorithm, SigningKey},
+    paths,
+};
+use crate::entry::query;
+
+/// Without padding; bits that are left over don't count.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, lenient(NO_PAD));
+
+const fn lenient(config: GeneralPurposeConfig) -> GeneralPurposeConfig {
+    config.with_decode_allow_trailing_bits(true)
+}
+
+/// Why a request is refused. What is said of the token's content is said only to who has one that is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Missing,
+    Unsigned,
+    Unreadable,
+    Over,
+    Early,
+    Method,
+    Path,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "the request brings no read token; send one as Authorization: Bearer",
+            Self::Unsigned => "the token is not one that was signed with the filer's read key",
+            Self::Unreadable => "a claim of the token has a wrong type",
+            Self::Over => "the token has expired; get a new one",
+            Self::Early => "the token does not hold yet",
+            Self::Method => "the token's allowed_methods don't have this one",
+            Self::Path => "the path is not within the token's allowed_prefixes",
+        })
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+/// Whether the token of `request` covers it at `now` (seconds since 1970).
+pub(super) fn check(key: &SigningKey, request: &Parts, now: i64) -> Result<(), Refused> {
+    let claims = verify(key, &of(request).ok_or(Refused::Missing)?)?;
+    if claims.exp.is_some_and(|exp| now >= exp) {
+        return Err(Refused::Over);
+    }
+    if claims.nbf.is_some_and(|nbf| now < nbf) {
+        return Err(Refused::Early);
+    }
+    let methods = &claims.allowed_methods;
+    if !methods.is_empty() && !methods.iter().any(|method| method == request.method.as_str()) {
+        return Err(Refused::Method);
+    }
+    let prefixes = &claims.allowed_prefixes;
+    let allowed = |path: &[u8]| prefixes.iter().any(|prefix| paths::is_within(path, prefix.as_bytes()));
+    if !prefixes.is_empty()
+        && !(allowed(&paths::of_request(request)) && paths::sources(request).all(|from| allowed(&from)))
+    {
+        return Err(Refused::Path);
+    }
+    Ok(())
+}
+
+/// From the query, else from the Authorization header, else from the cookie `AT`.
+fn of(request: &Parts) -> Option<Vec<u8>> {
+    let query = request.uri.query().and_then(|query| query::first(query, "jwt"));
+    let found = query.filter(|token| !token.is_empty());
+    found.or_else(|| bearer(&request.headers)).or_else(|| cookie(&request.headers)).filter(|token| !token.is_empty())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    // Any one byte may part the scheme from the token.
+    (value.len() > 7 && value[..6].eq_ignore_ascii_case(b"bearer")).then(|| value[7..].to_vec())
+}
+
+fn cookie(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let mut pairs = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
+    pairs.find_map(|pair| {
+        let value = pair.trim_ascii().strip_prefix(b"AT=")?;
+        let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+        Some(quoted.unwrap_or(value).to_vec())
+    })
+}
+
+fn verify(key: &SigningKey, token: &[u8]) -> Result<Claims, Refused> {
+    let mut parts = token.split(|&byte| byte == b'.');
+    let (Some(head), Some(claims), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Refused::Unsigned);
+    };
+    let signed = &token[..head.len() + 1 + claims.len()];
+    let head: serde_json::Map<_, _> = serde_json::from_slice(&decoded(head)?).map_err(|_| Refused::Unsigned)?;
+    let algorithm =
+        head.get("alg").and_then(|name| name.as_str()).and_then(Algorithm::named).ok_or(Refused::Unsigned)?;
+    if !key.verifies(algorithm, signed, &decoded(signature)?) {
+        return Err(Refused::Unsigned);
+    }
+    serde_json::from_slice(&decoded(claims)?).map_err(|_| Refused::Unreadable)
+}
+
+/// Go's decoder skips line breaks.
+fn decoded(part: &[u8]) -> Result<Vec<u8>, Refused> {
+    let part: Vec<u8> = part.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+    BASE64.decode(part).map_err(|_| Refused::Unsigned)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn key() -> SigningKey {
+        SigningKey::new(b"read key")
+    }
+
+    fn token_of(header: &str, claims: &str) -> String {
+        let signed = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
+        let signature = BASE64.encode(key().sign(signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+
+    fn token(claims: &str) -> String {
+        token_of(r#"{"alg":"HS256","typ":"JWT"}"#, claims)
+    }
+
+    fn request(uri: &str, headers: &[(&str, String)]) -> Parts {
+        let mut request = Request::builder().method("GET").uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn checked(uri: &str, token: &str) -> Result<(), Refused> {
+        check(&key(), &request(uri, &[("authorization", format!("Bearer {token}"))]), NOW)
+    }
+
+    #[test]
+    fn holds_from_nbf_until_exp() {
+        for (claims, outcome) in [
+            ("{}".to_owned(), Ok(())),
+            (format!(r#"{{"exp":{}}}"#, NOW + 1), Ok(())),
+            (format!(r#"{{"exp":{NOW}}}"#), Err(Refused::Over)),
+            (r#"{"exp":0}"#.to_owned(), Err(Refused::Over)),
+            (format!(r#"{{"nbf":{NOW}}}"#), Ok(())),
+            (format!(r#"{{"nbf":{}}}"#, NOW + 1), Err(Refused::Early)),
+            (format!(r#"{{"iat":{}}}"#, NOW + 99), Ok(())),
+            (r#"{"exp":"x"}"#.to_owned(), Err(Refused::Unreadable)),
+        ] {
+            assert_eq!(checked("/a", &token(&claims)), outcome, "{claims}");
+        }
+    }
+
+    #[test]
+    fn covers_its_methods_and_subtrees_only() {
+        for (claims, uri, outcome) in [
+            (r#"{"allowed_methods":["PUT","GET"]}"#, "/a", Ok(())),
+            (r#"{"allowed_methods":["get"]}"#, "/a", Err(Refused::Method)),
+            (r#"{"allowed_prefixes":["/x","/d"]}"#, "/d/a", Ok(())),
+            (r#"{"allowed_prefixes":["/d"]}"#, "/d", Ok(())),
+            (r#"{"allowed_prefixes":["/d"]}"#, "/dd", Err(Refused::Path)),
+            (r#"{"allowed_prefixes":["/d"]}"#, "/d/../e", Err(Refused::Path)),
+            (r#"{"allowed_prefixes":["/d"]}"#, "/d/%2e%2e/e", Err(Refused::Path)),
+            (r#"{"allowed_prefixes":["/d"]}"#, "/%64/e", Ok(())),
+            (r#"{"allowed_prefixes":["/d"]}"#, "/d/a?cp.from=/e", Err(Refused::Path)),
+            (r#"{"allowed_prefixes":[""]}"#, "/d", Err(Refused::Path)),
+            (r#"{"allowed_prefixes":[]}"#, "/d", Ok(())),
+        ] {
+            assert_eq!(checked(uri, &token(claims)), outcome, "{claims} {uri}");
+        }
+    }
+
+    #[test]
+    fn only_a_signed_token_of_a_known_algorithm_counts() {
+        let good = token("{}");
+        assert_eq!(checked("/a", &token_of(r#"{"alg":"none"}"#, "{}")), Err(Refused::Unsigned));
+        assert_eq!(checked("/a", &token_of(r#"{"alg":"RS256"}"#, "{}")), Err(Refused::Unsigned));
+        assert_eq!(checked("/a", &token_of("{}", "{}")), Err(Refused::Unsigned));
+        assert_eq!(checked("/a", &token_of(r#"{"alg":"HS256"}"#, "{}")), Ok(()));
+        assert_eq!(checked("/a", good.rsplit_once('.').unwrap().0), Err(Refused::Unsigned));
+        assert_eq!(checked("/a", &format!("{good}.x")), Err(Refused::Unsigned));
+        assert_eq!(checked("/a", &format!("{good}=")), Err(Refused::Unsigned));
+        assert_eq!(checked("/a", &format!("{}.", good.rsplit_once('.').unwrap().0)), Err(Refused::Unsigned));
+        let other = SigningKey::new(b"write key");
+        let brought = request("/a", &[("authorization", format!("Bearer {good}"))]);
+        assert_eq!(check(&other, &brought, NOW), Err(Refused::Unsigned));
+    }
+
+    #[test]
+    fn is_looked_for_where_the_filer_looks_and_the_first_found_decides() {
+        let (good, bad) = (token("{}"), token(r#"{"exp":1}"#));
+        let outcome = |uri: &str, headers: &[(&str, String)]| check(&key(), &request(uri, headers), NOW);
+        let uri = |token: &str| format!("/a?jwt={token}");
+        assert_eq!(outcome(&uri(&good), &[]), Ok(()));
+        assert_eq!(outcome(&uri(&bad), &[("authorization", format!("Bearer {good}"))]), Err(Refused::Over));
+        assert_eq!(outcome("/a?jwt=", &[("authorization", format!("bEARER:{good}"))]), Ok(()));
+        assert_eq!(outcome("/a", &[("authorization", format!("Token {good}"))]), Err(Refused::Missing));
+        assert_eq!(outcome("/a", &[("authorization", format!("Bearer  {good}"))]), Err(Refused::Unsigned));
+        assert_eq!(outcome("/a", &[("cookie", format!("x=y; AT={good}"))]), Ok(()));
+        assert_eq!(outcome("/a", &[("cookie", format!("at={good}"))]), Err(Refused::Missing));
+        let both = [("authorization", "Bearer x.y.z".to_owned()), ("cookie", format!("AT={good}"))];
+        assert_eq!(outcome("/a", &both), Err(Refused::Unsigned));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_the_token_itself_passes(at in 0_usize..60, with in "[A-Za-z0-9_.-]") {
+            let good = token("{}");
+            let mut changed = good.clone();
+            let at = at % (good.len() - 1);
+            changed.replace_range(at..=at, &with);
+            prop_assert_eq!(checked("/a", &changed).is_ok(), changed == good);
+        }
+
+        #[test]
+        fn any_bytes_are_refused(token in "[ -~]{0,64}") {
+            prop_assert!(checked("/a", &token).is_err());
+        }
+    }
+}

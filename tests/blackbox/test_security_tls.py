@@ -1,0 +1,191 @@
+"""TLS on every side: a cluster that shows and wants certificates, and clients that do."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.client import BadStatusLine
+from pathlib import Path
+
+import pytest
+from catalogue import CUSTOMER_KEY, Catalogue, Shape
+from conftest import StartTidegate, make_starter
+from expect import json_error, same_bytes
+from harness import Encryption, Front, Kms, Tidegate, request
+from harness.authority import Authority
+from harness.secured import FILER_READ_KEY, SecuredCluster, signing_keys, tls
+from harness.tidegate import run
+from harness.tokens import token
+from harness.wire import trust
+
+TOKEN = {"Authorization": f"Bearer {token(FILER_READ_KEY, {'exp': 4_000_000_000})}"}
+
+
+@pytest.fixture(scope="module")
+def authority(root: Path) -> Authority:
+    """Whom everybody here believes."""
+    return Authority(root / "authority")
+
+
+@pytest.fixture(scope="module")
+def front(root: Path, kms: Kms, authority: Authority) -> Iterator[Front]:
+    """A filer and a gateway of a cluster with TLS on everything and all four signing keys."""
+    cluster = SecuredCluster(root / "with-tls", {**signing_keys(), **tls(authority)}, kms=kms)
+    trust(authority.client(authority.issue("tests")))
+    with ExitStack() as stack:
+        stack.callback(cluster.stop)
+        cluster.start()
+        yield cluster.add_front("tls", maxMB=1)
+
+
+@pytest.fixture(scope="module")
+def things(front: Front, kms: Kms) -> Catalogue:
+    """Objects of this cluster."""
+    return Catalogue(kms)
+
+
+def security_of(front: Front) -> dict[str, object]:
+    return {"filer": {"security_toml": str(front.filer.log.parent.parent / "security.toml")}}
+
+
+@pytest.fixture(scope="module")
+def gate(root: Path, front: Front) -> Iterator[Tidegate]:
+    """A tidegate with the cluster's security.toml."""
+    with ExitStack() as stack:
+        yield make_starter(root, stack, "tls")(front, security_of(front))
+
+
+@pytest.mark.parametrize("encryption", list(Encryption), ids=lambda e: e.title)
+@pytest.mark.parametrize("shape", [Shape.BYTE, Shape.MANY, Shape.MULTIPART], ids=lambda s: s.value)
+def test_reads_over_tls(front: Front, things: Catalogue, gate: Tidegate, encryption: Encryption, shape: Shape) -> None:
+    thing = things.get(front, encryption, shape)
+    answer = request("GET", gate.url + thing.path(), {**TOKEN, **thing.key_headers})
+    assert answer.status == 200
+    same_bytes(answer.body, thing.content)
+
+
+def test_the_cluster_speaks_nothing_else(front: Front, things: Catalogue, authority: Authority) -> None:
+    """Lest the reads above show nothing."""
+    path = things.get(front, Encryption.NONE, Shape.BYTE).path()
+    assert request("GET", f"http://{front.filer.address}{path}", TOKEN).status == 400
+    with pytest.raises((ssl.SSLError, OSError)):
+        request("GET", front.filer.url + path, TOKEN, context=authority.client())
+
+
+def test_relays_over_tls(front: Front, things: Catalogue, gate: Tidegate) -> None:
+    path = things.get(front, Encryption.NONE, Shape.BYTE).path() + "?metadata=true"
+    assert request("GET", gate.url + path, TOKEN).body == request("GET", front.filer.url + path, TOKEN).body
+    assert request("GET", gate.url + path).status == 401
+
+
+@pytest.mark.parametrize("table", ["grpc", "https"])
+def test_an_authority_that_is_not_the_clusters_is_not_believed(
+    root: Path, front: Front, things: Catalogue, start_tidegate: StartTidegate, authority: Authority, table: str
+) -> None:
+    other = Authority(root / f"other-{table}", "other")
+    ca = {"WEED_GRPC_CA": str(other.ca)} if table == "grpc" else {"WEED_HTTPS_CLIENT_CA": str(other.ca)}
+    path = things.get(front, Encryption.NONE, Shape.MANY).path()
+    if table == "grpc":
+        with pytest.raises(Exception, match="not ready"):
+            start_tidegate(front, security_of(front), env=ca)
+        return
+    gate = start_tidegate(front, security_of(front), env=ca)
+    for target in (path, path + "?metadata=true"):
+        answer = request("GET", gate.url + target, TOKEN)
+        assert answer.status in (502, 503), target
+
+
+def served(front: Front, authority: Authority, **server: str) -> dict[str, object]:
+    cert, key = authority.issue("gate")
+    return {**security_of(front), "server": {"tls_cert": str(cert), "tls_key": str(key), **server}}
+
+
+def secure(gate: Tidegate) -> str:
+    return gate.url.replace("http://", "https://")
+
+
+def test_clients_are_served_over_tls(
+    front: Front, things: Catalogue, start_tidegate: StartTidegate, authority: Authority
+) -> None:
+    thing = things.get(front, Encryption.SSE_C, Shape.MANY)
+    gate = start_tidegate(front, served(front, authority))
+    answer = request("GET", secure(gate) + thing.path(), {**TOKEN, **thing.key_headers}, context=authority.client())
+    same_bytes(answer.body, thing.content)
+    with pytest.raises((OSError, BadStatusLine)):  # an alert, which is no HTTP, or just the end
+        request("GET", gate.url + thing.path(), TOKEN)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        request("GET", secure(gate) + thing.path(), TOKEN, context=ssl.create_default_context())
+
+
+@pytest.mark.parametrize(("offered", "chosen"), [(["h2", "http/1.1"], "h2"), (["http/1.1"], "http/1.1"), ([], None)])
+def test_http_2_is_offered(
+    front: Front, start_tidegate: StartTidegate, authority: Authority, offered: list[str], chosen: str | None
+) -> None:
+    gate = start_tidegate(front, served(front, authority))
+    context = authority.client()
+    if offered:
+        context.set_alpn_protocols(offered)
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=10) as plain:
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+            assert connection.selected_alpn_protocol() == chosen
+
+
+@pytest.mark.parametrize("encryption", [Encryption.SSE_KMS, Encryption.SSE_S3], ids=lambda e: e.title)
+def test_managed_keys_for_who_shows_a_certificate(
+    root: Path,
+    front: Front,
+    things: Catalogue,
+    start_tidegate: StartTidegate,
+    authority: Authority,
+    encryption: Encryption,
+) -> None:
+    thing = things.get(front, encryption, Shape.MANY)
+    config = served(front, authority, tls_client_ca=str(authority.ca))
+    gate = start_tidegate(front, {**config, "access": {"managed_keys": "mtls"}})
+    url = secure(gate) + thing.path()
+    nobody = request("GET", url, TOKEN, context=authority.client())
+    assert nobody.status == 403
+    assert "client certificate" in json_error(nobody)
+    answer = request("GET", url, TOKEN, context=authority.client(authority.issue("reader", hosts=False)))
+    assert answer.status == 200
+    same_bytes(answer.body, thing.content)
+    stranger = authority.client(Authority(root / "strangers", "strangers").issue("stranger"))
+    with pytest.raises((ssl.SSLError, OSError)):
+        request("GET", url, TOKEN, context=stranger)
+    # What needs no managed key needs no certificate.
+    plain = things.get(front, Encryption.NONE, Shape.BYTE)
+    assert request("GET", secure(gate) + plain.path(), TOKEN, context=authority.client()).body == plain.content
+
+
+def test_tls_is_what_customer_keys_want_from_afar(
+    front: Front, things: Catalogue, start_tidegate: StartTidegate, authority: Authority
+) -> None:
+    """Asked over this machine's own outside address; without one, over loopback, where a key may come anyway."""
+    thing = things.get(front, Encryption.SSE_C, Shape.BYTE)
+    gate = start_tidegate(front, served(front, authority), host="0.0.0.0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        address = probe.getsockname()[0]
+    context = authority.client()
+    context.check_hostname = False
+    url = f"https://{address}:{gate.port}{thing.path()}"
+    assert request("GET", url, {**TOKEN, **CUSTOMER_KEY.headers()}, context=context).body == thing.content
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ('[access]\nmanaged_keys = "jwt"', "needs jwt.filer_signing.read.key"),
+        ('[access]\nmanaged_keys = "mtls"', "needs server.tls_client_ca"),
+        ('[server]\ntls_cert = "a.pem"', "server.tls_key: must be set"),
+        ('[server]\ntls_client_ca = "a.pem"', "server.tls_client_ca: needs"),
+        ('[filer]\nsecurity_toml = "nowhere.toml"', "nowhere.toml: filer.security_toml cannot be read"),
+    ],
+)
+def test_what_lacks_its_other_half_is_refused_at_the_start(tmp_path: Path, config: str, message: str) -> None:
+    file = tmp_path / "tidegate.toml"
+    file.write_text(config)
+    for arguments in (["check"], []):
+        result = run(*arguments, "--config", file)
+        assert result.returncode == 2
+        assert message in result.stderr

@@ -1,0 +1,306 @@
+"""Read tokens on a cluster that demands them: tidegate takes and refuses what the filer takes and refuses."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from catalogue import Catalogue, Shape
+from conftest import StartTidegate, make_starter
+from expect import json_error, same_bytes
+from harness import Encryption, Front, Kms, Tidegate, request
+from harness.secured import FILER_READ_KEY, FILER_WRITE_KEY, SecuredCluster, signing_keys
+from harness.tokens import base64url, token
+
+NEVER = 4_000_000_000
+VOLUME_LIFETIME = 2  # seconds
+
+
+def good(**claims: object) -> str:
+    """A token that the filer takes."""
+    return token(FILER_READ_KEY, {"exp": NEVER, **claims})
+
+
+@pytest.fixture(scope="module")
+def front(root: Path, kms: Kms) -> Iterator[Front]:
+    """A filer and a gateway of a cluster with all four signing keys."""
+    cluster = SecuredCluster(root / "with-tokens", signing_keys(VOLUME_LIFETIME), kms=kms)
+    with ExitStack() as stack:
+        stack.callback(cluster.stop)
+        cluster.start()
+        yield cluster.add_front("tokens", maxMB=1)
+
+
+@pytest.fixture(scope="module")
+def things(front: Front, kms: Kms) -> Catalogue:
+    """Objects of this cluster."""
+    return Catalogue(kms)
+
+
+def security_of(front: Front) -> dict[str, object]:
+    """What points tidegate at the cluster's own file."""
+    return {"filer": {"security_toml": str(front.filer.log.parent.parent / "security.toml")}}
+
+
+@pytest.fixture(scope="module")
+def gate(root: Path, front: Front) -> Iterator[Tidegate]:
+    """A tidegate with the cluster's security.toml."""
+    with ExitStack() as stack:
+        yield make_starter(root, stack, "tokens")(front, security_of(front))
+
+
+def shifted(seconds: float) -> int:
+    return int(time.time() + seconds)
+
+
+BUCKET_PATH = "/buckets/things"
+TOKENS = {
+    "no claims": token(FILER_READ_KEY, {}),
+    "good": good(),
+    "HS384": token(FILER_READ_KEY, {}, alg="HS384"),
+    "HS512": token(FILER_READ_KEY, {}, alg="HS512"),
+    "none": token(FILER_READ_KEY, {}, alg="none"),
+    "RS256 by name": token(FILER_READ_KEY, {}, head={"alg": "RS256"}),
+    "hs256 in small letters": token(FILER_READ_KEY, {}, head={"alg": "hs256"}),
+    "no alg": token(FILER_READ_KEY, {}, head={"typ": "JWT"}),
+    "no typ": token(FILER_READ_KEY, {}, head={"alg": "HS256"}),
+    "odd typ": token(FILER_READ_KEY, {}, head={"alg": "HS256", "typ": 7, "kid": [1]}),
+    "write key": token(FILER_WRITE_KEY, {}),
+    "empty key": token("", {}),
+    "over": token(FILER_READ_KEY, {"exp": shifted(-1)}),
+    "over by an hour": token(FILER_READ_KEY, {"exp": shifted(-3600)}),
+    "exp 0": token(FILER_READ_KEY, {"exp": 0}),
+    "exp null": token(FILER_READ_KEY, {"exp": None}),
+    "exp as text": token(FILER_READ_KEY, {"exp": str(NEVER)}),
+    "exp as text, over": token(FILER_READ_KEY, {"exp": "5"}),
+    "exp as words": token(FILER_READ_KEY, {"exp": "tomorrow"}),
+    "exp with a fraction": token(FILER_READ_KEY, {"exp": NEVER + 0.5}),
+    "exp as 1e10": token(FILER_READ_KEY, '{"exp":1e10}'),
+    "exp true": token(FILER_READ_KEY, {"exp": True}),
+    "exp in capitals, over": token(FILER_READ_KEY, {"EXP": 5}),
+    "exp twice": token(FILER_READ_KEY, f'{{"exp":5,"exp":{NEVER}}}'),
+    "exp twice, over": token(FILER_READ_KEY, f'{{"exp":{NEVER},"Exp":5}}'),
+    "nbf passed": token(FILER_READ_KEY, {"nbf": shifted(-5)}),
+    "nbf to come": token(FILER_READ_KEY, {"nbf": shifted(3600)}),
+    "iat to come": token(FILER_READ_KEY, {"iat": shifted(3600)}),
+    "iss a number": token(FILER_READ_KEY, {"iss": 1}),
+    "aud a list": token(FILER_READ_KEY, {"aud": ["a", "b"]}),
+    "aud a number": token(FILER_READ_KEY, {"aud": 1}),
+    "more claims": token(FILER_READ_KEY, {"fid": "3,01", "x": {"y": [1]}}),
+    "GET": good(allowed_methods=["GET"]),
+    "HEAD": good(allowed_methods=["HEAD"]),
+    "get": good(allowed_methods=["get"]),
+    "PUT and DELETE": good(allowed_methods=["PUT", "DELETE"]),
+    "no methods": good(allowed_methods=[]),
+    "methods null": good(allowed_methods=None),
+    "methods as text": good(allowed_methods="GET"),
+    "prefix of the bucket": good(allowed_prefixes=[BUCKET_PATH]),
+    "prefix with a slash": good(allowed_prefixes=[BUCKET_PATH + "/"]),
+    "prefix of the root": good(allowed_prefixes=["/"]),
+    "prefix of half a name": good(allowed_prefixes=["/buckets/thi"]),
+    "prefix of another": good(allowed_prefixes=["/other"]),
+    "one of two prefixes": good(allowed_prefixes=["/other", BUCKET_PATH]),
+    "prefix with dots": good(allowed_prefixes=["/x/../buckets//things/."]),
+    "prefix without a slash": good(allowed_prefixes=["buckets"]),
+    "prefix that is a dot": good(allowed_prefixes=["."]),
+    "empty prefix": good(allowed_prefixes=[""]),
+    "prefix null": good(allowed_prefixes=[None]),
+    "no prefixes": good(allowed_prefixes=[]),
+    "prefix a number": good(allowed_prefixes=[1]),
+    "prefix in capitals": good(Allowed_Prefixes=["/other"]),
+    "a list": token(FILER_READ_KEY, "[]"),
+    "no JSON": token(FILER_READ_KEY, "{"),
+    "text behind": token(FILER_READ_KEY, "{} x"),
+    "two parts": good().rsplit(".", 1)[0],
+    "four parts": good() + ".x",
+    "no signature": good().rsplit(".", 1)[0] + ".",
+    "padded": good() + "=",
+    "half": good()[:-9],
+    "words": "let me in",
+    "empty": "",
+}
+
+
+def statuses(front: Front, gate: Tidegate, method: str, target: str, headers: dict[str, str]) -> tuple[int, int]:
+    at_filer = request(method, front.filer.url + target, headers).status
+    return at_filer, request(method, gate.url + target, headers).status
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("name", TOKENS)
+def test_every_token_is_taken_as_the_filer_takes_it(
+    front: Front, things: Catalogue, gate: Tidegate, name: str, method: str
+) -> None:
+    path = things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
+    # A file, read here; one that is not there; a directory and an entry's metadata, relayed.
+    for target in (path, path + "-not", BUCKET_PATH + "/", path + "?metadata=true"):
+        at_filer, here = statuses(front, gate, method, target, {"Authorization": f"Bearer {TOKENS[name]}"})
+        assert here == at_filer, target
+
+
+def test_the_table_has_both_kinds(front: Front, things: Catalogue) -> None:
+    """Lest the comparison compare refusals only."""
+    url = front.filer.url + things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
+    seen = [request("GET", url, {"Authorization": f"Bearer {given}"}).status for given in TOKENS.values()]
+    assert set(seen) == {200, 401}
+    assert min(seen.count(200), seen.count(401)) > 15
+
+
+def test_a_changed_last_letter_is_taken_as_the_filer_takes_it(
+    front: Front, things: Catalogue, gate: Tidegate
+) -> None:
+    """The last letter of 32 bytes in base64 has two bits that count for nothing."""
+    path = things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
+    seen = set()
+    for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
+        at_filer, here = statuses(front, gate, "GET", path, {"Authorization": f"Bearer {good()[:-1]}{letter}"})
+        assert here == at_filer, letter
+        seen.add(at_filer)
+    assert 401 in seen
+
+
+OVER = token(FILER_READ_KEY, {"exp": 5})
+PLACES = {
+    "header": ("", {"Authorization": f"Bearer {good()}"}),
+    "header in small letters": ("", {"authorization": f"bearer {good()}"}),
+    "header with a colon": ("", {"Authorization": f"Bearer:{good()}"}),
+    "header with two blanks": ("", {"Authorization": f"Bearer  {good()}"}),
+    "header without scheme": ("", {"Authorization": good()}),
+    "header of another scheme": ("", {"Authorization": f"Token {good()}"}),
+    "query": (f"?jwt={good()}", {}),
+    "query among others": (f"?a=b&jwt={good()}&c", {}),
+    "query before header": (f"?jwt={OVER}", {"Authorization": f"Bearer {good()}"}),
+    "good query before header": (f"?jwt={good()}", {"Authorization": f"Bearer {OVER}"}),
+    "empty query": ("?jwt=", {"Authorization": f"Bearer {good()}"}),
+    "first of two in the query": (f"?jwt={good()}&jwt={OVER}", {}),
+    "query in capitals": (f"?JWT={good()}", {}),
+    "query with a semicolon": (f"?jwt={good()};x", {}),
+    "escaped query": (f"?%6awt={good().replace('.', '%2E')}", {}),
+    "cookie": ("", {"Cookie": f"AT={good()}"}),
+    "cookie among others": ("", {"Cookie": f'a=b; AT="{good()}"; c=d'}),
+    "cookie in small letters": ("", {"Cookie": f"at={good()}"}),
+    "header before cookie": ("", {"Authorization": f"Bearer {OVER}", "Cookie": f"AT={good()}"}),
+    "short header and cookie": ("", {"Authorization": "Bearer", "Cookie": f"AT={good()}"}),
+    "basic and cookie": ("", {"Authorization": "Basic dTpw", "Cookie": f"AT={good()}"}),
+    "nowhere": ("", {}),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_token_is_looked_for_where_the_filer_looks(
+    front: Front, things: Catalogue, gate: Tidegate, name: str
+) -> None:
+    query, headers = PLACES[name]
+    path = things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
+    at_filer, here = statuses(front, gate, "GET", path + query, headers)
+    assert here == at_filer
+
+
+SPELLINGS = [
+    "/buckets/things/../things/{key}",
+    "/buckets//things/{key}",
+    "/buckets/other/../things/{key}",
+    "/buckets/things/x/../../things/{key}",
+    "/%62uckets/things/{key}",
+    "/buckets/things/%2e%2e/things/{key}",
+    "/buckets%2Fthings/{key}",
+    "/other/%2e%2e/buckets/things/{key}",
+    "/buckets/thing/{key}",
+    "/buckets/things/../../etc/passwd",
+    "/",
+    "//",
+    "/x/..",
+    "/%2f",
+    "/healthz",
+    "/favicon.ico",
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("prefix", ["/buckets/things", "/other", ""])
+def test_every_spelling_of_a_path_is_let_in_as_at_the_filer(
+    front: Front, things: Catalogue, start_tidegate: StartTidegate, gate: Tidegate, spelling: str, prefix: str
+) -> None:
+    key = things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).key
+    headers = {"Authorization": f"Bearer {good(allowed_prefixes=[prefix])}"} if prefix else {}
+    at_filer, here = statuses(front, gate, "GET", spelling.format(key=key), headers)
+    # What is refused for its path alone (403) has shown a token that holds.
+    assert (here == 401) == (at_filer == 401)
+
+
+def test_a_refusal_says_what_the_filer_says_and_why(front: Front, things: Catalogue, gate: Tidegate) -> None:
+    url = gate.url + things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
+    assert json_error(request("GET", url)).startswith("wrong jwt: the request brings no read token")
+    expired = request("GET", url, {"Authorization": f"Bearer {OVER}"})
+    assert json_error(expired) == "wrong jwt: the token has expired; get a new one"
+    assert OVER not in gate.log.read_text() and FILER_READ_KEY not in gate.log.read_text()
+
+
+@pytest.mark.parametrize("encryption", list(Encryption), ids=lambda e: e.title)
+@pytest.mark.parametrize("shape", [Shape.BYTE, Shape.MANY, Shape.MULTIPART], ids=lambda s: s.value)
+def test_volume_servers_get_tokens_that_are_minted_here(
+    front: Front, things: Catalogue, gate: Tidegate, encryption: Encryption, shape: Shape
+) -> None:
+    thing = things.get(front, encryption, shape)
+    answer = request("GET", gate.url + thing.path(), {"Authorization": f"Bearer {good()}", **thing.key_headers})
+    assert answer.status == 200
+    same_bytes(answer.body, thing.content)
+
+
+def test_a_volume_token_is_minted_anew_for_each_read(front: Front, things: Catalogue, gate: Tidegate) -> None:
+    thing = things.get(front, Encryption.SSE_C, Shape.MANY)
+    headers = {"Authorization": f"Bearer {good()}", **thing.key_headers}
+    for _ in range(2):
+        assert request("GET", gate.url + thing.path(), headers).body == thing.content
+        time.sleep(VOLUME_LIFETIME + 1)  # the life of the tokens of the first read, on the volume server's clock
+    same_bytes(request("GET", gate.url + thing.path(), headers).body, thing.content)
+
+
+def test_without_the_key_volume_servers_refuse(front: Front, things: Catalogue, start_tidegate: StartTidegate) -> None:
+    """The caller's own token is for the filer: it is not passed on in place of one that is missing."""
+    thing = things.get(front, Encryption.NONE, Shape.MANY)
+    gate = start_tidegate(front)
+    answer = request("GET", gate.url + thing.path(), {"Authorization": f"Bearer {good()}"})
+    assert answer.status in (502, 503)
+    assert "401" in json_error(answer)
+
+
+def test_the_environment_is_enough(front: Front, things: Catalogue, start_tidegate: StartTidegate) -> None:
+    thing = things.get(front, Encryption.NONE, Shape.MANY)
+    keys = signing_keys()["jwt"]
+    env = {
+        "WEED_JWT_FILER_SIGNING_READ_KEY": keys["filer_signing"]["read"]["key"],
+        "WEED_JWT_SIGNING_READ_KEY": keys["signing"]["read"]["key"],
+    }
+    gate = start_tidegate(front, env=env)
+    assert request("GET", gate.url + thing.path()).status == 401
+    same_bytes(request("GET", gate.url + thing.path(), {"Authorization": f"Bearer {good()}"}).body, thing.content)
+
+
+@pytest.mark.parametrize("encryption", [Encryption.SSE_KMS, Encryption.SSE_S3], ids=lambda e: e.title)
+def test_managed_keys_for_who_brings_a_token(
+    front: Front, things: Catalogue, start_tidegate: StartTidegate, encryption: Encryption
+) -> None:
+    thing = things.get(front, encryption, Shape.BLOCK_AND_BYTE)
+    gate = start_tidegate(front, {**security_of(front), "access": {"managed_keys": "jwt"}})
+    assert request("GET", gate.url + thing.path()).status == 401
+    bad = {"Authorization": f"Bearer {OVER}"}
+    assert request("GET", gate.url + thing.path(), bad).status == 401
+    answer = request("GET", gate.url + thing.path(), {"Authorization": f"Bearer {good()}"})
+    assert (answer.status, answer.body) == (200, thing.content)
+
+
+def test_writes_are_the_filers_to_judge(front: Front, gate: Tidegate) -> None:
+    write = {"Authorization": f"Bearer {token(FILER_WRITE_KEY, {'exp': NEVER})}"}
+    url = gate.url + "/written/through.txt"
+    assert request("PUT", url, body=b"x").status == 401
+    assert request("PUT", url, {"Authorization": f"Bearer {good()}"}, b"x").status == 401
+    assert request("PUT", url, write, b"x").status == 201
+    assert request("GET", url, write).status == 401
+    assert request("GET", url, {"Authorization": f"Bearer {good()}"}).body == b"x"
+
+
+def test_helpers_make_tokens_as_the_rfc_shows() -> None:
+    """RFC 7515, A.1: the header, without the line break that it has there."""
+    assert base64url(b'{"typ":"JWT"}') == "eyJ0eXAiOiJKV1QifQ"
