@@ -204,6 +204,16 @@ impl Download {
                     self.pieces.pop_front();
                 }
                 Piece::Needle(read) => {
+                    // What is here needs no fetch ahead: it is decoded when the client comes to it.
+                    let here = self.slots.is_empty().then(|| held(&self.shared, &self.purse, read)).flatten();
+                    if let Some(bytes) = here {
+                        read.start += bytes.len() as u64;
+                        if read.start == read.end {
+                            self.pieces.pop_front();
+                        }
+                        self.slots.push_back(Slot::Inline(bytes));
+                        return;
+                    }
                     if !self.window.has_room(self.fetches, self.outstanding) {
                         return;
                     }
@@ -231,6 +241,24 @@ impl Download {
             }
         }
     }
+}
+
+/// The next block of `read`, decoded, if the needle is in memory. `None`: it is not, or there is no memory for the block.
+fn held(shared: &Shared, purse: &Arc<Purse>, read: &NeedleRead) -> Option<Bytes> {
+    if read.opener.is_some() {
+        return None;
+    }
+    let stored = shared.upstream.held(&read.fid).filter(|stored| stored.len() as u64 == read.size)?;
+    let end = read.end.min(read.start + BLOCK as u64);
+    let stored = &stored[read.start as usize..end as usize];
+    let mut block = purse.take(1, true)?.block();
+    let spare = &mut block.spare()[..stored.len()];
+    match &read.transform {
+        Some(transform) => transform.start(read.start).copy(stored, spare),
+        None => spare.copy_from_slice(stored),
+    }
+    block.advance(stored.len());
+    Some(block.freeze())
 }
 
 /// Starts the next span of `read`. `None`: there is no memory.

@@ -15,6 +15,7 @@
 
 mod budget;
 mod checksum;
+mod chunk_cache;
 mod download;
 mod engine;
 mod error;
@@ -31,6 +32,7 @@ mod upstream;
 mod whole;
 mod window;
 
+pub use chunk_cache::{ChunkCache, OnLookup};
 pub use download::Download;
 pub use engine::Engine;
 pub use error::{Cause, FetchError};

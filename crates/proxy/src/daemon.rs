@@ -4,13 +4,15 @@
 
 use std::{future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
 
-use prefetch::{Engine, HttpUpstream, WindowSetting};
+use prefetch::{ChunkCache, Engine, HttpUpstream, WindowSetting};
+use prometheus::IntGauge;
 use rustls::{ClientConfig, ServerConfig};
 use zeroize::Zeroizing;
 
 use crate::{
     access::{Access, ManagedKeys, SigningKey, VolumeMint},
     config::{self, Config, Secret, Window},
+    entries::{Entries, Follower},
     entry::ContentTypes,
     filer::FilerClient,
     keys::{
@@ -50,11 +52,16 @@ pub async fn run(config: Config, security: Security) -> Result<Drained, StartErr
         Some(tls) => FilerClient::with_tls(filers, tls)?,
     });
     let mint = security.volume_read.map(VolumeMint::new);
-    let source = Arc::new(source(&config.prefetch, &filer, tls.https.clone(), mint, &metrics)?);
+    let source = Arc::new(source(&config.prefetch, &config.cache, &filer, tls.https.clone(), mint, &metrics)?);
     let keys = Arc::new(key_ring(config.sse_s3, config.kms, &source, &metrics)?);
 
+    let entries = Entries::new(config.cache.entries.bytes(), metrics.caches.of(Cache::Entries));
+    if config.cache.entries.bytes() > 0 {
+        tokio::spawn(Follower::new(Arc::clone(&entries), Arc::clone(&filer), followed(&metrics)?).run());
+    }
     let reader = Reader {
         source,
+        entries,
         keys: Arc::clone(&keys),
         relay: Relay::new(RELAY_CONNECT_TIMEOUT, tls.https)?,
         access: access(&config.access, security.filer_read),
@@ -80,6 +87,7 @@ fn server_tls(server: &config::Server) -> Result<Option<Arc<ServerConfig>>, Star
 
 fn source(
     prefetch: &config::Prefetch,
+    cache: &config::Cache,
     filer: &Arc<FilerClient>,
     tls: Option<ClientConfig>,
     mint: Option<VolumeMint>,
@@ -100,7 +108,26 @@ fn source(
     let upstream = HttpUpstream::new(settings.per_server, settings.connect_timeout, tls);
     let locate = Arc::new(VolumeLocations::new(Arc::clone(filer), metrics.caches.of(Cache::Locations), mint));
     let counted = prefetch::Metrics::register(&metrics.registry)?;
-    Ok(Source { filer: Arc::clone(filer), engine: Engine::new(settings, upstream, locate, counted) })
+    let engine = match cache.chunks.bytes() {
+        0 => Engine::new(settings, upstream, locate, counted),
+        bytes => {
+            let lookups = metrics.caches.of(Cache::Chunks);
+            let count =
+                move |hit| lookups.record(if hit { metrics::CacheOutcome::Hit } else { metrics::CacheOutcome::Miss });
+            Engine::new(settings, ChunkCache::new(upstream, bytes, Box::new(count)), locate, counted)
+        }
+    };
+    Ok(Source { filer: Arc::clone(filer), engine })
+}
+
+/// Whether the filer's changes are followed.
+fn followed(metrics: &Metrics) -> Result<IntGauge, StartError> {
+    let gauge = IntGauge::new(
+        "tidegate_filer_subscription_up",
+        "Whether the filer's changes are being followed, so that entries may be kept: 1 or 0.",
+    )?;
+    metrics.registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
 }
 
 fn access(access: &config::Access, read_key: Option<SigningKey>) -> Access {

@@ -8,6 +8,7 @@ pub mod access;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+mod entries;
 pub mod entry;
 pub mod error;
 pub mod filer;

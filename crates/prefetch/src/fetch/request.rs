@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     Cause, NeedleRead, UpstreamBody,
+    chunk_cache::WholeNeedle,
     engine::Shared,
     servers::{Outcome, Place, Server},
 };
@@ -83,8 +84,10 @@ async fn head(
     let mut request = Request::get(format!("http://{}/{}", server.authority, read.fid));
     let range = wanted.range_header();
     let partial = range.is_some();
-    if let Some(range) = range {
-        request = request.header(header::RANGE, range);
+    match (range, wanted) {
+        (Some(range), _) => request = request.header(header::RANGE, range),
+        (None, Wanted::Range { size, .. }) => request = request.extension(WholeNeedle(*size)),
+        (None, Wanted::Whole) => {}
     }
     if let Some(token) = shared.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);

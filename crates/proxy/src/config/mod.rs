@@ -21,10 +21,11 @@ use std::path::{Path, PathBuf};
 pub use docs::markdown;
 pub use error::Error;
 pub use sections::{
-    Access, Aws, Bucket, Config, Filer, Kms, Log, LogFormat, LogLevel, ManagedKeys, Prefetch, Provider, Server, SseS3,
+    Access, Aws, Bucket, Cache, Config, Filer, Kms, Log, LogFormat, LogLevel, ManagedKeys, Prefetch, Provider, Server,
+    SseS3,
 };
 pub use source::Environment;
-pub use values::{FilerAddress, Seconds, Secret, Size, Window};
+pub use values::{CacheSize, FilerAddress, Seconds, Secret, Size, Window};
 
 use crate::security::Security;
 use page::Page;

@@ -10,7 +10,7 @@ use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::ClientConfig;
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Status, Streaming,
     client::Grpc,
     transport::{Channel, Endpoint},
 };
@@ -143,6 +143,56 @@ impl FilerClient {
             Err((filer, status)) => return Err(status::to_error("LookupVolume", filer, &status)),
         };
         Ok(answer.locations_map.remove(&id).map(|found| found.locations).unwrap_or_default())
+    }
+
+    /// The index of the filer that is asked first.
+    pub(crate) fn preferred(&self) -> usize {
+        self.first()
+    }
+
+    /// The gRPC authority of filer `index`.
+    pub(crate) fn name(&self, index: usize) -> &str {
+        &self.filers[index].grpc_authority
+    }
+
+    /// The HTTP authorities of all filers, the one that answered last first.
+    pub(crate) fn http_authorities(&self) -> impl Iterator<Item = &str> {
+        let first = self.first();
+        (0..self.filers.len()).map(move |next| &*self.filers[(first + next) % self.filers.len()].http_authority)
+    }
+
+    /// The signature of filer `index`, and the time on its clock in nanoseconds since the epoch.
+    ///
+    /// # Errors
+    /// As [`FilerClient::lookup`].
+    pub(crate) async fn position(&self, index: usize) -> Result<(i32, i64)> {
+        let filer = &self.filers[index];
+        let failed = |method, status| status::to_error(method, &filer.grpc_authority, &status);
+        let method = "GetFilerConfiguration";
+        let configuration: pb::GetFilerConfigurationResponse =
+            filer.call(method, pb::GetFilerConfigurationRequest {}).await.map_err(|status| failed(method, status))?;
+        let pong: pb::PingResponse =
+            filer.call("Ping", pb::PingRequest::default()).await.map_err(|status| failed("Ping", status))?;
+        Ok((configuration.signature, pong.start_time_ns))
+    }
+
+    /// Subscribes to the changes at filer `index`. Comes back with the filer's first message at the earliest.
+    ///
+    /// # Errors
+    /// As [`FilerClient::lookup`]. There is no deadline: who waits sets one.
+    pub(crate) async fn subscribe(
+        &self,
+        index: usize,
+        request: pb::SubscribeMetadataRequest,
+    ) -> Result<Streaming<pb::SubscribeMetadataResponse>> {
+        let filer = &self.filers[index];
+        let method = "SubscribeMetadata";
+        let failed = |status| status::to_error(method, &filer.grpc_authority, &status);
+        let path = PathAndQuery::from_static("/filer_pb.SeaweedFiler/SubscribeMetadata");
+        let mut grpc = Grpc::new(filer.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
+        grpc.ready().await.map_err(|error| failed(Status::from_error(error.into())))?;
+        let answer = grpc.server_streaming(Request::new(request), path, ProstCodec::default()).await;
+        answer.map(tonic::Response::into_inner).map_err(failed)
     }
 
     /// Whether a filer answers: a call that touches no store.

@@ -217,6 +217,74 @@ pub struct Location {
     pub data_center: String,
 }
 
+/// Asks for every change of the namespace from a position on.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SubscribeMetadataRequest {
+    /// What the filer calls the subscriber in its log.
+    #[prost(string, tag = "1")]
+    pub client_name: String,
+    /// Only changes below this directory.
+    #[prost(string, tag = "2")]
+    pub path_prefix: String,
+    /// Only changes after this position, in nanoseconds since the epoch.
+    #[prost(int64, tag = "3")]
+    pub since_ns: i64,
+    /// Tells subscribers apart; of two with the same id, the filer serves the one with the greater epoch.
+    #[prost(int32, tag = "7")]
+    pub client_id: i32,
+    /// Grows with every subscription of one client.
+    #[prost(int32, tag = "9")]
+    pub client_epoch: i32,
+    /// Whether several changes may come in one message.
+    #[prost(bool, tag = "11")]
+    pub client_supports_batching: bool,
+    /// Whether the filer may send its time while there is nothing to tell.
+    #[prost(bool, tag = "13")]
+    pub client_supports_idle_heartbeat: bool,
+}
+
+/// A change, a batch of them, or a heartbeat (no notification).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SubscribeMetadataResponse {
+    /// The directory of the old entry; of the new one if there is no old one.
+    #[prost(string, tag = "1")]
+    pub directory: String,
+    /// What changed.
+    #[prost(message, optional, tag = "2")]
+    pub event_notification: Option<EventNotification>,
+    /// The position, in nanoseconds of the clock of the filer that logged the change.
+    #[prost(int64, tag = "3")]
+    pub ts_ns: i64,
+    /// More changes, after this one.
+    #[prost(message, repeated, tag = "4")]
+    pub events: Vec<SubscribeMetadataResponse>,
+}
+
+/// A change of one entry. Neither entry: nothing changed, only the position moved.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EventNotification {
+    /// As it was; none if it was created.
+    #[prost(message, optional, tag = "1")]
+    pub old_entry: Option<NamedEntry>,
+    /// As it is; none if it was deleted.
+    #[prost(message, optional, tag = "2")]
+    pub new_entry: Option<NamedEntry>,
+    /// The directory of the new entry.
+    #[prost(string, tag = "4")]
+    pub new_parent_path: String,
+    /// The filers that the change went through.
+    #[prost(int32, repeated, tag = "6")]
+    pub signatures: Vec<i32>,
+}
+
+/// An [`Entry`] of which only the name is read: a subscriber that knows what changed need not decode its chunks.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct NamedEntry {
+    /// The last component of the path.
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
+
 /// Asks the filer for a sign of life (both fields empty), or to ping another server.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PingRequest {

@@ -49,7 +49,7 @@ pub struct CacheCounters {
 }
 
 impl Caches {
-    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let lookups = IntCounterVec::new(
             Opts::new("tidegate_cache_requests_total", "Lookups in tidegate's caches, by what they found."),
             &["cache", "outcome"],

@@ -9,6 +9,7 @@ mod decode;
 mod failure;
 mod kek;
 mod locations;
+mod lookup;
 mod object;
 mod route;
 mod source;
@@ -17,16 +18,18 @@ mod unlock;
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use crypto::Scheme;
+use crypto::{Layout, Scheme};
 use futures_util::StreamExt;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use prefetch::Download;
 
-pub(crate) use self::{kek::FilerKek, locations::VolumeLocations, source::Source};
+use self::lookup::Known;
+pub(crate) use self::{kek::FilerKek, locations::VolumeLocations, lookup::Derived, source::Source};
 use crate::{
     Blame, Error, Result,
     access::{self, Access, Caller},
+    entries::{Entries, Written},
     entry::{ContentTypes, EntryPath, Kind},
     filer::pb,
     keys::KeyRing,
@@ -49,6 +52,7 @@ pub struct Policy {
 /// The front that clients ask in the filer's place.
 pub struct Reader {
     pub(crate) source: Arc<Source>,
+    pub(crate) entries: Arc<Entries<Derived>>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) relay: Relay,
     pub(crate) access: Access,
@@ -66,8 +70,11 @@ impl Front for Reader {
             Ok(Some(response)) => response,
             Ok(None) => {
                 let (method, shown) = (parts.method.clone(), access::Shown::to(&parts));
+                let written = Written::by(&parts, &self.entries);
                 let request = Request::from_parts(parts, body);
-                let relayed = self.relay.forward(request, self.source.filer.http_authority(), &peer).await;
+                let relayed = self.relay.forward_to_any(request, self.source.filer.http_authorities(), &peer).await;
+                // Whoever reads after this answer reads what was written.
+                drop(written);
                 let relayed = relayed.and_then(|answer| access::redacted(shown, answer));
                 relayed.unwrap_or_else(|error| refuse(&error, &method))
             }
@@ -98,19 +105,43 @@ impl Reader {
         customer::check_transport(&request.headers, peer, self.policy.ssec_over_http)?;
         let caller = self.access.admit(request, peer)?;
         let Some(path) = route::read_of(request) else { return Ok(None) };
-        let Some(found) = self.source.filer.lookup(&path).await? else {
+        let mut remembered = false;
+        let (filer, entries) = (&self.source.filer, &self.entries);
+        let Some(known) = lookup::entry(filer, entries, &path, &mut remembered).await? else {
             return Ok(Some(answer::not_found(&request.headers)));
         };
-        let entry = found.entry;
-        match entry.kind() {
-            Kind::File => self.file(request, caller, &path, &entry, sse).await.map(Some),
+        match self.entry(request, caller, &path, &known, sse).await {
+            // A file that was just overwritten loses its chunks, now and then before the filer's word of it is here.
+            Err(error) if remembered && error.blame() == Blame::Volume => {
+                entries.forget(path.as_str());
+                match lookup::entry(filer, entries, &path, &mut remembered).await? {
+                    Some(known) => self.entry(request, caller, &path, &known, sse).await,
+                    None => Ok(Some(answer::not_found(&request.headers))),
+                }
+            }
+            answered => answered,
+        }
+    }
+
+    /// Answers with what is at the path; `None`: the filer shall.
+    async fn entry(
+        &self,
+        request: &Parts,
+        caller: Caller,
+        path: &EntryPath,
+        known: &Known,
+        sse: &mut Sse,
+    ) -> Result<Option<Response<Body>>> {
+        match (known.entry.kind(), &known.derived) {
+            (Kind::File, Some(layout)) => {
+                self.file(request, caller, path, &known.entry, Arc::clone(layout), sse).await.map(Some)
+            }
+            (Kind::RemoteOnly, Some(layout)) if layout.scheme != Scheme::None => {
+                Err(remote_and_encrypted(layout.scheme))
+            }
             // A link has no bytes; a directory is listed. The filer does both, and fetches what is in a remote store, where
             // nothing is encrypted by SeaweedFS.
-            Kind::Directory | Kind::Symlink | Kind::Special => Ok(None),
-            Kind::RemoteOnly => match object::layout(&entry, &entry.chunks)?.scheme {
-                Scheme::None => Ok(None),
-                scheme => Err(remote_and_encrypted(scheme)),
-            },
+            _ => Ok(None),
         }
     }
 
@@ -120,10 +151,10 @@ impl Reader {
         caller: Caller,
         path: &EntryPath,
         entry: &pb::Entry,
+        layout: Arc<Layout>,
         sse: &mut Sse,
     ) -> Result<Response<Body>> {
         // How it is encrypted.
-        let layout = object::layout(entry, &entry.chunks)?;
         *sse = label(layout.scheme);
 
         // What is asked for, and whether it exists.

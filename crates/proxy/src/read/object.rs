@@ -2,7 +2,7 @@
 //!
 //! Knows entries, manifests and layouts. Must not know the request, or keys.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use crypto::{Attributes, Layout, Scheme, StoredChunk};
 use http::StatusCode;
@@ -52,9 +52,9 @@ fn stored(chunk: &pb::FileChunk) -> StoredChunk<'_> {
 pub(super) async fn chunks(
     engine: &Engine,
     entry: &pb::Entry,
-    layout: Layout,
+    layout: Arc<Layout>,
     range: Range<u64>,
-) -> Result<(Vec<pb::FileChunk>, Layout)> {
+) -> Result<(Vec<pb::FileChunk>, Arc<Layout>)> {
     if !entry.chunks.iter().any(|chunk| chunk.is_chunk_manifest) {
         return Ok((entry.chunks.clone(), layout));
     }
@@ -73,7 +73,7 @@ pub(super) async fn chunks(
     }
     let chunks = manifests.finish()?;
     let layout = self::layout(entry, &chunks)?;
-    Ok((chunks, layout))
+    Ok((chunks, Arc::new(layout)))
 }
 
 /// The content of a manifest chunk.

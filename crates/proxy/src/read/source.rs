@@ -24,7 +24,7 @@ pub(crate) struct Source {
 
 /// What a read will be made of, before a key is asked for or a byte fetched.
 pub(super) struct Planned {
-    pub(super) layout: Layout,
+    pub(super) layout: Arc<Layout>,
     chunks: Vec<pb::FileChunk>,
     content: bytes::Bytes,
     pieces: Vec<Piece>,
@@ -45,7 +45,7 @@ impl Source {
     ///
     /// # Errors
     /// When a manifest or the places of the chunks are broken.
-    pub(super) async fn plan(&self, entry: &pb::Entry, layout: Layout, range: Range<u64>) -> Result<Planned> {
+    pub(super) async fn plan(&self, entry: &pb::Entry, layout: Arc<Layout>, range: Range<u64>) -> Result<Planned> {
         let content = entry.content.clone();
         if !content.is_empty() {
             let pieces = plan::plan_inline(content.len() as u64, range);
@@ -76,7 +76,7 @@ impl Source {
             let message = format!("{} is encrypted itself", entry.name);
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
         }
-        let planned = self.plan(entry, layout, 0..length(entry)).await?;
+        let planned = self.plan(entry, Arc::new(layout), 0..length(entry)).await?;
         self.download(&planned, &Unlocked::nothing()).await
     }
 }

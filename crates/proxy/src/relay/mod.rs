@@ -28,7 +28,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
 use self::{
     expect::Gate,
-    upload::{ClientGone, Upload},
+    upload::{ClientGone, Unread, Upload},
 };
 use crate::{
     Blame, Error, Result,
@@ -76,7 +76,16 @@ impl Relay {
         Ok(Self { client, scheme, via: headers::Via::new() })
     }
 
-    /// Passes `request` on to the filer at `authority` (`host:port`) and its answer back.
+    /// Passes `request` on to the filer at `authority` (`host:port`) and its answer back. See [`Relay::forward_to_any`].
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn forward(&self, request: Request<Incoming>, authority: &str, peer: &Peer) -> Result<Response<Body>> {
+        self.forward_to_any(request, [authority], peer).await
+    }
+
+    /// Passes `request` on to the first of the filers at `authorities` (`host:port`) that takes a connection, and its
+    /// answer back. As long as none has, nothing was sent, and the next may be tried whatever the request is.
     ///
     /// Path and query go as the client wrote them; headers that concern one hop only do not go. Bodies stream, read
     /// no faster than the other side takes them. A client that leaves ends the request at the filer, and a filer that
@@ -84,11 +93,16 @@ impl Relay {
     /// changes nothing (GET, HEAD, OPTIONS), has no body, and the filer closed the connection without an answer.
     ///
     /// # Errors
-    /// Blame is the filer's: 503 when it cannot be reached, 502 when it left without an answer. The client's: 400 when
+    /// Blame is the filer's: 503 when none can be reached, 502 when one left without an answer. The client's: 400 when
     /// its body broke off, 405 for CONNECT. The configuration's: 508 when the filer's address leads back here, 500
     /// when it is not `host:port`.
-    pub async fn forward(&self, request: Request<Incoming>, authority: &str, peer: &Peer) -> Result<Response<Body>> {
-        let (mut parts, body) = request.into_parts();
+    pub async fn forward_to_any(
+        &self,
+        request: Request<Incoming>,
+        authorities: impl IntoIterator<Item = &str>,
+        peer: &Peer,
+    ) -> Result<Response<Body>> {
+        let (parts, body) = request.into_parts();
         if parts.method == Method::CONNECT {
             return Err(Error::new(Blame::Client, StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here"));
         }
@@ -102,27 +116,48 @@ impl Relay {
         if parts.uri.path() == "*" {
             return about_the_server(&parts.method);
         }
-        let uri = at_filer(&parts.uri, &self.scheme, authority)?;
-        self.prepare(&mut parts, uri, authority, peer)?;
+        let replayable = replayable(&parts.method, &body);
+        let expects = wants_continue(&parts, &body);
+        let unread = Unread::new(body);
+        let mut unreachable = None;
+        for authority in authorities {
+            let gate = expects.then(Gate::new);
+            let Some(upload) = unread.upload(gate.as_ref().map(Gate::watch)) else { break };
+            let mut head = parts.clone();
+            let uri = at_filer(&head.uri, &self.scheme, authority)?;
+            self.prepare(&mut head, uri, authority, peer)?;
+            match self.send(Request::from_parts(head, upload), replayable, gate.as_ref()).await {
+                Ok(response) => return Ok(returned(response, gate)),
+                Err(error) => {
+                    let failed = failed(&error, &parts.method, authority);
+                    if !error.is_connect() {
+                        return Err(failed);
+                    }
+                    unreachable = Some(failed);
+                }
+            }
+        }
+        Err(unreachable.unwrap_or_else(no_filer))
+    }
 
-        let replay = replayable(&parts.method, &body).then(|| head_of(&parts));
-        let gate = wants_continue(&parts, &body).then(Gate::new);
-        let mut outgoing = Request::from_parts(parts, Upload::new(body, gate.as_ref().map(Gate::watch)));
-        if let Some(gate) = &gate {
+    /// Sends a request to one filer, and once more if it was lost on an old connection and that changes nothing.
+    async fn send(
+        &self,
+        mut outgoing: Request<Upload>,
+        replayable: bool,
+        gate: Option<&Gate>,
+    ) -> std::result::Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+        let replay = replayable.then(|| head_of(&outgoing));
+        if let Some(gate) = gate {
             gate.open_on_continue(&mut outgoing);
         }
-
         let method = outgoing.method().clone();
-        let answer = match (self.client.request(outgoing).await, replay) {
+        match (self.client.request(outgoing).await, replay) {
             (Err(error), Some(replay)) if !error.is_connect() => {
                 tracing::debug!(%error, %method, "asking the filer again on another connection");
                 self.client.request(replay).await
             }
             (answer, _) => answer,
-        };
-        match answer {
-            Ok(response) => Ok(returned(response, gate)),
-            Err(error) => Err(failed(&error, &method, authority)),
         }
     }
 
@@ -177,11 +212,11 @@ fn replayable(method: &Method, body: &Incoming) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && body.is_end_stream()
 }
 
-fn head_of(parts: &Parts) -> Request<Upload> {
+fn head_of(original: &Request<Upload>) -> Request<Upload> {
     let mut request = Request::new(Upload::none());
-    *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = parts.uri.clone();
-    *request.headers_mut() = parts.headers.clone();
+    *request.method_mut() = original.method().clone();
+    *request.uri_mut() = original.uri().clone();
+    *request.headers_mut() = original.headers().clone();
     request
 }
 
@@ -202,6 +237,11 @@ fn returned(response: Response<Incoming>, gate: Option<Gate>) -> Response<Body> 
         Box::new(gate) as Box<dyn Send>
     });
     Response::from_parts(parts, Body::incoming(body, held))
+}
+
+fn no_filer() -> Error {
+    let text = "the request could not be sent to any filer";
+    Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY)
 }
 
 /// Says whose fault it is. The address and the cause go to the log: they are the operator's, not the client's.

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -20,6 +21,32 @@ use crate::server::BoxError;
 pub(super) struct Upload {
     body: Option<Incoming>,
     gate: Option<Watch>,
+    /// Where the body goes back to if nobody has read from it.
+    unread: Option<Unread>,
+}
+
+/// A body of which nothing was read yet, to be sent to whoever takes the connection.
+#[derive(Clone)]
+pub(super) struct Unread(Arc<Mutex<Option<Incoming>>>);
+
+impl Unread {
+    pub(super) fn new(body: Incoming) -> Self {
+        Self(Arc::new(Mutex::new(Some(body))))
+    }
+
+    /// The body, if it was not read from. It comes back when the upload is dropped before it was polled.
+    pub(super) fn upload(&self, gate: Option<Watch>) -> Option<Upload> {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(Upload { body: Some(body), gate, unread: Some(self.clone()) })
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(Unread(place)) = &self.unread {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = self.body.take();
+        }
+    }
 }
 
 /// The client left, or broke its connection, before its body was complete.
@@ -39,13 +66,9 @@ impl std::error::Error for ClientGone {
 }
 
 impl Upload {
-    pub(super) fn new(body: Incoming, gate: Option<Watch>) -> Self {
-        Self { body: Some(body), gate }
-    }
-
     /// The body of a request that has none.
     pub(super) fn none() -> Self {
-        Self { body: None, gate: None }
+        Self { body: None, gate: None, unread: None }
     }
 }
 
@@ -61,6 +84,7 @@ impl Body for Upload {
                 Held::Refused(refused) => return Poll::Ready(Some(Err(refused.into()))),
             }
         }
+        this.unread = None;
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
         Pin::new(body).poll_frame(cx).map_err(|error| ClientGone(error).into())
     }

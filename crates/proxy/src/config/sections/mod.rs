@@ -1,6 +1,7 @@
 //! Every section with its keys. This is the place to add a key: its doc lines become its documentation.
 
 mod access;
+mod cache;
 mod filer;
 mod kms;
 mod log;
@@ -11,6 +12,7 @@ mod sse_s3;
 use figment::value::Dict;
 
 pub use access::{Access, ManagedKeys};
+pub use cache::Cache;
 pub use filer::Filer;
 pub use kms::{Aws, Bucket, Kms, Provider};
 pub use log::{Log, LogFormat, LogLevel};
@@ -80,6 +82,8 @@ sections! {
     access: Access,
     /// How chunks are fetched ahead.
     prefetch: Prefetch,
+    /// What is kept in memory.
+    cache: Cache,
     /// The key of SSE-S3 objects.
     sse_s3: SseS3,
     /// The key management services of SSE-KMS objects.

@@ -1,6 +1,7 @@
 //! The types that keys can have, each with its text form. A parser here must not know which key it reads.
 
 mod address;
+mod cache_size;
 mod choice;
 mod duration;
 mod plain;
@@ -9,6 +10,7 @@ mod size;
 mod window;
 
 pub use address::FilerAddress;
+pub use cache_size::CacheSize;
 pub(super) use choice::choice;
 pub use duration::Seconds;
 pub use secret::Secret;
