@@ -22,7 +22,7 @@ use crate::{
         sse_s3::{self, SseS3},
     },
     metrics::{self, Cache, Measured, Metrics},
-    read::{FilerKek, Policy, Reader, Source, VolumeLocations},
+    read::{FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
     security::Security,
     server::{Admin, Drained, Limits, Server, signals},
@@ -67,6 +67,7 @@ pub async fn run(config: Config, security: Security) -> Result<Drained, StartErr
         access: access(&config.access, security.filer_read),
         policy: Policy { ssec_over_http: config.access.ssec_over_http },
         types: ContentTypes::of_this_machine(),
+        origins: Origins::new(&config.filer.allowed_origins),
     };
     let stop = signals()?;
     let mut server = Server::new(Limits::default());

@@ -41,7 +41,7 @@ pub fn of_file(entry: &pb::Entry, query: &str, types: &ContentTypes) -> HeaderMa
     let mut headers = of_validators(entry);
     let etag = headers.remove(ETAG);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(CONTENT_TYPE, value(content_type(entry, types).as_bytes()));
+    headers.insert(CONTENT_TYPE, content_type(entry, types));
     add_attributes(&mut headers, entry);
     let exposed = exposed(&headers);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
@@ -54,6 +54,12 @@ pub fn of_file(entry: &pb::Entry, query: &str, types: &ContentTypes) -> HeaderMa
         headers.insert(CONTENT_DISPOSITION, value(disposition.as_bytes()));
     }
     headers
+}
+
+/// The media type of the file itself, whatever an attribute or the query would have the header say.
+pub fn content_type(entry: &pb::Entry, types: &ContentTypes) -> HeaderValue {
+    let recorded = entry.attributes.as_ref().map_or("", |attributes| &attributes.mime);
+    value(if recorded.is_empty() { types.of(&entry.name) } else { recorded }.as_bytes())
 }
 
 /// `ETag` and `Last-Modified` only: all that a 304 carries. A 412 carries `Last-Modified`.
@@ -91,13 +97,6 @@ pub fn of_cors(origin: &HeaderValue, allowed: &[String]) -> Option<HeaderMap> {
 pub fn of_server(version: &str) -> HeaderValue {
     let words: Vec<_> = std::iter::once("SeaweedFS").chain(version.split_whitespace().take(2)).collect();
     value(words.join(" ").as_bytes())
-}
-
-fn content_type<'a>(entry: &'a pb::Entry, types: &'a ContentTypes) -> &'a str {
-    match &entry.attributes {
-        Some(attributes) if !attributes.mime.is_empty() => &attributes.mime,
-        _ => types.of(&entry.name),
-    }
 }
 
 fn add_attributes(headers: &mut HeaderMap, entry: &pb::Entry) {

@@ -3,10 +3,14 @@
 //! Knows bytes, ranges and chunks. Must not know ciphers, sockets or where a chunk is kept.
 
 pub mod conditional;
+pub mod parts;
 pub mod range;
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
+use self::parts::Section;
 use crate::entry::visible::Visible;
 
 /// One part of an answer.
@@ -29,6 +33,8 @@ pub enum Piece {
         /// Which bytes of the chunk's plaintext; not empty.
         range: Range<u64>,
     },
+    /// Bytes of the answer itself, between the parts of a multipart one; not empty.
+    Framing(Bytes),
 }
 
 impl Piece {
@@ -37,6 +43,7 @@ impl Piece {
         match self {
             Self::Zeros { len } => *len,
             Self::Inline { range } | Self::Chunk { range, .. } => range.end - range.start,
+            Self::Framing(text) => text.len() as u64,
         }
     }
 
@@ -44,6 +51,24 @@ impl Piece {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// The pieces of a body: those that `of_file` gives for each stretch of the file, and what stands between.
+pub fn assemble(sections: &[Section], of_file: impl Fn(Range<u64>) -> Vec<Piece>) -> Vec<Piece> {
+    let pieces = sections.iter().flat_map(|section| match section {
+        Section::Framing(text) => vec![Piece::Framing(text.clone())],
+        Section::File(range) => of_file(range.clone()),
+    });
+    pieces.filter(|piece| !piece.is_empty()).collect()
+}
+
+/// The stretch of the file from the first to the last byte that a body has of it.
+pub fn hull(sections: &[Section]) -> Range<u64> {
+    let ranges = sections.iter().filter_map(|section| match section {
+        Section::File(range) => Some(range.clone()),
+        Section::Framing(_) => None,
+    });
+    ranges.reduce(|hull, range| hull.start.min(range.start)..hull.end.max(range.end)).unwrap_or(0..0)
 }
 
 /// The pieces of `range` (bytes of the file), in order and without gaps: their lengths add up to that of `range`.
@@ -120,6 +145,25 @@ mod tests {
     }
 
     #[test]
+    fn a_body_of_parts_takes_only_their_bytes() {
+        let text = |text: &'static str| Section::Framing(Bytes::from_static(text.as_bytes()));
+        let sections = [text("a"), Section::File(90..101), text("b"), Section::File(2..3), text("")];
+        assert_eq!(hull(&sections), 2..101);
+        let runs = visible(&[chunk(0, 100, 1), chunk(100, 100, 1)]).unwrap();
+        assert_eq!(
+            assemble(&sections, |range| plan(&runs, range)),
+            [
+                Piece::Framing(Bytes::from_static(b"a")),
+                Piece::Chunk { index: 0, range: 90..100 },
+                Piece::Chunk { index: 1, range: 0..1 },
+                Piece::Framing(Bytes::from_static(b"b")),
+                Piece::Chunk { index: 0, range: 2..3 },
+            ]
+        );
+        assert_eq!(hull(&[text("a")]), 0..0);
+    }
+
+    #[test]
     fn inline_content_ends_in_zeros() {
         assert_eq!(plan_inline(10, 2..5), [Piece::Inline { range: 2..5 }]);
         assert_eq!(plan_inline(3, 2..5), [Piece::Inline { range: 2..3 }, Piece::Zeros { len: 2 }]);
@@ -135,6 +179,7 @@ mod tests {
     fn rendered(pieces: &[Piece]) -> Vec<u64> {
         let bytes = |piece: &Piece| match piece.clone() {
             Piece::Zeros { len } => vec![0; usize::try_from(len).unwrap()],
+            Piece::Framing(text) => text.iter().map(|&byte| u64::from(byte)).collect(),
             Piece::Inline { range } => range.map(|i| byte(99, i)).collect(),
             Piece::Chunk { index, range } => range.map(|i| byte(index, i)).collect::<Vec<_>>(),
         };

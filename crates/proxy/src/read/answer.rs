@@ -1,27 +1,37 @@
 //! The answers of the front, put together from what the stages found.
 
-use std::ops::Range;
-
 use crypto::Echo;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, ORIGIN, SERVER},
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, SERVER, X_CONTENT_TYPE_OPTIONS},
     request::Parts,
 };
 
+use super::Origins;
 use crate::{
     entry::{ContentTypes, headers},
     filer::pb,
-    plan::range,
+    plan::{
+        parts::{self, Extent, Section},
+        range,
+    },
     server::{Body, SERVER as NAME},
 };
 
 /// The headers of a file, with what the S3 gateway tells about its encryption.
-pub(super) fn of_file(entry: &pb::Entry, request: &Parts, types: &ContentTypes, echo: &Echo) -> HeaderMap {
+pub(super) fn of_file(
+    entry: &pb::Entry,
+    request: &Parts,
+    types: &ContentTypes,
+    origins: &Origins,
+    echo: &Echo,
+) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    add_cors(&mut headers, &request.headers);
+    origins.add(&mut headers, &request.headers);
     for (name, value) in headers::of_file(entry, request.uri.query().unwrap_or(""), types) {
-        headers.extend(name.map(|name| (name, value)));
+        if let Some(name) = name {
+            headers.insert(name, value);
+        }
     }
     for (name, value) in echo.pairs() {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -31,24 +41,30 @@ pub(super) fn of_file(entry: &pb::Entry, request: &Parts, types: &ContentTypes, 
     headers
 }
 
-/// What the filer adds for a request from a script in a browser.
-pub(super) fn add_cors(headers: &mut HeaderMap, request: &HeaderMap) {
-    if let Some(cors) = request.get(ORIGIN).and_then(|origin| headers::of_cors(origin, &[])) {
-        headers.extend(cors);
-    }
-}
-
-/// Adds length and, for a part, its range; gives the status.
-pub(super) fn add_length(
+/// Adds length, and range or parts; gives the status, and what the body is made of.
+pub(super) fn add_extent(
     headers: &mut HeaderMap,
-    part: Option<&Range<u64>>,
-    bytes: &Range<u64>,
+    entry: &pb::Entry,
+    extent: &Extent,
     size: u64,
-) -> StatusCode {
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.end - bytes.start));
-    let Some(part) = part else { return StatusCode::OK };
-    insert_text(headers, CONTENT_RANGE, range::content_range(part, size));
-    StatusCode::PARTIAL_CONTENT
+    types: &ContentTypes,
+) -> (StatusCode, Vec<Section>) {
+    let (status, sections) = match extent {
+        Extent::Whole => (StatusCode::OK, vec![Section::File(0..size)]),
+        Extent::Part(part) => {
+            insert_text(headers, CONTENT_RANGE, range::content_range(part, size));
+            (StatusCode::PARTIAL_CONTENT, vec![Section::File(part.clone())])
+        }
+        Extent::Parts(ranges) => {
+            let boundary = parts::boundary();
+            insert_text(headers, CONTENT_TYPE, format!("multipart/byteranges; boundary={boundary}"));
+            let media_type = headers::content_type(entry, types);
+            let media_type = media_type.to_str().unwrap_or("application/octet-stream");
+            (StatusCode::PARTIAL_CONTENT, parts::lay_out(ranges, size, media_type, &boundary))
+        }
+    };
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(sections.iter().map(Section::len).sum::<u64>()));
+    (status, sections)
 }
 
 /// An answer with a body.
@@ -67,19 +83,19 @@ pub(super) fn head(mut headers: HeaderMap, size: u64) -> Response<Body> {
 }
 
 /// 304 or 412.
-pub(super) fn bare(status: StatusCode, entry: &pb::Entry, request: &HeaderMap) -> Response<Body> {
+pub(super) fn bare(status: StatusCode, entry: &pb::Entry, request: &HeaderMap, origins: &Origins) -> Response<Body> {
     let mut headers = headers::of_validators(entry);
     if status == StatusCode::PRECONDITION_FAILED {
         headers.remove(ETAG);
     }
-    add_cors(&mut headers, request);
+    origins.add(&mut headers, request);
     with_body(status, headers, Body::empty())
 }
 
-/// 416; with the size where the range was understood.
-pub(super) fn unsatisfiable(entry: &pb::Entry, size: Option<u64>, request: &HeaderMap) -> Response<Body> {
-    let mut headers = headers::of_validators(entry);
+/// 416, with all that the file's headers say; with the size where the range was understood.
+pub(super) fn unsatisfiable(mut headers: HeaderMap, size: Option<u64>) -> Response<Body> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let text = match size {
         Some(size) => {
             insert_text(&mut headers, CONTENT_RANGE, range::unsatisfied(size));
@@ -87,16 +103,17 @@ pub(super) fn unsatisfiable(entry: &pb::Entry, size: Option<u64>, request: &Head
         }
         None => range::MALFORMED_BODY,
     };
-    add_cors(&mut headers, request);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     with_body(StatusCode::RANGE_NOT_SATISFIABLE, headers, Body::full(text))
 }
 
 /// 404, which the filer gives without a body.
-pub(super) fn not_found(request: &HeaderMap) -> Response<Body> {
+pub(super) fn not_found(request: &Parts, origins: &Origins) -> Response<Body> {
     let mut headers = HeaderMap::new();
-    add_cors(&mut headers, request);
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+    origins.add(&mut headers, &request.headers);
+    if request.method != Method::HEAD {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+    }
     with_body(StatusCode::NOT_FOUND, headers, Body::empty())
 }
 

@@ -11,11 +11,12 @@ mod kek;
 mod locations;
 mod lookup;
 mod object;
+mod origins;
 mod route;
 mod source;
 mod unlock;
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use crypto::{Layout, Scheme};
@@ -25,6 +26,7 @@ use hyper::body::Incoming;
 use prefetch::Download;
 
 use self::lookup::Known;
+pub use self::origins::Origins;
 pub(crate) use self::{kek::FilerKek, locations::VolumeLocations, lookup::Derived, source::Source};
 use crate::{
     Blame, Error, Result,
@@ -36,6 +38,7 @@ use crate::{
     metrics::Sse,
     plan::{
         conditional::{self, Outcome, Validators},
+        parts::{Extent, Section},
         range::{self, Ranges},
     },
     relay::Relay,
@@ -58,6 +61,7 @@ pub struct Reader {
     pub(crate) access: Access,
     pub(crate) policy: Policy,
     pub(crate) types: ContentTypes,
+    pub(crate) origins: Origins,
 }
 
 impl Front for Reader {
@@ -71,6 +75,11 @@ impl Front for Reader {
             Ok(None) => {
                 let (method, shown) = (parts.method.clone(), access::Shown::to(&parts));
                 let written = Written::by(&parts, &self.entries);
+                let mut parts = parts;
+                if route::is_chunk(&parts) {
+                    // The filer asks the volume server with a token of its own; the caller's is not for either.
+                    parts.headers.remove(header::AUTHORIZATION);
+                }
                 let request = Request::from_parts(parts, body);
                 let relayed = self.relay.forward_to_any(request, self.source.filer.http_authorities(), &peer).await;
                 // Whoever reads after this answer reads what was written.
@@ -80,7 +89,7 @@ impl Front for Reader {
             }
             Err(error) => {
                 let mut refusal = refuse(&error, &parts.method);
-                answer::add_cors(refusal.headers_mut(), &parts.headers);
+                self.origins.add(refusal.headers_mut(), &parts.headers);
                 refusal
             }
         };
@@ -102,13 +111,15 @@ fn refuse(error: &Error, method: &Method) -> Response<Body> {
 impl Reader {
     /// Answers a read; `None`: the filer shall answer. Says in `sse` how the object is encrypted as soon as that is known.
     async fn read(&self, request: &Parts, peer: &Peer, sse: &mut Sse) -> Result<Option<Response<Body>>> {
+        route::check_chunk(request)?;
         customer::check_transport(&request.headers, peer, self.policy.ssec_over_http)?;
         let caller = self.access.admit(request, peer)?;
         let Some(path) = route::read_of(request) else { return Ok(None) };
+        self.origins.check(&request.headers)?;
         let mut remembered = false;
         let (filer, entries) = (&self.source.filer, &self.entries);
         let Some(known) = lookup::entry(filer, entries, &path, &mut remembered).await? else {
-            return Ok(Some(answer::not_found(&request.headers)));
+            return Ok(Some(answer::not_found(request, &self.origins)));
         };
         match self.entry(request, caller, &path, &known, sse).await {
             // A file that was just overwritten loses its chunks, now and then before the filer's word of it is here.
@@ -116,7 +127,7 @@ impl Reader {
                 entries.forget(path.as_str());
                 match lookup::entry(filer, entries, &path, &mut remembered).await? {
                     Some(known) => self.entry(request, caller, &path, &known, sse).await,
-                    None => Ok(Some(answer::not_found(&request.headers))),
+                    None => Ok(Some(answer::not_found(request, &self.origins))),
                 }
             }
             answered => answered,
@@ -161,46 +172,43 @@ impl Reader {
         let etag = entry.etag();
         let validators = Validators { etag: etag.as_deref(), modified: entry.modified() };
         let ranged = match conditional::evaluate(&request.headers, validators) {
-            Outcome::NotModified => return Ok(answer::bare(StatusCode::NOT_MODIFIED, entry, &request.headers)),
+            Outcome::NotModified => {
+                return Ok(answer::bare(StatusCode::NOT_MODIFIED, entry, &request.headers, &self.origins));
+            }
             Outcome::PreconditionFailed => {
-                return Ok(answer::bare(StatusCode::PRECONDITION_FAILED, entry, &request.headers));
+                return Ok(answer::bare(StatusCode::PRECONDITION_FAILED, entry, &request.headers, &self.origins));
             }
             Outcome::Proceed { range } => range && request.method == Method::GET,
         };
         let size = entry.size();
+        let mut headers = answer::of_file(entry, request, &self.types, &self.origins, &layout.echo);
         let asked = request.headers.get(header::RANGE).filter(|_| ranged);
-        let part = match range::parse(asked, size) {
-            Ranges::Whole => None,
-            Ranges::Some(ranges) => one(ranges),
-            Ranges::Unsatisfiable => return Ok(answer::unsatisfiable(entry, Some(size), &request.headers)),
-            Ranges::Malformed => return Ok(answer::unsatisfiable(entry, None, &request.headers)),
+        let extent = match range::parse(asked, size) {
+            Ranges::Whole => Extent::Whole,
+            Ranges::Some(ranges) => Extent::of(ranges, size),
+            Ranges::Unsatisfiable => return Ok(answer::unsatisfiable(headers, Some(size))),
+            Ranges::Malformed => return Ok(answer::unsatisfiable(headers, None)),
         };
-        let bytes = part.clone().unwrap_or(0..size);
 
         // Whether this caller may have it.
         self.access.managed_keys.check(layout.scheme, caller)?;
         let customer = unlock::customer_key(&layout, &request.headers)?;
-        let mut headers = answer::of_file(entry, request, &self.types, &layout.echo);
         if request.method == Method::HEAD {
             return Ok(answer::head(headers, size));
         }
 
         // The bytes: planned, keys opened, the first of them here.
-        let planned = self.source.plan(entry, layout, bytes.clone()).await?;
+        let (status, sections) = answer::add_extent(&mut headers, entry, &extent, size, &self.types);
+        let planned = self.source.plan(entry, layout, &sections).await?;
         let bucket = route::bucket(path);
         let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket).await?;
         let download = self.source.download(&planned, &unlocked).await?;
-        let status = answer::add_length(&mut headers, part.as_ref(), &bytes, size);
-        Ok(answer::with_body(status, headers, body(download, bytes, path)))
+        let length = sections.iter().map(Section::len).sum();
+        Ok(answer::with_body(status, headers, body(download, length, path)))
     }
 }
 
-/// The one range that is answered with a part; several are answered with the whole file, as RFC 9110 allows.
-fn one(mut ranges: Vec<Range<u64>>) -> Option<Range<u64>> {
-    (ranges.len() == 1).then(|| ranges.remove(0))
-}
-
-fn body(download: Download, bytes: Range<u64>, path: &EntryPath) -> Body {
+fn body(download: Download, length: u64, path: &EntryPath) -> Body {
     let path = path.to_string();
     let logged = download.map(move |piece: Result<Bytes, _>| {
         piece.map_err(|error| {
@@ -208,7 +216,7 @@ fn body(download: Download, bytes: Range<u64>, path: &EntryPath) -> Body {
             BoxError::from(error)
         })
     });
-    Body::from_stream(Some(bytes.end - bytes.start), logged)
+    Body::from_stream(Some(length), logged)
 }
 
 fn label(scheme: Scheme) -> Sse {

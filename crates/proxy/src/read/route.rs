@@ -3,9 +3,12 @@
 //! What is left to the filer here, the filer must not answer with a file's bytes: of an encrypted file it would send the
 //! ciphertext. So the query is read exactly as the filer reads it.
 
-use http::{Method, request::Parts};
+use http::{Method, StatusCode, request::Parts};
 
-use crate::entry::{EntryPath, query};
+use crate::{
+    Blame, Error, Result,
+    entry::{EntryPath, Fid, NotAnEntry, query},
+};
 
 /// The path that the request reads; `None`: the filer shall answer.
 ///
@@ -18,6 +21,32 @@ pub(super) fn read_of(request: &Parts) -> Option<EntryPath> {
         return None;
     }
     EntryPath::parse(request.uri.path()).ok()
+}
+
+/// Whether the request reads one chunk by its id, as it is stored; the filer passes it on to a volume server.
+pub(super) fn is_chunk(request: &Parts) -> bool {
+    chunk_id(request).is_some()
+}
+
+/// Refuses what is no chunk's id before it becomes part of an address.
+///
+/// # Errors
+/// 400 for a `proxyChunkId` that is not one.
+pub(super) fn check_chunk(request: &Parts) -> Result<()> {
+    let Some(id) = chunk_id(request) else { return Ok(()) };
+    match std::str::from_utf8(&id).ok().and_then(|id| id.parse::<Fid>().ok()) {
+        Some(_) => Ok(()),
+        None => Err(Error::new(Blame::Client, StatusCode::BAD_REQUEST, "proxyChunkId is not a chunk's id")),
+    }
+}
+
+/// `?proxyChunkId=` counts only at the root, after cleaning.
+fn chunk_id(request: &Parts) -> Option<Vec<u8>> {
+    let reads = request.method == Method::GET || request.method == Method::HEAD;
+    if !reads || EntryPath::parse(request.uri.path()) != Err(NotAnEntry::Root) {
+        return None;
+    }
+    query::first(request.uri.query().unwrap_or(""), "proxyChunkId").filter(|id| !id.is_empty())
 }
 
 /// The bucket of an S3 object; `None`: the file is in none.
@@ -59,6 +88,25 @@ mod tests {
             ("GET", "/a/b?%6detadata=true&x"),
         ] {
             assert_eq!(path_of(method, uri), None, "{method} {uri}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_is_asked_for_at_the_root_by_a_whole_id() {
+        let judged = |method: &str, uri: &str| {
+            let (parts, ()) = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
+            (is_chunk(&parts), check_chunk(&parts).is_ok())
+        };
+        for uri in ["/?proxyChunkId=3,01637037d6", "//?a=b&proxyChunkId=3%2C01637037d6_2"] {
+            assert_eq!(judged("GET", uri), (true, true), "{uri}");
+        }
+        for uri in ["/?proxyChunkId=3,x/../../status", "/?proxyChunkId=3", "/?proxyChunkId=3,01637037d6_1/../x"] {
+            assert_eq!(judged("HEAD", uri), (true, false), "{uri}");
+        }
+        for (method, uri) in
+            [("GET", "/?proxyChunkId="), ("GET", "/a?proxyChunkId=x"), ("PUT", "/?proxyChunkId=x"), ("GET", "/")]
+        {
+            assert_eq!(judged(method, uri), (false, true), "{method} {uri}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Knows the order in which an entry becomes a stream of bytes. Must not know the request that asked for it.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use crypto::{Layout, Scheme};
 use http::StatusCode;
@@ -13,7 +13,7 @@ use crate::{
     Blame, Error, Result,
     entry::visible::visible,
     filer::{FilerClient, pb},
-    plan::{self, Piece},
+    plan::{self, Piece, parts::Section},
 };
 
 /// The filer and the volume servers, as a reader sees them.
@@ -35,24 +35,25 @@ impl Planned {
     pub(super) fn chunks(&self) -> impl Iterator<Item = usize> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Chunk { index, .. } => Some(*index),
-            Piece::Zeros { .. } | Piece::Inline { .. } => None,
+            Piece::Zeros { .. } | Piece::Inline { .. } | Piece::Framing(_) => None,
         })
     }
 }
 
 impl Source {
-    /// Plans `range` (bytes of the file) of an entry whose layout has been read.
+    /// Plans a body made of `sections` of an entry whose layout has been read.
     ///
     /// # Errors
     /// When a manifest or the places of the chunks are broken.
-    pub(super) async fn plan(&self, entry: &pb::Entry, layout: Arc<Layout>, range: Range<u64>) -> Result<Planned> {
+    pub(super) async fn plan(&self, entry: &pb::Entry, layout: Arc<Layout>, sections: &[Section]) -> Result<Planned> {
         let content = entry.content.clone();
         if !content.is_empty() {
-            let pieces = plan::plan_inline(content.len() as u64, range);
+            let pieces = plan::assemble(sections, |range| plan::plan_inline(content.len() as u64, range));
             return Ok(Planned { layout, chunks: Vec::new(), content, pieces });
         }
-        let (chunks, layout) = object::chunks(&self.engine, entry, layout, range.clone()).await?;
-        let pieces = plan::plan(&visible(&chunks)?, range);
+        let (chunks, layout) = object::chunks(&self.engine, entry, layout, plan::hull(sections)).await?;
+        let runs = visible(&chunks)?;
+        let pieces = plan::assemble(sections, |range| plan::plan(&runs, range));
         Ok(Planned { layout, chunks, content, pieces })
     }
 
@@ -76,7 +77,7 @@ impl Source {
             let message = format!("{} is encrypted itself", entry.name);
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
         }
-        let planned = self.plan(entry, Arc::new(layout), 0..length(entry)).await?;
+        let planned = self.plan(entry, Arc::new(layout), &[Section::File(0..length(entry))]).await?;
         self.download(&planned, &Unlocked::nothing()).await
     }
 }
@@ -90,6 +91,7 @@ pub(super) fn length(entry: &pb::Entry) -> u64 {
 fn bind(planned: &Planned, unlocked: &Unlocked, piece: &Piece) -> Result<prefetch::Piece> {
     Ok(match piece {
         Piece::Zeros { len } => prefetch::Piece::Zeros(*len),
+        Piece::Framing(text) => prefetch::Piece::Inline(text.clone()),
         Piece::Inline { range } => {
             let (start, end) = (range.start as usize, range.end as usize);
             let content = planned.content.slice(start..end);

@@ -11,5 +11,8 @@ section! {
         /// SeaweedFS's own `security.toml`, for its read token keys and its TLS; see [security](security.md). `WEED_…`
         /// variables count with and without it.
         security_toml: Option<String>;
+        /// The origins whose scripts may read in a browser, separated by commas: what `[cors.allowed_origins]` of the
+        /// filer's `security.toml` says, which cannot be asked of the filer. A list that begins with `*` allows all.
+        allowed_origins: String = "*";
     }
 }
