@@ -6,7 +6,7 @@ from files import File
 from line import Line, Reply, Request
 
 # The connection's and the clock's, not the answer's.
-OF_THE_CONNECTION = ("date", "connection", "keep-alive")
+OF_THE_CONNECTION = ("date", "connection", "keep-alive", "transfer-encoding")
 
 
 class Pair:
