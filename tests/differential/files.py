@@ -71,6 +71,12 @@ class Writer:
         metadata = json.loads(request("GET", self.url(path) + "?metadata=true").body)
         return [chunk["file_id"] for chunk in metadata["chunks"]]
 
+    def delete_needle(self, fid: str) -> int:
+        """Deletes a needle at its volume server; gives the status."""
+        lookup = f"{self.cluster.master.url}/dir/lookup?volumeId={fid.split(',')[0]}"
+        host = json.loads(request("GET", lookup).body)["locations"][0]["url"]
+        return request("DELETE", f"http://{host}/{fid}").status
+
     def needles(self, *sizes: int) -> list[bytes]:
         """Contents that differ from each other."""
         return [Payload(f"needle {index} of {sizes}", size).bytes() for index, size in enumerate(sizes)]

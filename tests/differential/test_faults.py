@@ -1,0 +1,114 @@
+"""Differences that no generated request meets, each shown on both sides: the filer's way, and what is answered instead."""
+
+import json
+
+import pytest
+from compare import Pair
+from files import Writer
+from filer_rpc import Chunk
+from harness import Payload
+from line import Reply, Request
+
+
+@pytest.fixture
+def pair(pairs: dict[str, Pair]) -> Pair:
+    """Filer and tidegate."""
+    return pairs["plain"]
+
+
+def both(pair: Pair, request: Request) -> tuple[Reply, Reply]:
+    """The filer's answer and ours."""
+    return pair.filer.ask(request), pair.gate.ask(request)
+
+
+def missing(writer: Writer) -> Chunk:
+    """A chunk whose needle was never written."""
+    chunk = writer.rpc.needle(Payload("somewhere", 3000).bytes())
+    volume, rest = chunk.fid.split(",")
+    return Chunk(f"{volume},{int(rest[:-8], 16) + 0x10000:x}{rest[-8:]}", 0, 3000)
+
+
+def test_errors_name_the_culprit(writer: Writer, pair: Pair) -> None:
+    file = writer.get("sse-c-small")
+    reply = pair.gate.ask(Request(file.target))
+    assert reply.status == 400
+    assert json.loads(reply.body).keys() == {"error", "code", "blame", "retry"}
+
+
+def test_ciphertext_never_goes_out(writer: Writer, pair: Pair) -> None:
+    """The filer sends what is stored, as 200, under the plaintext's ETag."""
+    file = writer.get("sse-c-small")
+    theirs, ours = both(pair, Request(file.target))
+    assert theirs.status == 200 and theirs.body != file.plaintext
+    assert ours.status == 400
+
+
+def test_an_unreadable_chunk_is_an_error(writer: Writer, pair: Pair) -> None:
+    writer.rpc.create("/faults/unreadable", [missing(writer)])
+    theirs, ours = both(pair, Request("/faults/unreadable"))
+    assert theirs.status in (0, 200, 500)
+    assert ours.status == 502
+    assert json.loads(ours.body)["blame"] == "volume"
+
+
+def test_a_body_that_breaks_off_cuts_the_connection(writer: Writer, pair: Pair) -> None:
+    """The filer has sent the length by then, and fills up with the text of its error."""
+    first = writer.rpc.needle(Payload("first", 9 << 20).bytes())
+    gone = missing(writer)
+    writer.rpc.create("/faults/broken", [first, Chunk(gone.fid, 9 << 20, 3000)])
+    assert pair.gate.ask(Request("/faults/broken")).status in (0, 502, 503)
+
+
+def test_equal_times(writer: Writer, pair: Pair) -> None:
+    """Two chunks of one time that overlap: the later in the list wins where it lies; the filer loses the other's end."""
+    long, short = Payload("long", 1000).bytes(), Payload("short", 400).bytes()
+    writer.rpc.create("/faults/equal", [writer.rpc.needle(long, 0, 5), writer.rpc.needle(short, 200, 5)])
+    theirs, ours = both(pair, Request("/faults/equal"))
+    assert ours.status == 200
+    assert ours.body[600:] == long[600:]
+    assert theirs.body[600:] == bytes(400)
+
+
+def test_short_content(writer: Writer, pair: Pair) -> None:
+    writer.rpc.create("/faults/short", content=b"only this", size=20)
+    theirs, ours = both(pair, Request("/faults/short"))
+    assert ours.body == b"only this".ljust(20, b"\0")
+    assert theirs.body == bytes(20)
+
+
+def test_a_chunk_before_the_file(writer: Writer, pair: Pair) -> None:
+    chunk = writer.rpc.needle(b"x" * 100)
+    writer.rpc.create("/faults/before", [Chunk(chunk.fid, -10, 100)])
+    theirs, ours = both(pair, Request("/faults/before"))
+    assert theirs.status == 200
+    assert ours.status == 502
+
+
+def test_control_bytes_in_headers(writer: Writer, pair: Pair) -> None:
+    writer.rpc.create("/faults/control", [writer.rpc.needle(b"x")], extended={"Seaweed-Odd": b"a\x01b"})
+    theirs, ours = both(pair, Request("/faults/control"))
+    assert theirs.header("seaweed-odd") == "a\x01b"
+    assert ours.header("seaweed-odd") == "a b"
+
+
+@pytest.mark.parametrize("character", list('<>^`\\|"'))
+def test_raw_characters(pair: Pair, character: str) -> None:
+    theirs, ours = both(pair, Request(f"/faults/a{character}b"))
+    assert theirs.status == 404
+    assert ours.status in (400, 404)
+
+
+def test_the_size_of_headers(writer: Writer, pair: Pair) -> None:
+    request = Request(writer.get("one-byte").target, headers=(("X-Huge", "h" * 700_000),))
+    theirs, ours = both(pair, request)
+    assert theirs.status == 200
+    assert ours.status in (0, 431)
+
+
+def test_deleted_but_not_yet_vacuumed(writer: Writer, pair: Pair) -> None:
+    chunk = writer.rpc.needle(b"deleted at the volume server")
+    assert writer.delete_needle(chunk.fid) == 202
+    writer.rpc.create("/faults/deleted", [chunk])
+    theirs, ours = both(pair, Request("/faults/deleted"))
+    assert theirs.status == 200
+    assert ours.status == 502
