@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint unit doc build blackbox venv clean
+.PHONY: help demo test fmt fmt-check lint unit doc build blackbox differential venv clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,7 @@ demo: cargo venv ## A real SeaweedFS with encrypted objects, read through tidega
 	$(CARGO) build --locked --release --bin tidegate
 	@TIDEGATE_BIN=$(abspath $(TARGET))/release/tidegate $(VENV)/bin/python deploy/demo/demo.py
 
-test: fmt-check lint unit doc blackbox ## All that must hold: format, lint, unit tests, docs, black-box tests
+test: fmt-check lint unit doc blackbox differential ## All that must hold: format, lint, unit tests, docs, black-box tests, comparison
 
 fmt: ## Formats the Rust code
 	$(CARGO) fmt --all
@@ -40,6 +40,9 @@ build: cargo
 TESTS ?= tests/blackbox
 blackbox: build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini $(TESTS)
+
+differential: venv build ## tidegate's answers compared with a real filer's (TIDEGATE_DIFFERENTIAL_SEED=2 for other requests)
+	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/differential
 
 venv: $(VENV)/.tidegate-requirements ## Python packages and the weed binary, into $(VENV), once
 

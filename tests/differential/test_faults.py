@@ -6,7 +6,7 @@ import pytest
 from compare import Pair
 from files import Writer
 from filer_rpc import Chunk
-from harness import Payload
+from harness import Front, Payload, Tidegate
 from line import Reply, Request
 
 
@@ -112,3 +112,13 @@ def test_deleted_but_not_yet_vacuumed(writer: Writer, pair: Pair) -> None:
     theirs, ours = both(pair, Request("/faults/deleted"))
     assert theirs.status == 200
     assert ours.status == 502
+
+
+def test_a_cache_is_told_of_the_origin(fronts_with_origins: tuple[Front, Tidegate]) -> None:
+    front, gate = fronts_with_origins
+    pair = Pair(front.filer.address, gate.listen)
+    theirs, ours = both(pair, Request("/no-such-file", headers=(("Origin", "https://a.example"),)))
+    pair.close()
+    assert theirs.header("access-control-allow-origin") == ours.header("access-control-allow-origin")
+    assert theirs.header("vary") == ""
+    assert ours.header("vary") == "Origin"

@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn more_than_the_file_is_the_whole_file() {
-        assert_eq!(Extent::of(vec![0..10], 10), Extent::Part(0..10));
+        let whole = 0..10;
+        assert_eq!(Extent::of(vec![whole.clone()], 10), Extent::Part(whole));
         assert_eq!(Extent::of(vec![0..5, 5..10], 10), Extent::Parts(vec![0..5, 5..10]));
         assert_eq!(Extent::of(vec![3..5, 3..5], 10), Extent::Parts(vec![3..5, 3..5]));
         assert_eq!(Extent::of(vec![0..6, 5..10], 10), Extent::Whole);
