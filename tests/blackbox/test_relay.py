@@ -48,17 +48,6 @@ def test_post_of_a_form(front_1mb: Front, gate_1mb: Tidegate, place: str) -> Non
     assert request("GET", f"{front_1mb.filer.url}{place}/f.txt").body == b"in a form"
 
 
-def test_a_file_inside_its_entry(front_1mb: Front, gate_1mb: Tidegate, place: str) -> None:
-    """The filer leaves the size of such a file at 0 in its attributes."""
-    form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\ninside\r\n--b--\r\n'
-    headers = {"Content-Type": "multipart/form-data; boundary=b"}
-    assert request("POST", f"{gate_1mb.url}{place}?saveInside=true", headers, form).status == 201
-    assert request("GET", front_1mb.filer.url + place).body == b"inside"
-    assert request("GET", gate_1mb.url + place).body == b"inside"
-    assert request("HEAD", gate_1mb.url + place).header("Content-Length") == "6"
-    assert request("GET", gate_1mb.url + place, {"Range": "bytes=2-3"}).body == b"si"
-
-
 def test_a_chunked_upload(front_1mb: Front, gate_1mb: Tidegate, place: str) -> None:
     payload = Payload(place, 5 * MIB + 3)
     pieces = (payload.range(at, at + 100_001) for at in range(0, payload.size, 100_001))
