@@ -86,7 +86,9 @@ def _upload(front: Front, kms: Kms) -> None:
     everything = list(samples())
     for number, sample in enumerate(everything, 1):
         way = "in parts" if sample.multipart else "in one PUT"
-        with screen.step(f"[{number}/{len(everything)}] {sample.name}: {SIZE // MIB} MiB, {sample.encryption.title}, {way}"):
+        with screen.step(
+            f"[{number}/{len(everything)}] {sample.name}: {SIZE // MIB} MiB, {sample.encryption.title}, {way}"
+        ):
             sample.upload(front, kms)
 
 
@@ -155,7 +157,9 @@ def _stay(gate: Tidegate, front: Front, processes: list[Process]) -> None:
         time.sleep(0.5)
         for process in processes:
             if not process.running:
-                raise ProcessFailed(f"{process.name} has ended with exit code {process.returncode}{process.last_lines()}")
+                raise ProcessFailed(
+                    f"{process.name} has ended with exit code {process.returncode}{process.last_lines()}"
+                )
 
 
 if __name__ == "__main__":

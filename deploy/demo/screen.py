@@ -1,4 +1,4 @@
-"""What the demo writes to the terminal: steps with their time, progress, tables. Plain lines where there is no terminal."""
+"""What the demo writes to the terminal: steps with their time, progress, tables. Plain lines elsewhere."""
 
 import os
 import sys
@@ -79,7 +79,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[Cell]], right: set[int]
     def line(cells: Sequence[Cell]) -> str:
         padded = (
             painted(text.rjust(width) if at in right else text.ljust(width), color)
-            for at, ((text, color), width) in enumerate(zip(cells, widths))
+            for at, ((text, color), width) in enumerate(zip(cells, widths, strict=True))
         )
         return "  " + "  ".join(padded).rstrip()
 

@@ -75,7 +75,14 @@ def _ranges(size: int) -> list[tuple[int, int]]:
     """First and last byte of each range: both ends, the edge of two chunks, and anywhere."""
     anywhere = random.Random(size)
     edge = 4 * MIB
-    ranges = [(0, 0), (size - 1, size - 1), (0, 99_999), (size - 100_000, size - 1), (edge - 1, edge), (edge - 7, edge + 20)]
+    ranges = [
+        (0, 0),
+        (size - 1, size - 1),
+        (0, 99_999),
+        (size - 100_000, size - 1),
+        (edge - 1, edge),
+        (edge - 7, edge + 20),
+    ]
     while len(ranges) < RANGES:
         first = anywhere.randrange(size)
         ranges.append((first, min(size - 1, first + anywhere.randrange(1, 6 * MIB))))

@@ -52,7 +52,9 @@ class Object:
 
     def from_gateway(self, method: str = "GET", headers: dict[str, str] | None = None) -> Answer:
         """What the S3 gateway answers; by default to the right key."""
-        return request(method, self.front.gateway_url(BUCKET, self.key), self.key_headers if headers is None else headers)
+        return request(
+            method, self.front.gateway_url(BUCKET, self.key), self.key_headers if headers is None else headers
+        )
 
 
 class Catalogue:

@@ -19,7 +19,9 @@ def same_headers_as_filer(answer: Answer, filer: Answer) -> None:
     """Every header of the filer's answer is there with the same value."""
     got, wanted = answer.lower(), filer.lower()
     for name in wanted.keys() - OWN_TO_EACH_ANSWER:
-        if name.startswith(ECHO):  # the gateway's word counts: of a copy the filer gives the key id as the client wrote it
+        if name.startswith(
+            ECHO
+        ):  # the gateway's word counts: of a copy the filer gives the key id as the client wrote it
             continue
         if name == "access-control-expose-headers":  # the filer lists them in any order
             assert set(got.get(name, "").split(",")) == set(wanted[name].split(",")), name

@@ -1,4 +1,4 @@
-"""When the volume servers fail: refused before the first header, or cut. Never a short or a wrong body that ends well."""
+"""When the volume servers fail: refused before the first header, or cut. A wrong body never ends well."""
 
 import http.client
 import json

@@ -31,7 +31,11 @@ def test_a_file_inside_its_entry(front_inline: Front, gates, size: int) -> None:
     same_bytes(answer.body, content)
     same_headers_as_filer(answer, wanted)
     assert request("HEAD", gate.url + path).header("Content-Length") == str(size)
-    for header, part in {"bytes=0-0": content[:1], f"bytes={size // 2}-": content[size // 2 :], "bytes=-1": content[-1:]}.items():
+    for header, part in {
+        "bytes=0-0": content[:1],
+        f"bytes={size // 2}-": content[size // 2 :],
+        "bytes=-1": content[-1:],
+    }.items():
         ranged = request("GET", gate.url + path, {"Range": header})
         assert (ranged.status, ranged.body) == (206, part), header
     assert gate.metrics().sum("tidegate_fetch_bytes_total") == fetched, "a volume server was asked"

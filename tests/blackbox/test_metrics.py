@@ -55,7 +55,9 @@ def test_every_family_follows_the_conventions(busy_gate: Tidegate) -> None:
         assert not re.search(r"_(ms|millis|kb|mb)(_|$)", name), name
 
 
-def test_requests_are_counted_by_method_code_and_encryption(busy_gate: Tidegate, front_1mb: Front, objects: Catalogue) -> None:
+def test_requests_are_counted_by_method_code_and_encryption(
+    busy_gate: Tidegate, front_1mb: Front, objects: Catalogue
+) -> None:
     thing = objects.get(front_1mb, Encryption.SSE_C, Shape.MANY)
     before = busy_gate.metrics()
     read(busy_gate, thing, Range="bytes=0-9")

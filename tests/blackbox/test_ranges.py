@@ -59,14 +59,18 @@ def test_open_and_suffix_ranges(front: Front, gate: Tidegate, objects: Catalogue
 
 
 @every_encryption
-def test_a_range_keeps_the_entrys_headers(front_1mb: Front, gate_1mb: Tidegate, objects: Catalogue, encryption: Encryption) -> None:
+def test_a_range_keeps_the_entrys_headers(
+    front_1mb: Front, gate_1mb: Tidegate, objects: Catalogue, encryption: Encryption
+) -> None:
     thing = objects.get(front_1mb, encryption, Shape.MANY)
     header = {"Range": "bytes=100-299"}
     same_headers_as_filer(read(gate_1mb, thing, **header), thing.from_filer("GET", header))
 
 
 @every_encryption
-def test_a_range_beyond_the_end_is_416(front: Front, gate: Tidegate, objects: Catalogue, encryption: Encryption) -> None:
+def test_a_range_beyond_the_end_is_416(
+    front: Front, gate: Tidegate, objects: Catalogue, encryption: Encryption
+) -> None:
     thing = objects.get(front, encryption, Shape.MANY)
     size = len(thing.content)
     for header in (f"bytes={size}-", f"bytes={size}-{size + 10}", f"bytes={size + 1000}-"):
@@ -76,7 +80,9 @@ def test_a_range_beyond_the_end_is_416(front: Front, gate: Tidegate, objects: Ca
 
 
 @every_encryption
-def test_ranges_of_a_single_byte_object(front_1mb: Front, gate_1mb: Tidegate, objects: Catalogue, encryption: Encryption) -> None:
+def test_ranges_of_a_single_byte_object(
+    front_1mb: Front, gate_1mb: Tidegate, objects: Catalogue, encryption: Encryption
+) -> None:
     thing = objects.get(front_1mb, encryption, Shape.BYTE)
     for header in ("bytes=0-0", "bytes=0-", "bytes=-1"):
         answer = read(gate_1mb, thing, Range=header)

@@ -98,7 +98,9 @@ def test_listings(front_1mb: Front, gate_1mb: Tidegate, place: str) -> None:
 
 
 @pytest.mark.parametrize("encryption", Encryption, ids=lambda e: e.title)
-def test_metadata_is_the_filers(front_1mb: Front, gate_1mb: Tidegate, objects: Catalogue, encryption: Encryption) -> None:
+def test_metadata_is_the_filers(
+    front_1mb: Front, gate_1mb: Tidegate, objects: Catalogue, encryption: Encryption
+) -> None:
     path = objects.get(front_1mb, encryption, Shape.MANY).path() + "?metadata=true"
     answer, wanted = request("GET", gate_1mb.url + path), request("GET", front_1mb.filer.url + path)
     assert answer.status == wanted.status == 200
@@ -132,9 +134,7 @@ def test_a_write_is_seen_by_the_next_read(front_1mb: Front, gate_1mb: Tidegate, 
         assert request("GET", gate_1mb.url + place).body == version
 
 
-def test_hop_by_hop_headers_end_here(
-    front_1mb: Front, start_tidegate: StartTidegate, place: str
-) -> None:
+def test_hop_by_hop_headers_end_here(front_1mb: Front, start_tidegate: StartTidegate, place: str) -> None:
     filer = front_1mb.filer
     seen = Behaviour(remember=True)
     relay = Relay(("127.0.0.1", 0), ("127.0.0.1", filer.port), seen)

@@ -77,9 +77,7 @@ def test_a_key_nobody_asked_for_is_ignored(
     assert (answer.status, answer.body == thing.content) == (200, True)
 
 
-@pytest.mark.parametrize(
-    "headers", [{}, CUSTOMER_KEY_2.headers(), RIGHT], ids=["no headers", "wrong key", "right key"]
-)
+@pytest.mark.parametrize("headers", [{}, CUSTOMER_KEY_2.headers(), RIGHT], ids=["no headers", "wrong key", "right key"])
 def test_416_and_304_come_before_the_key(
     front_1mb: Front, gate_1mb: Tidegate, objects: Catalogue, headers: dict[str, str]
 ) -> None:

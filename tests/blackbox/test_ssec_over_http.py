@@ -1,4 +1,4 @@
-"""Customer keys in the clear: served to this machine, refused to others unless `access.ssec_over_http` says otherwise."""
+"""Customer keys in the clear: for this machine only, unless `access.ssec_over_http` says otherwise."""
 
 import socket
 
@@ -21,7 +21,9 @@ def outside_address() -> str | None:
     return None if address.startswith("127.") else address
 
 
-def test_a_key_from_another_host_is_refused(front_1mb: Front, objects: Catalogue, start_tidegate: StartTidegate) -> None:
+def test_a_key_from_another_host_is_refused(
+    front_1mb: Front, objects: Catalogue, start_tidegate: StartTidegate
+) -> None:
     """Asked over this machine's own outside address. Without one only the loopback half is seen here."""
     thing = objects.get(front_1mb, Encryption.SSE_C, Shape.BLOCK_AND_BYTE)
     gate = start_tidegate(front_1mb, host=EVERYWHERE)

@@ -59,7 +59,9 @@ def test_an_unchanged_object_is_not_sent_again(
     assert (answer.status, answer.body) == (304, b"")
 
 
-def test_a_file_that_is_not_there_is_404_as_at_the_filer(front_1mb: Front, gate_1mb: Tidegate, objects: Catalogue) -> None:
+def test_a_file_that_is_not_there_is_404_as_at_the_filer(
+    front_1mb: Front, gate_1mb: Tidegate, objects: Catalogue
+) -> None:
     thing = objects.get(front_1mb, Encryption.NONE, Shape.BYTE)
     path = thing.path() + "-not-there"
     for method in ("GET", "HEAD"):

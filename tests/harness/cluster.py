@@ -16,7 +16,9 @@ BOUND = "127.0.0.3"
 class Front:
     """One filer and the S3 gateway on it. Fronts of a cluster share the volume servers and nothing else."""
 
-    def __init__(self, name: str, filer: weed.WeedServer, gateway: weed.WeedServer, cluster: "Cluster", kek: Kek) -> None:
+    def __init__(
+        self, name: str, filer: weed.WeedServer, gateway: weed.WeedServer, cluster: "Cluster", kek: Kek
+    ) -> None:
         self.name = name
         self.filer = filer
         self.gateway = gateway

@@ -1,4 +1,4 @@
-"""Where the key that wraps SSE-S3 data keys lives: every place that the S3 gateway knows, and tidegate's name for it."""
+"""Where the key that wraps SSE-S3 data keys lives: all places the S3 gateway knows, with tidegate's names."""
 
 import hashlib
 from dataclasses import dataclass, field

@@ -125,9 +125,7 @@ class S3:
         self._complete(bucket, key, upload, done)
 
     def _complete(self, bucket: str, key: str, upload: str, parts: list[dict[str, object]]) -> None:
-        self.client.complete_multipart_upload(
-            Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
-        )
+        self.client.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
 
 
 def sse_arguments(

@@ -31,9 +31,7 @@ def run(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess
     argv = [str(tidegate_binary()), *map(str, arguments)]
     environment = {**os.environ, **(env or {})}
     environment.pop(BINARY_VARIABLE, None)  # ours: to tidegate it would be an unknown key
-    return subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, env=environment
-    )
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, env=environment)
 
 
 def merged(base: dict[str, object], change: dict[str, object]) -> dict[str, object]:
