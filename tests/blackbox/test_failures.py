@@ -49,7 +49,7 @@ def test_a_line_that_drops_never_ends_in_a_clean_short_body(
     elif answer is not None:
         assert 500 <= answer.status < 600
         json_error(answer)
-    assert gate.metrics().sum("tidegate_fetches_in_flight") == 0
+    until(lambda: gate.metrics().sum("tidegate_fetches_in_flight") == 0, "no fetch is in flight")
     same_bytes(read(gate, thing).body, thing.content)
 
 
