@@ -12,6 +12,7 @@ from .payload import Payload
 from .process import Process, ProcessFailed
 from .s3 import CustomerKey, Encryption, S3
 from .tidegate import Tidegate
+from .transit import Transit
 from .wire import Answer, open_stream, request
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ProcessFailed",
     "S3",
     "Tidegate",
+    "Transit",
     "open_stream",
     "request",
 ]

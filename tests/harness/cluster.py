@@ -5,6 +5,7 @@ from pathlib import Path
 from . import weed, wire
 from .kek import FILER_PATH, Kek
 from .kms import Kms
+from .transit import Transit
 from .process import stop_together
 from .relay import Behaviour, Relay
 from .s3 import ACCESS_KEY, SECRET_KEY, S3
@@ -80,7 +81,7 @@ class Cluster:
         *,
         volumes: int = 1,
         replication: str = "000",
-        kms: Kms | None = None,
+        kms: Kms | Transit | None = None,
         volume_relay: Behaviour | None = None,
     ) -> None:
         self.root = root

@@ -3,9 +3,11 @@
 The S3 gateway talks to moto itself and tidegate to the doorman, so the counts are tidegate's alone.
 """
 
+import json
 import sys
 import threading
 from collections import Counter
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -55,18 +57,29 @@ class Kms:
 
     def create_key(self) -> str:
         """A new symmetric key; answers its id."""
-        client = boto3.client(
+        return self.client().create_key(Description="for tests")["KeyMetadata"]["KeyId"]
+
+    def client(self):
+        """A client of moto itself."""
+        return boto3.client(
             "kms",
             endpoint_url=self.endpoint,
             region_name=REGION,
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
         )
-        return client.create_key(Description="for tests")["KeyMetadata"]["KeyId"]
-
     def calls(self, operation: str = "Decrypt") -> int:
         """How often the doorman was asked for an operation since the start."""
         return self._doorman.counts[operation]
+
+    def fail_next(self, count: int, status: int, code: str, message: str = "as the test wants it") -> None:
+        """Has the doorman refuse the next `count` requests by itself."""
+        body = json.dumps({"__type": f"com.amazonaws.kms#{code}", "message": message}).encode()
+        self._doorman.faults[:] = [(status, body)] * count
+
+    def behave(self) -> None:
+        """Ends what `fail_next` began."""
+        self._doorman.faults.clear()
 
     def gateway_block(self) -> dict[str, object]:
         """The `kms` block of the S3 gateway's JSON configuration."""
@@ -95,6 +108,7 @@ class _Doorman(ThreadingHTTPServer):
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
         self.counts: Counter[str] = Counter()
+        self.faults: list[tuple[int, bytes]] = []
         super().__init__((HOST, 0), _Relay)
 
 
@@ -107,7 +121,11 @@ class _Relay(BaseHTTPRequestHandler):
         operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         self.server.counts[operation] += 1
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        answer = wire.request("POST", self.server.upstream + self.path, dict(self.headers.items()), body)
+        try:
+            status, said = self.server.faults.pop()
+            answer = wire.Answer(status, HTTPMessage(), said)
+        except IndexError:
+            answer = wire.request("POST", self.server.upstream + self.path, dict(self.headers.items()), body)
         self.send_response(answer.status)
         for name in ("Content-Type", "x-amzn-RequestId", "x-amzn-ErrorType"):
             if value := answer.header(name):

@@ -15,10 +15,12 @@ Examples:
       serve in the foreground until SIGTERM or SIGINT
   tidegate check --config ./tidegate.toml
       say what is wrong with the file, or print what is in force
+  tidegate explain /buckets/photos/cat.jpg
+      say why a file can or cannot be read
   TIDEGATE_LOG__LEVEL=debug tidegate --config ./tidegate.toml
       set one key for this run
 
-Exit codes: 0 done, 1 failed while serving, 2 the command line or the configuration is wrong.";
+Exit codes: 0 done, 1 failed, or what is explained cannot be read, 2 the command line or the configuration is wrong.";
 
 /// What the command line says.
 #[derive(Debug, PartialEq, Eq, Parser)]
@@ -40,10 +42,19 @@ pub struct Invocation {
 }
 
 /// What `tidegate` can do besides serving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Validate the configuration and print what is in force, secrets masked
     Check,
+    /// Show one file: its chunks, whether each replica answers, its encryption, and whether its keys open
+    Explain {
+        /// The path at the filer, as /buckets/photos/cat.jpg
+        #[arg(value_name = "PATH")]
+        path: String,
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Reads this process's command line. `--help`, `--version` and mistakes are answered here and end the process.
@@ -76,6 +87,8 @@ mod tests {
         assert_eq!(of(&["--config", "a.toml"]), Invocation { config: config.clone(), command: None });
         let check = Invocation { config, command: Some(Command::Check) };
         assert_eq!(of(&["check", "--config", "a.toml"]), check);
+        let explain = Some(Command::Explain { path: "/a/b".to_owned(), json: true });
+        assert_eq!(of(&["explain", "--json", "/a/b"]), Invocation { config: None, command: explain });
         assert_eq!(of(&["--config=a.toml", "check"]), check);
     }
 

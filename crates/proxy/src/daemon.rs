@@ -2,6 +2,8 @@
 //!
 //! Knows every part and its settings. Must not know what any of them does with them.
 
+mod providers;
+
 use std::{future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use prefetch::{ChunkCache, Engine, HttpUpstream, WindowSetting};
@@ -18,7 +20,7 @@ use crate::{
     keys::{
         self, KeyRing,
         hooks::{self, Hooks},
-        kms::{self, Providers, aws},
+        kms::{self, AtMost, Providers},
         sse_s3::{self, SseS3},
     },
     metrics::{self, Cache, Measured, Metrics},
@@ -53,7 +55,7 @@ pub async fn run(config: Config, security: Security) -> Result<Drained, StartErr
     });
     let mint = security.volume_read.map(VolumeMint::new);
     let source = Arc::new(source(&config.prefetch, &config.cache, &filer, tls.https.clone(), mint, &metrics)?);
-    let keys = Arc::new(key_ring(config.sse_s3, config.kms, &source, &metrics)?);
+    let keys = Arc::new(key_ring(config.sse_s3, config.sse, config.kms, &source, &metrics)?);
 
     let entries = Entries::new(config.cache.entries.bytes(), metrics.caches.of(Cache::Entries));
     if config.cache.entries.bytes() > 0 {
@@ -86,7 +88,7 @@ fn server_tls(server: &config::Server) -> Result<Option<Arc<ServerConfig>>, Star
     Ok(Some(tls::server_config(Path::new(cert), Path::new(key), client_ca)?))
 }
 
-fn source(
+pub(crate) fn source(
     prefetch: &config::Prefetch,
     cache: &config::Cache,
     filer: &Arc<FilerClient>,
@@ -141,8 +143,9 @@ fn access(access: &config::Access, read_key: Option<SigningKey>) -> Access {
     Access { read_key, system_paths: access.system_paths, managed_keys }
 }
 
-fn key_ring(
+pub(crate) fn key_ring(
     sse_s3: config::SseS3,
+    sse: config::Sse,
     kms: config::Kms,
     source: &Arc<Source>,
     metrics: &Metrics,
@@ -151,34 +154,20 @@ fn key_ring(
     let sse_s3 =
         sse_s3::Settings { key: text(sse_s3.key), kek: text(sse_s3.kek), kek_passphrase: text(sse_s3.kek_passphrase) };
     let sse_s3 = SseS3::new(sse_s3, Arc::new(FilerKek(Arc::clone(source))))?;
-    let settings = keys::Settings { cache_entries: kms.cache_entries.into(), cache_ttl: kms.cache_ttl };
+    let settings = keys::Settings {
+        cache_entries: kms.cache_entries.into(),
+        cache_ttl: kms.cache_ttl,
+        require_commitment: sse.require_commitment,
+    };
     let buckets = kms.buckets.into_iter().map(|(bucket, settings)| (bucket, settings.provider)).collect();
+    let at_once = kms.max_concurrent as usize;
     let providers = kms.providers.into_iter().map(|(name, provider)| {
-        let provider: Arc<dyn kms::Provider> = match provider {
-            config::Provider::Aws(aws) => Arc::new(aws::Aws::new(&name, aws_settings(aws))?),
-        };
-        Ok(provider)
+        let provider = providers::make(&name, provider)?;
+        Ok(Arc::new(AtMost::new(provider, at_once)) as Arc<dyn kms::Provider>)
     });
     let providers = providers.collect::<crate::Result<_>>()?;
     let providers = Providers::new(providers, kms.default_provider.as_deref(), buckets)?;
     Ok(KeyRing::new(settings, providers, sse_s3, Arc::new(Counted(metrics.clone()))))
-}
-
-fn aws_settings(aws: config::Aws) -> aws::Settings {
-    let text = |secret: Option<Secret>| secret.map(|secret| Zeroizing::new(secret.expose().to_owned()));
-    aws::Settings {
-        region: aws.region,
-        endpoint: aws.endpoint,
-        access_key: text(aws.access_key),
-        secret_key: text(aws.secret_key),
-        session_token: text(aws.session_token),
-        profile: aws.profile,
-        role_arn: aws.role_arn,
-        external_id: aws.external_id,
-        connect_timeout: aws.connect_timeout.0,
-        request_timeout: aws.request_timeout.0,
-        max_retries: aws.max_retries,
-    }
 }
 
 /// Ready is who reaches a filer.

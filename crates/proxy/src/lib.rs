@@ -11,6 +11,7 @@ pub mod daemon;
 mod entries;
 pub mod entry;
 pub mod error;
+pub mod explain;
 pub mod filer;
 pub mod keys;
 pub mod logging;
@@ -21,5 +22,6 @@ pub mod relay;
 pub mod security;
 pub mod server;
 pub mod tls;
+pub mod undumpable;
 
 pub use error::{Blame, Error, Result};

@@ -5,13 +5,17 @@ use std::{io::Write as _, process::ExitCode};
 use proxy::{
     cli::{self, Command},
     config::Loaded,
-    daemon, logging,
+    daemon, explain, logging, undumpable,
 };
 
 /// The command line or the configuration is wrong; systemd need not try again.
 const MISCONFIGURED: u8 = 2;
 
 fn main() -> ExitCode {
+    if let Err(error) = undumpable::make_undumpable() {
+        eprintln!("tidegate: cannot keep its memory out of core files: {error}");
+        return ExitCode::FAILURE;
+    }
     let invocation = cli::parse();
     let loaded = match invocation.load() {
         Ok(loaded) => loaded,
@@ -22,6 +26,7 @@ fn main() -> ExitCode {
     };
     match invocation.command {
         Some(Command::Check) => check(&loaded),
+        Some(Command::Explain { path, json }) => explain(loaded, &path, json),
         None => serve(loaded),
     }
 }
@@ -37,16 +42,41 @@ fn check(loaded: &Loaded) -> ExitCode {
     }
 }
 
-/// Serves until told to stop.
-fn serve(Loaded { config, security, .. }: Loaded) -> ExitCode {
-    logging::init(&config.log);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+/// Prints what there is to know of one file.
+fn explain(Loaded { config, security, .. }: Loaded, path: &str, json: bool) -> ExitCode {
+    let Some(runtime) = runtime() else { return ExitCode::FAILURE };
+    let report = match runtime.block_on(explain::report(config, security, path)) {
+        Ok(report) => report,
         Err(error) => {
-            eprintln!("tidegate: cannot start threads: {error}");
+            eprintln!("tidegate: {error}");
             return ExitCode::FAILURE;
         }
     };
+    let page = if json { report.to_json() } else { report.to_table() };
+    match std::io::stdout().write_all(page.as_bytes()) {
+        Ok(()) if report.readable => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("tidegate: cannot print the report: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> Option<tokio::runtime::Runtime> {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => Some(runtime),
+        Err(error) => {
+            eprintln!("tidegate: cannot start threads: {error}");
+            None
+        }
+    }
+}
+
+/// Serves until told to stop.
+fn serve(Loaded { config, security, .. }: Loaded) -> ExitCode {
+    logging::init(&config.log);
+    let Some(runtime) = runtime() else { return ExitCode::FAILURE };
     match runtime.block_on(daemon::run(config, security)) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {

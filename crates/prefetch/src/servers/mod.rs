@@ -78,7 +78,8 @@ impl Servers {
         untried.map(|authority| self.get(authority)).collect()
     }
 
-    fn get(&self, authority: &Arc<str>) -> Arc<Server> {
+    /// The server at this address.
+    pub(crate) fn get(&self, authority: &Arc<str>) -> Arc<Server> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Server::new(Arc::clone(authority), self.per_server, self.ejections.clone()));
         Arc::clone(known.entry(Arc::clone(authority)).or_insert_with(new))

@@ -31,20 +31,26 @@ pub struct Settings {
     /// `kms.cache_ttl`: how long an opened key is used before the KMS is asked again. A key that is disabled in the KMS
     /// stays readable for this long. Zero: ask each time (callers that wait for the same key still share one call).
     pub cache_ttl: Duration,
+    /// `sse.require_commitment`: whether a key without a commitment is refused.
+    pub require_commitment: bool,
 }
 
 impl Default for Settings {
     /// 10,000 keys for 5 minutes.
     fn default() -> Self {
-        Self { cache_entries: 10_000, cache_ttl: Duration::from_secs(300) }
+        Self { cache_entries: 10_000, cache_ttl: Duration::from_secs(300), require_commitment: false }
     }
 }
+
+const UNCOMMITTED: &str = "the object's data key has no key commitment, and sse.require_commitment demands one; write the \
+                           object anew, or turn the setting off";
 
 /// Opens wrapped data keys; those that a KMS opens, each once for all who ask.
 pub struct KeyRing {
     keys: DataKeys,
     providers: Providers,
     sse_s3: SseS3,
+    require_commitment: bool,
     hooks: Arc<dyn Hooks>,
 }
 
@@ -52,19 +58,23 @@ impl KeyRing {
     /// An empty ring over these providers and this SSE-S3 key. Must be used inside a tokio runtime.
     pub fn new(settings: Settings, providers: Providers, sse_s3: SseS3, hooks: Arc<dyn Hooks>) -> Self {
         let keys = DataKeys::new(settings.cache_entries, settings.cache_ttl, hooks.clone());
-        Self { keys, providers, sse_s3, hooks }
+        Self { keys, providers, sse_s3, require_commitment: settings.require_commitment, hooks }
     }
 
     /// The data key behind `wrapped`. `bucket` is the bucket that the object is in, if it is in one.
     ///
     /// The key has been checked as far as the metadata allows: the KMS's key id is the stored one, and the key commitment,
-    /// where there is one, holds. That a commitment is there can be demanded by the caller, who has it in hand.
+    /// where there is one, holds. Where one is demanded and there is none, nobody is asked for the key.
     ///
     /// # Errors
     /// 403, 409, 500, 502 or 503 with the blame on [`Blame::Kms`] or [`Blame::Config`], or what the filer's key file
     /// failed with; 500 and [`Blame::Filer`] if a commitment does not hold. [`Error::delay`] says whether it may pass.
     /// What a KMS failed with is answered again from the cache for seconds only.
     pub async fn open(&self, bucket: Option<&str>, wrapped: &WrappedKey) -> Result<Arc<DataKey>> {
+        let customer = matches!(wrapped, WrappedKey::Customer(_));
+        if self.require_commitment && !customer && wrapped.commitments().is_empty() {
+            return Err(Error::new(Blame::Config, StatusCode::FORBIDDEN, UNCOMMITTED).code("KeyCommitmentMissing"));
+        }
         let key = match wrapped {
             WrappedKey::Customer(_) => {
                 let message = "the object is encrypted with a customer key, which comes with the request (SSE-C)";

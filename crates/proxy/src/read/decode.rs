@@ -33,7 +33,7 @@ impl Decode for Running {
 }
 
 /// Opens a chunk that is sealed whole (`cipher_key`), and inflates it where it was compressed first.
-pub(super) struct OpenSealed {
+pub(crate) struct OpenSealed {
     cipher_key: Zeroizing<Vec<u8>>,
     compressed: bool,
     /// Bytes of the chunk when it is open.

@@ -10,7 +10,7 @@ mod failure;
 mod kek;
 mod locations;
 mod lookup;
-mod object;
+pub(crate) mod object;
 mod origins;
 mod route;
 mod source;
@@ -27,7 +27,9 @@ use prefetch::Download;
 
 use self::lookup::Known;
 pub use self::origins::Origins;
-pub(crate) use self::{kek::FilerKek, locations::VolumeLocations, lookup::Derived, source::Source};
+pub(crate) use self::{
+    kek::FilerKek, locations::VolumeLocations, lookup::Derived, route::bucket, source::Source,
+};
 use crate::{
     Blame, Error, Result,
     access::{self, Access, Caller},

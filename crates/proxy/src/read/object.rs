@@ -26,7 +26,7 @@ const MANIFEST_LIMIT: u64 = 16 << 20;
 ///
 /// # Errors
 /// 500 that names the field that is not understood.
-pub(super) fn layout(entry: &pb::Entry, chunks: &[pb::FileChunk]) -> Result<Layout> {
+pub(crate) fn layout(entry: &pb::Entry, chunks: &[pb::FileChunk]) -> Result<Layout> {
     let attributes = Attributes::new(entry.extended.iter().map(|(name, value)| (name.as_str(), value.as_ref())));
     let chunks: Vec<_> = chunks.iter().map(stored).collect();
     Layout::read(&attributes, &chunks, entry.content.len()).map_err(|error| {
@@ -49,7 +49,7 @@ fn stored(chunk: &pb::FileChunk) -> StoredChunk<'_> {
 ///
 /// # Errors
 /// When a manifest cannot be fetched or is none.
-pub(super) async fn chunks(
+pub(crate) async fn chunks(
     engine: &Engine,
     entry: &pb::Entry,
     layout: Arc<Layout>,
@@ -93,7 +93,7 @@ async fn content(engine: &Engine, manifest: &Pending) -> Result<Vec<u8>> {
 }
 
 /// A read of `range` (bytes of the chunk) of a chunk.
-pub(super) fn needle(fid: &Fid, chunk: &pb::FileChunk, range: Range<u64>) -> NeedleRead {
+pub(crate) fn needle(fid: &Fid, chunk: &pb::FileChunk, range: Range<u64>) -> NeedleRead {
     NeedleRead {
         volume: fid.volume_id,
         fid: fid.to_string().into(),
@@ -111,13 +111,13 @@ pub(super) fn needle(fid: &Fid, chunk: &pb::FileChunk, range: Range<u64>) -> Nee
 ///
 /// # Errors
 /// 502 if there is none, or it is not one.
-pub(super) fn fid(chunk: &pb::FileChunk) -> Result<Fid> {
+pub(crate) fn fid(chunk: &pb::FileChunk) -> Result<Fid> {
     Fid::of(chunk).map_err(|error| {
         Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, format!("a chunk of the file has a bad id: {error}"))
     })
 }
 
 /// What opens a chunk that is sealed as a whole; `None`: it is not.
-pub(super) fn opener(chunk: &pb::FileChunk) -> Option<OpenSealed> {
+pub(crate) fn opener(chunk: &pb::FileChunk) -> Option<OpenSealed> {
     (!chunk.cipher_key.is_empty()).then(|| OpenSealed::new(&chunk.cipher_key, chunk.is_compressed, chunk.size))
 }

@@ -50,7 +50,7 @@ fn chunk_id(request: &Parts) -> Option<Vec<u8>> {
 }
 
 /// The bucket of an S3 object; `None`: the file is in none.
-pub(super) fn bucket(path: &EntryPath) -> Option<&str> {
+pub(crate) fn bucket(path: &EntryPath) -> Option<&str> {
     let (bucket, key) = path.as_str().strip_prefix("/buckets/")?.split_once('/')?;
     (!bucket.is_empty() && !key.is_empty()).then_some(bucket)
 }

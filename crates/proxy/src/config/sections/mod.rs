@@ -7,6 +7,7 @@ mod kms;
 mod log;
 mod prefetch;
 mod server;
+mod sse;
 mod sse_s3;
 
 use figment::value::Dict;
@@ -14,10 +15,11 @@ use figment::value::Dict;
 pub use access::{Access, ManagedKeys};
 pub use cache::Cache;
 pub use filer::Filer;
-pub use kms::{Aws, Bucket, Kms, Provider};
+pub use kms::{Aws, Bucket, Kms, OpenBao, Provider};
 pub use log::{Log, LogFormat, LogLevel};
 pub use prefetch::Prefetch;
 pub use server::Server;
+pub use sse::Sse;
 pub use sse_s3::SseS3;
 
 use super::{
@@ -84,6 +86,8 @@ sections! {
     prefetch: Prefetch,
     /// What is kept in memory.
     cache: Cache,
+    /// What is demanded of encrypted objects.
+    sse: Sse,
     /// The key of SSE-S3 objects.
     sse_s3: SseS3,
     /// The key management services of SSE-KMS objects.

@@ -68,7 +68,7 @@ fn every_type_can_be_written_as_text() {
     assert!(config.access.ssec_over_http);
     assert_eq!(config.prefetch.memory, Size::new(1 << 30));
     assert_eq!(config.prefetch.per_server, 256);
-    let Provider::Aws(aws) = &config.kms.providers["main"];
+    let Provider::Aws(aws) = &config.kms.providers["main"] else { panic!("not what its type says") };
     assert_eq!(aws.connect_timeout, Seconds(Duration::from_secs(7)));
     assert_eq!(config.log.format, LogFormat::Json);
 }
@@ -124,7 +124,7 @@ fn a_block_of_the_gateway_is_accepted_as_it_is() {
     let kms = load(&text, &[]).config.kms;
     assert_eq!(kms.default_provider.as_deref(), Some("aws-kms"));
     assert_eq!(kms.buckets["my.bucket"].provider, "aws-kms");
-    let Provider::Aws(aws) = &kms.providers["aws-kms"];
+    let Provider::Aws(aws) = &kms.providers["aws-kms"] else { panic!("not what its type says") };
     assert_eq!(aws.region, "us-east-1");
     assert_eq!(aws.access_key.as_ref().unwrap().expose(), "AKIA");
     assert_eq!(aws.secret_key.as_ref().unwrap().expose(), "s3cr3t");

@@ -82,6 +82,13 @@ impl KmsError {
         self
     }
 
+    /// The same in another class.
+    #[must_use]
+    pub(super) fn because(mut self, failure: Failure) -> Self {
+        self.failure = failure;
+        self
+    }
+
     /// The class.
     pub fn failure(&self) -> Failure {
         self.failure
@@ -121,13 +128,13 @@ impl KmsError {
                 Blame::Config,
                 StatusCode::SERVICE_UNAVAILABLE,
                 "has no credentials to use",
-                "; set access_key and secret_key, or give the daemon a role",
+                "; set them in kms.providers, or give the daemon a role",
             ),
             Failure::BadCredentials => (
                 Blame::Config,
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "does not accept the daemon's credentials for",
-                "; check access_key, secret_key, session_token, region and the clock",
+                "; check those in kms.providers, and the clock",
             ),
             Failure::Throttled => (Blame::Kms, StatusCode::SERVICE_UNAVAILABLE, "has too many requests to use", ""),
             Failure::Unreachable => (Blame::Kms, StatusCode::SERVICE_UNAVAILABLE, "cannot be reached to use", ""),

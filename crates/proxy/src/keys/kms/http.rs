@@ -54,18 +54,20 @@ impl HttpClient {
     /// [`Blame::Config`] if `tls` will be needed and the system has no root certificates. Without `tls` it then does with
     /// none, and any `https://` address fails.
     pub(super) fn new(connect_timeout: Duration, request_timeout: Duration, tls: bool) -> Result<Self> {
+        Ok(Self::with_tls(connect_timeout, request_timeout, tls_config(tls)?))
+    }
+
+    /// The same with these TLS settings.
+    pub(super) fn with_tls(connect_timeout: Duration, request_timeout: Duration, tls: ClientConfig) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.set_connect_timeout(Some(connect_timeout));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(tls)?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+        let https =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
         let client =
             Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).build(https);
-        Ok(Self { client, timeout: request_timeout })
+        Self { client, timeout: request_timeout }
     }
 
     /// Sends a request and reads the whole answer within the request timeout.
@@ -94,7 +96,7 @@ impl HttpClient {
     }
 }
 
-fn tls_config(required: bool) -> Result<ClientConfig> {
+pub(super) fn tls_config(required: bool) -> Result<ClientConfig> {
     let broken = |what: &str, error: &dyn std::error::Error| {
         Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, format!("{what}: {error}"))
     };

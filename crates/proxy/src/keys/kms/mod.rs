@@ -3,19 +3,25 @@
 //! Knows providers only by [`Provider`]. Must not know caches, entries or requests from clients. A new service is one
 //! file beside [`aws`] that implements [`Provider`] for a single try; choice, retries and error texts are here already.
 
+#[cfg(feature = "aws")]
 pub mod aws;
 mod choice;
 mod error;
 mod http;
+mod limit;
+#[cfg(feature = "openbao")]
+pub mod openbao;
 mod retry;
 #[cfg(test)]
 pub(crate) mod scripted;
+mod secret;
 
 use crypto::{DataKey, KmsKey};
 use futures_util::future::BoxFuture;
 
 pub use choice::Providers;
 pub use error::{Failure, KmsError};
+pub use limit::AtMost;
 pub(super) use retry::unwrap;
 
 /// What a KMS gave for a wrapped data key.

@@ -1,12 +1,14 @@
 //! `[kms]`: the S3 gateway's own `kms` block, key by key, and how long we keep what the services answered.
 
 mod aws;
+mod openbao;
 
 use std::time::Duration;
 
 use figment::value::Dict;
 
 pub use aws::Aws;
+pub use openbao::OpenBao;
 
 use crate::config::{
     Error,
@@ -25,6 +27,8 @@ section! {
         cache_ttl: Duration = "5m", max "24h";
         /// How many unwrapped data keys are kept in memory at most.
         cache_entries: u32 = "1000", max "1000000";
+        /// How many data keys one provider is asked for at once.
+        max_concurrent: u32 = "32", min "1", max "1000";
     }
     /// The services, by the operator's name for them.
     providers: tables of Provider;
@@ -115,6 +119,8 @@ macro_rules! providers {
 providers! {
     /// AWS KMS, or a service that speaks its API.
     Aws = "aws",
+    /// OpenBao, or HashiCorp Vault.
+    OpenBao = "openbao" | "vault",
 }
 
 fn unknown_type(scope: &Scope<'_>, found: Option<&str>) -> Error {

@@ -4,13 +4,10 @@
 
 use std::borrow::Cow;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use crypto::DataKey;
 use http::StatusCode;
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
-use super::super::{Decrypted, Failure, KmsError, http::Answer};
+use super::super::{Decrypted, Failure, KmsError, http::Answer, secret::Secret};
 
 #[derive(Deserialize)]
 struct DecryptOutput<'a> {
@@ -20,54 +17,13 @@ struct DecryptOutput<'a> {
     plaintext: Secret<'a>,
 }
 
-/// Borrowed from the body, which is wiped, wherever the JSON string has no escapes; else an own copy, wiped as well.
-enum Secret<'a> {
-    Borrowed(&'a str),
-    Owned(Zeroizing<String>),
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Secret<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Secret<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("base64")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Secret::Borrowed(text))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Secret::Owned(Zeroizing::new(text.to_owned())))
-            }
-        }
-        from.deserialize_str(Visitor)
-    }
-}
-
-impl Secret<'_> {
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Borrowed(text) => text,
-            Self::Owned(text) => text,
-        }
-    }
-}
-
 /// The data key in the answer to a `Decrypt`.
 pub(super) fn key(body: &[u8]) -> Result<Decrypted, KmsError> {
     // serde's messages quote what they did not expect, so none of them is passed on.
     let nonsense = |what: &str| KmsError::new(Failure::Nonsense, what);
     let output: DecryptOutput<'_> =
         serde_json::from_slice(body).map_err(|_| nonsense("the answer has no KeyId and Plaintext"))?;
-    let mut plain = Zeroizing::new([0_u8; 66]);
-    let length = BASE64_STANDARD
-        .decode_slice(output.plaintext.as_str(), plain.as_mut_slice())
-        .map_err(|_| nonsense("the data key is not 32 bytes in base64"))?;
-    let key = DataKey::from_slice(&plain[..length]).map_err(|_| nonsense("the data key is not 32 bytes"))?;
+    let key = output.plaintext.data_key()?;
     Ok(Decrypted { key, key_id: output.key_id.into_owned() })
 }
 
@@ -132,8 +88,10 @@ fn classify(code: &str, status: StatusCode) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, prelude::BASE64_STANDARD};
     use http::HeaderMap;
     use proptest::prelude::*;
+    use zeroize::Zeroizing;
 
     use super::*;
 

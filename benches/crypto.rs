@@ -1,0 +1,103 @@
+//! How fast keys and ciphers are: GB/s by cipher and size of the piece, in place and copying, and nanoseconds per data key.
+//!
+//! `cargo bench -p crypto --bench crypto`
+//!
+//! "unwrapped" is what a data key costs when it must be opened: SSE-S3 by the key encryption key in memory, and the
+//! check of a commitment. What a KMS takes for its part is its network. "cached" is the digest by which a data key that
+//! was opened before is found again; the look-up itself is one in a hash table.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark fails loudly and has no callers")]
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use crypto::{Attributes, CHUNK_NONCE_LEN, CHUNK_TAG_LEN, DataKey, Kek, Keystream, Layout, WrappedKey, open_chunk};
+
+const SIZES: [usize; 6] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
+const LONG_ENOUGH: Duration = Duration::from_millis(250);
+const KEK: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+/// A data key as the gateway stores it, sealed under `KEK`, with its commitment.
+const S3_KEY: &str = r#"{"algorithm":"AES256","keyId":"sse-s3-key-1","nonce":"BwcHBwcHBwcHBwcH","iv":"AwMDAwMDAwMDAwMDAwMDAw==",
+    "encryptedDEK":"P1uUb1s64cP+pHLi4zWR/ZFtv0C8wrcuxoIfuEead13fraiwc0tPei+Ee3Hw3K94",
+    "keyCommitment":"6eJu3mJUyTElvwB1KG8turXreOa/+uDUECODOEmUUbw="}"#;
+
+fn main() {
+    println!("GB/s on one core, by the size of the piece\n");
+    print!("{:<34}", "");
+    for size in SIZES {
+        print!("{:>9}", if size < 1 << 20 { format!("{} KiB", size >> 10) } else { format!("{} MiB", size >> 20) });
+    }
+    println!();
+    row("memcpy", |size| {
+        let (src, mut dst) = (vec![7; size], vec![0; size]);
+        Box::new(move || dst.copy_from_slice(black_box(&src)))
+    });
+    row("AES-256-CTR in place", |size| {
+        let mut bytes = vec![7; size];
+        let mut stream = Keystream::new(&key(), [3; 16], 0);
+        Box::new(move || stream.apply(black_box(&mut bytes)))
+    });
+    row("AES-256-CTR in the copy", |size| {
+        let (src, mut dst) = (vec![7; size], vec![0; size]);
+        let mut stream = Keystream::new(&key(), [3; 16], 0);
+        Box::new(move || stream.apply_to(black_box(&src), &mut dst))
+    });
+    row("AES-256-CTR in the copy, new stream", |size| {
+        let (src, mut dst, key) = (vec![7; size], vec![0; size], key());
+        Box::new(move || Keystream::new(&key, [3; 16], 12_345).apply_to(black_box(&src), &mut dst))
+    });
+    row("AES-256-GCM chunk, tag checked", |size| {
+        // Any bytes: the tag is computed over all of them before it is found wrong, and then they are wiped. That is
+        // more work than opening, so what is measured is a lower bound.
+        let mut bytes = vec![7; CHUNK_NONCE_LEN + size + CHUNK_TAG_LEN];
+        Box::new(move || assert!(open_chunk(black_box(&[7; 32]), &mut bytes).is_err()))
+    });
+
+    let kek = Kek::from_hex(KEK).unwrap();
+    let wrapped = wrapped();
+    let WrappedKey::S3(stored) = &wrapped else { panic!("the key above is one of SSE-S3") };
+    println!("\nns per data key\n");
+    println!(
+        "{:<34}{:>9.0}",
+        "unwrapped (SSE-S3) and verified",
+        nanoseconds(|| {
+            let opened = kek.open(black_box(stored)).unwrap();
+            wrapped.verify(&opened).unwrap();
+        })
+    );
+    println!("{:<34}{:>9.0}", "cached: found by its digest", nanoseconds(|| drop(black_box(wrapped.id()))));
+}
+
+fn key() -> DataKey {
+    DataKey::from_slice(&[7; 32]).unwrap()
+}
+
+fn wrapped() -> WrappedKey {
+    let entry = [("X-Amz-Server-Side-Encryption", &b"AES256"[..]), ("x-seaweedfs-sse-s3-key", S3_KEY.as_bytes())];
+    Layout::read(&Attributes::new(entry), &[], 5).unwrap().keys.remove(0)
+}
+
+fn row(name: &str, make: impl Fn(usize) -> Box<dyn FnMut()>) {
+    print!("{name:<34}");
+    for size in SIZES {
+        print!("{:>9.2}", size as f64 / nanoseconds(make(size)));
+    }
+    println!();
+}
+
+/// Nanoseconds for one turn: the best of three runs.
+fn nanoseconds(mut turn: impl FnMut()) -> f64 {
+    let mut run = || {
+        let (begun, mut turns) = (Instant::now(), 0_u32);
+        while begun.elapsed() < LONG_ENOUGH / 3 {
+            for _ in 0..8 {
+                turn();
+            }
+            turns += 8;
+        }
+        begun.elapsed().as_nanos() as f64 / f64::from(turns)
+    };
+    run().min(run()).min(run())
+}

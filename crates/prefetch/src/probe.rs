@@ -1,0 +1,34 @@
+//! Whether each replica of a needle answers, for people who look for what is wrong. Reads never come here.
+
+use std::sync::Arc;
+
+use crate::{
+    Cause, Engine, NeedleRead,
+    fetch::{Wanted, ask},
+};
+
+/// One replica, and why it does not answer if it does not.
+pub type Probed = (Arc<str>, Result<(), Cause>);
+
+impl Engine {
+    /// Asks every replica of a needle for its first byte, or for the head of the answer where the stored length is not
+    /// known. An empty list: no server holds the volume.
+    ///
+    /// # Errors
+    /// In words, when the volume cannot be located.
+    pub async fn probe(&self, read: &NeedleRead) -> Result<Vec<Probed>, Arc<str>> {
+        let shared = &self.shared;
+        let locations = shared.locate.locate(read.volume, false).await?;
+        let mut probed = Vec::with_capacity(locations.len());
+        for authority in locations.iter() {
+            // Stored bytes of a sealed chunk are more than its size says.
+            let wanted = match read.opener.is_some() || read.size < 2 {
+                true => Wanted::Whole,
+                false => Wanted::Range { range: 0..1, size: read.size },
+            };
+            let answered = ask(shared, shared.servers.get(authority), read, &wanted).await.map(drop);
+            probed.push((Arc::clone(authority), answered));
+        }
+        Ok(probed)
+    }
+}

@@ -1,0 +1,173 @@
+//! Goes through the stages of a read and writes down what each finds, past the first fault.
+//!
+//! Knows which stage says what. Must not know how it is shown.
+
+use crypto::{Layout, WrappedKey};
+use futures_util::{StreamExt, stream};
+
+use super::{Chunk, Envelope, Key, Replica, Report};
+use crate::{
+    daemon::StartError,
+    entry::{EntryPath, Kind},
+    filer::pb,
+    keys::KeyRing,
+    read::{Source, bucket, object},
+};
+
+/// Keys that are tried, so that an object of ten thousand parts does not become as many requests to a KMS.
+const KEYS: usize = 100;
+/// Keys or chunks that are looked at at once.
+const AT_ONCE: usize = 16;
+
+pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) -> Result<Report, StartError> {
+    let Some(found) = source.filer.lookup(path).await? else { return Err(format!("{path}: no such file").into()) };
+    let entry = found.entry;
+    let mut faults = Vec::new();
+    match entry.kind() {
+        Kind::File => {}
+        Kind::RemoteOnly => faults.push("the bytes are in a remote store only".to_owned()),
+        Kind::Directory | Kind::Symlink | Kind::Special => return Err(format!("{path}: not a regular file").into()),
+    }
+    let (chunks, layout) = laid_out(source, &entry, &mut faults).await;
+    let keys = match &layout {
+        Some(layout) => keys(ring, bucket(path), layout).await,
+        None => Vec::new(),
+    };
+    let chunks: Vec<Chunk> = stream::iter(chunks.iter().enumerate())
+        .map(|(index, stored)| chunk(source, stored, key_of(layout.as_ref(), index)))
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let readable = faults.is_empty()
+        && keys.iter().all(|key| key.opens != Some(false))
+        && chunks.iter().all(|chunk| chunk.replicas.iter().any(|replica| replica.answers));
+    Ok(Report {
+        path: path.to_string(),
+        size: entry.size(),
+        inline: entry.content.len() as u64,
+        sse: layout.as_ref().map(|layout| layout.scheme.as_str()),
+        faults,
+        keys,
+        chunks,
+        readable,
+    })
+}
+
+/// The chunks and how they are encrypted, as far as both can be read.
+async fn laid_out(
+    source: &Source,
+    entry: &pb::Entry,
+    faults: &mut Vec<String>,
+) -> (Vec<pb::FileChunk>, Option<Layout>) {
+    let layout = match object::layout(entry, &entry.chunks) {
+        Ok(layout) => layout,
+        Err(error) => {
+            faults.push(error.message().to_owned());
+            return (entry.chunks.clone(), None);
+        }
+    };
+    match object::chunks(&source.engine, entry, layout, 0..u64::MAX).await {
+        Ok((chunks, layout)) => (chunks, Some(layout)),
+        Err(error) => {
+            faults.push(error.message().to_owned());
+            (entry.chunks.clone(), None)
+        }
+    }
+}
+
+fn key_of(layout: Option<&Layout>, chunk: usize) -> Option<usize> {
+    layout?.chunks.get(chunk).copied().flatten().map(|start| start.key)
+}
+
+async fn keys(ring: &KeyRing, bucket: Option<&str>, layout: &Layout) -> Vec<Key> {
+    stream::iter(layout.keys.iter().enumerate())
+        .map(|(index, wrapped)| key(ring, bucket, index, wrapped))
+        .buffered(AT_ONCE)
+        .collect()
+        .await
+}
+
+async fn key(ring: &KeyRing, bucket: Option<&str>, index: usize, wrapped: &WrappedKey) -> Key {
+    let commitments = wrapped.commitments().len();
+    let mut key =
+        Key { index, key_id: None, envelope: None, context: Default::default(), commitments, opens: None, why: None };
+    match wrapped {
+        WrappedKey::Customer(_) => {
+            key.why = Some("only the client has it (SSE-C)".to_owned());
+            return key;
+        }
+        WrappedKey::Kms(stored) => {
+            key.key_id = Some(stored.key_id.clone());
+            key.context = stored.context.clone();
+            key.envelope = Some(Envelope {
+                provider: stored.envelope.provider.clone(),
+                key_id: stored.envelope.key_id.clone(),
+                ciphertext_length: stored.envelope.ciphertext.len(),
+                version: stored.envelope.version,
+            });
+        }
+        WrappedKey::S3(stored) => key.key_id = Some(stored.key_id.clone()),
+    }
+    if index >= KEYS {
+        key.why = Some(format!("not tried: only the first {KEYS} keys are"));
+        return key;
+    }
+    match ring.open(bucket, wrapped).await {
+        Ok(_) => key.opens = Some(true),
+        Err(error) => {
+            key.opens = Some(false);
+            let code = error.short_code().map(|code| format!(" ({code})")).unwrap_or_default();
+            key.why = Some(format!("{}{code}", error.message()));
+        }
+    }
+    key
+}
+
+async fn chunk(source: &Source, stored: &pb::FileChunk, key: Option<usize>) -> Chunk {
+    let mut chunk = Chunk {
+        fid: stored.file_id.clone(),
+        offset: stored.offset,
+        size: stored.size,
+        layers: layers(stored),
+        key,
+        replicas: Vec::new(),
+        fault: None,
+    };
+    let fid = match object::fid(stored) {
+        Ok(fid) => fid,
+        Err(error) => {
+            chunk.fault = Some(error.message().to_owned());
+            return chunk;
+        }
+    };
+    chunk.fid = fid.to_string();
+    let mut read = object::needle(&fid, stored, 0..stored.size);
+    read.opener = object::opener(stored).map(|opener| std::sync::Arc::new(opener) as std::sync::Arc<_>);
+    match source.engine.probe(&read).await {
+        Ok(probed) if probed.is_empty() => chunk.fault = Some(format!("no server holds volume {}", fid.volume_id)),
+        Ok(probed) => {
+            let replica = |(server, answered): prefetch::Probed| Replica {
+                server: server.to_string(),
+                answers: answered.is_ok(),
+                why: answered.err().map(|cause| cause.to_string()),
+            };
+            chunk.replicas = probed.into_iter().map(replica).collect();
+        }
+        Err(reason) => chunk.fault = Some(format!("volume {} cannot be located: {reason}", fid.volume_id)),
+    }
+    chunk
+}
+
+fn layers(stored: &pb::FileChunk) -> Vec<&'static str> {
+    let sse = match stored.sse_type {
+        0 => None,
+        1 => Some("sse-c"),
+        2 => Some("sse-kms"),
+        3 => Some("sse-s3"),
+        _ => Some("sse-unknown"),
+    };
+    let sealed = (!stored.cipher_key.is_empty()).then_some("gcm");
+    let compressed = stored.is_compressed.then_some("compressed");
+    let manifest = stored.is_chunk_manifest.then_some("manifest");
+    [sealed, compressed, sse, manifest].into_iter().flatten().collect()
+}

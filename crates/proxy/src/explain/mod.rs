@@ -1,0 +1,147 @@
+//! What a person who looks for a fault wants to know of one file: its chunks, whether each replica answers, how it is
+//! encrypted, and whether its keys open.
+//!
+//! Knows the stages of a read by their results. Must not know how a report is laid out ([`table`]), and never holds a
+//! secret in one: ids, lengths and yes or no.
+
+mod gather;
+mod table;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+
+use crate::{
+    access::VolumeMint,
+    config::Config,
+    daemon::{self, StartError},
+    entry::EntryPath,
+    filer::FilerClient,
+    metrics::Metrics,
+    security::Security,
+    tls::TlsClients,
+};
+
+/// What a path's slashes stand between.
+const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+
+/// One file, explained.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The path at the filer.
+    pub path: String,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Bytes that the entry itself holds; 0 where there are chunks.
+    pub inline: u64,
+    /// `none`, `c`, `kms` or `s3`; nothing if the metadata cannot be understood.
+    pub sse: Option<&'static str>,
+    /// What is wrong with the file as a whole, in one sentence each.
+    pub faults: Vec<String>,
+    /// The data keys, each once.
+    pub keys: Vec<Key>,
+    /// The chunks, manifests expanded.
+    pub chunks: Vec<Chunk>,
+    /// Whether nothing was found that keeps the file from being read.
+    pub readable: bool,
+}
+
+/// One wrapped data key.
+#[derive(Debug, Serialize)]
+pub struct Key {
+    /// The number that chunks name it by.
+    pub index: usize,
+    /// The id of the key that wraps it, as stored.
+    pub key_id: Option<String>,
+    /// What the envelope says of the KMS; SSE-KMS only.
+    pub envelope: Option<Envelope>,
+    /// The encryption context; SSE-KMS only.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub context: BTreeMap<String, String>,
+    /// How many key commitments are stored for it.
+    pub commitments: usize,
+    /// Whether it opens; nothing where that was not tried.
+    pub opens: Option<bool>,
+    /// Why it does not open, or was not tried.
+    pub why: Option<String>,
+}
+
+/// The envelope around a key that a KMS wrapped.
+#[derive(Debug, Serialize)]
+pub struct Envelope {
+    /// `aws`, `openbao`, ...
+    pub provider: String,
+    /// The key id inside of it.
+    pub key_id: String,
+    /// Characters of the wrapped key.
+    pub ciphertext_length: usize,
+    /// The version of the format.
+    pub version: u64,
+}
+
+/// One chunk.
+#[derive(Debug, Serialize)]
+pub struct Chunk {
+    /// The needle's id, or what stands in its place.
+    pub fid: String,
+    /// First byte of the chunk in the file.
+    pub offset: i64,
+    /// Bytes of the file in it.
+    pub size: u64,
+    /// What must be undone to read it, outermost first: `gcm`, `compressed`, `sse-c`, `sse-kms`, `sse-s3`.
+    pub layers: Vec<&'static str>,
+    /// Which of the keys decrypts it.
+    pub key: Option<usize>,
+    /// The volume servers that should have it.
+    pub replicas: Vec<Replica>,
+    /// Why there are no replicas to ask.
+    pub fault: Option<String>,
+}
+
+/// One replica of a chunk.
+#[derive(Debug, Serialize)]
+pub struct Replica {
+    /// `host:port`.
+    pub server: String,
+    /// Whether it gave what was asked for.
+    pub answers: bool,
+    /// Why not.
+    pub why: Option<String>,
+}
+
+impl Report {
+    /// As indented JSON, with a line break at the end.
+    pub fn to_json(&self) -> String {
+        let json = serde_json::to_string_pretty(self).expect("texts, numbers and lists are always JSON");
+        json + "\n"
+    }
+
+    /// As a table for people.
+    pub fn to_table(&self) -> String {
+        table::lines(self)
+    }
+}
+
+/// Explains the file at `path`, with the filer, the keys and the limits of this configuration. Nothing is listened on.
+///
+/// # Errors
+/// When there is no such file, or the filer cannot be asked.
+pub async fn report(config: Config, security: Security, path: &str) -> Result<Report, StartError> {
+    // As a client would send it: the name on the command line is not encoded.
+    let encoded = utf8_percent_encode(path, &ENCODED).to_string();
+    let wanted =
+        EntryPath::parse(&encoded).map_err(|_| format!("{path:?} is no path of a file; begin it with a slash"))?;
+    let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
+    let filers = config.filer.addresses.iter();
+    let filers = filers.map(|address| (address.grpc_authority(), address.http_authority())).collect();
+    let tls = TlsClients::new(&security)?;
+    let filer = Arc::new(match tls.grpc {
+        None => FilerClient::new(filers)?,
+        Some(tls) => FilerClient::with_tls(filers, tls)?,
+    });
+    let mint = security.volume_read.map(VolumeMint::new);
+    let source = Arc::new(daemon::source(&config.prefetch, &config.cache, &filer, tls.https, mint, &metrics)?);
+    let keys = daemon::key_ring(config.sse_s3, config.sse, config.kms, &source, &metrics)?;
+    gather::gather(&source, &keys, &wanted).await
+}

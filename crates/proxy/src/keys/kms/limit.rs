@@ -1,0 +1,124 @@
+//! How many requests a KMS is asked at once.
+//!
+//! Knows counts and time. Must not know what is asked.
+
+use std::{sync::Arc, time::Duration};
+
+use crypto::KmsKey;
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use super::{Decrypted, Failure, KmsError, Provider};
+
+/// A provider that is asked for a bounded number of keys at once; the rest waits in line, for as long as the provider has
+/// patience.
+///
+/// A read of an object of many parts takes many keys, and a KMS has request quotas that everybody shares.
+pub struct AtMost {
+    inner: Arc<dyn Provider>,
+    places: Semaphore,
+}
+
+impl AtMost {
+    /// `inner`, asked `places` times at once at most. Zero counts as one.
+    pub fn new(inner: Arc<dyn Provider>, places: usize) -> Self {
+        Self { inner, places: Semaphore::new(places.max(1)) }
+    }
+}
+
+impl Provider for AtMost {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+
+    fn max_retries(&self) -> u32 {
+        self.inner.max_retries()
+    }
+
+    fn patience(&self) -> Duration {
+        self.inner.patience()
+    }
+
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+        Box::pin(async move {
+            let crowded =
+                || KmsError::new(Failure::Throttled, "too many of the daemon's own requests are waiting for it");
+            let place = tokio::time::timeout(self.inner.patience(), self.places.acquire()).await;
+            let _place = place.map_err(|_| crowded())?.map_err(|_| crowded())?;
+            self.inner.decrypt(key).await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use crypto::{DataKey, Envelope};
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    /// Takes a second for each key and remembers how many it had at once.
+    #[derive(Default)]
+    struct Slow {
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl Provider for Slow {
+        fn name(&self) -> &str {
+            "slow"
+        }
+
+        fn kind(&self) -> &'static str {
+            "aws"
+        }
+
+        fn max_retries(&self) -> u32 {
+            0
+        }
+
+        fn patience(&self) -> Duration {
+            Duration::from_millis(3500)
+        }
+
+        fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+            Box::pin(async {
+                self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.now.fetch_sub(1, Ordering::SeqCst);
+                let opened = DataKey::from_slice(&[7; 32]).unwrap();
+                Ok(Decrypted { key: opened, key_id: key.key_id.clone() })
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn asks_no_more_at_once_and_keeps_nobody_waiting_for_ever() {
+        let envelope = Envelope {
+            provider: "aws".into(),
+            key_id: "k".into(),
+            ciphertext: "c".into(),
+            version: 1,
+            provider_specific: None,
+        };
+        let (context, commitments) = (BTreeMap::new(), Vec::new());
+        let key = KmsKey { key_id: "k".into(), envelope, context, bucket_key_enabled: false, commitments };
+        let slow = Arc::new(Slow::default());
+        let limited = AtMost::new(slow.clone(), 3);
+        let all = join_all((0..15).map(|_| limited.decrypt(&key))).await;
+        let opened = all.iter().filter(|one| one.is_ok()).count();
+        assert_eq!((slow.most.load(Ordering::SeqCst), opened), (3, 12));
+        for error in all.into_iter().filter_map(Result::err) {
+            assert_eq!(error.failure(), Failure::Throttled);
+        }
+    }
+}

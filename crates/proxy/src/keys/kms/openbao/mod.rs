@@ -1,0 +1,219 @@
+//! OpenBao and HashiCorp Vault: one `decrypt` of the transit engine per data key.
+//!
+//! Knows the transit API (<https://openbao.org/api-docs/secret/transit/#decrypt-data>) and its answers. Must not know
+//! retries or caches. What a data key is wrapped under, and what goes into `context`, is as in `weed/kms/openbao`.
+//!
+//! The call is our own on hyper: the client crates bring a second HTTP client and TLS stack for three POSTs.
+
+mod answer;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod token;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use crypto::{KmsKey, context_json};
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Request, StatusCode, Uri, header, uri::Scheme};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use self::token::Tokens;
+use super::{
+    Decrypted, Failure, KmsError, Provider,
+    http::{Answer, Failed, HttpClient},
+};
+use crate::{Blame, Error, Result};
+
+/// What `[kms.providers.<name>]` says with `type = "openbao"` or `"vault"`. Names and defaults are the S3 gateway's, but
+/// for those that it does not have, which are marked.
+pub struct Settings {
+    /// `address`: `http://host:port` or `https://host:port`.
+    pub address: String,
+    /// How the daemon shows who it is.
+    pub login: Login,
+    /// `transit_path`: where the transit engine is mounted.
+    pub transit_path: String,
+    /// `ca_cert`: PEM file of the authorities that the service's certificate is checked by; `None`: the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// `client_cert` and `client_key`: PEM files.
+    pub client_cert: Option<(PathBuf, PathBuf)>,
+    /// `request_timeout`, for one try; no new try begins once this much time has passed in all.
+    pub request_timeout: Duration,
+    /// `max_retries` (ours): further tries when throttled or not reachable.
+    pub max_retries: u32,
+}
+
+/// How the daemon shows who it is.
+pub enum Login {
+    /// `token`, used as it is; somebody else renews it.
+    Token(Zeroizing<String>),
+    /// `role_id` and `secret_id`: a token is fetched, renewed before it ends, and fetched anew when it cannot be renewed.
+    AppRole {
+        /// `role_id`.
+        role_id: Zeroizing<String>,
+        /// `secret_id`.
+        secret_id: Zeroizing<String>,
+        /// `approle_path` (ours): where the AppRole method is mounted, `auth/approle` at the gateway.
+        path: String,
+    },
+}
+
+/// How long connecting may take; the gateway's client has no such setting.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// One OpenBao or Vault.
+pub struct OpenBao {
+    name: String,
+    service: Service,
+    transit_path: String,
+    tokens: Arc<Tokens>,
+    max_retries: u32,
+    patience: Duration,
+}
+
+impl OpenBao {
+    /// The provider of this configured name. Asks nobody yet.
+    ///
+    /// # Errors
+    /// [`Blame::Config`] for an address or path that makes no URL, and certificate files that cannot be read.
+    pub fn new(name: &str, settings: Settings) -> Result<Self> {
+        let address = address(name, &settings.address)?;
+        let https = address.scheme() == Some(&Scheme::HTTPS);
+        let tls = tls::config(name, &settings, https)?;
+        let service = Service { address, http: HttpClient::with_tls(CONNECT, settings.request_timeout, tls) };
+        let transit_path = mount(name, "transit_path", &settings.transit_path)?;
+        let login = match settings.login {
+            Login::AppRole { role_id, secret_id, path } => {
+                let path = mount(name, "approle_path", &path)?;
+                Login::AppRole { role_id, secret_id, path }
+            }
+            token => token,
+        };
+        let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
+        let tokens = Tokens::new(service.clone(), login);
+        Ok(Self { name: name.to_owned(), service, transit_path, tokens, max_retries, patience })
+    }
+
+    async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
+        let path = format!("{}/decrypt/{}", self.transit_path, transit_key(&key.envelope.key_id)?);
+        let context = (!key.context.is_empty()).then(|| BASE64_STANDARD.encode(context_json(&key.context)));
+        let body = serde_json::to_vec(&DecryptInput { ciphertext: &key.envelope.ciphertext, context })
+            .map_err(|_| KmsError::new(Failure::Invalid, "the wrapped key does not fit into a request"))?;
+        let body = Bytes::from(body);
+
+        let token = self.tokens.current().await?;
+        let mut answer = self.service.post(&path, Some(token.text()), body.clone()).await?;
+        // A token that ended early is refused in the same words as a request that is not allowed. With a new token we
+        // know which it was.
+        if answer.status == StatusCode::FORBIDDEN
+            && let Some(token) = self.tokens.instead_of(&token).await?
+        {
+            answer = self.service.post(&path, Some(token.text()), body).await?;
+        }
+        if answer.status != StatusCode::OK {
+            return Err(answer::refusal(&answer));
+        }
+        // The answer names no key: that it opened is what shows that it was the right one.
+        Ok(Decrypted { key: answer::key(&answer.body)?, key_id: key.envelope.key_id.clone() })
+    }
+}
+
+impl Provider for OpenBao {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "openbao"
+    }
+
+    fn max_retries(&self) -> u32 {
+        self.max_retries
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+        Box::pin(self.ask(key))
+    }
+}
+
+/// The HTTP API, below `/v1/`.
+#[derive(Clone)]
+struct Service {
+    address: Uri,
+    http: HttpClient,
+}
+
+impl Service {
+    async fn post(&self, path: &str, token: Option<&str>, body: Bytes) -> Result<Answer, KmsError> {
+        let invalid = |what: String| KmsError::new(Failure::Invalid, &what);
+        let below = self.address.path().trim_end_matches('/');
+        let uri = Uri::builder()
+            .scheme(self.address.scheme_str().unwrap_or("https"))
+            .authority(self.address.authority().map_or("", |authority| authority.as_str()))
+            .path_and_query(format!("{below}/v1/{path}"))
+            .build()
+            .map_err(|error| invalid(error.to_string()))?;
+        let mut request = Request::post(uri).body(body).map_err(|error| invalid(error.to_string()))?;
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // Both servers demand it where a proxy in front could be tricked into sending requests.
+        headers.insert("x-vault-request", HeaderValue::from_static("true"));
+        if let Some(token) = token {
+            let mut token = HeaderValue::try_from(token)
+                .map_err(|_| KmsError::new(Failure::BadCredentials, "the token has characters that no token has"))?;
+            token.set_sensitive(true);
+            headers.insert("x-vault-token", token);
+        }
+        self.http.send(request).await.map_err(|failed| match failed {
+            Failed::Connection(why) => KmsError::new(Failure::Unreachable, &why),
+            Failed::Late => KmsError::new(Failure::Unreachable, "no answer within request_timeout"),
+            Failed::TooLong => KmsError::new(Failure::Nonsense, "the answer is too long"),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct DecryptInput<'a> {
+    ciphertext: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<String>,
+}
+
+/// The name of a transit key, which goes into a path: anything else could lead our token elsewhere.
+fn transit_key(id: &str) -> Result<&str, KmsError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let named = id.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && id.chars().all(plain);
+    if named { Ok(id) } else { Err(KmsError::new(Failure::Invalid, "the key id is not the name of a transit key")) }
+}
+
+fn address(name: &str, text: &str) -> Result<Uri> {
+    text.parse::<Uri>()
+        .ok()
+        .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none())
+        .filter(|uri| uri.authority().is_some_and(|authority| !authority.as_str().contains('@')))
+        .filter(|uri| uri.host().is_some_and(|host| !host.is_empty()))
+        .ok_or_else(|| broken(format!("kms.providers.{name}.address is no address like https://bao.internal:8200")))
+}
+
+/// A mount path without slashes at its ends.
+fn mount(name: &str, setting: &str, path: &str) -> Result<String> {
+    let path = path.trim_matches('/');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let good = path.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain));
+    if good {
+        return Ok(path.to_owned());
+    }
+    Err(broken(format!("kms.providers.{name}.{setting} is not a mount path like transit")))
+}
+
+fn broken(message: String) -> Error {
+    Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, message)
+}

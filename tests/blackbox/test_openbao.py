@@ -1,0 +1,122 @@
+"""SSE-KMS with OpenBao or Vault: the gateway writes, tidegate reads, both through one transit server."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from catalogue import PART_SIZES, Catalogue, Shape
+from conftest import StartTidegate
+from expect import json_error, read, same_bytes
+from harness import Cluster, Encryption, Front, Transit
+from harness.transit import SECRET_ID
+
+ONE_TRY = {"kms": {"cache_ttl": "0s", "providers": {"bao": {"max_retries": 0, "request_timeout": 2}}}}
+
+
+@pytest.fixture(scope="module")
+def transit() -> Iterator[Transit]:
+    """The service of this file's tests."""
+    service = Transit()
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def bao(root: Path, transit: Transit) -> Iterator[Front]:
+    """A front of a cluster whose gateway has its keys wrapped by it."""
+    servers = Cluster(root / "openbao", kms=transit)
+    with ExitStack() as stack:
+        stack.callback(servers.stop)
+        servers.start()
+        yield servers.add_front("bao", maxMB=1)
+
+
+@pytest.fixture(scope="module")
+def written(transit: Transit) -> Catalogue:
+    """Objects under the service's key."""
+    return Catalogue(transit)
+
+
+@pytest.fixture(autouse=True)
+def well_behaved(transit: Transit) -> None:
+    """Each test begins with a service that does what it should."""
+    transit.reset()
+
+
+@pytest.mark.parametrize("shape", [Shape.BYTE, Shape.MANY, Shape.MULTIPART, Shape.EMPTY], ids=lambda s: s.value)
+def test_what_the_gateway_wrote_is_read(
+    bao: Front, written: Catalogue, start_tidegate: StartTidegate, transit: Transit, shape: Shape
+) -> None:
+    thing = written.get(bao, Encryption.SSE_KMS, shape)
+    gate = start_tidegate(bao)
+    answer = read(gate, thing)
+    assert answer.status == 200, answer.body
+    same_bytes(answer.body, thing.content)
+    assert thing.from_gateway().body == thing.content
+    if len(thing.content) > 9:
+        same_bytes(read(gate, thing, Range="bytes=5-9").body, thing.content[5:10])
+    keys = {Shape.EMPTY: 0, Shape.MULTIPART: len(PART_SIZES)}.get(shape, 1)
+    assert (transit.asked("decrypt"), transit.asked("login")) == (keys, min(keys, 1))
+
+
+def test_a_token_works_as_well(
+    bao: Front, written: Catalogue, start_tidegate: StartTidegate, transit: Transit
+) -> None:
+    thing = written.get(bao, Encryption.SSE_KMS, Shape.MANY)
+    by_token = {"default_provider": "given", "providers": {"given": transit.gateway_block()["providers"]["bao"]}}
+    same_bytes(read(start_tidegate(bao, {"kms": by_token}), thing).body, thing.content)
+    assert (transit.asked("decrypt"), transit.asked("login")) == (0, 0), "the gateway's own token was not used"
+
+
+def test_tokens_are_renewed_and_replaced(
+    bao: Front, written: Catalogue, start_tidegate: StartTidegate, transit: Transit
+) -> None:
+    thing = written.get(bao, Encryption.SSE_KMS, Shape.BYTE)
+    transit.behaviour.token_ttl = 3
+    gate = start_tidegate(bao, ONE_TRY)
+    deadline = time.monotonic() + 20
+    while transit.asked("renew-self") < 2 and time.monotonic() < deadline:
+        assert read(gate, thing).status == 200
+        time.sleep(0.1)
+    assert (transit.asked("login"), transit.asked("renew-self")) == (1, 2)
+    transit.behaviour.renewable = False
+    while transit.asked("login") < 2 and time.monotonic() < deadline:
+        assert read(gate, thing).status == 200
+        time.sleep(0.1)
+    assert transit.asked("login") >= 2
+
+
+def test_refusals_and_outages_are_told_apart(
+    bao: Front, written: Catalogue, start_tidegate: StartTidegate, transit: Transit
+) -> None:
+    thing = written.get(bao, Encryption.SSE_KMS, Shape.BYTE)
+    gate = start_tidegate(bao, ONE_TRY)
+    stored = thing.from_filer().body
+    for fault, value, status, retry in [
+        ("denied", True, 403, False),
+        ("sealed", True, 503, True),
+        ("slow", 4.0, 503, True),
+    ]:
+        transit.reset()
+        setattr(transit.behaviour, fault, value)
+        answer = read(gate, thing)
+        assert answer.status == status, (fault, answer.body)
+        assert "bao" in json_error(answer)
+        assert (answer.header("Retry-After") != "") == retry, fault
+        assert answer.body != stored
+    transit.reset()
+    assert read(gate, thing).status == 200
+
+
+def test_a_wrong_secret_id_blames_the_configuration(
+    bao: Front, written: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    thing = written.get(bao, Encryption.SSE_KMS, Shape.BYTE)
+    gate = start_tidegate(bao, {"kms": {"providers": {"bao": {"secret_id": "another"}}}})
+    answer = read(gate, thing)
+    assert answer.status == 500
+    message = json_error(answer)
+    assert "credentials" in message and "another" not in message and SECRET_ID not in message
