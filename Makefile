@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint unit doc build blackbox differential venv clean
+.PHONY: help demo test fmt fmt-check lint unit doc build blackbox differential fuzz fuzz-seeds venv clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,21 @@ blackbox: build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -
 
 differential: venv build ## tidegate's answers compared with a real filer's (TIDEGATE_DIFFERENTIAL_SEED=2 for other requests)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/differential
+
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := sse_metadata envelope kek_file entry range
+fuzz: cargo ## Each fuzz target for a minute (FUZZ_SECONDS=n); needs cargo-fuzz and a nightly compiler, installs nothing
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "No cargo-fuzz: cargo install cargo-fuzz. Without it: make fuzz-seeds" >&2; exit 1; }
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || { echo "No nightly compiler: rustup toolchain install nightly" >&2; exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "Fuzzing $$target for $(FUZZ_SECONDS) s"; \
+	  mkdir -p tests/fuzz/corpus/$$target; \
+	  $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target \
+	    -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=512 -malloc_limit_mb=64 || exit 1; \
+	done
+
+fuzz-seeds: cargo ## The fuzz targets over their seeds and their neighbours, without a fuzzer
+	CARGO_TARGET_DIR=$(abspath $(TARGET)) $(CARGO) test --locked --manifest-path tests/fuzz/Cargo.toml --no-default-features
 
 venv: $(VENV)/.tidegate-requirements ## Python packages and the weed binary, into $(VENV), once
 

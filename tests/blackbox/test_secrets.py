@@ -1,13 +1,18 @@
 """Keys stay where they are: not in logs at any level, not in metrics, not in errors."""
 
 import base64
+import json
 
 import pytest
-from catalogue import CUSTOMER_KEY, CUSTOMER_KEY_2, Catalogue, Shape
+from catalogue import CUSTOMER_KEY, CUSTOMER_KEY_2, Catalogue, Object, Shape
 from conftest import StartTidegate
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from expect import read
-from harness import Encryption, Front, request
+from harness import Encryption, Front, Kms, request
 from harness.kms import SECRET_KEY
+from harness.tidegate import run
 
 KEY = "X-Amz-Server-Side-Encryption-Customer-Key"
 
@@ -49,3 +54,57 @@ def test_metrics_hold_no_key_and_no_path(front_1mb: Front, objects: Catalogue, s
     scraped = gate.scrape()
     for word in (CUSTOMER_KEY.base64, CUSTOMER_KEY.md5, CUSTOMER_KEY_2.base64, thing.key, SECRET_KEY):
         assert word not in scraped
+
+
+def test_no_data_key_is_said_anywhere_in_a_full_run(
+    front_1mb: Front, objects: Catalogue, start_tidegate: StartTidegate, kms: Kms
+) -> None:
+    """The keys that nobody sends: those that the KMS and the SSE-S3 key open, and that key itself."""
+    gate = start_tidegate(front_1mb, {"log": {"level": "trace"}})
+    said = bytearray()
+    keys = [HKDF(SHA256(), 32, salt=None, info=b"seaweedfs-sse-s3-kek").derive(front_1mb.kek.tidegate["key"].encode())]
+    for encryption in (Encryption.SSE_KMS, Encryption.SSE_S3):
+        for shape in (Shape.MANY, Shape.MULTIPART):
+            thing = objects.get(front_1mb, encryption, shape)
+            keys += data_keys(thing, kms, keys[0])
+            for answer in (read(gate, thing), read(gate, thing, "HEAD"), read(gate, thing, Range="bytes=7-99")):
+                assert answer.status in (200, 206)
+                said += str(answer.headers).encode()
+            for more in ([], ["--json"]):
+                done = run("explain", "--config", gate.config_file, thing.path(), *more)
+                assert done.returncode == 0, done.stderr
+                said += done.stdout.encode()
+    assert len(set(keys)) >= 5, "the data keys were not found"
+    refused = start_tidegate(front_1mb, {"log": {"level": "trace"}, "sse_s3": {"key": "another"}})
+    kms.fail_next(1, 400, "InvalidCiphertextException", f"cannot open {base64.b64encode(keys[1]).decode()}")
+    try:
+        for encryption in (Encryption.SSE_KMS, Encryption.SSE_S3):
+            answer = read(refused, objects.get(front_1mb, encryption, Shape.MANY))
+            assert answer.status >= 400
+            said += answer.body + str(answer.headers).encode()
+    finally:
+        kms.behave()
+    for one in (gate, refused):
+        said += one.scrape().encode()
+        said += run("check", "--config", one.config_file).stdout.encode()
+        one.stop()
+        said += one.log.read_bytes()
+    for key in keys:
+        for spelling in spellings(key):
+            assert spelling not in said, "a key was written down"
+
+
+def data_keys(thing: Object, kms: Kms, kek: bytes) -> list[bytes]:
+    """The keys that the object's chunks are encrypted under, opened as a reader does."""
+    stored = json.loads(request("GET", f"{thing.front.filer.url}{thing.path()}?metadata=true").body)["chunks"]
+    found = []
+    for chunk in stored:
+        metadata = json.loads(base64.b64decode(chunk["sse_metadata"]))
+        if "encryptedDEK" in metadata:
+            sealed, nonce = base64.b64decode(metadata["encryptedDEK"]), base64.b64decode(metadata["nonce"])
+            found.append(AESGCM(kek).decrypt(nonce, sealed, None))
+        else:
+            envelope = json.loads(base64.b64decode(metadata["encryptedDataKey"]))
+            blob, context = base64.b64decode(envelope["ciphertext"]), metadata.get("encryptionContext") or {}
+            found.append(kms.client().decrypt(CiphertextBlob=blob, EncryptionContext=context)["Plaintext"])
+    return found

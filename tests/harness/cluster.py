@@ -104,12 +104,16 @@ class Cluster:
             server.wait_ready(lambda server=server: weed.answers(server.url + "/status"))
         self.master.wait_ready(lambda: weed.volumes_known(self.master.url, len(self.volumes)))
 
-    def add_front(self, name: str, *, kek: Kek | None = None, **filer_options: object) -> Front:
-        """Starts a filer with these options (`maxMB=1`) and a gateway that wraps its SSE-S3 keys as `kek` says."""
+    def add_front(
+        self, name: str, *, kek: Kek | None = None, gateway: dict[str, object] | None = None, **filer_options: object
+    ) -> Front:
+        """Starts a filer with these options (`maxMB=1`) and a gateway with those of `gateway` that wraps its SSE-S3 keys
+        as `kek` says."""
         kek = kek or Kek.from_key("a secret of this cluster")
         filer = weed.filer(self.root, f"filer-{name}", self.master.full_address, filer_options, {})
-        gateway = weed.s3(self.root, f"s3-{name}", filer.full_address, self._iam(), {}, kek.gateway_env)
-        front = Front(name, filer, gateway, self, kek)
+        options = gateway or {}
+        server = weed.s3(self.root, f"s3-{name}", filer.full_address, self._iam(), options, kek.gateway_env)
+        front = Front(name, filer, server, self, kek)
         self.fronts[name] = front
         front.start()
         return front

@@ -1,0 +1,85 @@
+"""`tidegate explain PATH`: what it says of sound and broken files, for people and for machines, and what it never says."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from catalogue import PART_SIZES, Catalogue, Object, Shape
+from harness import Encryption, Front, Kms, Tidegate, request
+from harness.kms import SECRET_KEY
+from harness.tidegate import merged, run
+
+
+def explained(root: Path, thing: Object, *more: str, change: dict[str, object] | None = None):
+    """Runs it on an object; answers the finished process."""
+    config = merged(thing.front.tidegate_config(managed_keys="none"), change or {})
+    gate = Tidegate(root / "explain", config, name="explain")
+    return run("explain", "--config", gate.config_file, thing.path(), *more)
+
+
+@pytest.mark.parametrize("encryption", list(Encryption), ids=lambda e: e.title)
+def test_a_sound_file_is_told_in_full(
+    root: Path, front_1mb: Front, objects: Catalogue, kms: Kms, encryption: Encryption
+) -> None:
+    thing = objects.get(front_1mb, encryption, Shape.MULTIPART)
+    done = explained(root, thing, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert (report["size"], report["sse"], report["readable"]) == (sum(PART_SIZES), encryption.value, True)
+    assert report["faults"] == []
+    stored = json.loads(request("GET", f"{front_1mb.filer.url}{thing.path()}?metadata=true").body)["chunks"]
+    assert sorted(chunk["fid"] for chunk in report["chunks"]) == sorted(chunk["file_id"] for chunk in stored)
+    for chunk in report["chunks"]:
+        assert [replica["answers"] for replica in chunk["replicas"]] == [True]
+        assert (f"sse-{encryption.value}" in chunk["layers"]) == (encryption is not Encryption.NONE)
+        assert (chunk["key"] is None) == (encryption is Encryption.NONE)
+    opens = {Encryption.SSE_KMS: True, Encryption.SSE_S3: True, Encryption.SSE_C: None}
+    for key in report["keys"]:
+        assert key["opens"] is opens[encryption]
+        if encryption is Encryption.SSE_KMS:
+            assert key["envelope"]["provider"] == "aws" and kms.key_id in key["key_id"]
+    table = explained(root, thing).stdout
+    title = "none" if encryption is Encryption.NONE else encryption.title
+    assert f"encryption {title}\n" in table and report["chunks"][0]["fid"] in table
+
+
+def test_what_does_not_open_and_does_not_answer_is_named(root: Path, front_1mb: Front, objects: Catalogue, kms: Kms) -> None:
+    thing = objects.get(front_1mb, Encryption.SSE_KMS, Shape.MANY)
+    kms.fail_next(9, 400, "DisabledException", "the key is disabled")
+    try:
+        done = explained(root, thing, "--json")
+    finally:
+        kms.behave()
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["readable"], report["keys"][0]["opens"]) == (1, False, False)
+    assert "DisabledException" in report["keys"][0]["why"]
+
+    lost = objects.sized(front_1mb, Encryption.NONE, 1_500_000, name="lost-to-explain")
+    stored = json.loads(request("GET", f"{front_1mb.filer.url}{lost.path()}?metadata=true").body)["chunks"]
+    server = json.loads(explained(root, lost, "--json").stdout)["chunks"][0]["replicas"][0]["server"]
+    assert request("DELETE", f"http://{server}/{stored[0]['file_id']}").status == 202
+    done = explained(root, lost)
+    assert done.returncode == 1
+    assert "FAILS" in done.stdout and "404" in done.stdout and "answers" in done.stdout
+
+
+def test_no_such_file_is_one_line(root: Path, front_1mb: Front, objects: Catalogue) -> None:
+    thing = objects.get(front_1mb, Encryption.NONE, Shape.BYTE)
+    gone = Object(thing.front, "no such/ümlaut", thing.encryption, b"")
+    done = explained(root, gone)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1 and "no such file" in done.stderr
+
+
+def test_no_secret_is_told(root: Path, front_1mb: Front, objects: Catalogue, kms: Kms) -> None:
+    for encryption in Encryption:
+        thing = objects.get(front_1mb, encryption, Shape.MANY)
+        for more in ([], ["--json"]):
+            said = explained(root, thing, *more).stdout
+            stored = json.loads(request("GET", f"{front_1mb.filer.url}{thing.path()}?metadata=true").body)["chunks"]
+            for chunk in stored:
+                metadata = json.loads(base64.b64decode(chunk.get("sse_metadata") or "") or "{}")
+                for name in ("encryptedDataKey", "encryptedDEK", "iv", "keyMD5"):
+                    assert not metadata.get(name) or metadata[name] not in said, name
+            assert SECRET_KEY not in said and front_1mb.kek.tidegate["key"] not in said
