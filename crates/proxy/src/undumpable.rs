@@ -10,10 +10,13 @@
 pub fn make_undumpable() -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
 
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    // A pipe in `kernel.core_pattern` gets its dump past the limit, but not past this.
+    let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // A pipe in `kernel.core_pattern` gets its dump past the limit, but not past this. A sandbox that forbids setting limits
+    // (systemd's, with `~@resources`) has set this one itself.
     #[cfg(target_os = "linux")]
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    let limited =
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map(|()| limited.ok());
+    limited?;
     Ok(())
 }
 
