@@ -57,7 +57,7 @@ fuzz: cargo ## Each fuzz target for a minute (FUZZ_SECONDS=n); needs cargo-fuzz 
 	done
 
 fuzz-seeds: cargo ## The fuzz targets over their seeds and their neighbours, without a fuzzer
-	CARGO_TARGET_DIR=$(abspath $(TARGET)) $(CARGO) test --locked --manifest-path tests/fuzz/Cargo.toml --no-default-features
+	CARGO_TARGET_DIR=$(abspath $(TARGET)) $(CARGO) test --manifest-path tests/fuzz/Cargo.toml --no-default-features
 
 venv: $(VENV)/.tidegate-requirements ## Python packages and the weed binary, into $(VENV), once
 
