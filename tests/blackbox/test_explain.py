@@ -1,4 +1,4 @@
-"""`tidegate explain PATH`: what it says of sound and broken files, for people and for machines, and what it never says."""
+"""`tidegate explain PATH`: what it says of sound and broken files, to people and machines, and what it never says."""
 
 import base64
 import json
@@ -44,7 +44,9 @@ def test_a_sound_file_is_told_in_full(
     assert f"encryption {title}\n" in table and report["chunks"][0]["fid"] in table
 
 
-def test_what_does_not_open_and_does_not_answer_is_named(root: Path, front_1mb: Front, objects: Catalogue, kms: Kms) -> None:
+def test_what_does_not_open_and_does_not_answer_is_named(
+    root: Path, front_1mb: Front, objects: Catalogue, kms: Kms
+) -> None:
     thing = objects.get(front_1mb, Encryption.SSE_KMS, Shape.MANY)
     kms.fail_next(9, 400, "DisabledException", "the key is disabled")
     try:

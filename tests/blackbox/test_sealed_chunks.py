@@ -20,7 +20,8 @@ CONTENTS = {
 def sealing(cluster: Cluster) -> Front:
     """A filer that seals what it stores, and a gateway that does so too."""
     kek = Kek.from_key("of the sealing front")
-    return cluster.add_front("sealing", kek=kek, gateway={"encryptVolumeData": "true"}, maxMB=1, encryptVolumeData="true")
+    seals = {"encryptVolumeData": "true"}
+    return cluster.add_front("sealing", kek=kek, gateway=seals, maxMB=1, **seals)
 
 
 @pytest.fixture(scope="module")

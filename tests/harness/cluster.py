@@ -107,8 +107,8 @@ class Cluster:
     def add_front(
         self, name: str, *, kek: Kek | None = None, gateway: dict[str, object] | None = None, **filer_options: object
     ) -> Front:
-        """Starts a filer with these options (`maxMB=1`) and a gateway with those of `gateway` that wraps its SSE-S3 keys
-        as `kek` says."""
+        """Starts a filer with these options (`maxMB=1`) and a gateway with those of `gateway` that wraps its SSE-S3
+        keys as `kek` says."""
         kek = kek or Kek.from_key("a secret of this cluster")
         filer = weed.filer(self.root, f"filer-{name}", self.master.full_address, filer_options, {})
         options = gateway or {}

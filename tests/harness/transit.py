@@ -87,7 +87,7 @@ class Transit:
         self._server.tokens.clear()
 
     def asked(self, what: str) -> int:
-        """How often tidegate asked for a path that ends so, or has it in the middle: `login`, `renew-self`, `decrypt`."""
+        """How often tidegate asked for a path with this in it: `login`, `renew-self`, `decrypt`."""
         with self._log.lock:
             return sum(1 for path, _ in self._log.asked if what in path.split("/"))
 

@@ -2,6 +2,8 @@
 //!
 //! Knows which stage says what. Must not know how it is shown.
 
+use std::sync::Arc;
+
 use crypto::{Layout, WrappedKey};
 use futures_util::{StreamExt, stream};
 
@@ -34,7 +36,7 @@ pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) ->
         None => Vec::new(),
     };
     let chunks: Vec<Chunk> = stream::iter(chunks.iter().enumerate())
-        .map(|(index, stored)| chunk(source, stored, key_of(layout.as_ref(), index)))
+        .map(|(index, stored)| chunk(source, stored, key_of(layout.as_deref(), index)))
         .buffered(AT_ONCE)
         .collect()
         .await;
@@ -58,7 +60,7 @@ async fn laid_out(
     source: &Source,
     entry: &pb::Entry,
     faults: &mut Vec<String>,
-) -> (Vec<pb::FileChunk>, Option<Layout>) {
+) -> (Vec<pb::FileChunk>, Option<Arc<Layout>>) {
     let layout = match object::layout(entry, &entry.chunks) {
         Ok(layout) => layout,
         Err(error) => {
@@ -66,7 +68,7 @@ async fn laid_out(
             return (entry.chunks.clone(), None);
         }
     };
-    match object::chunks(&source.engine, entry, layout, 0..u64::MAX).await {
+    match object::chunks(&source.engine, entry, Arc::new(layout), 0..u64::MAX).await {
         Ok((chunks, layout)) => (chunks, Some(layout)),
         Err(error) => {
             faults.push(error.message().to_owned());
@@ -142,7 +144,7 @@ async fn chunk(source: &Source, stored: &pb::FileChunk, key: Option<usize>) -> C
     };
     chunk.fid = fid.to_string();
     let mut read = object::needle(&fid, stored, 0..stored.size);
-    read.opener = object::opener(stored).map(|opener| std::sync::Arc::new(opener) as std::sync::Arc<_>);
+    read.opener = object::opener(stored).map(|opener| Arc::new(opener) as Arc<_>);
     match source.engine.probe(&read).await {
         Ok(probed) if probed.is_empty() => chunk.fault = Some(format!("no server holds volume {}", fid.volume_id)),
         Ok(probed) => {

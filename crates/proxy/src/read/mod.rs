@@ -27,9 +27,7 @@ use prefetch::Download;
 
 use self::lookup::Known;
 pub use self::origins::Origins;
-pub(crate) use self::{
-    kek::FilerKek, locations::VolumeLocations, lookup::Derived, route::bucket, source::Source,
-};
+pub(crate) use self::{kek::FilerKek, locations::VolumeLocations, lookup::Derived, route::bucket, source::Source};
 use crate::{
     Blame, Error, Result,
     access::{self, Access, Caller},
