@@ -159,13 +159,17 @@ const KMS: &[Case] = &[
     (
         "[kms.providers.a]\nregion = \"x\"",
         &[],
-        "@/t.toml: kms.providers.a.type: must be set to the kind of service; known: aws",
+        "@/t.toml: kms.providers.a.type: must be set to the kind of service; known: aws, openbao, vault",
     ),
-    ("[kms.providers.a]\ntype = \"local\"", &[], "@/t.toml: kms.providers.a.type: unknown type \"local\"; known: aws"),
+    (
+        "[kms.providers.a]\ntype = \"local\"",
+        &[],
+        "@/t.toml: kms.providers.a.type: unknown type \"local\"; known: aws, openbao, vault",
+    ),
     (
         "[kms.providers.a]\ntype = \"asw\"",
         &[],
-        "@/t.toml: kms.providers.a.type: unknown type \"asw\"; did you mean \"aws\"? known: aws",
+        "@/t.toml: kms.providers.a.type: unknown type \"asw\"; did you mean \"aws\"? known: aws, openbao, vault",
     ),
     (
         "[kms.providers.a]\ntype = \"aws\"\naccess_key = \"x\"",
