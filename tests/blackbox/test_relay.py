@@ -104,7 +104,17 @@ def test_metadata_is_the_filers(
     path = objects.get(front_1mb, encryption, Shape.MANY).path() + "?metadata=true"
     answer, wanted = request("GET", gate_1mb.url + path), request("GET", front_1mb.filer.url + path)
     assert answer.status == wanted.status == 200
-    assert json.loads(answer.body) == json.loads(wanted.body)
+    assert json.loads(answer.body) == without_keys(json.loads(wanted.body))
+
+
+def without_keys(entry: dict) -> dict:
+    """What the filer shows of an entry, without what could open it."""
+    extended = {
+        name: None if name.lower().startswith("x-seaweedfs-sse-") else value
+        for name, value in (entry["Extended"] or {}).items()
+    }
+    chunks = [{**chunk, "sse_metadata": None} if "sse_metadata" in chunk else chunk for chunk in entry["chunks"]]
+    return {**entry, "Extended": extended or entry["Extended"], "chunks": chunks}
 
 
 def test_a_chunk_by_its_id(front_1mb: Front, gate_1mb: Tidegate, objects: Catalogue) -> None:

@@ -4,16 +4,16 @@
 
 mod providers;
 
-use std::{future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use prefetch::{ChunkCache, Engine, HttpUpstream, WindowSetting};
 use prometheus::IntGauge;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use crate::{
     access::{Access, ManagedKeys, SigningKey, VolumeMint},
-    config::{self, Config, Secret, Window},
+    config::{self, Loaded, Secret, Window},
     entries::{Entries, Follower},
     entry::ContentTypes,
     filer::FilerClient,
@@ -26,9 +26,7 @@ use crate::{
     metrics::{self, Cache, Measured, Metrics},
     read::{FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
-    security::Security,
     server::{Admin, Drained, Limits, Server, signals},
-    tls::{self, TlsClients},
 };
 
 /// How long connecting to the filer may take for a relayed request.
@@ -43,9 +41,13 @@ pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 /// When an address cannot be listened on, or a setting turns out not to work.
-pub async fn run(config: Config, security: Security) -> Result<Drained, StartError> {
-    let tls = TlsClients::new(&security)?;
-    let server_tls = server_tls(&config.server)?;
+pub async fn run(loaded: Loaded) -> Result<Drained, StartError> {
+    let Loaded { config, security, tls, .. } = loaded;
+    if security.https.as_ref().is_some_and(|https| https.insecure_skip_verify) {
+        tracing::warn!(
+            "https.client.insecure_skip_verify is set: whoever is in the way can pass for a filer or volume server"
+        );
+    }
     let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
     let filers = config.filer.addresses.iter();
     let filers = filers.map(|address| (address.grpc_authority(), address.http_authority())).collect();
@@ -74,18 +76,12 @@ pub async fn run(config: Config, security: Security) -> Result<Drained, StartErr
     let stop = signals()?;
     let mut server = Server::new(Limits::default());
     let front = Measured::new(reader, Arc::clone(&metrics.requests));
-    let listening = server.listen_tls(config.server.listen, server_tls, Arc::new(front)).await?;
+    let listening = server.listen_tls(config.server.listen, tls.server, Arc::new(front)).await?;
     let admin = Admin::new(metrics.registry, readiness(filer), server.draining());
     let admin = server.listen_admin(config.server.admin, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");
     tokio::spawn(sweep(keys));
     Ok(server.run(stop, config.server.drain_timeout).await)
-}
-
-fn server_tls(server: &config::Server) -> Result<Option<Arc<ServerConfig>>, StartError> {
-    let (Some(cert), Some(key)) = (&server.tls_cert, &server.tls_key) else { return Ok(None) };
-    let client_ca = server.tls_client_ca.as_deref().map(Path::new);
-    Ok(Some(tls::server_config(Path::new(cert), Path::new(key), client_ca)?))
 }
 
 pub(crate) fn source(

@@ -43,9 +43,9 @@ fn check(loaded: &Loaded) -> ExitCode {
 }
 
 /// Prints what there is to know of one file.
-fn explain(Loaded { config, security, .. }: Loaded, path: &str, json: bool) -> ExitCode {
+fn explain(loaded: Loaded, path: &str, json: bool) -> ExitCode {
     let Some(runtime) = runtime() else { return ExitCode::FAILURE };
-    let report = match runtime.block_on(explain::report(config, security, path)) {
+    let report = match runtime.block_on(explain::report(loaded, path)) {
         Ok(report) => report,
         Err(error) => {
             eprintln!("tidegate: {error}");
@@ -74,10 +74,10 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
 }
 
 /// Serves until told to stop.
-fn serve(Loaded { config, security, .. }: Loaded) -> ExitCode {
-    logging::init(&config.log);
+fn serve(loaded: Loaded) -> ExitCode {
+    logging::init(&loaded.config.log);
     let Some(runtime) = runtime() else { return ExitCode::FAILURE };
-    match runtime.block_on(daemon::run(config, security)) {
+    match runtime.block_on(daemon::run(loaded)) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tidegate: {error}");

@@ -91,8 +91,8 @@ enum Place {
     Outside,
     /// In a string; `escaped`: right behind a backslash.
     String { escaped: bool },
-    /// Behind a name that is to be scrubbed, before its colon or its value.
-    Before { colon: bool },
+    /// Behind the colon of a name whose value is to be taken out.
+    Before,
     /// In the value that is taken out.
     Value { depth: usize, string: bool, escaped: bool, at: usize },
 }
@@ -141,7 +141,7 @@ impl Scrubber {
         match self.place {
             Place::Outside => self.outside(byte),
             Place::String { escaped } => self.string(byte, escaped),
-            Place::Before { colon } => self.before(byte, colon),
+            Place::Before => self.before(byte),
             Place::Value { depth, string, escaped, at } => self.value(byte, depth, string, escaped, at),
         }
     }
@@ -154,7 +154,7 @@ impl Scrubber {
                 self.name_is_whole = false;
                 self.place = Place::String { escaped: false };
             }
-            b':' if self.name_is_whole && is_secret(&self.name) => self.place = Place::Before { colon: true },
+            b':' if self.name_is_whole && is_secret(&self.name) => self.place = Place::Before,
             b' ' | b'\t' | b'\r' | b'\n' => {}
             _ => self.name_is_whole = false,
         }
@@ -173,12 +173,11 @@ impl Scrubber {
         self.place = Place::String { escaped: byte == b'\\' && !escaped };
     }
 
-    fn before(&mut self, byte: u8, colon: bool) {
+    fn before(&mut self, byte: u8) {
         if byte.is_ascii_whitespace() {
             self.out.extend_from_slice(&[byte]);
             return;
         }
-        debug_assert!(colon, "only a colon leads here");
         self.name_is_whole = false;
         self.value(byte, 0, false, false, 0);
     }

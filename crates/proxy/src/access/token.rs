@@ -71,10 +71,9 @@ pub(super) fn check(key: &SigningKey, request: &Parts, now: i64) -> Result<(), R
         return Err(Refused::Method);
     }
     let prefixes = &claims.allowed_prefixes;
-    let allowed = |path: &[u8]| prefixes.iter().any(|prefix| paths::is_within(path, prefix.as_bytes()));
-    if !prefixes.is_empty()
-        && !(allowed(&paths::of_request(request)) && paths::sources(request).all(|from| allowed(&from)))
-    {
+    let within = |path: &[u8]| prefixes.iter().any(|prefix| paths::is_within(path, prefix.as_bytes()));
+    let covered = || within(&paths::of_request(request)) && paths::sources(request).all(|from| within(&from));
+    if !prefixes.is_empty() && !covered() {
         return Err(Refused::Path);
     }
     Ok(())
@@ -97,7 +96,9 @@ fn cookie(headers: &HeaderMap) -> Option<Vec<u8>> {
     let lines = headers.get_all(header::COOKIE).iter();
     let mut pairs = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
     pairs.find_map(|pair| {
-        let value = pair.trim_ascii().strip_prefix(b"AT=")?;
+        let pair = pair.trim_ascii();
+        let (name, value) = pair.split_at_checked(pair.iter().position(|&byte| byte == b'=')?)?;
+        let value = value.strip_prefix(b"=").filter(|_| name.trim_ascii() == b"AT")?;
         let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
         Some(quoted.unwrap_or(value).to_vec())
     })

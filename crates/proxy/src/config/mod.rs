@@ -27,7 +27,7 @@ pub use sections::{
 pub use source::Environment;
 pub use values::{CacheSize, FilerAddress, Seconds, Secret, Size, Window};
 
-use crate::security::Security;
+use crate::{security::Security, tls::Tls};
 use page::Page;
 use scope::{Loader, Origins, Scope};
 
@@ -40,6 +40,8 @@ pub struct Loaded {
     pub config: Config,
     /// What SeaweedFS's own `security.toml` and environment say.
     pub security: Security,
+    /// Certificates and keys, read and found to go together.
+    pub tls: Tls,
     path: PathBuf,
     origins: Origins,
 }
@@ -55,12 +57,15 @@ impl Loaded {
         let merged = loader.merged()?;
         let scope = Scope::root(&loader, &merged);
         let mut config = Config::read(&scope)?;
-        resolve(&mut config, path.parent().unwrap_or(Path::new("")));
+        for name in names_of_files(&mut config) {
+            *name = scope::resolve(name, path, environment).display().to_string();
+        }
         let security = Security::load(config.filer.security_toml.as_deref().map(Path::new), environment.weed())?;
         if let Some(missing) = missing(&config, &security) {
             return Err(scope.table("access")?.unwrap_or(scope).error("managed_keys", missing));
         }
-        Ok(Self { config, security, path: path.to_owned(), origins: loader.into_origins() })
+        let tls = Tls::new(&config.server, &security)?;
+        Ok(Self { config, security, tls, path: path.to_owned(), origins: loader.into_origins() })
     }
 
     /// The effective configuration as TOML: secrets masked, and behind each value that is not a default its source.
@@ -79,13 +84,11 @@ impl Loaded {
     }
 }
 
-/// Makes names of files that are relative ones of the configuration file's directory.
-fn resolve(config: &mut Config, directory: &Path) {
+/// The settings that name files. Relative ones are found as those of secrets are.
+fn names_of_files(config: &mut Config) -> impl Iterator<Item = &mut String> {
     let server = &mut config.server;
     let names = [&mut config.filer.security_toml, &mut server.tls_cert, &mut server.tls_key, &mut server.tls_client_ca];
-    for name in names.into_iter().flatten() {
-        *name = directory.join(&*name).display().to_string();
-    }
+    names.into_iter().flatten()
 }
 
 /// What `access.managed_keys` needs and nobody has set.

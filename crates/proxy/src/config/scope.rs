@@ -214,13 +214,17 @@ impl<'a> Scope<'a> {
         Ok(Some(secret))
     }
 
-    /// A relative name is looked for among systemd's credentials, then beside the configuration file.
     fn resolve(&self, name: &str) -> PathBuf {
-        let beside = self.loader.path.parent().unwrap_or(Path::new("")).join(name);
-        match self.loader.environment.credentials().map(|directory| directory.join(name)) {
-            Some(credential) if Path::new(name).is_relative() && credential.exists() => credential,
-            _ => beside,
-        }
+        resolve(name, self.loader.path, self.loader.environment)
+    }
+}
+
+/// A relative name is looked for among systemd's credentials, then beside the configuration file.
+pub(super) fn resolve(name: &str, configuration: &Path, environment: &Environment) -> PathBuf {
+    let beside = configuration.parent().unwrap_or(Path::new("")).join(name);
+    match environment.credentials().map(|directory| directory.join(name)) {
+        Some(credential) if Path::new(name).is_relative() && credential.exists() => credential,
+        _ => beside,
     }
 }
 

@@ -127,7 +127,8 @@ impl Report {
 ///
 /// # Errors
 /// When there is no such file, or the filer cannot be asked.
-pub async fn report(config: Config, security: Security, path: &str) -> Result<Report, StartError> {
+pub async fn report(loaded: Loaded, path: &str) -> Result<Report, StartError> {
+    let Loaded { config, security, tls, .. } = loaded;
     // As a client would send it: the name on the command line is not encoded.
     let encoded = utf8_percent_encode(path, &ENCODED).to_string();
     let wanted =
@@ -135,7 +136,6 @@ pub async fn report(config: Config, security: Security, path: &str) -> Result<Re
     let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
     let filers = config.filer.addresses.iter();
     let filers = filers.map(|address| (address.grpc_authority(), address.http_authority())).collect();
-    let tls = TlsClients::new(&security)?;
     let filer = Arc::new(match tls.grpc {
         None => FilerClient::new(filers)?,
         Some(tls) => FilerClient::with_tls(filers, tls)?,

@@ -10,44 +10,22 @@ use rustls::{
 };
 
 use super::{files, verify::WithoutName};
-use crate::security::{Https, Identity, Security};
+use crate::config::Error;
+use crate::security::{Https, Identity};
 
-/// What connections to the cluster are made with; `None`: they are plain.
-#[derive(Clone, Default)]
-pub struct TlsClients {
-    /// For the filer's gRPC.
-    pub grpc: Option<ClientConfig>,
-    /// For HTTP, of filer and volume servers alike.
-    pub https: Option<ClientConfig>,
-}
-
-impl TlsClients {
-    /// Reads the files that `security` names.
-    ///
-    /// # Errors
-    /// One line that names the file which cannot be used.
-    pub fn new(security: &Security) -> Result<Self, String> {
-        let grpc = security.grpc.as_ref().map(grpc).transpose()?;
-        let https = security.https.as_ref().map(https).transpose()?;
-        Ok(Self { grpc, https })
-    }
-}
-
-fn grpc(files: &Identity) -> Result<ClientConfig, String> {
+/// For the filer's gRPC.
+pub(super) fn grpc(files: &Identity) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WithoutName::new(Some(files::roots(&files.ca)?), Arc::clone(&provider));
     let builder = builder(provider)?.dangerous().with_custom_certificate_verifier(verifier);
     identify(builder, Some(&(files.cert.clone(), files.key.clone())))
 }
 
-/// As weed's HTTP client (`weed/util/http/client/http_client.go`): with neither a certificate nor an authority of its own
+/// For HTTP, of filer and volume servers alike. As weed's HTTP client (`weed/util/http/client/http_client.go`): with neither a certificate nor an authority of its own
 /// it trusts the system's.
-fn https(files: &Https) -> Result<ClientConfig, String> {
+pub(super) fn https(files: &Https) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     if files.insecure_skip_verify {
-        tracing::warn!(
-            "https.client.insecure_skip_verify is set: whoever is in the way can pass for filer and volume servers"
-        );
         let verifier = WithoutName::new(None, Arc::clone(&provider));
         return identify(
             builder(provider)?.dangerous().with_custom_certificate_verifier(verifier),
@@ -58,25 +36,25 @@ fn https(files: &Https) -> Result<ClientConfig, String> {
     let builder = match (&files.ca, &files.identity) {
         (Some(ca), _) => builder.with_root_certificates(files::roots(ca)?),
         (None, Some(_)) => builder.with_root_certificates(RootCertStore::empty()),
-        (None, None) => builder
-            .with_native_roots()
-            .map_err(|error| format!("https.client: the system's root certificates cannot be read: {error}"))?,
+        (None, None) => builder.with_native_roots().map_err(|error| {
+            Error::at("https.client", format!("the system's root certificates cannot be read: {error}"))
+        })?,
     };
     identify(builder, files.identity.as_ref())
 }
 
-fn builder(provider: Arc<CryptoProvider>) -> Result<ConfigBuilder<ClientConfig, rustls::WantsVerifier>, String> {
+fn builder(provider: Arc<CryptoProvider>) -> Result<ConfigBuilder<ClientConfig, rustls::WantsVerifier>, Error> {
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())
+        .map_err(|error| Error::at("TLS", error.to_string()))
 }
 
 fn identify(
     builder: ConfigBuilder<ClientConfig, WantsClientCert>,
     identity: Option<&(PathBuf, PathBuf)>,
-) -> Result<ClientConfig, String> {
+) -> Result<ClientConfig, Error> {
     let Some((cert, key)) = identity else { return Ok(builder.with_no_client_auth()) };
     builder
         .with_client_auth_cert(files::chain(cert)?, files::key(key)?)
-        .map_err(|error| format!("{}: does not go with {}: {error}", cert.display(), key.display()))
+        .map_err(|error| files::unfit(cert, key, &error))
 }

@@ -8,33 +8,44 @@ use rustls::{
 };
 use zeroize::Zeroizing;
 
+use crate::config::Error;
+
 /// A chain of certificates, the end of it first.
-pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let text = read(path)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match chain {
         Ok(chain) if !chain.is_empty() => Ok(chain),
-        Ok(_) => Err(format!("{}: no certificate in it; expected PEM", path.display())),
-        Err(error) => Err(format!("{}: not a PEM file: {error}", path.display())),
+        Ok(_) => Err(at(path, "no certificate in it; expected PEM")),
+        Err(error) => Err(at(path, format!("not a PEM file: {error}"))),
     }
 }
 
 /// A private key: PKCS #8, PKCS #1 or SEC 1.
-pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     let text = read(path)?;
     PrivateKeyDer::from_pem_slice(&text)
-        .map_err(|_| format!("{}: no private key in it; expected one in PEM, without a passphrase", path.display()))
+        .map_err(|_| at(path, "no private key in it; expected one in PEM, without a passphrase"))
 }
 
 /// The authorities in a file.
-pub(super) fn roots(path: &Path) -> Result<RootCertStore, String> {
+pub(super) fn roots(path: &Path) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in chain(path)? {
-        roots.add(certificate).map_err(|error| format!("{}: not an authority: {error}", path.display()))?;
+        roots.add(certificate).map_err(|error| at(path, format!("not an authority: {error}")))?;
     }
     Ok(roots)
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    fs::read(path).map(Zeroizing::new).map_err(|error| format!("{}: cannot be read: {error}", path.display()))
+/// The error of a certificate and a key that cannot be used together.
+pub(super) fn unfit(cert: &Path, key: &Path, error: &rustls::Error) -> Error {
+    at(cert, format!("does not go with {}: {error}", key.display()))
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fs::read(path).map(Zeroizing::new).map_err(|error| at(path, format!("cannot be read: {error}")))
+}
+
+fn at(path: &Path, message: impl Into<String>) -> Error {
+    Error::at(path.display().to_string(), message)
 }

@@ -10,6 +10,7 @@ section! {
         addresses: Vec<FilerAddress> = "127.0.0.1:8888";
         /// SeaweedFS's own `security.toml`, for its read token keys and its TLS; see [security](security.md). `WEED_…`
         /// variables count with and without it.
+        /// A relative name is found as those of `_file` keys are.
         security_toml: Option<String>;
         /// The origins whose scripts may read in a browser, separated by commas: what `[cors.allowed_origins]` of the
         /// filer's `security.toml` says, which cannot be asked of the filer. A list that begins with `*` allows all.

@@ -14,6 +14,7 @@ section! {
         /// After SIGTERM no connection is accepted, and running downloads have this long to finish.
         drain_timeout: Duration = "120s", max "24h";
         /// The filer front's certificate chain (PEM). With it the front speaks TLS only, HTTP/2 and HTTP/1.1.
+        /// Relative names, here and in the next two, are found as those of `_file` keys are.
         tls_cert: Option<String>;
         /// Its private key (PEM, without a passphrase).
         tls_key: Option<String>;
