@@ -217,9 +217,17 @@ def boundary(request: Request, known: Known, reply: Reply) -> Reply:
     return replace(reply, headers={**reply.headers, "content-type": ["multipart/byteranges; BOUNDARY"]}, body=body)
 
 
+@presentation("length-of-encoded-parts")
+def length_of_encoded(request: Request, known: Known, reply: Reply) -> Reply:
+    if reply.status != 206 or "BOUNDARY" not in reply.header("content-type") or "content-length" in reply.headers:
+        return reply
+    sent = len(reply.body) + (60 - len("BOUNDARY")) * reply.body.count(b"--BOUNDARY")
+    return replace(reply, headers={**reply.headers, "content-length": [str(sent)]})
+
+
 @presentation("type-of-parts")
 def type_of_parts(request: Request, known: Known, reply: Reply) -> Reply:
-    if reply.status != 206 or "BOUNDARY" not in reply.header("content-type") or known.recorded_type:
+    if reply.status != 206 or not known.is_file or "BOUNDARY" not in reply.header("content-type") or known.recorded_type:
         return reply
     named = b"\r\nContent-Type: application/octet-stream\r\n\r\n"
     body = reply.body.replace(b"\r\nContent-Type: \r\n\r\n", named)
@@ -284,7 +292,6 @@ ALL += [
     Difference("no-ciphertext", shown_by="test_ciphertext_never_goes_out"),
     Difference("unreadable-chunks", shown_by="test_an_unreadable_chunk_is_an_error"),
     Difference("broken-bodies", shown_by="test_a_body_that_breaks_off_cuts_the_connection"),
-    Difference("equal-times", shown_by="test_equal_times"),
     Difference("short-content", shown_by="test_short_content"),
     Difference("negative-offsets", shown_by="test_a_chunk_before_the_file"),
     Difference("control-bytes", shown_by="test_control_bytes_in_headers"),
@@ -302,4 +309,7 @@ def without(reply: Reply, *names: str) -> Reply:
 
 def presented_alike(reply: Reply, dropped: tuple[str, ...]) -> Reply:
     """An answer without what differs in every answer."""
+    if exposed := reply.header("access-control-expose-headers"):
+        ordered = ",".join(sorted(exposed.split(",")))
+        reply = replace(reply, headers={**reply.headers, "access-control-expose-headers": [ordered]})
     return without(reply, "server", "x-amz-request-id", *dropped)

@@ -275,6 +275,14 @@ def _(w: Writer, path: str) -> File:
     return File(path, edges=(300, 350, 400, 600, 700, 900))
 
 
+@kind("equal-times")
+def _(w: Writer, path: str) -> File:
+    """Two chunks of one time that overlap."""
+    long, short = w.needles(1000, 400)
+    w.rpc.create(path, [w.rpc.needle(long, 100, 5), w.rpc.needle(short, 0, 5)])
+    return File(path, edges=(100, 400))
+
+
 @kind("sparse-chunks")
 def _(w: Writer, path: str) -> File:
     a, b = w.needles(5000, 7000)
@@ -361,7 +369,7 @@ def _(w: Writer, path: str) -> File:
         "ETag": b'"not this one"',
         "Accept-Ranges": b"none",
     }
-    w.rpc.create(path, [w.rpc.needle(b"x" * 100)], extended=extended)
+    w.rpc.create(path, [w.rpc.needle(Payload(path, 100).bytes())], extended=extended)
     return File(path)
 
 

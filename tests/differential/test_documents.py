@@ -21,7 +21,7 @@ def test_every_line_says_why() -> None:
     rows = re.findall(r"^\| `([a-z-]+)` \|(.*)\|(.*)\|(.*)\|$", (DOCS / "differences.md").read_text(), re.MULTILINE)
     assert len(rows) == len(differences.ALL)
     for name, theirs, ours, why in rows:
-        assert all(len(cell.strip()) > 3 for cell in (theirs, ours, why)), name
+        assert all(len(cell.strip()) > 2 for cell in (theirs, ours, why)), name
 
 
 def test_what_is_shown_elsewhere_is_shown() -> None:

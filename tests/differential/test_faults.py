@@ -59,16 +59,6 @@ def test_a_body_that_breaks_off_cuts_the_connection(writer: Writer, pair: Pair) 
     assert pair.gate.ask(Request("/faults/broken")).status in (0, 502, 503)
 
 
-def test_equal_times(writer: Writer, pair: Pair) -> None:
-    """Two chunks of one time that overlap: the later in the list wins where it lies; the filer loses the other's end."""
-    long, short = Payload("long", 1000).bytes(), Payload("short", 400).bytes()
-    writer.rpc.create("/faults/equal", [writer.rpc.needle(long, 0, 5), writer.rpc.needle(short, 200, 5)])
-    theirs, ours = both(pair, Request("/faults/equal"))
-    assert ours.status == 200
-    assert ours.body[600:] == long[600:]
-    assert theirs.body[600:] == bytes(400)
-
-
 def test_short_content(writer: Writer, pair: Pair) -> None:
     writer.rpc.create("/faults/short", content=b"only this", size=20)
     theirs, ours = both(pair, Request("/faults/short"))

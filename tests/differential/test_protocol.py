@@ -32,7 +32,6 @@ ODD_PATHS = [
     "/kinds/%ff",
     "/kinds/%zz",
     "/kinds/%",
-    "/kinds/..%2f..%2fetc%2fs3",
     "/kinds/one-chunk.bin;x=1",
     "/kinds/one-chunk.bin?",
     "/kinds/one-chunk.bin??a",
