@@ -66,8 +66,14 @@ def gates(root: Path, stack: ExitStack, fronts: dict[str, Front]) -> dict[str, T
 
 
 @pytest.fixture(scope="session")
-def writer(cluster: Cluster, fronts: dict[str, Front], stack: ExitStack) -> Writer:
-    """Writes the files."""
+def writer(
+    cluster: Cluster,
+    fronts: dict[str, Front],
+    gates: dict[str, Tidegate],
+    fronts_with_origins: tuple[Front, Tidegate],
+    stack: ExitStack,
+) -> Writer:
+    """Writes the files. All servers run by then: grpc has threads, and nobody should fork beside them."""
     rpc = FilerRpc(fronts["plain"].filer)
     stack.callback(rpc.close)
     assert cluster.kms is not None

@@ -284,6 +284,19 @@ def with_ranges(request: Request, known: Known, reply: Reply, plain: bytes) -> b
     return body + b"\r\n--BOUNDARY--\r\n"
 
 
+@presentation("redacted-metadata")
+def redacted(request: Request, known: Known, reply: Reply) -> Reply:
+    """In JSON, null and blanks in the place of what could open an object."""
+    if not reply.header("content-type").startswith("application/json"):
+        return reply
+
+    def hide(match: re.Match[bytes]) -> bytes:
+        return match[1] + b"null".ljust(len(match[2]))
+
+    secrets = rb'(?i)("(?:x-seaweedfs-sse-[^"]*|sse_metadata|cipher_key)":\s*)("[^"]*")'
+    return replace(reply, body=re.sub(secrets, hide, reply.body))
+
+
 # What generated requests do not meet
 
 

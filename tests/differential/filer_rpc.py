@@ -3,12 +3,14 @@
 Messages are written field by field (numbers from weed/pb/filer.proto): a few lines instead of generated code.
 """
 
-import hashlib
 import base64
+import hashlib
+import os
 import time
 from dataclasses import dataclass, replace
 
-import grpc
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # the harness forks to start servers, and grpc must not care
+import grpc  # noqa: E402
 from harness import request
 from harness.weed import WeedServer
 
