@@ -38,6 +38,8 @@ pub type OnLookup = Box<dyn Fn(bool) + Send + Sync>;
 pub struct ChunkCache<U> {
     upstream: U,
     kept: Cache<Arc<str>, Needle>,
+    /// What is being fetched, by its URL: two replicas may be asked at once, so that a slow one can be overtaken.
+    flights: Cache<String, Needle>,
     on_lookup: OnLookup,
 }
 
@@ -64,18 +66,25 @@ impl<U: Upstream> ChunkCache<U> {
                 u32::try_from(needle.bytes.len() + fid.len() + OVERHEAD).unwrap_or(u32::MAX)
             })
             .build();
-        Self { upstream, kept, on_lookup }
+        let flights = Cache::builder().max_capacity(0).build();
+        Self { upstream, kept, flights, on_lookup }
     }
 
     async fn whole(&self, request: Request<()>, size: u64) -> Result<Response<UpstreamBody>, Arc<str>> {
         let fid: Arc<str> = request.uri().path().trim_start_matches('/').into();
+        if let Some(needle) = self.kept.get(&fid).await {
+            (self.on_lookup)(true);
+            return Ok(answer(needle));
+        }
         let mut fetched = false;
         let fetch = async {
             fetched = true;
-            self.fetch(again(&request), size).await
+            let needle = self.fetch(again(&request), size).await?;
+            self.kept.insert(fid, needle.clone()).await;
+            Ok(needle)
         };
-        // Whoever asks for the same needle meanwhile waits for this answer.
-        let outcome = self.kept.try_get_with(fid, fetch).await;
+        // Whoever asks the same server for the same needle meanwhile waits for this answer.
+        let outcome = self.flights.try_get_with(request.uri().to_string(), fetch).await;
         (self.on_lookup)(!fetched);
         match outcome {
             Ok(needle) => Ok(answer(needle)),
