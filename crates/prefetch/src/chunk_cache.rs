@@ -160,3 +160,6 @@ fn names_checksum_of(etag: &HeaderValue, bytes: &[u8]) -> bool {
     let digits = etag.to_str().ok().and_then(|etag| etag.strip_prefix('"')?.strip_suffix('"'));
     digits.is_some_and(|digits| digits.len() == 8 && u32::from_str_radix(digits, 16) == Ok(crc32c::crc32c(bytes)))
 }
+
+#[cfg(test)]
+mod tests;
