@@ -11,6 +11,7 @@ from expect import json_error
 from harness import Encryption, Front, Payload, Tidegate, request
 from harness.relay import Behaviour, Relay
 from harness.wire import exchange
+from waiting import until
 
 MIB = 1 << 20
 
@@ -141,7 +142,7 @@ def test_a_write_is_seen_by_the_next_read(front_1mb: Front, gate_1mb: Tidegate, 
         assert request("GET", gate_1mb.url + place).body == version
     for version in (b"behind", b"our back, twice"):
         request("PUT", front_1mb.filer.url + place, body=version)
-        assert request("GET", gate_1mb.url + place).body == version
+        until(lambda: request("GET", gate_1mb.url + place).body == version, "the filer told of the write", 2)
 
 
 def test_hop_by_hop_headers_end_here(front_1mb: Front, start_tidegate: StartTidegate, place: str) -> None:
