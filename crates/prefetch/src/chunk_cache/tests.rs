@@ -96,19 +96,3 @@ async fn what_is_broken_or_not_what_was_named_is_not_kept() {
     assert_eq!(setup.whole(&fid, 5000).await.unwrap(), stored);
     assert_eq!(setup.cache.held(&fid), Some(stored));
 }
-
-#[tokio::test]
-async fn a_stream_does_not_push_out_what_is_asked_for_often() {
-    let setup = setup(200 << 10);
-    let (hot, _) = setup.needle(1, 50_000);
-    for _ in 0..20 {
-        setup.whole(&hot, 50_000).await.unwrap();
-    }
-    for key in 2..200 {
-        let (fid, _) = setup.needle(key, 50_000);
-        setup.whole(&fid, 50_000).await.unwrap();
-    }
-    setup.cache.kept.run_pending_tasks().await;
-    assert!(setup.cache.held(&hot).is_some());
-    assert!(setup.cache.kept.weighted_size() <= 200 << 10);
-}
