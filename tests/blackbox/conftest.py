@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,8 @@ from harness import Cluster, Front, Kek, Kms, Tidegate  # noqa: E402
 from harness.tidegate import merged  # noqa: E402
 
 from catalogue import Catalogue  # noqa: E402
+from harness.relay import Behaviour  # noqa: E402
+from pairs import Breakable  # noqa: E402
 
 StartTidegate = Callable[..., Tidegate]
 
@@ -64,6 +66,56 @@ def front(request: pytest.FixtureRequest) -> Front:
 def objects(kms: Kms) -> Catalogue:
     """Objects of every kind, written when they are first asked for."""
     return Catalogue(kms)
+
+
+@contextmanager
+def _breakable(root: Path, volumes: int, replication: str) -> Iterator[Breakable]:
+    lines = [Behaviour() for _ in range(volumes)]
+    # A server asked for a volume that it does not have says so, instead of fetching it from the one that has it.
+    local = {"readMode": "local"}
+    cluster = Cluster(root, volumes=volumes, replication=replication, volume_relay=lines, volume_options=local)
+    with ExitStack() as stack:
+        stack.callback(cluster.stop)
+        yield Breakable.started(cluster, lines)
+
+
+@pytest.fixture(scope="session")
+def _pair(root: Path) -> Iterator[Breakable]:
+    with _breakable(root / "pair", 2, "010") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def _lone(root: Path) -> Iterator[Breakable]:
+    with _breakable(root / "lone", 1, "000") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def _spread(root: Path) -> Iterator[Breakable]:
+    with _breakable(root / "spread", 2, "000") as made:
+        yield made
+
+
+@pytest.fixture
+def pair(_pair: Breakable) -> Iterator[Breakable]:
+    """Two volume servers with a copy of every chunk on both. Mended after each test."""
+    yield _pair
+    _pair.mend()
+
+
+@pytest.fixture
+def lone(_lone: Breakable) -> Iterator[Breakable]:
+    """One volume server with the only copy. Mended after each test."""
+    yield _lone
+    _lone.mend()
+
+
+@pytest.fixture
+def spread(_spread: Breakable) -> Iterator[Breakable]:
+    """Two volume servers, each chunk on one of them. Mended after each test."""
+    yield _spread
+    _spread.mend()
 
 
 def make_starter(root: Path, stack: ExitStack, prefix: str) -> StartTidegate:

@@ -1,5 +1,6 @@
 """A SeaweedFS of its own: a master, volume servers, and fronts (a filer with an S3 gateway on it)."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import weed, wire
@@ -72,7 +73,8 @@ class Cluster:
 
     `volumes` servers, each in a rack of its own; `replication` as weed writes it (`000` one copy, `010` a second one in
     another rack). Fronts are added to a running cluster. With `volume_relay` the volume servers are reached only
-    through relays that behave like that.
+    through relays that behave like that: all like one, or each like its own.
+    `relay` makes the one for HTTP out of where to listen, where to go, and its behaviour. `volume_options` are more options of `weed volume`.
     """
 
     def __init__(
@@ -82,14 +84,19 @@ class Cluster:
         volumes: int = 1,
         replication: str = "000",
         kms: Kms | Transit | None = None,
-        volume_relay: Behaviour | None = None,
+        volume_relay: Behaviour | Sequence[Behaviour] | None = None,
+        relay: Callable[[tuple[str, int], tuple[str, int], Behaviour], Relay] = Relay,
+        volume_options: dict[str, object] | None = None,
     ) -> None:
         self.root = root
         self.kms = kms
         self.replication = replication
         root.mkdir(parents=True, exist_ok=True)
         self.master = weed.master(root, {"defaultReplication": replication}, {})
-        self.volume_relay = volume_relay
+        shared = isinstance(volume_relay, Behaviour)
+        self._behaviours = [volume_relay] * volumes if shared else volume_relay
+        self._relay = relay
+        self._volume_options = volume_options or {}
         self._relays: list[Relay] = []
         self.volumes = [self._volume(index) for index in range(volumes)]
         self.fronts: dict[str, Front] = {}
@@ -118,6 +125,21 @@ class Cluster:
         front.start()
         return front
 
+    def kill_volume(self, index: int) -> None:
+        """SIGKILL to a volume server. Its relay takes nothing more, and what is still on the line is lost."""
+        self.volumes[index].kill()
+        for relay in self._relays_of(index):
+            relay.drop()
+
+    def revive_volume(self, index: int) -> None:
+        """Starts a volume server that was killed, and waits until the master knows it again."""
+        server = self.volumes[index]
+        for relay in self._relays_of(index):
+            relay.resume()
+        server.start()
+        server.wait_ready(lambda: weed.answers(server.url + "/status"))
+        self.master.wait_ready(lambda: weed.volumes_known(self.master.url, len(self.volumes)))
+
     def stop(self) -> None:
         """Ends everything. What it stored is not needed again, so nobody is given time to say goodbye."""
         servers = [server for front in self.fronts.values() for server in (front.gateway, front.filer)]
@@ -128,13 +150,19 @@ class Cluster:
     def _volume(self, index: int) -> weed.WeedServer:
         """A volume server. Behind a relay it listens on one loopback address and announces another, the relay's."""
         master = self.master.full_address
-        if self.volume_relay is None:
-            return weed.volume(self.root, index, master, {}, {})
-        server = weed.volume(self.root, index, master, {"ip": ANNOUNCED, "ip.bind": BOUND}, {})
+        if self._behaviours is None:
+            return weed.volume(self.root, index, master, self._volume_options, {})
+        options = {"ip": ANNOUNCED, "ip.bind": BOUND, **self._volume_options}
+        server = weed.volume(self.root, index, master, options, {})
         server.host = ANNOUNCED
-        self._relays.append(Relay((ANNOUNCED, server.port), (BOUND, server.port), self.volume_relay))
+        behaviour = self._behaviours[index]
+        self._relays.append(self._relay((ANNOUNCED, server.port), (BOUND, server.port), behaviour))
         self._relays.append(Relay((ANNOUNCED, server.grpc_port), (BOUND, server.grpc_port)))
         return server
+
+    def _relays_of(self, index: int) -> list[Relay]:
+        """The relays of a volume server: HTTP and gRPC. None without `volume_relay`."""
+        return self._relays[2 * index : 2 * index + 2]
 
     def _iam(self) -> dict[str, object]:
         """One identity that may do all, and anyone may read: tests compare unsigned requests with tidegate's."""

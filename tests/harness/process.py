@@ -110,6 +110,10 @@ class Process:
         except subprocess.TimeoutExpired:
             raise ProcessFailed(f"{self.name} still runs after {timeout:.0f} s{self.last_lines()}") from None
 
+    def kill(self) -> None:
+        """SIGKILL, to the child and what it started, without a word before. It may be started again."""
+        stop_together([self], grace=0, first=signal.SIGKILL)
+
     def stop(self, grace: float = 10.0) -> None:
         """Ends the child and what it started: SIGTERM, and SIGKILL to whatever is left after `grace` seconds."""
         stop_together([self], grace)
@@ -127,11 +131,13 @@ class Process:
         return self._child
 
 
-def stop_together(processes: Sequence[Process], grace: float = 10.0) -> None:
+def stop_together(
+    processes: Sequence[Process], grace: float = 10.0, first: signal.Signals = signal.SIGTERM
+) -> None:
     """Ends several at once, so that nobody waits for one that waits for another. See `Process.stop`."""
     for process in processes:
         if process.running:
-            process.signal(signal.SIGTERM)
+            process.signal(first)
     deadline = time.monotonic() + grace
     for process in processes:
         while process.running and time.monotonic() < deadline:

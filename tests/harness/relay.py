@@ -1,14 +1,17 @@
-"""A TCP relay that stands for distance and for bad lines: it holds bytes back, counts, remembers, and cuts.
+"""A TCP relay that stands for distance and for bad lines: it holds bytes back, counts, remembers, cuts, and flips bits.
 
 A volume server is reached at the address it announces. To get in between, the server announces a loopback address
 that this relay listens on and binds another one itself (all of 127.0.0.0/8 is loopback on Linux).
 """
 
 import queue
+import random
 import socket
 import threading
 import time
 from dataclasses import dataclass, field
+
+from .flip import BodyFlipper
 
 _PIECE = 64 << 10
 
@@ -21,10 +24,23 @@ class Behaviour:
     """Seconds that every piece is held back, in each direction."""
     cut_after: int | None = None
     """Bytes towards the client after which a connection is dropped."""
+    cut_between: tuple[int, int] | None = None
+    """The same, after a random number of bytes between these, another for each connection."""
+    pace: float | None = None
+    """Bytes per second towards the client, of each connection. What is above waits at its sender."""
+    flip: bool = False
+    """Whether to change one bit in the middle of each HTTP body towards the client, small ones excepted."""
     remember: bool = False
     """Whether to keep what clients sent."""
     sent_by_clients: bytearray = field(default_factory=bytearray)
     """What clients sent, over all connections, while `remember` was set."""
+    passed: int = 0
+    """Bytes towards clients, over all connections."""
+
+    def calm(self) -> None:
+        """Hands everything on as it comes again, and counts from 0."""
+        self.delay, self.cut_after, self.cut_between, self.pace, self.flip = 0.0, None, None, None, False
+        self.passed = 0
 
 
 class Relay:
@@ -33,8 +49,8 @@ class Relay:
     def __init__(self, listen: tuple[str, int], target: tuple[str, int], behaviour: Behaviour | None = None) -> None:
         self.behaviour = behaviour or Behaviour()
         self._target = target
-        self._socket = socket.create_server(listen, backlog=128)
-        threading.Thread(target=self._accept, name="relay", daemon=True).start()
+        self._open: set[socket.socket] = set()
+        self._listen(listen)
 
     @property
     def port(self) -> int:
@@ -43,28 +59,49 @@ class Relay:
 
     def stop(self) -> None:
         """Takes no more connections. Those that are open end with their peers."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept, which closing does not
+        except OSError:
+            pass
         self._socket.close()
 
-    def _accept(self) -> None:
+    def drop(self) -> None:
+        """Takes no more connections, and ends those that are open at once: the machine behind it is gone."""
+        self._address = self._socket.getsockname()
+        self.stop()
+        for end in list(self._open):
+            _shut(end)
+
+    def resume(self) -> None:
+        """Listens again after `drop`."""
+        self._listen(self._address)
+
+    def _listen(self, address: tuple[str, int]) -> None:
+        self._socket = socket.create_server(address, backlog=128)
+        threading.Thread(target=self._accept, args=(self._socket,), name="relay", daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                client, _ = self._socket.accept()
+                client, _ = listener.accept()
+            except OSError:
+                return
+            try:
                 server = socket.create_connection(self._target, timeout=10)
             except OSError:
-                if self._socket.fileno() < 0:
-                    return
                 client.close()
                 continue
             server.settimeout(None)
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._open.add(end)
             self._spawn(client, server, towards_client=False)
             self._spawn(server, client, towards_client=True)
 
     def _spawn(self, source: socket.socket, sink: socket.socket, *, towards_client: bool) -> None:
         pieces: queue.Queue[tuple[float, bytes]] = queue.Queue(maxsize=256)
         threading.Thread(target=self._read, args=(source, sink, pieces, towards_client), daemon=True).start()
-        threading.Thread(target=_write, args=(sink, source, pieces), daemon=True).start()
+        threading.Thread(target=self._write, args=(sink, source, pieces), daemon=True).start()
 
     def _read(
         self,
@@ -74,6 +111,8 @@ class Relay:
         towards_client: bool,
     ) -> None:
         passed = 0
+        cut: int | None = None
+        flipper = BodyFlipper()
         while True:
             try:
                 piece = source.recv(_PIECE)
@@ -82,31 +121,44 @@ class Relay:
             behaviour = self.behaviour
             if behaviour.remember and not towards_client:
                 behaviour.sent_by_clients += piece
-            passed += len(piece)
-            if towards_client and behaviour.cut_after is not None and passed > behaviour.cut_after:
-                keep = max(0, len(piece) - (passed - behaviour.cut_after))
-                pieces.put((time.monotonic(), piece[:keep]))
-                piece = b""
+            if towards_client:
+                piece = flipper.feed(piece, flip=behaviour.flip)
+                if behaviour.cut_between is None:
+                    cut = behaviour.cut_after
+                elif cut is None:
+                    cut = passed + random.randint(*behaviour.cut_between)
+                behaviour.passed += len(piece)
+                passed += len(piece)
+                if cut is not None and passed > cut:
+                    keep = max(0, len(piece) - (passed - cut))
+                    pieces.put((time.monotonic(), piece[:keep]))
+                    piece = b""
             pieces.put((time.monotonic() + behaviour.delay, piece))
             if not piece:
                 return
+            if towards_client and behaviour.pace is not None:
+                time.sleep(len(piece) / behaviour.pace)
 
-
-def _write(sink: socket.socket, source: socket.socket, pieces: "queue.Queue[tuple[float, bytes]]") -> None:
-    """Sends each piece at its time. The empty piece, or a peer that is gone, ends the connection both ways."""
-    while True:
-        due, piece = pieces.get()
-        time.sleep(max(0.0, due - time.monotonic()))
-        try:
-            if not piece:
+    def _write(self, sink: socket.socket, source: socket.socket, pieces: "queue.Queue[tuple[float, bytes]]") -> None:
+        """Sends each piece at its time. The empty piece, or a peer that is gone, ends the connection both ways."""
+        while True:
+            due, piece = pieces.get()
+            time.sleep(max(0.0, due - time.monotonic()))
+            try:
+                if not piece:
+                    break
+                sink.sendall(piece)
+            except OSError:
                 break
-            sink.sendall(piece)
-        except OSError:
-            break
-    for end in (sink, source):
-        try:
-            end.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-    for end in (sink, source):
-        end.close()
+        for end in (sink, source):
+            _shut(end)
+            self._open.discard(end)
+        for end in (sink, source):
+            end.close()
+
+
+def _shut(end: socket.socket) -> None:
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -62,7 +63,14 @@ def volume(root: Path, index: int, master_address: str, options: dict[str, objec
     """The volume server number `index`, counted from 0, each in a rack of its own."""
     directory = root / f"volume{index}"
     directory.mkdir(parents=True)
-    defaults = {"dir": directory, "master": master_address, "max": 200, "rack": f"rack{index}", "preStopSeconds": 0}
+    defaults = {
+        "dir": directory,
+        "master": master_address,
+        "max": 200,
+        "rack": f"rack{index}",
+        "preStopSeconds": 0,
+        "volume.allowUntrustedRemoteEndpoints": "true",  # or it copies no volume from a loopback address
+    }
     return WeedServer(f"volume{index}", "volume", root, {**defaults, **options}, env)
 
 
@@ -95,6 +103,20 @@ def s3(
         "port.lance": 0,
     }
     return WeedServer(name, "s3", root, {**defaults, **options}, env)
+
+
+def shell(master_address: str, *commands: str, timeout: float = 60.0) -> str:
+    """Runs commands in `weed shell`, under its lock, and answers what it printed.
+
+    The shell's exit code is 0 whatever happened; a command that failed says `error:`, and raises RuntimeError here.
+    """
+    argv = [weed_binary(), "shell", f"-master={master_address}"]
+    typed = "\n".join(["lock", *commands, "unlock", "exit", ""])
+    ran = subprocess.run(argv, input=typed, capture_output=True, text=True, timeout=timeout)
+    said = ran.stdout + ran.stderr
+    if ran.returncode != 0 or "error:" in said:
+        raise RuntimeError(f"weed shell: {commands}: {said}")
+    return said
 
 
 def answers(url: str) -> bool:

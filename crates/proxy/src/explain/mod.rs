@@ -14,13 +14,11 @@ use serde::Serialize;
 
 use crate::{
     access::VolumeMint,
-    config::Config,
+    config::Loaded,
     daemon::{self, StartError},
     entry::EntryPath,
     filer::FilerClient,
     metrics::Metrics,
-    security::Security,
-    tls::TlsClients,
 };
 
 /// What a path's slashes stand between.

@@ -1,0 +1,61 @@
+"""Lines that drop connections or change bits: the other replica mends it; where there is none, the answer is cut."""
+
+import pytest
+from catalogue import MIB, Catalogue
+from conftest import StartTidegate
+from downloads import Downloads
+from pairs import SMALL_MEMORY, Breakable
+
+DROPS_BETWEEN = (64 << 10, 3 * MIB)
+
+each_chunk_size = pytest.mark.parametrize("chunk", [1, 4], ids=lambda size: f"{size}-MiB-chunks")
+
+
+def test_a_server_that_drops_every_connection_fails_nobody(
+    pair: Breakable, objects: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    things = pair.eight(objects)
+    gate = start_tidegate(pair.fronts[4], SMALL_MEMORY)
+    pair.lines[0].cut_between = DROPS_BETWEEN
+    Downloads(gate, things).all_right()
+    assert gate.metrics().sum("tidegate_fetch_retries_total") > 0, "connections were dropped"
+
+
+def test_the_only_server_dropping_every_connection_never_ends_a_wrong_download_well(
+    lone: Breakable, objects: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    """What comes between two drops may be enough to get through in the end, or not."""
+    things = lone.eight(objects)
+    gate = start_tidegate(lone.fronts[4], SMALL_MEMORY)
+    lone.lines[0].cut_between = DROPS_BETWEEN
+    assert set(Downloads(gate, things).endings()) <= {"right", "cut", 502, 503}
+    assert gate.metrics().sum("tidegate_fetch_retries_total") > 0, "connections were dropped"
+    lone.mend()
+    Downloads(gate, things).all_right()
+
+
+@each_chunk_size
+def test_a_chunk_that_arrives_wrong_never_ends_a_wrong_download_well(
+    pair: Breakable, objects: Catalogue, start_tidegate: StartTidegate, chunk: int
+) -> None:
+    """Bytes of a chunk may go out before its end is there: where that is too late for a replica, the answer is cut."""
+    things = pair.eight(objects, chunk)
+    gate = start_tidegate(pair.fronts[chunk])
+    pair.lines[0].flip = True
+    assert set(Downloads(gate, things).endings()) <= {"right", "cut", 502, 503}
+    assert gate.metrics().sum("tidegate_fetch_crc_failures_total") > 0
+    pair.mend()
+    Downloads(gate, things).all_right()
+
+
+@each_chunk_size
+def test_wrong_bytes_from_the_only_server_never_end_well(
+    lone: Breakable, objects: Catalogue, start_tidegate: StartTidegate, chunk: int
+) -> None:
+    things = lone.eight(objects, chunk)
+    gate = start_tidegate(lone.fronts[chunk])
+    lone.lines[0].flip = True
+    assert set(Downloads(gate, things).endings()) <= {"cut", 502, 503}
+    assert gate.metrics().sum("tidegate_fetch_crc_failures_total") > 0
+    lone.mend()
+    Downloads(gate, things).all_right()
