@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Throughput over distance: one object read through tidegate, the filer and the S3 gateway, the volume server far away.
+
+All that passes between a reader and the volume server goes through a delay line (`delay_line.rs`), which holds every
+byte back, in both directions. Everybody takes turns in one run; the best of some rounds counts. Prints a table of MB/s,
+and of each against itself without distance.
+"""
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO / "tests"))
+
+from harness import Cluster, CustomerKey, Encryption, Payload, Tidegate, open_stream  # noqa: E402
+from harness.relay import Behaviour  # noqa: E402
+from harness.s3 import sse_arguments  # noqa: E402
+
+MIB = 1 << 20
+BUCKET = "distance"
+KEY = CustomerKey.from_seed("distance")
+
+
+class DelayLine:
+    """The relay of `delay_line.rs`, as a process. Takes a relay's place in a cluster."""
+
+    binary: Path
+    running: list["DelayLine"] = []
+
+    def __init__(self, listen: tuple[str, int], target: tuple[str, int], _: Behaviour) -> None:
+        pair = "{}:{}={}:{}".format(*listen, *target)
+        self._process = subprocess.Popen([self.binary, pair], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._expect("ready")
+        self.running.append(self)
+
+    def delay(self, milliseconds: float) -> None:
+        """Holds every byte back that long from now on."""
+        print(milliseconds, file=self._process.stdin, flush=True)
+        self._expect("ok")
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._process.stdin.close()
+        self._process.wait(5)
+
+    def _expect(self, word: str) -> None:
+        said = self._process.stdout.readline().strip()
+        if said != word:
+            raise RuntimeError(f"the delay line said {said!r}, not {word!r}")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One way to read the object."""
+
+    name: str
+    url: str
+    headers: Mapping[str, str]
+
+    def read(self, size: int, digest: "hashlib._Hash | None" = None) -> float:
+        """Reads all of it and answers MB/s, the request included."""
+        buffer = memoryview(bytearray(MIB))
+        begin, received = time.monotonic(), 0
+        with open_stream("GET", self.url, self.headers, timeout=300) as response:
+            if response.status != 200:
+                raise RuntimeError(f"{self.name}: {response.status}")
+            while read := response.readinto(buffer):
+                received += read
+                if digest is not None:
+                    digest.update(buffer[:read])
+        if received != size:
+            raise RuntimeError(f"{self.name}: {received} bytes for {size}")
+        return received / (time.monotonic() - begin) / 1e6
+
+
+def main() -> None:
+    """Starts all, measures, prints."""
+    options = parse()
+    cargo = ["cargo", "build", "--locked", "--release"]
+    subprocess.run([*cargo, "-p", "prefetch", "--example", "delay_line"], cwd=REPO, check=True)
+    DelayLine.binary = REPO / "target/release/examples/delay_line"
+    subprocess.run([DelayLine.binary, "--measure"], check=True)
+    with tempfile.TemporaryDirectory(prefix="tidegate-distance-") as root:
+        cluster = Cluster(Path(root) / "cluster", volume_relay=Behaviour(), relay=DelayLine)
+        try:
+            cluster.start()
+            measure(cluster, Path(root), options)
+        finally:
+            cluster.stop()
+
+
+def measure(cluster: Cluster, root: Path, options: argparse.Namespace) -> None:
+    """The table."""
+    front = cluster.add_front("distance", maxMB=options.chunk)
+    payload = Payload("distance", options.size * MIB)
+    content, wanted = payload.bytes(), payload.sha256()
+    front.s3.create_bucket(BUCKET)
+    front.s3.put(BUCKET, "plain", content)
+    front.s3.put(BUCKET, "ssec", content, **sse_arguments(Encryption.SSE_C, customer_key=KEY))
+    del content
+    gate = Tidegate(root / "tidegate", front.tidegate_config())
+    gate.start()
+    readers = [
+        Reader("tidegate plain", gate.object_url(BUCKET, "plain"), {}),
+        Reader("tidegate SSE-C", gate.object_url(BUCKET, "ssec"), KEY.headers()),
+        Reader("filer plain", front.filer_url(BUCKET, "plain"), {}),
+        Reader("gateway SSE-C", front.gateway_url(BUCKET, "ssec"), KEY.headers()),
+    ]
+    try:
+        for reader in readers:
+            digest = hashlib.sha256()
+            reader.read(payload.size, digest)
+            if digest.hexdigest() != wanted:
+                raise RuntimeError(f"{reader.name}: wrong bytes")
+        print(f"\n{options.size} MiB in chunks of {options.chunk} MiB, SHA-256 checked before the first round")
+        print(f"MB/s, best of {options.rounds} (of the same at 0 ms)\n")
+        print("| each way | " + " | ".join(reader.name for reader in readers) + " |")
+        print("|---|" + "---|" * len(readers))
+        near: list[float] = []
+        for delay in options.delays:
+            for line in DelayLine.running:
+                line.delay(delay)
+            rounds = [[reader.read(payload.size) for reader in readers] for _ in range(options.rounds)]
+            best = [max(rates) for rates in zip(*rounds, strict=True)]
+            near = near or best
+            cells = [f"{rate:.0f} ({rate / first:.0%})" for rate, first in zip(best, near, strict=True)]
+            print(f"| {delay:g} ms | " + " | ".join(cells) + " |", flush=True)
+    finally:
+        gate.stop()
+
+
+def parse() -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=256, help="MiB of the object (256)")
+    parser.add_argument("--chunk", type=int, default=4, help="MiB of a chunk (4)")
+    parser.add_argument("--rounds", type=int, default=3, help="reads of each, the best counts (3)")
+    parser.add_argument("--delays", type=float, nargs="+", default=[0, 5, 20, 50], help="ms each way, the nearest first")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
