@@ -34,6 +34,18 @@ def test_the_only_server_dropping_every_connection_never_ends_a_wrong_download_w
     Downloads(gate, things).all_right()
 
 
+def test_a_chunk_that_arrives_wrong_is_taken_from_the_other_replica(
+    pair: Breakable, objects: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    """Chunks of 1 MiB are checked before any of their bytes go out."""
+    things = pair.eight(objects, chunk=1)
+    gate = start_tidegate(pair.fronts[1])
+    pair.lines[0].flip = True
+    Downloads(gate, things).all_right()
+    assert gate.metrics().sum("tidegate_fetch_crc_failures_total") > 0
+    assert gate.metrics().sum("tidegate_responses_cut_total") == 0
+
+
 @each_chunk_size
 def test_a_chunk_that_arrives_wrong_never_ends_a_wrong_download_well(
     pair: Breakable, objects: Catalogue, start_tidegate: StartTidegate, chunk: int
