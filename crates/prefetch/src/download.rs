@@ -80,6 +80,10 @@ impl Drop for Fetching {
     }
 }
 
+/// A chunk of up to this many bytes is held back until its checksum is known, so that one that arrives wrong can always be
+/// had from another replica. Of a larger one the client would feel the wait.
+const HELD: u64 = 1 << 20;
+
 /// What holes are made of.
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
 
@@ -288,7 +292,8 @@ fn start(
         let len = want.min((allotment.blocks() * BLOCK) as u64);
         allotment.shrink(blocks(len));
         let reserved = (allotment.blocks() * BLOCK) as u64;
-        let sink = Sink::new(len, allotment, Arc::clone(&lane), Arc::clone(&read.fid));
+        let hold = checksum.is_some() && len == read.size && len <= HELD;
+        let sink = Sink::new(len, hold, allotment, Arc::clone(&lane), Arc::clone(&read.fid));
         let job = Job { read: read.clone(), span: read.start..read.start + len, checksum };
         (tokio::spawn(fetch::run(Arc::clone(shared), job, sink)), len, reserved)
     };

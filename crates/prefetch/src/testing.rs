@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     Flip(usize),
     /// The same, but only where the needle is asked for whole: of a part, nobody can notice.
     FlipWhole(usize),
+    /// The server keeps the needle compressed: its ETag is of other bytes than it sends.
+    Inflated,
     /// The answer begins that much later.
     Late(Duration),
 }
@@ -112,7 +114,10 @@ impl Upstream for Script {
                 }
             };
             answer = answer.header(header::CONTENT_LENGTH, body.len());
-            let crc = crc32c::crc32c(&needle) ^ u32::from(matches!(fault, Some(Fault::OtherNeedle)));
+            let crc = crc32c::crc32c(&needle) ^ u32::from(matches!(fault, Some(Fault::OtherNeedle | Fault::Inflated)));
+            if request.headers().contains_key(header::ACCEPT_ENCODING) && matches!(fault, Some(Fault::Inflated)) {
+                answer = answer.header(header::CONTENT_ENCODING, "gzip");
+            }
             answer = answer.header(header::ETAG, format!("\"{crc:08x}\""));
             let flip = match fault {
                 Some(Fault::Flip(at)) => Some(at),

@@ -10,7 +10,7 @@ use crate::{
     budget::{Allotment, BLOCK, Purse, blocks},
     checksum,
     engine::Shared,
-    fetch::{Asked, Replicas, Wanted, ask, length, next},
+    fetch::{Asked, Replicas, Wanted, ask, is_compressed, length, next},
     lane::{Passed, Sender},
     metrics::InFlight,
     servers::Server,
@@ -111,7 +111,14 @@ async fn attempt(
     let Asked { answer, server, place } = ask(shared, server, read, &Wanted::Whole).await?;
     let crc =
         checksum::of_etag(answer.headers().get(header::ETAG)).filter(|_| shared.settings.verify && !read.compressed);
-    let result = collect(shared, answer, limit, crc).await;
+    let mut result = collect(shared, answer, limit).await;
+    if let (Ok(Some(bytes)), Some(stored)) = (&result, crc)
+        && !checksum::matches(crc32c::crc32c(bytes), stored)
+        && !is_compressed(shared, &server, read).await
+    {
+        shared.metrics.crc_failures.inc();
+        result = Err(Cause::Corrupt);
+    }
     drop(place);
     if let Err(cause) = &result {
         server.ended(cause.outcome());
@@ -123,7 +130,6 @@ async fn collect(
     shared: &Shared,
     answer: http::Response<crate::UpstreamBody>,
     limit: u64,
-    crc: Option<u32>,
 ) -> Result<Option<Vec<u8>>, Cause> {
     let announced = length(&answer);
     let mut body = answer.into_body();
@@ -137,10 +143,6 @@ async fn collect(
     }
     if let Some(announced) = announced.filter(|announced| *announced != bytes.len() as u64) {
         return Err(Cause::Length(format!("{} bytes instead of {announced}", bytes.len()).into()));
-    }
-    if crc.is_some_and(|stored| !checksum::matches(crc32c::crc32c(&bytes), stored)) {
-        shared.metrics.crc_failures.inc();
-        return Err(Cause::Corrupt);
     }
     Ok(Some(bytes))
 }

@@ -170,6 +170,27 @@ async fn without_verification_wrong_bytes_are_not_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_needle_that_the_server_inflates_is_not_held_against_the_crc_of_its_compressed_bytes() {
+    let script = Script::default();
+    let (plan, expected) = script.needles(1, 150_000);
+    script.fault("a:1", [Fault::Inflated, Fault::Inflated]);
+    let (engine, metrics) = script.engine(Settings::default());
+    assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), expected);
+    assert_eq!((metrics.crc_failures.get(), script.requests().len()), (0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_chunk_is_not_given_out_before_its_checksum_is_known() {
+    let script = Script::default();
+    script.locations([vec!["a:1"], vec!["b:1"]]);
+    let (plan, expected) = script.needles(1, 900_000);
+    script.fault("a:1", [Fault::Flip(3)]);
+    let (engine, metrics) = script.engine(Settings::default());
+    assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), expected);
+    assert_eq!(metrics.crc_failures.get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_fetch_is_asked_for_at_a_second_replica_and_the_first_one_dropped() {
     let script = Script::default();
     script.locations([vec!["a:1", "b:1"]]);
@@ -271,7 +292,7 @@ async fn a_failure_in_the_middle_ends_in_an_error_and_not_in_silence() {
 async fn a_client_that_leaves_takes_its_fetches_with_it() {
     let script = Script::default();
     let (plan, _) = script.needles(50, 64 << 10);
-    script.fault("a:1", std::iter::repeat_n(Fault::StallAfter(10), 4).skip(1));
+    script.fault("a:1", [Fault::Late(Duration::ZERO)].into_iter().chain(std::iter::repeat_n(Fault::StallAfter(10), 3)));
     let (engine, metrics) = script.engine(fixed(4));
     let mut download = engine.download(plan).await.unwrap();
     download.next().await.unwrap().unwrap();

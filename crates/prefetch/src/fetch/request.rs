@@ -126,6 +126,19 @@ fn check_length(answer: &Response<UpstreamBody>, wanted: &Wanted, partial: bool)
     }
 }
 
+/// Whether the server keeps the needle compressed and inflates it for us, whatever the entry says: then its CRC is that
+/// of other bytes than it sends. Asked only when a checksum does not match.
+pub(crate) async fn is_compressed(shared: &Shared, server: &Server, read: &NeedleRead) -> bool {
+    let request = Request::get(format!("http://{}/{}", server.authority, read.fid));
+    let mut request = request.header(header::ACCEPT_ENCODING, "gzip");
+    if let Some(token) = shared.locate.authorize(&read.fid) {
+        request = request.header(header::AUTHORIZATION, token);
+    }
+    let Ok(request) = request.body(()) else { return false };
+    let answer = timeout(shared.settings.first_byte_timeout, shared.upstream.send(request)).await;
+    matches!(answer, Ok(Ok(answer)) if answer.headers().contains_key(header::CONTENT_ENCODING))
+}
+
 /// The length that the answer announces.
 pub(crate) fn length(answer: &Response<UpstreamBody>) -> Option<u64> {
     text(answer, header::CONTENT_LENGTH)?.parse().ok()

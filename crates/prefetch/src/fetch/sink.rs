@@ -16,6 +16,8 @@ pub(crate) struct Sink {
     /// Blocks that were filled, taken back and can be filled again.
     spare: Vec<Block>,
     block: Option<Block>,
+    /// Blocks that are full, where nothing may be passed on before the end.
+    held: Option<Vec<Block>>,
     /// Bytes of the span, and how many were not copied yet.
     span: u64,
     left: u64,
@@ -24,15 +26,16 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// For a span of that many bytes, which `allotment` covers.
-    pub(crate) fn new(span: u64, allotment: Allotment, lane: Arc<Lane>, fid: Arc<str>) -> Self {
+    /// For a span of that many bytes, which `allotment` covers. With `hold`, nothing is passed on before the end.
+    pub(crate) fn new(span: u64, hold: bool, allotment: Allotment, lane: Arc<Lane>, fid: Arc<str>) -> Self {
         let sender = Sender::new(Arc::clone(&lane), fid);
-        Self { allotment, spare: Vec::new(), block: None, span, left: span, lane, sender }
+        let held = hold.then(Vec::new);
+        Self { allotment, spare: Vec::new(), block: None, held, span, left: span, lane, sender }
     }
 
     /// Resolves when the client waits and there is something to pass on.
     pub(crate) async fn wanted(&self) {
-        if self.left == 0 || self.block.as_ref().is_none_or(|block| block.filled().is_empty()) {
+        if self.held.is_some() || self.left == 0 || self.block.as_ref().is_none_or(|block| block.filled().is_empty()) {
             return std::future::pending().await;
         }
         self.lane.hungry().await;
@@ -66,6 +69,9 @@ impl Sink {
     /// that the reservation, which counts full blocks, still suffices.
     pub(crate) fn flush(&mut self) {
         let Some(mut block) = self.block.take_if(|block| !block.filled().is_empty()) else { return };
+        if let Some(held) = &mut self.held {
+            return held.push(block);
+        }
         if block.filled().len() == BLOCK {
             return self.lane.push(Passed::Block(block));
         }
@@ -74,8 +80,11 @@ impl Sink {
         self.block = Some(block);
     }
 
-    /// Passes on the last piece.
+    /// Passes on the last piece, and what was held before it.
     pub(crate) fn finish(&mut self) {
+        for block in self.held.iter_mut().flat_map(|held| held.drain(..)) {
+            self.lane.push(Passed::Block(block));
+        }
         if let Some(block) = self.block.take_if(|block| !block.filled().is_empty()) {
             self.lane.push(Passed::Block(block));
         }
@@ -85,6 +94,7 @@ impl Sink {
     pub(crate) fn take_back(&mut self) -> bool {
         let Some(blocks) = self.lane.take_back() else { return false };
         self.spare.extend(blocks);
+        self.spare.extend(self.held.iter_mut().flat_map(|held| held.drain(..)));
         self.spare.extend(self.block.take());
         self.left = self.span;
         true
