@@ -274,7 +274,8 @@ impl Drop for Whole {
     }
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
     use super::*;
 
@@ -350,7 +351,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod shuttle_tests {
     use shuttle::{future::block_on, thread};
 

@@ -129,6 +129,7 @@ fn check_length(answer: &Response<UpstreamBody>, wanted: &Wanted, partial: bool)
 /// Whether the server keeps the needle compressed and inflates it for us, whatever the entry says: then its CRC is that
 /// of other bytes than it sends. Asked only when a checksum does not match.
 pub(crate) async fn is_compressed(shared: &Shared, server: &Server, read: &NeedleRead) -> bool {
+    let _place = server.admit().await;
     let request = Request::get(format!("http://{}/{}", server.authority, read.fid));
     let mut request = request.header(header::ACCEPT_ENCODING, "gzip");
     if let Some(token) = shared.locate.authorize(&read.fid) {
