@@ -7,7 +7,6 @@ mod providers;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use prefetch::{ChunkCache, Engine, HttpUpstream, WindowSetting};
-use prometheus::IntGauge;
 use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
@@ -61,7 +60,7 @@ pub async fn run(loaded: Loaded) -> Result<Drained, StartError> {
 
     let entries = Entries::new(config.cache.entries.bytes(), metrics.caches.of(Cache::Entries));
     if config.cache.entries.bytes() > 0 {
-        tokio::spawn(Follower::new(Arc::clone(&entries), Arc::clone(&filer), followed(&metrics)?).run());
+        tokio::spawn(Follower::new(Arc::clone(&entries), Arc::clone(&filer), metrics.followed.clone()).run());
     }
     let reader = Reader {
         source,
@@ -117,16 +116,6 @@ pub(crate) fn source(
         }
     };
     Ok(Source { filer: Arc::clone(filer), engine })
-}
-
-/// Whether the filer's changes are followed.
-fn followed(metrics: &Metrics) -> Result<IntGauge, StartError> {
-    let gauge = IntGauge::new(
-        "tidegate_filer_subscription_up",
-        "Whether the filer's changes are being followed, so that entries may be kept: 1 or 0.",
-    )?;
-    metrics.registry.register(Box::new(gauge.clone()))?;
-    Ok(gauge)
 }
 
 fn access(access: &config::Access, read_key: Option<SigningKey>) -> Access {

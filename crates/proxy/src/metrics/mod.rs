@@ -15,6 +15,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use prometheus::IntGauge;
 pub use prometheus::Registry;
 
 pub use self::{
@@ -38,6 +39,8 @@ pub struct Metrics {
     pub kms: Arc<Kms>,
     /// Lookups in our caches.
     pub caches: Arc<Caches>,
+    /// Whether the filer's changes are being followed.
+    pub followed: IntGauge,
 }
 
 impl Metrics {
@@ -47,12 +50,18 @@ impl Metrics {
     /// When a name is registered twice, which is a bug.
     pub fn new<'a>(providers: impl IntoIterator<Item = &'a str>) -> prometheus::Result<Self> {
         let registry = Registry::new();
+        let followed = IntGauge::new(
+            "tidegate_filer_subscription_up",
+            "Whether the filer's changes are being followed, so that entries may be kept: 1 or 0.",
+        )?;
+        registry.register(Box::new(followed.clone()))?;
         build::register(&registry)?;
         process::register(&registry)?;
         Ok(Self {
             requests: Arc::new(Requests::register(&registry)?),
             kms: Arc::new(Kms::register(&registry, providers)?),
             caches: Arc::new(Caches::register(&registry)?),
+            followed,
             registry,
         })
     }

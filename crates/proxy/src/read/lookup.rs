@@ -20,7 +20,7 @@ pub(crate) type Derived = Option<Arc<Layout>>;
 /// An entry that was looked up.
 pub(super) type Known = entries::Known<Derived>;
 
-/// The entry at `path`; `None`: there is none. Says in `remembered` whether it came from memory.
+/// The entry at `path`; `None`: there is none.
 ///
 /// # Errors
 /// When no filer answers, or the entry's encryption metadata cannot be used.
@@ -28,13 +28,10 @@ pub(super) async fn entry(
     filer: &FilerClient,
     entries: &Entries<Derived>,
     path: &EntryPath,
-    remembered: &mut bool,
 ) -> Result<Option<Arc<Known>>> {
     if let Some(known) = entries.get(path.as_str()) {
-        *remembered = true;
         return Ok(Some(known));
     }
-    *remembered = false;
     let lookup = entries.begin();
     let Some(found) = filer.lookup(path).await? else { return Ok(None) };
     let derived = match found.entry.kind() {

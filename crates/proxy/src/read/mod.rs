@@ -116,17 +116,17 @@ impl Reader {
         let caller = self.access.admit(request, peer)?;
         let Some(path) = route::read_of(request) else { return Ok(None) };
         self.origins.check(&request.headers)?;
-        let mut remembered = false;
         let (filer, entries) = (&self.source.filer, &self.entries);
-        let Some(known) = lookup::entry(filer, entries, &path, &mut remembered).await? else {
+        let Some(known) = lookup::entry(filer, entries, &path).await? else {
             return Ok(Some(answer::not_found(request, &self.origins)));
         };
         match self.entry(request, caller, &path, &known, sse).await {
-            // A file that was just overwritten loses its chunks, now and then before the filer's word of it is here.
-            Err(error) if remembered && error.blame() == Blame::Volume => {
+            // A file that was overwritten meanwhile has lost its chunks. Nothing was sent yet, so it is the new one's turn.
+            Err(error) if error.blame() == Blame::Volume => {
                 entries.forget(path.as_str());
-                match lookup::entry(filer, entries, &path, &mut remembered).await? {
-                    Some(known) => self.entry(request, caller, &path, &known, sse).await,
+                match lookup::entry(filer, entries, &path).await? {
+                    Some(again) if again.entry == known.entry => Err(error),
+                    Some(again) => self.entry(request, caller, &path, &again, sse).await,
                     None => Ok(Some(answer::not_found(request, &self.origins))),
                 }
             }
