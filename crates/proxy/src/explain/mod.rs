@@ -1,7 +1,7 @@
 //! What a person who looks for a fault wants to know of one file: its chunks, whether each replica answers, how it is
 //! encrypted, and whether its keys open.
 //!
-//! Knows the stages of a read by their results. Must not know how a report is laid out ([`table`]), and never holds a
+//! Knows the stages of a read by their results. Must not know how a report is laid out (`table`), and never holds a
 //! secret in one: ids, lengths and yes or no.
 
 mod gather;
