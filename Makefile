@@ -29,6 +29,7 @@ lint: cargo ## clippy on everything; a warning is an error
 
 unit: cargo ## The tests beside the code
 	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked -p prefetch --features shuttle --lib shuttle
 
 doc: cargo ## Builds the API documentation; a warning is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps

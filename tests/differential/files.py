@@ -401,10 +401,11 @@ def _(w: Writer, path: str) -> File:
 def _(w: Writer, path: str) -> File:
     front = w.fronts["plain"]
     w.put(path + "?collection=coded", Payload(path, 1_500_000).bytes())
-    shell = "lock\nec.encode -collection=coded -fullPercent=0 -quietFor=0s -force\nunlock\n"
+    volume = w.chunk_ids(path)[0].split(",")[0]
+    # By its id: the sizes that the master knows lag behind, and an empty volume is not encoded.
+    shell = f"lock\nec.encode -collection=coded -volumeId={volume} -force\nunlock\n"
     command = [weed_binary(), "shell", f"-master={w.cluster.master.full_address}", f"-filer={front.filer.full_address}"]
     done = subprocess.run(command, input=shell, capture_output=True, text=True, timeout=90)
-    volume = w.chunk_ids(path)[0].split(",")[0]
     listed = [f for f in (w.cluster.root / "volume0").iterdir() if f.name.startswith(f"coded_{volume}.")]
     assert any(".ec" in f.name for f in listed), (listed, done.stdout, done.stderr)
     return File(path, edges=(MIB,))
