@@ -48,12 +48,7 @@ pub async fn run(loaded: Loaded) -> Result<Drained, StartError> {
         );
     }
     let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
-    let filers = config.filer.addresses.iter();
-    let filers = filers.map(|address| (address.grpc_authority(), address.http_authority())).collect();
-    let filer = Arc::new(match tls.grpc {
-        None => FilerClient::new(filers)?,
-        Some(tls) => FilerClient::with_tls(filers, tls)?,
-    });
+    let filer = Arc::new(filer(&config.filer, tls.grpc)?);
     let mint = security.volume_read.map(VolumeMint::new);
     let source = Arc::new(source(&config.prefetch, &config.cache, &filer, tls.https.clone(), mint, &metrics)?);
     let keys = Arc::new(key_ring(config.sse_s3, config.sse, config.kms, &source, &metrics)?);
@@ -81,6 +76,16 @@ pub async fn run(loaded: Loaded) -> Result<Drained, StartError> {
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");
     tokio::spawn(sweep(keys));
     Ok(server.run(stop, config.server.drain_timeout).await)
+}
+
+/// A client of the configured filers.
+pub(crate) fn filer(filer: &config::Filer, tls: Option<ClientConfig>) -> crate::Result<FilerClient> {
+    let filers = filer.addresses.iter();
+    let filers = filers.map(|address| (address.grpc_authority(), address.http_authority())).collect();
+    match tls {
+        None => FilerClient::new(filers),
+        Some(tls) => FilerClient::with_tls(filers, tls),
+    }
 }
 
 pub(crate) fn source(

@@ -17,7 +17,6 @@ use crate::{
     config::Loaded,
     daemon::{self, StartError},
     entry::EntryPath,
-    filer::FilerClient,
     metrics::Metrics,
 };
 
@@ -132,12 +131,7 @@ pub async fn report(loaded: Loaded, path: &str) -> Result<Report, StartError> {
     let wanted =
         EntryPath::parse(&encoded).map_err(|_| format!("{path:?} is no path of a file; begin it with a slash"))?;
     let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
-    let filers = config.filer.addresses.iter();
-    let filers = filers.map(|address| (address.grpc_authority(), address.http_authority())).collect();
-    let filer = Arc::new(match tls.grpc {
-        None => FilerClient::new(filers)?,
-        Some(tls) => FilerClient::with_tls(filers, tls)?,
-    });
+    let filer = Arc::new(daemon::filer(&config.filer, tls.grpc)?);
     let mint = security.volume_read.map(VolumeMint::new);
     let source = Arc::new(daemon::source(&config.prefetch, &config.cache, &filer, tls.https, mint, &metrics)?);
     let keys = daemon::key_ring(config.sse_s3, config.sse, config.kms, &source, &metrics)?;
