@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use tokio::task::AbortHandle;
+use tokio::{task::AbortHandle, time::Instant};
 
 use crate::{
     FetchError, NeedleRead, Piece, Plan,
@@ -21,7 +21,7 @@ use crate::{
     checksum::Checksum,
     engine::Shared,
     fetch::{self, Job, Sink},
-    lane::{Found, Lane, Sender},
+    lane::{Found, Lane, Running, Sender},
     whole::{self, Memory},
     window::Window,
 };
@@ -37,6 +37,8 @@ pub struct Download {
     window: Window,
     /// Fetches in `slots`.
     fetches: usize,
+    /// Those of them that have not ended.
+    running: Arc<Running>,
     /// Bytes of memory that `slots` hold and that were not delivered yet.
     outstanding: u64,
     /// Whether the next wait is the first one, which says nothing about the window.
@@ -60,6 +62,7 @@ struct Fetching {
     left: u64,
     /// Bytes of memory that are reserved for what is left.
     reserved: u64,
+    asked: Instant,
     /// Whether the client has come to it.
     reached: bool,
     lane: Arc<Lane>,
@@ -70,6 +73,7 @@ impl Drop for Download {
     fn drop(&mut self) {
         if let Some(window) = self.window.automatic() {
             self.shared.metrics.window.observe(window as f64);
+            self.shared.experience.note(&self.window, self.remaining);
         }
     }
 }
@@ -90,7 +94,7 @@ static ZEROS: [u8; BLOCK] = [0; BLOCK];
 impl Download {
     pub(crate) fn new(shared: Arc<Shared>, purse: Arc<Purse>, plan: Plan) -> Self {
         let memory = (shared.budget.blocks() * BLOCK) as u64 / 2;
-        let window = Window::new(shared.settings.window, memory);
+        let window = Window::new(shared.settings.window, memory, &shared.experience);
         let remaining = plan.len();
         Self {
             shared,
@@ -100,6 +104,7 @@ impl Download {
             checksum: None,
             window,
             fetches: 0,
+            running: Arc::default(),
             outstanding: 0,
             fresh: true,
             remaining,
@@ -151,7 +156,11 @@ impl Download {
                 Slot::Fetch(fetching) => {
                     let reached = std::mem::replace(&mut fetching.reached, true);
                     let Poll::Ready(found) = fetching.lane.poll(cx) else {
-                        if !reached && !std::mem::take(&mut self.fresh) {
+                        if self.window.automatic().is_none() {
+                            // It has room again when a fetch ends, whichever it is.
+                            self.running.wake_on_end(cx.waker());
+                            self.fetch_ahead();
+                        } else if !reached && !std::mem::take(&mut self.fresh) {
                             self.window.client_waited();
                             self.fetch_ahead();
                         }
@@ -167,6 +176,9 @@ impl Download {
                             bytes
                         }
                         Found::End(at) if fetching.left == 0 => {
+                            if let Some(begun) = fetching.lane.begun() {
+                                self.window.arrived(begun - fetching.asked);
+                            }
                             self.window.lay_unread(at.elapsed());
                             self.outstanding -= fetching.reserved;
                             self.fetches -= 1;
@@ -218,7 +230,7 @@ impl Download {
                         self.slots.push_back(Slot::Inline(bytes));
                         return;
                     }
-                    if !self.window.has_room(self.fetches, self.outstanding) {
+                    if !self.window.has_room(self.running.fetches(), self.fetches, self.outstanding) {
                         return;
                     }
                     if read.start == 0 {
@@ -228,7 +240,8 @@ impl Download {
                     }
                     let head = self.slots.is_empty();
                     let checksum = self.checksum.clone();
-                    let Some(fetching) = start(&self.shared, &self.purse, read, checksum, &self.window, head) else {
+                    let ahead = Ahead { window: &self.window, running: &self.running, head };
+                    let Some(fetching) = start(&self.shared, &self.purse, read, checksum, &ahead) else {
                         self.shared.metrics.memory_was_short("ahead");
                         self.window.memory_was_short();
                         return;
@@ -265,40 +278,47 @@ fn held(shared: &Shared, purse: &Arc<Purse>, read: &NeedleRead) -> Option<Bytes>
     Some(block.freeze())
 }
 
+/// What a download says of the fetch that it starts.
+struct Ahead<'a> {
+    window: &'a Window,
+    running: &'a Arc<Running>,
+    /// Whether the client waits for it.
+    head: bool,
+}
+
 /// Starts the next span of `read`. `None`: there is no memory.
 fn start(
     shared: &Arc<Shared>,
     purse: &Arc<Purse>,
     read: &NeedleRead,
     checksum: Option<Arc<Checksum>>,
-    window: &Window,
-    head: bool,
+    ahead: &Ahead<'_>,
 ) -> Option<Fetching> {
+    let sender = |lane: &Arc<Lane>| Sender::new(Arc::clone(lane), Arc::clone(&read.fid), Arc::clone(ahead.running));
     let lane = Arc::<Lane>::default();
     let left = read.end - read.start;
     let (task, left, reserved) = if read.opener.is_some() {
         let blocks = whole::blocks_to_open(read.size);
         let memory = match purse.take_exactly(blocks) {
             Some(allotment) => Memory::Taken(allotment),
-            None if head => Memory::Wait(Arc::clone(purse)),
+            None if ahead.head => Memory::Wait(Arc::clone(purse)),
             None => return None,
         };
-        let sender = Sender::new(Arc::clone(&lane), Arc::clone(&read.fid));
-        let run = whole::run(Arc::clone(shared), memory, read.clone(), read.start..read.end, sender);
+        let run = whole::run(Arc::clone(shared), memory, read.clone(), read.start..read.end, sender(&lane));
         (tokio::spawn(run), left, (blocks * BLOCK) as u64)
     } else {
-        let want = window.span(left);
-        let mut allotment = purse.take(blocks(want), head)?;
+        let want = ahead.window.span(left);
+        let mut allotment = purse.take(blocks(want), ahead.head)?;
         let len = want.min((allotment.blocks() * BLOCK) as u64);
         allotment.shrink(blocks(len));
         let reserved = (allotment.blocks() * BLOCK) as u64;
         let hold = checksum.is_some() && len == read.size && len <= HELD;
-        let sink = Sink::new(len, hold, allotment, Arc::clone(&lane), Arc::clone(&read.fid));
+        let sink = Sink::new(len, hold, allotment, sender(&lane));
         let job = Job { read: read.clone(), span: read.start..read.start + len, checksum };
         (tokio::spawn(fetch::run(Arc::clone(shared), job, sink)), len, reserved)
     };
     let task = task.abort_handle();
-    Some(Fetching { fid: Arc::clone(&read.fid), left, reserved, reached: false, lane, task })
+    Some(Fetching { fid: Arc::clone(&read.fid), left, reserved, asked: Instant::now(), reached: false, lane, task })
 }
 
 impl Stream for Download {

@@ -10,6 +10,7 @@ use crate::{
     budget::{Budget, Purse},
     servers::Servers,
     whole,
+    window::Experience,
 };
 
 /// Runs downloads within one budget of memory and one set of limits. Cheap to clone.
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) upstream: Box<dyn Upstream>,
     pub(crate) locate: Arc<dyn Locate>,
     pub(crate) metrics: Metrics,
+    pub(crate) experience: Experience,
 }
 
 impl Engine {
@@ -35,7 +37,17 @@ impl Engine {
         let budget = Budget::new(settings.memory, metrics.buffered.clone());
         let servers = Servers::new(settings.per_server, metrics.ejections.clone());
         let upstream = Box::new(upstream);
-        Self { shared: Arc::new(Shared { settings, budget, servers, upstream, locate, metrics }) }
+        Self {
+            shared: Arc::new(Shared {
+                settings,
+                budget,
+                servers,
+                upstream,
+                locate,
+                metrics,
+                experience: Experience::default(),
+            }),
+        }
     }
 
     /// Starts a download and waits for its first bytes, so that what fails at once fails before anything is answered.

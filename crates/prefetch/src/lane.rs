@@ -3,8 +3,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -30,6 +33,34 @@ impl Passed {
     }
 }
 
+/// The fetches of one download that have not ended.
+#[derive(Default)]
+pub(crate) struct Running {
+    fetches: AtomicUsize,
+    ended: AtomicWaker,
+}
+
+impl Running {
+    /// How many.
+    pub(crate) fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::Acquire)
+    }
+
+    /// The waker is called once when one of them ends.
+    pub(crate) fn wake_on_end(&self, waker: &Waker) {
+        self.ended.register(waker);
+    }
+
+    fn begin(&self) {
+        self.fetches.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn end(&self) {
+        self.fetches.fetch_sub(1, Ordering::AcqRel);
+        self.ended.wake();
+    }
+}
+
 /// The two ends of a lane share it.
 #[derive(Default)]
 pub(crate) struct Lane {
@@ -42,6 +73,8 @@ pub(crate) struct Lane {
 struct State {
     queue: VecDeque<Passed>,
     taken: bool,
+    /// When the first bytes came.
+    begun: Option<Instant>,
     ended: Option<(Result<(), FetchError>, Instant)>,
 }
 
@@ -58,7 +91,10 @@ pub(crate) enum Found {
 impl Lane {
     /// Passes bytes on.
     pub(crate) fn push(&self, passed: Passed) {
-        self.state().queue.push_back(passed);
+        let mut state = self.state();
+        state.begun.get_or_insert_with(Instant::now);
+        state.queue.push_back(passed);
+        drop(state);
         self.waiting.wake();
     }
 
@@ -66,6 +102,11 @@ impl Lane {
     pub(crate) fn end(&self, result: Result<(), FetchError>) {
         self.state().ended = Some((result, Instant::now()));
         self.waiting.wake();
+    }
+
+    /// When the first bytes came, if any have.
+    pub(crate) fn begun(&self) -> Option<Instant> {
+        self.state().begun
     }
 
     /// Takes everything back, with the blocks to be filled anew. `None`: some bytes are out already.
@@ -121,12 +162,15 @@ impl Lane {
 pub(crate) struct Sender {
     pub(crate) lane: Arc<Lane>,
     fid: Arc<str>,
+    running: Arc<Running>,
     ended: bool,
 }
 
 impl Sender {
-    pub(crate) fn new(lane: Arc<Lane>, fid: Arc<str>) -> Self {
-        Self { lane, fid, ended: false }
+    /// One more of those that are `running`, until it ends.
+    pub(crate) fn new(lane: Arc<Lane>, fid: Arc<str>, running: Arc<Running>) -> Self {
+        running.begin();
+        Self { lane, fid, running, ended: false }
     }
 
     pub(crate) fn end(mut self, result: Result<(), FetchError>) {
@@ -140,5 +184,6 @@ impl Drop for Sender {
         if !self.ended {
             self.lane.end(Err(FetchError::Lost(Arc::clone(&self.fid))));
         }
+        self.running.end();
     }
 }

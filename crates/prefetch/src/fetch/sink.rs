@@ -1,13 +1,11 @@
 //! Where the bytes of a fetch go: decoded in the copy into blocks that were reserved for them, and passed on when full.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use crate::{
     Decode, FetchError,
     budget::{Allotment, BLOCK, Block},
-    lane::{Lane, Passed, Sender},
+    lane::{Passed, Sender},
 };
 
 /// The fetch's way to its download.
@@ -21,16 +19,14 @@ pub(crate) struct Sink {
     /// Bytes of the span, and how many were not copied yet.
     span: u64,
     left: u64,
-    lane: Arc<Lane>,
     sender: Sender,
 }
 
 impl Sink {
     /// For a span of that many bytes, which `allotment` covers. With `hold`, nothing is passed on before the end.
-    pub(crate) fn new(span: u64, hold: bool, allotment: Allotment, lane: Arc<Lane>, fid: Arc<str>) -> Self {
-        let sender = Sender::new(Arc::clone(&lane), fid);
+    pub(crate) fn new(span: u64, hold: bool, allotment: Allotment, sender: Sender) -> Self {
         let held = hold.then(Vec::new);
-        Self { allotment, spare: Vec::new(), block: None, held, span, left: span, lane, sender }
+        Self { allotment, spare: Vec::new(), block: None, held, span, left: span, sender }
     }
 
     /// Resolves when the client waits and there is something to pass on.
@@ -38,7 +34,7 @@ impl Sink {
         if self.held.is_some() || self.left == 0 || self.block.as_ref().is_none_or(|block| block.filled().is_empty()) {
             return std::future::pending().await;
         }
-        self.lane.hungry().await;
+        self.sender.lane.hungry().await;
     }
 
     /// Copies bytes in. A block that is full is passed on, except the last one: see [`Sink::finish`].
@@ -73,9 +69,9 @@ impl Sink {
             return held.push(block);
         }
         if block.filled().len() == BLOCK {
-            return self.lane.push(Passed::Block(block));
+            return self.sender.lane.push(Passed::Block(block));
         }
-        self.lane.push(Passed::Bytes(Bytes::copy_from_slice(block.filled())));
+        self.sender.lane.push(Passed::Bytes(Bytes::copy_from_slice(block.filled())));
         block.clear();
         self.block = Some(block);
     }
@@ -83,16 +79,16 @@ impl Sink {
     /// Passes on the last piece, and what was held before it.
     pub(crate) fn finish(&mut self) {
         for block in self.held.iter_mut().flat_map(|held| held.drain(..)) {
-            self.lane.push(Passed::Block(block));
+            self.sender.lane.push(Passed::Block(block));
         }
         if let Some(block) = self.block.take_if(|block| !block.filled().is_empty()) {
-            self.lane.push(Passed::Block(block));
+            self.sender.lane.push(Passed::Block(block));
         }
     }
 
     /// Takes everything back, to begin anew; `false`: some bytes are out already.
     pub(crate) fn take_back(&mut self) -> bool {
-        let Some(blocks) = self.lane.take_back() else { return false };
+        let Some(blocks) = self.sender.lane.take_back() else { return false };
         self.spare.extend(blocks);
         self.spare.extend(self.held.iter_mut().flat_map(|held| held.drain(..)));
         self.spare.extend(self.block.take());
