@@ -69,7 +69,7 @@ async fn laid_out(
         }
     };
     match object::chunks(&source.engine, entry, Arc::new(layout), 0..u64::MAX).await {
-        Ok((chunks, layout)) => (chunks, Some(layout)),
+        Ok((chunks, layout)) => (chunks.into_owned(), Some(layout)),
         Err(error) => {
             faults.push(error.message().to_owned());
             (entry.chunks.clone(), None)

@@ -2,7 +2,7 @@
 //!
 //! Knows entries, manifests and layouts. Must not know the request, or keys.
 
-use std::{ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use crypto::{Attributes, Layout, Scheme, StoredChunk};
 use http::StatusCode;
@@ -49,14 +49,14 @@ fn stored(chunk: &pb::FileChunk) -> StoredChunk<'_> {
 ///
 /// # Errors
 /// When a manifest cannot be fetched or is none.
-pub(crate) async fn chunks(
+pub(crate) async fn chunks<'e>(
     engine: &Engine,
-    entry: &pb::Entry,
+    entry: &'e pb::Entry,
     layout: Arc<Layout>,
     range: Range<u64>,
-) -> Result<(Vec<pb::FileChunk>, Arc<Layout>)> {
+) -> Result<(Cow<'e, [pb::FileChunk]>, Arc<Layout>)> {
     if !entry.chunks.iter().any(|chunk| chunk.is_chunk_manifest) {
-        return Ok((entry.chunks.clone(), layout));
+        return Ok((Cow::Borrowed(&entry.chunks), layout));
     }
     // Where a keystream starts can depend on the chunks before, so of an encrypted object all are needed.
     let range = if layout.scheme == Scheme::None { range } else { 0..u64::MAX };
@@ -73,7 +73,7 @@ pub(crate) async fn chunks(
     }
     let chunks = manifests.finish()?;
     let layout = self::layout(entry, &chunks)?;
-    Ok((chunks, Arc::new(layout)))
+    Ok((Cow::Owned(chunks), Arc::new(layout)))
 }
 
 /// The content of a manifest chunk.

@@ -2,7 +2,7 @@
 //!
 //! Knows the order in which an entry becomes a stream of bytes. Must not know the request that asked for it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use crypto::{Layout, Scheme};
 use http::StatusCode;
@@ -23,14 +23,14 @@ pub(crate) struct Source {
 }
 
 /// What a read will be made of, before a key is asked for or a byte fetched.
-pub(super) struct Planned {
+pub(super) struct Planned<'e> {
     pub(super) layout: Arc<Layout>,
-    chunks: Vec<pb::FileChunk>,
+    chunks: Cow<'e, [pb::FileChunk]>,
     content: bytes::Bytes,
     pieces: Vec<Piece>,
 }
 
-impl Planned {
+impl Planned<'_> {
     /// The chunks that the read takes bytes from.
     pub(super) fn chunks(&self) -> impl Iterator<Item = usize> {
         self.pieces.iter().filter_map(|piece| match piece {
@@ -45,11 +45,16 @@ impl Source {
     ///
     /// # Errors
     /// When a manifest or the places of the chunks are broken.
-    pub(super) async fn plan(&self, entry: &pb::Entry, layout: Arc<Layout>, sections: &[Section]) -> Result<Planned> {
+    pub(super) async fn plan<'e>(
+        &self,
+        entry: &'e pb::Entry,
+        layout: Arc<Layout>,
+        sections: &[Section],
+    ) -> Result<Planned<'e>> {
         let content = entry.content.clone();
         if !content.is_empty() {
             let pieces = plan::assemble(sections, |range| plan::plan_inline(content.len() as u64, range));
-            return Ok(Planned { layout, chunks: Vec::new(), content, pieces });
+            return Ok(Planned { layout, chunks: Cow::default(), content, pieces });
         }
         let (chunks, layout) = object::chunks(&self.engine, entry, layout, plan::hull(sections)).await?;
         let runs = visible(&chunks)?;
@@ -61,7 +66,7 @@ impl Source {
     ///
     /// # Errors
     /// When a chunk has no id, or the first bytes cannot be had.
-    pub(super) async fn download(&self, planned: &Planned, unlocked: &Unlocked) -> Result<Download> {
+    pub(super) async fn download(&self, planned: &Planned<'_>, unlocked: &Unlocked) -> Result<Download> {
         let pieces: Vec<_> =
             planned.pieces.iter().map(|piece| bind(planned, unlocked, piece)).collect::<Result<_>>()?;
         self.engine.download(Plan::from_iter(pieces)).await.map_err(|error| failure::to_error(&error))
@@ -88,7 +93,7 @@ pub(super) fn length(entry: &pb::Entry) -> u64 {
 }
 
 /// Turns a planned piece into one that can be fetched, with what decrypts it.
-fn bind(planned: &Planned, unlocked: &Unlocked, piece: &Piece) -> Result<prefetch::Piece> {
+fn bind(planned: &Planned<'_>, unlocked: &Unlocked, piece: &Piece) -> Result<prefetch::Piece> {
     Ok(match piece {
         Piece::Zeros { len } => prefetch::Piece::Zeros(*len),
         Piece::Framing(text) => prefetch::Piece::Inline(text.clone()),
