@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate, parsedate_to_datetime
 
 from files import File
-from line import Reply, Request
+from line import DROPPED, Reply, Request
 
 MAX_PARTS = 128
 
@@ -295,6 +295,13 @@ def redacted(request: Request, known: Known, reply: Reply) -> Reply:
 
     secrets = rb'(?i)("(?:x-seaweedfs-sse-[^"]*|sse_metadata|cipher_key)":\s*)("[^"]*")'
     return replace(reply, body=re.sub(secrets, hide, reply.body))
+
+
+@presentation("dropped-relays")
+def dropped(request: Request, known: Known, reply: Reply) -> Reply:
+    """Of what is relayed: an error in the place of a connection that is closed without an answer."""
+    ours = reply.status == 502 and b"closed the connection without an answer" in reply.body
+    return Reply(502) if known.file.relayed and (ours or reply.status == DROPPED) else reply
 
 
 # What generated requests do not meet
