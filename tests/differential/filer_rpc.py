@@ -126,13 +126,16 @@ class FilerRpc:
     def _call(self, method: str, sent: bytes) -> bytes:
         return self._channel.unary_unary(f"/filer_pb.SeaweedFiler/{method}")(sent, timeout=20)
 
-    def needle(self, content: bytes, offset: int = 0, modified: int = 1) -> Chunk:
-        """Uploads a needle and gives the chunk that it is, at `offset` of a file."""
+    def needle(
+        self, content: bytes, offset: int = 0, modified: int = 1, mime: str = "application/octet-stream"
+    ) -> Chunk:
+        """Uploads a needle and gives the chunk that it is, at `offset` of a file. What the volume server takes for text it
+        compresses."""
         assigned = self._call("AssignVolume", message((1, 1)))
         fid = read_text(assigned, 1)
         url = read_text(_field(assigned, 9), 1)
         assert fid and url, f"no volume was assigned: {assigned!r}"
-        form = b'--b\r\nContent-Disposition: form-data; name="file"\r\nContent-Type: application/octet-stream\r\n\r\n'
+        form = f'--b\r\nContent-Disposition: form-data; name="file"\r\nContent-Type: {mime}\r\n\r\n'.encode()
         headers = {"Content-Type": "multipart/form-data; boundary=b"}
         answer = request("POST", f"http://{url}/{fid}", headers, form + content + b"\r\n--b--\r\n")
         assert answer.status == 201, answer.body

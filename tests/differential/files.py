@@ -71,11 +71,14 @@ class Writer:
         metadata = json.loads(request("GET", self.url(path) + "?metadata=true").body)
         return [chunk["file_id"] for chunk in metadata["chunks"]]
 
+    def volume_of(self, fid: str) -> str:
+        """The URL of the volume server that has a needle."""
+        lookup = f"{self.cluster.master.url}/dir/lookup?volumeId={fid.split(',')[0]}"
+        return "http://" + json.loads(request("GET", lookup).body)["locations"][0]["url"]
+
     def delete_needle(self, fid: str) -> int:
         """Deletes a needle at its volume server; gives the status."""
-        lookup = f"{self.cluster.master.url}/dir/lookup?volumeId={fid.split(',')[0]}"
-        host = json.loads(request("GET", lookup).body)["locations"][0]["url"]
-        return request("DELETE", f"http://{host}/{fid}").status
+        return request("DELETE", f"{self.volume_of(fid)}/{fid}").status
 
     def needles(self, *sizes: int) -> list[bytes]:
         """Contents that differ from each other."""
@@ -328,6 +331,19 @@ def _(w: Writer, path: str) -> File:
     far = 4 * 1024 * MIB + 12_345
     w.rpc.create(path, [w.rpc.needle(a, 0, 1), w.rpc.needle(b, far, 2)], size=5 * 1024 * MIB)
     return File(path, edges=(100_000, 1 << 32, far, far + 100_000), parts_only=True)
+
+
+@kind("compressed-unknown-to-the-entry")
+def _(w: Writer, path: str) -> File:
+    """The volume servers have compressed the chunks by themselves, of which the entry says nothing."""
+    contents = text(90_000), text(2 * MIB)[90_000:], text(MIB + 77_777)[::-1]
+    offsets = [sum(map(len, contents[:at])) for at in range(3)]
+    chunks = [w.rpc.needle(content, offset, mime="text/plain") for content, offset in zip(contents, offsets, strict=True)]
+    for chunk in chunks:
+        stored = request("GET", f"{w.volume_of(chunk.fid)}/{chunk.fid}", {"Accept-Encoding": "gzip"})
+        assert stored.header("Content-Encoding") == "gzip", "the volume server did not compress it"
+    w.rpc.create(path, chunks)
+    return File(path, edges=(90_000, MIB, 2 * MIB))
 
 
 @kind("hard-link")
