@@ -66,10 +66,21 @@ def gates(root: Path, stack: ExitStack, fronts: dict[str, Front]) -> dict[str, T
 
 
 @pytest.fixture(scope="session")
+def narrow_gate(root: Path, stack: ExitStack, fronts: dict[str, Front]) -> Tidegate:
+    """A tidegate that fetches next to nothing ahead and keeps no chunks, so that a slow client's file is mostly unread."""
+    config = {**fronts["plain"].tidegate_config(), "prefetch": {"window": 2}, "cache": {"chunks": "off"}}
+    gate = Tidegate(root / "tidegate", config, name="tidegate-narrow")
+    stack.callback(gate.stop, 2.0)
+    gate.start()
+    return gate
+
+
+@pytest.fixture(scope="session")
 def writer(
     cluster: Cluster,
     fronts: dict[str, Front],
     gates: dict[str, Tidegate],
+    narrow_gate: Tidegate,
     fronts_with_origins: tuple[Front, Tidegate],
     stack: ExitStack,
 ) -> Writer:
