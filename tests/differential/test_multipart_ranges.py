@@ -62,6 +62,29 @@ def test_only_the_bytes_of_the_parts_are_fetched(
     assert fetched(gates["plain"]) - before == 216
 
 
+def fetches(gate: Tidegate) -> float:
+    """Requests to volume servers that ended well."""
+    return gate.metrics().sum("tidegate_fetches_total", outcome="ok")
+
+
+@pytest.mark.parametrize("parts", [3, 100])
+def test_a_sealed_chunk_is_opened_once_for_all_parts_in_it(
+    parts: int, writer: Writer, pairs: dict[str, Pair], gates: dict[str, Tidegate]
+) -> None:
+    """Two chunks, each of which can only be fetched whole: one request for each, however many parts it has."""
+    file, gate = writer.get("sealed-chunks"), gates["sealed"]
+    wanted = [(at * 10_000, at * 10_000 + 99) for at in range(parts)]
+    wanted += [(MIB + 20_000 - at * 100, MIB + 20_000 - at * 90) for at in range(1, 20)]
+    header = "bytes=" + ",".join(f"{first}-{last}" for first, last in wanted)
+    before = fetches(gate), fetched(gate)
+    reply = pairs["sealed"].gate.ask(Request(file.target, headers=(("Range", header),)))
+    assert reply.status == 206
+    content = pairs["sealed"].filer.ask(Request(file.target)).body
+    assert parts_of(reply) == [(first, last, content[first : last + 1]) for first, last in wanted]
+    assert fetches(gate) - before[0] == 2
+    assert fetched(gate) - before[1] < 2 * (MIB + 4096)
+
+
 def test_the_number_of_parts_is_limited(writer: Writer, pairs: dict[str, Pair]) -> None:
     file = writer.get("many-chunks")
     for count, status in ((MAX_PARTS, 206), (MAX_PARTS + 1, 200)):

@@ -16,12 +16,13 @@ use futures_core::Stream;
 use tokio::{task::AbortHandle, time::Instant};
 
 use crate::{
-    FetchError, NeedleRead, Piece, Plan,
+    FetchError, NeedleRead, Plan,
     budget::{BLOCK, Purse, blocks},
     checksum::Checksum,
     engine::Shared,
     fetch::{self, Job, Sink},
     lane::{Found, Lane, Running, Sender},
+    plan::{Slice, Step, left},
     whole::{self, Memory},
     window::Window,
 };
@@ -30,7 +31,7 @@ use crate::{
 pub struct Download {
     shared: Arc<Shared>,
     purse: Arc<Purse>,
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<Step>,
     slots: VecDeque<Slot>,
     /// Of the first of `pieces`, where it is a chunk that is read in full.
     checksum: Option<Arc<Checksum>>,
@@ -209,17 +210,17 @@ impl Download {
     fn fetch_ahead(&mut self) {
         while let Some(piece) = self.pieces.front_mut() {
             match piece {
-                Piece::Zeros(len) => {
+                Step::Zeros(len) => {
                     let len = *len;
                     self.slots.push_back(Slot::Zeros(len));
                     self.pieces.pop_front();
                 }
-                Piece::Inline(bytes) => {
+                Step::Inline(bytes) => {
                     let bytes = std::mem::take(bytes);
                     self.slots.push_back(Slot::Inline(bytes));
                     self.pieces.pop_front();
                 }
-                Piece::Needle(read) => {
+                Step::Needle { read, then } => {
                     // What is here needs no fetch ahead: it is decoded when the client comes to it.
                     let here = self.slots.is_empty().then(|| held(&self.shared, &self.purse, read)).flatten();
                     if let Some(bytes) = here {
@@ -241,13 +242,14 @@ impl Download {
                     let head = self.slots.is_empty();
                     let checksum = self.checksum.clone();
                     let ahead = Ahead { window: &self.window, running: &self.running, head };
-                    let Some(fetching) = start(&self.shared, &self.purse, read, checksum, &ahead) else {
+                    let Some(fetching) = start(&self.shared, &self.purse, read, then, checksum, &ahead) else {
                         self.shared.metrics.memory_was_short("ahead");
                         self.window.memory_was_short();
                         return;
                     };
                     read.start += fetching.left;
-                    if read.start == read.end {
+                    // What is opened is fetched at once, with all that is cut out of it.
+                    if read.start == read.end || read.opener.is_some() {
                         self.checksum = None;
                         self.pieces.pop_front();
                     }
@@ -286,17 +288,18 @@ struct Ahead<'a> {
     head: bool,
 }
 
-/// Starts the next span of `read`. `None`: there is no memory.
+/// Starts the next span of `read`, and of what comes with it. `None`: there is no memory.
 fn start(
     shared: &Arc<Shared>,
     purse: &Arc<Purse>,
     read: &NeedleRead,
+    then: &[Slice],
     checksum: Option<Arc<Checksum>>,
     ahead: &Ahead<'_>,
 ) -> Option<Fetching> {
     let sender = |lane: &Arc<Lane>| Sender::new(Arc::clone(lane), Arc::clone(&read.fid), Arc::clone(ahead.running));
     let lane = Arc::<Lane>::default();
-    let left = read.end - read.start;
+    let left = left(read, then);
     let (task, left, reserved) = if read.opener.is_some() {
         let blocks = whole::blocks_to_open(read.size);
         let memory = match purse.take_exactly(blocks) {
@@ -304,7 +307,7 @@ fn start(
             None if ahead.head => Memory::Wait(Arc::clone(purse)),
             None => return None,
         };
-        let run = whole::run(Arc::clone(shared), memory, read.clone(), read.start..read.end, sender(&lane));
+        let run = whole::run(Arc::clone(shared), memory, read.clone(), then.to_vec(), sender(&lane));
         (tokio::spawn(run), left, (blocks * BLOCK) as u64)
     } else {
         let want = ahead.window.span(left);

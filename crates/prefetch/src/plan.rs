@@ -1,9 +1,11 @@
 //! What a download consists of, and what it needs from those who know more.
 
-use std::{collections::VecDeque, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{collections::VecDeque, fmt, future::Future, ops::Range, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderValue;
+
+use crate::whole::room;
 
 /// Decodes bytes as they are copied out of the network's buffer.
 pub trait Decode: Send {
@@ -40,8 +42,16 @@ pub struct NeedleRead {
     pub compressed: bool,
     /// Applied to the bytes while they are copied; `None` copies them as they are.
     pub transform: Option<Arc<dyn Transform>>,
-    /// The needle must be fetched whole and opened first; ranges and the transform then apply to what comes out.
+    /// The needle must be fetched whole and opened first; ranges and the transform then apply to what comes out. Reads
+    /// that share one opener (the same `Arc`) are of one chunk, and share its transform too.
     pub opener: Option<Arc<dyn Opener>>,
+}
+
+impl NeedleRead {
+    /// Whether `other` is of the same chunk and can be cut out of the same opening.
+    fn opens_with(&self, other: &Self) -> bool {
+        matches!((&self.opener, &other.opener), (Some(one), Some(two)) if Arc::ptr_eq(one, two))
+    }
 }
 
 impl fmt::Debug for NeedleRead {
@@ -77,10 +87,54 @@ impl Piece {
     }
 }
 
+/// What a download does for a piece, or for several that come out of one chunk.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// As [`Piece::Zeros`].
+    Zeros(u64),
+    /// As [`Piece::Inline`].
+    Inline(Bytes),
+    /// As [`Piece::Needle`]. Behind the bytes of a chunk that is opened come others out of the same opening.
+    Needle {
+        /// The chunk, and the first bytes of it.
+        read: NeedleRead,
+        /// What follows them.
+        then: Vec<Slice>,
+    },
+}
+
+impl From<Piece> for Step {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Zeros(len) => Self::Zeros(len),
+            Piece::Inline(bytes) => Self::Inline(bytes),
+            Piece::Needle(read) => Self::Needle { read, then: Vec::new() },
+        }
+    }
+}
+
+/// More of what comes with an opened chunk.
+#[derive(Clone, Debug)]
+pub(crate) enum Slice {
+    /// Bytes of the chunk.
+    Chunk(Range<u64>),
+    /// Bytes that are here already, and stand between others of the chunk.
+    Inline(Bytes),
+}
+
+/// The bytes that a read and what follows it give.
+pub(crate) fn left(read: &NeedleRead, then: &[Slice]) -> u64 {
+    let more = then.iter().map(|slice| match slice {
+        Slice::Chunk(range) => range.end - range.start,
+        Slice::Inline(bytes) => bytes.len() as u64,
+    });
+    read.end - read.start + more.sum::<u64>()
+}
+
 /// The pieces of one answer, in order and without gap.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    pub(crate) pieces: VecDeque<Piece>,
+    pub(crate) pieces: VecDeque<Step>,
     len: u64,
 }
 
@@ -98,9 +152,38 @@ impl Plan {
 
 impl FromIterator<Piece> for Plan {
     fn from_iter<I: IntoIterator<Item = Piece>>(pieces: I) -> Self {
-        let pieces: VecDeque<_> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
-        let len = pieces.iter().map(Piece::len).sum();
-        Self { pieces, len }
+        let mut plan = Self::default();
+        for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+            plan.len += piece.len();
+            plan.push(piece);
+        }
+        plan
+    }
+}
+
+impl Plan {
+    /// Adds a piece. One that is cut out of the same chunk as the piece before, or the one before a few bytes, needs no
+    /// step of its own, as long as all of it fits the memory that opening the chunk takes.
+    fn push(&mut self, piece: Piece) {
+        let Piece::Needle(next) = &piece else { return self.pieces.push_back(piece.into()) };
+        let text = match self.pieces.back() {
+            Some(Step::Inline(bytes)) => Some(bytes.clone()),
+            _ => None,
+        };
+        let before = self.pieces.iter_mut().rev().nth(usize::from(text.is_some()));
+        if let Some(Step::Needle { read, then }) = before
+            && read.opens_with(next)
+            && left(read, then) + text.as_ref().map_or(0, |text| text.len() as u64) + piece.len() <= room(read.size)
+        {
+            let inline = text.is_some();
+            then.extend(text.map(Slice::Inline));
+            then.push(Slice::Chunk(next.start..next.end));
+            if inline {
+                self.pieces.pop_back();
+            }
+            return;
+        }
+        self.pieces.push_back(piece.into());
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     fetch::{Asked, Replicas, Wanted, ask, is_compressed, length, next},
     lane::{Passed, Sender},
     metrics::InFlight,
+    plan::Slice,
     servers::Server,
 };
 
@@ -25,6 +26,11 @@ pub(crate) fn blocks_to_open(size: u64) -> usize {
     blocks(2 * (size + SEAL))
 }
 
+/// The bytes that [`blocks_to_open`] reserves: what is cut out of one opening is never more.
+pub(crate) fn room(size: u64) -> u64 {
+    (blocks_to_open(size) * BLOCK) as u64
+}
+
 /// Memory for an opened needle: here already, or to be waited for.
 pub(crate) enum Memory {
     /// Reserved.
@@ -33,14 +39,31 @@ pub(crate) enum Memory {
     Wait(Arc<Purse>),
 }
 
-/// Fetches a sealed needle, opens it and passes on `range` of what comes out.
-pub(crate) async fn run(shared: Arc<Shared>, memory: Memory, read: NeedleRead, range: Range<u64>, sender: Sender) {
-    let result = opened(&shared, memory, &read, range).await;
-    let result = result.map(|bytes| sender.lane.push(Passed::Bytes(bytes)));
+/// Fetches a sealed needle, opens it and passes on its bytes `start..end`, and `then` what follows them.
+pub(crate) async fn run(shared: Arc<Shared>, memory: Memory, read: NeedleRead, then: Vec<Slice>, sender: Sender) {
+    let slices: Vec<_> = std::iter::once(Slice::Chunk(read.start..read.end)).chain(then).collect();
+    let result = opened(&shared, memory, &read, hull(&slices)).await.map(|chunk| {
+        for slice in slices {
+            sender.lane.push(Passed::Bytes(match slice {
+                Slice::Chunk(range) => chunk.slice(range.start as usize..range.end as usize),
+                Slice::Inline(bytes) => bytes,
+            }));
+        }
+    });
     sender.end(result);
 }
 
-async fn opened(shared: &Shared, memory: Memory, read: &NeedleRead, range: Range<u64>) -> Result<Bytes, FetchError> {
+/// The bytes of the chunk from the first to the last that is wanted.
+fn hull(slices: &[Slice]) -> Range<u64> {
+    let ranges = slices.iter().filter_map(|slice| match slice {
+        Slice::Chunk(range) => Some(range.clone()),
+        Slice::Inline(_) => None,
+    });
+    ranges.reduce(|hull, range| hull.start.min(range.start)..hull.end.max(range.end)).unwrap_or(0..0)
+}
+
+/// The chunk, of which the bytes of `hull` are decoded.
+async fn opened(shared: &Shared, memory: Memory, read: &NeedleRead, hull: Range<u64>) -> Result<Bytes, FetchError> {
     let Some(opener) = &read.opener else { return Err(FetchError::Lost(Arc::clone(&read.fid))) };
     let blocks = blocks_to_open(read.size);
     if blocks > shared.budget.blocks() {
@@ -60,12 +83,12 @@ async fn opened(shared: &Shared, memory: Memory, read: &NeedleRead, range: Range
     if chunk.len() as u64 != read.size {
         return Err(wrong(format!("opens to {} bytes instead of {}", chunk.len(), read.size)));
     }
-    let (start, end) = (range.start as usize, range.end as usize);
     if let Some(transform) = &read.transform {
-        let sealed = chunk[start..end].to_vec();
-        transform.start(range.start).copy(&sealed, &mut chunk[start..end]);
+        let (start, end) = (hull.start as usize, hull.end as usize);
+        let encrypted = chunk[start..end].to_vec();
+        transform.start(hull.start).copy(&encrypted, &mut chunk[start..end]);
     }
-    Ok(Bytes::from_owner(allotment.whole(chunk)).slice(start..end))
+    Ok(Bytes::from_owner(allotment.whole(chunk)))
 }
 
 /// Reads a needle whole as it is stored.
@@ -146,3 +169,6 @@ async fn collect(
     }
     Ok(Some(bytes))
 }
+
+#[cfg(test)]
+mod tests;

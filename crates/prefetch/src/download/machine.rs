@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 
 use super::*;
 use crate::{
-    Engine, Settings, WindowSetting,
+    Engine, Piece, Settings, WindowSetting,
     testing::{Fault, Script},
 };
 

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    Cause, Opener, Settings, WindowSetting,
+    Cause, Piece, Settings, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -342,39 +342,4 @@ async fn many_downloads_share_a_small_memory_and_all_come_through() {
         assert!(metrics.buffered.get() <= 2 << 20);
     }
     assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
-}
-
-struct Reversed;
-
-impl Opener for Reversed {
-    fn open(&self, mut stored: Vec<u8>) -> Result<Vec<u8>, String> {
-        if stored.pop() != Some(b'!') {
-            return Err("not sealed".to_owned());
-        }
-        stored.reverse();
-        Ok(stored)
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn sealed_needles_are_opened_whole_and_then_cut_and_decoded() {
-    let script = Script::default();
-    let (mut read, bytes) = script.needle(1, 200_000);
-    let mut stored = script.0.lock().unwrap().needles[&*read.fid].to_vec();
-    stored.reverse();
-    stored.push(b'!');
-    script.0.lock().unwrap().needles.insert(read.fid.to_string(), stored.into());
-    read.opener = Some(Arc::new(Reversed));
-    (read.start, read.end) = (99, 150_000);
-    let (engine, metrics) = script.engine(Settings::default());
-    let plan = Plan::from_iter([Piece::Needle(read.clone()), Piece::Needle(read.clone())]);
-    let got = collect(engine.download(plan).await.unwrap()).await.unwrap();
-    assert_eq!(got, [&bytes[99..150_000], &bytes[99..150_000]].concat());
-    assert_eq!(metrics.buffered.get(), 0);
-    script.needle(1, 200_000);
-    let error = engine.download(Plan::from_iter([Piece::Needle(read.clone())])).await.err().unwrap();
-    assert!(matches!(error, FetchError::Open { .. }), "{error}");
-    let whole = engine.read_needle(read.clone(), 200_000).await.unwrap();
-    assert_eq!(whole.len(), 200_000);
-    assert!(matches!(engine.read_needle(read, 199_999).await, Err(FetchError::TooLarge { .. })));
 }

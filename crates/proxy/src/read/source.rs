@@ -67,8 +67,9 @@ impl Source {
     /// # Errors
     /// When a chunk has no id, or the first bytes cannot be had.
     pub(super) async fn download(&self, planned: &Planned<'_>, unlocked: &Unlocked) -> Result<Download> {
+        let mut last = None;
         let pieces: Vec<_> =
-            planned.pieces.iter().map(|piece| bind(planned, unlocked, piece)).collect::<Result<_>>()?;
+            planned.pieces.iter().map(|piece| bind(planned, unlocked, piece, &mut last)).collect::<Result<_>>()?;
         self.engine.download(Plan::from_iter(pieces)).await.map_err(|error| failure::to_error(&error))
     }
 
@@ -92,8 +93,17 @@ pub(super) fn length(entry: &pb::Entry) -> u64 {
     entry.size().max(entry.content.len() as u64)
 }
 
-/// Turns a planned piece into one that can be fetched, with what decrypts it.
-fn bind(planned: &Planned<'_>, unlocked: &Unlocked, piece: &Piece) -> Result<prefetch::Piece> {
+/// What opens the chunk of that index, and then decrypts it.
+type Opening = (usize, prefetch::NeedleRead);
+
+/// Turns a planned piece into one that can be fetched, with what decrypts it. `last` is how the chunk before was opened:
+/// pieces that follow each other in a sealed chunk share that, by which they are known to be of one chunk.
+fn bind(
+    planned: &Planned<'_>,
+    unlocked: &Unlocked,
+    piece: &Piece,
+    last: &mut Option<Opening>,
+) -> Result<prefetch::Piece> {
     Ok(match piece {
         Piece::Zeros { len } => prefetch::Piece::Zeros(*len),
         Piece::Framing(text) => prefetch::Piece::Inline(text.clone()),
@@ -106,10 +116,18 @@ fn bind(planned: &Planned<'_>, unlocked: &Unlocked, piece: &Piece) -> Result<pre
             })
         }
         Piece::Chunk { index, range } => {
+            if let Some((_, read)) = last.as_ref().filter(|(of, read)| of == index && read.opener.is_some()) {
+                return Ok(prefetch::Piece::Needle(prefetch::NeedleRead {
+                    start: range.start,
+                    end: range.end,
+                    ..read.clone()
+                }));
+            }
             let chunk = &planned.chunks[*index];
             let mut read = object::needle(&object::fid(chunk)?, chunk, range.clone());
             read.transform = unlocked.chunk(&planned.layout, *index)?.map(|decrypt| Arc::new(decrypt) as Arc<_>);
             read.opener = object::opener(chunk).map(|opener| Arc::new(opener) as Arc<_>);
+            *last = Some((*index, read.clone()));
             prefetch::Piece::Needle(read)
         }
     })
