@@ -95,6 +95,20 @@ def test_an_authority_that_is_not_the_clusters_is_not_believed(
         assert answer.status in (502, 503), target
 
 
+def test_the_check_of_certificates_can_be_switched_off(
+    root: Path, front: Front, things: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    """As weed does it: with `https.client.insecure_skip_verify`, for fetches and for what is relayed."""
+    other = Authority(root / "unrelated", "unrelated")
+    thing = things.get(front, Encryption.SSE_S3, Shape.MANY)
+    believing = {"WEED_HTTPS_CLIENT_CA": str(other.ca), "WEED_HTTPS_CLIENT_INSECURE_SKIP_VERIFY": "true"}
+    gate = start_tidegate(front, security_of(front), env=believing)
+    answer = request("GET", gate.url + thing.path(), TOKEN)
+    assert answer.status == 200
+    same_bytes(answer.body, thing.content)
+    assert request("GET", gate.url + thing.path() + "?metadata=true", TOKEN).status == 200
+
+
 def served(front: Front, authority: Authority, **server: str) -> dict[str, object]:
     cert, key = authority.issue("gate")
     return {**security_of(front), "server": {"tls_cert": str(cert), "tls_key": str(key), **server}}
