@@ -43,7 +43,7 @@ def main() -> int:
         gate.wait_ready(lambda: gate.metrics().sum("tidegate_filer_subscription_up") == 1, timeout=30)
         filer = http.client.HTTPConnection(front.filer.host, front.filer.port)
         reader = http.client.HTTPConnection("127.0.0.1", gate.port)
-        ages = []
+        ages, stale = [], 0
         exchange(filer, "PUT", b"-1")
         for number in range(ROUNDS):
             exchange(reader, "GET")
@@ -56,13 +56,14 @@ def main() -> int:
                 if exchange(reader, "GET") == new:
                     break
                 age = asked - acknowledged
+                stale += 1
             ages.append(age * 1000)
         hits = gate.metrics().sum("tidegate_cache_requests_total", cache="entries", outcome="hit")
         ages.sort()
         at = {f"p{share * 100:g}": ages[int(share * (ROUNDS - 1))] for share in (0.5, 0.9, 0.99, 0.999)}
-        print(f"{ROUNDS} overwrites at the filer; {hits:,.0f} reads from memory")
-        print("age of the last stale read, ms: " + ", ".join(f"{name} {age:.2f}" for name, age in at.items()), end="")
-        print(f", max {ages[-1]:.2f}; none stale in {sum(age == 0 for age in ages)} rounds")
+        print(f"{ROUNDS} overwrites at the filer; {hits:,.0f} reads from memory, {stale} stale reads")
+        print("age of the last stale read, ms: " + ", ".join(f"{name} {age:.3f}" for name, age in at.items()), end="")
+        print(f", max {ages[-1]:.3f}; none stale in {sum(age == 0 for age in ages)} rounds")
         return 0
     finally:
         stop_all()
