@@ -444,6 +444,7 @@ for _encryption in (Encryption.SSE_C, Encryption.SSE_KMS, Encryption.SSE_S3):
     _name = f"sse-{_encryption.value}"
     kind(_name)(lambda w, path, e=_encryption: w.s3(f"sse-{e.value}", e))
     kind(f"{_name}-small")(lambda w, path, e=_encryption: w.s3(f"sse-{e.value}-small", e, size=777))
+    kind(f"{_name}-empty")(lambda w, path, e=_encryption: w.s3(f"sse-{e.value}-empty", e, size=0))
     kind(f"{_name}-multipart")(lambda w, path, e=_encryption: w.s3(f"sse-{e.value}-multipart", e, parts=2))
 
 
