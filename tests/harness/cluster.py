@@ -42,9 +42,17 @@ class Front:
         self.filer.start()
         self.filer.wait_ready(lambda: weed.answers(self.filer.url + "/"))
         if self.kek.filer_file:
-            self._put_inside(FILER_PATH, self.kek.filer_file.encode())
+            self.write_kek(self.kek.filer_file)
+        self.start_gateway()
+
+    def start_gateway(self) -> None:
+        """Starts the gateway and waits until it answers. It reads its key only then."""
         self.gateway.start()
         self.gateway.wait_ready(lambda: weed.answers(self.gateway.url + "/healthz"))
+
+    def write_kek(self, text: str) -> None:
+        """Writes the file that the SSE-S3 key is in."""
+        self._put_inside(FILER_PATH, text.encode())
 
     def tidegate_config(self, managed_keys: str = "any") -> dict[str, object]:
         """What tidegate needs to serve this front: the filer, and the keys that the gateway has."""

@@ -3,11 +3,11 @@
 //! Knows every part and its settings. Must not know what any of them does with them.
 
 mod providers;
+mod reload;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use prefetch::{ChunkCache, Engine, HttpUpstream, WindowSetting};
-use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -25,7 +25,8 @@ use crate::{
     metrics::{self, Cache, Measured, Metrics},
     read::{FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
-    server::{Admin, Drained, Limits, Server, signals},
+    server::{Admin, Drained, Limits, Server, reloads, signals},
+    tls::ClientTls,
 };
 
 /// How long connecting to the filer may take for a relayed request.
@@ -48,9 +49,9 @@ pub async fn run(loaded: Loaded) -> Result<Drained, StartError> {
         );
     }
     let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
-    let filer = Arc::new(filer(&config.filer, tls.grpc)?);
+    let filer = Arc::new(filer(&config.filer, tls.grpc.as_ref())?);
     let mint = security.volume_read.map(VolumeMint::new);
-    let source = Arc::new(source(&config.prefetch, &config.cache, &filer, tls.https.clone(), mint, &metrics)?);
+    let source = Arc::new(source(&config.prefetch, &config.cache, &filer, tls.https.as_ref(), mint, &metrics)?);
     let keys = Arc::new(key_ring(config.sse_s3, config.sse, config.kms, &source, &metrics)?);
 
     let entries = Entries::new(config.cache.entries.bytes(), metrics.caches.of(Cache::Entries));
@@ -61,38 +62,39 @@ pub async fn run(loaded: Loaded) -> Result<Drained, StartError> {
         source,
         entries,
         keys: Arc::clone(&keys),
-        relay: Relay::new(RELAY_CONNECT_TIMEOUT, tls.https)?,
+        relay: Relay::new(RELAY_CONNECT_TIMEOUT, config_of(tls.https.as_ref())?)?,
         access: access(&config.access, security.filer_read),
         policy: Policy { ssec_over_http: config.access.ssec_over_http },
         types: ContentTypes::of_this_machine(),
         origins: Origins::new(&config.filer.allowed_origins),
     };
-    let stop = signals()?;
+    let (stop, reloads) = (signals()?, reloads()?);
     let mut server = Server::new(Limits::default());
     let front = Measured::new(reader, Arc::clone(&metrics.requests));
-    let listening = server.listen_tls(config.server.listen, tls.server, Arc::new(front)).await?;
+    let listening = server.listen_tls(config.server.listen, tls.server.clone(), Arc::new(front)).await?;
     let admin = Admin::new(metrics.registry, readiness(filer), server.draining());
     let admin = server.listen_admin(config.server.admin, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");
-    tokio::spawn(sweep(keys));
+    tokio::spawn(sweep(Arc::clone(&keys)));
+    tokio::spawn(reload::run(reloads, tls, keys));
     Ok(server.run(stop, config.server.drain_timeout).await)
 }
 
 /// A client of the configured filers.
-pub(crate) fn filer(filer: &config::Filer, tls: Option<ClientConfig>) -> crate::Result<FilerClient> {
+pub(crate) fn filer(filer: &config::Filer, tls: Option<&ClientTls>) -> Result<FilerClient, StartError> {
     let filers = filer.addresses.iter();
     let filers = filers.map(|address| (address.grpc_authority(), address.http_authority())).collect();
-    match tls {
-        None => FilerClient::new(filers),
-        Some(tls) => FilerClient::with_tls(filers, tls),
-    }
+    Ok(match config_of(tls)? {
+        None => FilerClient::new(filers)?,
+        Some(tls) => FilerClient::with_tls(filers, tls)?,
+    })
 }
 
 pub(crate) fn source(
     prefetch: &config::Prefetch,
     cache: &config::Cache,
     filer: &Arc<FilerClient>,
-    tls: Option<ClientConfig>,
+    tls: Option<&ClientTls>,
     mint: Option<VolumeMint>,
     metrics: &Metrics,
 ) -> Result<Source, StartError> {
@@ -108,7 +110,7 @@ pub(crate) fn source(
         first_byte_timeout: prefetch.first_byte_timeout,
         idle_timeout: prefetch.idle_timeout,
     };
-    let upstream = HttpUpstream::new(settings.per_server, settings.connect_timeout, tls);
+    let upstream = HttpUpstream::new(settings.per_server, settings.connect_timeout, config_of(tls)?);
     let locate = Arc::new(VolumeLocations::new(Arc::clone(filer), metrics.caches.of(Cache::Locations), mint));
     let counted = prefetch::Metrics::register(&metrics.registry)?;
     let engine = match cache.chunks.bytes() {
@@ -121,6 +123,10 @@ pub(crate) fn source(
         }
     };
     Ok(Source { filer: Arc::clone(filer), engine })
+}
+
+fn config_of(tls: Option<&ClientTls>) -> Result<Option<rustls::ClientConfig>, config::Error> {
+    tls.map(ClientTls::config).transpose()
 }
 
 fn access(access: &config::Access, read_key: Option<SigningKey>) -> Access {

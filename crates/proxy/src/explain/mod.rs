@@ -131,9 +131,9 @@ pub async fn report(loaded: Loaded, path: &str) -> Result<Report, StartError> {
     let wanted =
         EntryPath::parse(&encoded).map_err(|_| format!("{path:?} is no path of a file; begin it with a slash"))?;
     let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
-    let filer = Arc::new(daemon::filer(&config.filer, tls.grpc)?);
+    let filer = Arc::new(daemon::filer(&config.filer, tls.grpc.as_ref())?);
     let mint = security.volume_read.map(VolumeMint::new);
-    let source = Arc::new(daemon::source(&config.prefetch, &config.cache, &filer, tls.https, mint, &metrics)?);
+    let source = Arc::new(daemon::source(&config.prefetch, &config.cache, &filer, tls.https.as_ref(), mint, &metrics)?);
     let keys = daemon::key_ring(config.sse_s3, config.sse, config.kms, &source, &metrics)?;
     gather::gather(&source, &keys, &wanted).await
 }

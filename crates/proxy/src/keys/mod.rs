@@ -102,10 +102,17 @@ impl KeyRing {
         self.keys.sweep().await;
     }
 
-    /// Forgets all keys and what the filer's key file said, for a reload.
+    /// Forgets the data keys that a KMS opened, so that the next read asks it again.
     pub async fn forget(&self) {
         self.keys.clear();
-        self.sse_s3.forget().await;
         self.keys.sweep().await;
+    }
+
+    /// Reads the filer's SSE-S3 key file now. `false`: there is none, or none is needed.
+    ///
+    /// # Errors
+    /// When it cannot be read or has no usable key; what it said before stays in use.
+    pub async fn read_sse_s3(&self) -> Result<bool> {
+        self.sse_s3.read().await
     }
 }

@@ -71,7 +71,7 @@ struct Reading {
 }
 
 impl SseS3 {
-    /// By these settings; `source` is asked only where neither `key` nor `kek` is set, and not before it is needed.
+    /// By these settings; `source` is asked only where neither `key` nor `kek` is set.
     ///
     /// # Errors
     /// [`Blame::Config`] if both are set, or `kek` is not 64 hex digits.
@@ -107,11 +107,16 @@ impl SseS3 {
         }
     }
 
-    /// Has the file read anew the next time it is needed.
-    pub async fn forget(&self) {
-        if let From::File(file) = &self.from {
-            *file.last.lock().await = None;
-            file.known.send_replace(None);
+    /// Reads the file now, whenever it was read last: at the start, so that a key that is wrong is noticed before somebody
+    /// needs it, and on reload. `false`: the filer has no such file, or the key is configured and there is nothing to
+    /// read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open). What the file said before stays in use then, and the next need tries again.
+    pub(super) async fn read(&self) -> Result<bool> {
+        match &self.from {
+            From::Settings(_) => Ok(false),
+            From::File(file) => file.read().await,
         }
     }
 }
@@ -132,6 +137,21 @@ impl File {
                 broken("the SSE-S3 key in the filer's /etc/s3/sse_kek is not the one this object was written with")
             })),
         }
+    }
+
+    async fn read(&self) -> Result<bool> {
+        let mut last = self.last.lock().await;
+        let Some(file) = self.source.read().await? else {
+            return if self.known().is_some() {
+                Err(broken("the filer no longer has /etc/s3/sse_kek"))
+            } else {
+                Ok(false)
+            };
+        };
+        self.known.send_replace(Some(Arc::new(kek(&file, self.passphrase.as_ref())?)));
+        // Should this key not open what comes next, the file may be read at once.
+        *last = None;
+        Ok(true)
     }
 
     fn known(&self) -> Option<Arc<Kek>> {
@@ -167,7 +187,11 @@ async fn read(source: &dyn KekSource, passphrase: Option<&Zeroizing<String>>) ->
              (s3.sse.key or s3.sse.kek)",
         ));
     };
-    Kek::from_file(&file, passphrase.map(|text| text.as_str())).map_err(|error| {
+    kek(&file, passphrase)
+}
+
+fn kek(file: &[u8], passphrase: Option<&Zeroizing<String>>) -> Result<Kek> {
+    Kek::from_file(file, passphrase.map(|text| text.as_str())).map_err(|error| {
         let advice = match error {
             KekError::PassphraseNeeded | KekError::WrongPassphrase => {
                 "; set sse_s3.kek_passphrase as the S3 gateway has it"

@@ -19,7 +19,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -35,12 +34,13 @@ use super::{
     shutdown::{Stage, Stages},
     socket::{Reset, Socket},
 };
+use crate::tls::ServerTls;
 
 /// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
 pub(super) async fn serve<F: Front>(
     stream: TcpStream,
     mut peer: Peer,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<ServerTls>,
     front: Arc<F>,
     limits: Limits,
     mut stages: Stages,
@@ -52,8 +52,8 @@ pub(super) async fn serve<F: Front>(
     }
     let socket = Socket::new(stream);
     let reset = socket.reset();
-    let Some(config) = tls else { return talk(socket, reset, peer, front, limits, stages, drains_at).await };
-    let handshake = timeout(limits.header_read_timeout, TlsAcceptor::from(config).accept(socket));
+    let Some(tls) = tls else { return talk(socket, reset, peer, front, limits, stages, drains_at).await };
+    let handshake = timeout(limits.header_read_timeout, TlsAcceptor::from(tls.config()).accept(socket));
     let stream = tokio::select! {
         biased;
         () = stages.reached(drains_at) => return,

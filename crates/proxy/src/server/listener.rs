@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinError, JoinSet},
@@ -25,6 +24,7 @@ use super::{
     front::{Front, Peer},
     shutdown::{Stage, Stages},
 };
+use crate::tls::ServerTls;
 
 /// Where connections come from.
 pub(super) trait Accept: Send + 'static {
@@ -41,7 +41,7 @@ impl Accept for TcpListener {
 pub(super) struct Listener<F> {
     pub(super) front: Arc<F>,
     /// `None`: connections are plain.
-    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) tls: Option<ServerTls>,
     pub(super) limits: Limits,
     pub(super) stages: Stages,
     /// The stage at which this listener stops accepting.

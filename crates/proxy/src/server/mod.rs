@@ -28,7 +28,6 @@ use std::{
     time::Duration,
 };
 
-use rustls::ServerConfig;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -42,12 +41,13 @@ pub use self::{
     error_response::{SERVER, error_response},
     front::{Front, Peer, PeerTls},
     notify::Notice,
-    shutdown::{Drained, Draining, signals},
+    shutdown::{Drained, Draining, reloads, signals},
 };
 use self::{
     listener::Listener,
     shutdown::{Stage, Stages},
 };
+use crate::tls::ServerTls;
 
 /// How much a client may ask for before it has asked for anything.
 #[derive(Clone, Debug)]
@@ -116,7 +116,7 @@ impl Server {
     pub async fn listen_tls<F: Front>(
         &mut self,
         addr: SocketAddr,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<ServerTls>,
         front: Arc<F>,
     ) -> io::Result<SocketAddr> {
         let (bound, run) = self.bind(addr, tls, front, Stage::Draining, self.open.clone()).await?;
@@ -137,7 +137,7 @@ impl Server {
     async fn bind<F: Front>(
         &self,
         addr: SocketAddr,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<ServerTls>,
         front: Arc<F>,
         drains_at: Stage,
         open: Arc<AtomicUsize>,

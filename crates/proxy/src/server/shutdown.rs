@@ -82,6 +82,23 @@ pub fn signals() -> io::Result<mpsc::Receiver<()>> {
     Ok(receiver)
 }
 
+/// SIGHUP, one message each; those that come while one waits are one with it.
+///
+/// # Errors
+/// When the handler cannot be installed.
+pub fn reloads() -> io::Result<mpsc::Receiver<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            if let Err(mpsc::error::TrySendError::Closed(())) = sender.try_send(()) {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {

@@ -1,46 +1,150 @@
 //! The TLS that tidegate speaks to filer and volume servers, from what `security.toml` names.
+//!
+//! What connections are made with asks here at each handshake, so that files that were read anew are used by the next
+//! connection. Sessions are not resumed: a resumed one shows and checks no certificate. (Nor are they at weed.)
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use hyper_rustls::ConfigBuilderExt;
 use rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore,
-    client::WantsClientCert,
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        ResolvesClientCert, Resumption, WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    sign::CertifiedKey,
 };
+use tokio::sync::watch;
 
 use super::{files, verify::WithoutName};
 use crate::config::Error;
 use crate::security::{Https, Identity};
 
-/// For the filer's gRPC.
-pub(super) fn grpc(files: &Identity) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = WithoutName::new(Some(files::roots(&files.ca)?), Arc::clone(&provider));
-    let builder = builder(provider)?.dangerous().with_custom_certificate_verifier(verifier);
-    identify(builder, Some(&(files.cert.clone(), files.key.clone())))
+/// Makes connections with what the files said when they were last read.
+#[derive(Clone)]
+pub struct ClientTls {
+    files: Files,
+    current: Arc<Current>,
+    /// Where nothing but the system's authorities is used, which are read once.
+    fixed: Option<ClientConfig>,
 }
 
-/// For HTTP, of filer and volume servers alike. As weed's HTTP client (`weed/util/http/client/http_client.go`): with neither a certificate nor an authority of its own
-/// it trusts the system's.
-pub(super) fn https(files: &Https) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    if files.insecure_skip_verify {
-        let verifier = WithoutName::new(None, Arc::clone(&provider));
-        return identify(
-            builder(provider)?.dangerous().with_custom_certificate_verifier(verifier),
-            files.identity.as_ref(),
-        );
+/// The files that are used, by who uses them.
+#[derive(Clone)]
+enum Files {
+    /// The filer's gRPC.
+    Grpc(Identity),
+    /// HTTP, of filer and volume servers alike.
+    Https(Https),
+}
+
+/// What one reading of the files gave.
+#[derive(Debug)]
+struct Reading {
+    verifier: Arc<dyn ServerCertVerifier>,
+    identity: Option<Arc<CertifiedKey>>,
+}
+
+/// The last reading that could be used. It stands in every configuration that was made of it.
+#[derive(Debug)]
+struct Current(watch::Sender<Arc<Reading>>);
+
+impl ClientTls {
+    /// For the filer's gRPC.
+    ///
+    /// # Errors
+    /// When a file cannot be used; it is named.
+    pub(super) fn grpc(files: &Identity) -> Result<Self, Error> {
+        Self::new(Files::Grpc(files.clone()))
     }
-    let builder = builder(provider)?;
-    let builder = match (&files.ca, &files.identity) {
-        (Some(ca), _) => builder.with_root_certificates(files::roots(ca)?),
-        (None, Some(_)) => builder.with_root_certificates(RootCertStore::empty()),
-        (None, None) => builder.with_native_roots().map_err(|error| {
-            Error::at("https.client", format!("the system's root certificates cannot be read: {error}"))
-        })?,
-    };
-    identify(builder, files.identity.as_ref())
+
+    /// For HTTP. As weed's HTTP client (`weed/util/http/client/http_client.go`): with neither a certificate nor an
+    /// authority of its own it trusts the system's.
+    ///
+    /// # Errors
+    /// When a file cannot be used; it is named.
+    pub(super) fn https(files: &Https) -> Result<Self, Error> {
+        Self::new(Files::Https(files.clone()))
+    }
+
+    fn new(files: Files) -> Result<Self, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let fixed = match &files {
+            Files::Https(https) if system_only(https) => Some(by_the_systems(&provider)?),
+            _ => None,
+        };
+        let current = Arc::new(Current(watch::Sender::new(Arc::new(files.read(provider)?))));
+        Ok(Self { files, current, fixed })
+    }
+
+    /// The configuration of connections. Those that are made after [`reload`](Self::reload) use what it has read.
+    ///
+    /// # Errors
+    /// When there is no TLS at all.
+    pub(crate) fn config(&self) -> Result<ClientConfig, Error> {
+        if let Some(fixed) = &self.fixed {
+            return Ok(fixed.clone());
+        }
+        let verifier: Arc<dyn ServerCertVerifier> = self.current.clone();
+        let mut config = builder(Arc::new(aws_lc_rs::default_provider()))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(self.current.clone());
+        config.resumption = Resumption::disabled();
+        Ok(config)
+    }
+
+    /// Reads the files anew, for connections from now on.
+    ///
+    /// # Errors
+    /// When one cannot be used; it is named, and what was read before stays in use.
+    pub(super) fn reload(&self) -> Result<(), Error> {
+        let reading = self.files.read(Arc::new(aws_lc_rs::default_provider()))?;
+        self.current.0.send_replace(Arc::new(reading));
+        Ok(())
+    }
+}
+
+impl Files {
+    fn read(&self, provider: Arc<CryptoProvider>) -> Result<Reading, Error> {
+        let pair = match self {
+            Self::Grpc(files) => Some((files.cert.clone(), files.key.clone())),
+            Self::Https(files) => files.identity.clone(),
+        };
+        let identity = pair.map(|(cert, key)| certified(&cert, &key, &provider)).transpose()?;
+        let verifier: Arc<dyn ServerCertVerifier> = match self {
+            Self::Grpc(files) => WithoutName::new(Some(files::roots(&files.ca)?), provider),
+            Self::Https(files) if files.insecure_skip_verify => WithoutName::new(None, provider),
+            Self::Https(Https { ca: Some(ca), .. }) => {
+                let roots = Arc::new(files::roots(ca)?);
+                WebPkiServerVerifier::builder_with_provider(roots, provider)
+                    .build()
+                    .map_err(|error| Error::at(ca.display().to_string(), error.to_string()))?
+            }
+            // A certificate of its own and no authority: as at weed, nobody is believed.
+            Self::Https(_) => WithoutName::new(Some(RootCertStore::empty()), provider),
+        };
+        Ok(Reading { verifier, identity })
+    }
+}
+
+fn system_only(files: &Https) -> bool {
+    files.ca.is_none() && files.identity.is_none() && !files.insecure_skip_verify
+}
+
+fn by_the_systems(provider: &Arc<CryptoProvider>) -> Result<ClientConfig, Error> {
+    let builder = builder(Arc::clone(provider))?.with_native_roots();
+    let builder = builder.map_err(|error| {
+        Error::at("https.client", format!("the system's root certificates cannot be read: {error}"))
+    })?;
+    Ok(builder.with_no_client_auth())
+}
+
+fn certified(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Error> {
+    let unfit = |error: rustls::Error| files::unfit(cert, key, &error);
+    CertifiedKey::from_der(files::chain(cert)?, files::key(key)?, provider).map(Arc::new).map_err(unfit)
 }
 
 fn builder(provider: Arc<CryptoProvider>) -> Result<ConfigBuilder<ClientConfig, rustls::WantsVerifier>, Error> {
@@ -49,12 +153,53 @@ fn builder(provider: Arc<CryptoProvider>) -> Result<ConfigBuilder<ClientConfig, 
         .map_err(|error| Error::at("TLS", error.to_string()))
 }
 
-fn identify(
-    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
-    identity: Option<&(PathBuf, PathBuf)>,
-) -> Result<ClientConfig, Error> {
-    let Some((cert, key)) = identity else { return Ok(builder.with_no_client_auth()) };
-    builder
-        .with_client_auth_cert(files::chain(cert)?, files::key(key)?)
-        .map_err(|error| files::unfit(cert, key, &error))
+impl Current {
+    fn reading(&self) -> Arc<Reading> {
+        Arc::clone(&self.0.borrow())
+    }
+}
+
+impl ResolvesClientCert for Current {
+    fn resolve(&self, _root_hint_subjects: &[&[u8]], _sigschemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.reading().identity.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.reading().identity.is_some()
+    }
+}
+
+impl ServerCertVerifier for Current {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.reading().verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.reading().verifier.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.reading().verifier.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.reading().verifier.supported_verify_schemes()
+    }
 }

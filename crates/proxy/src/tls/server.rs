@@ -1,35 +1,78 @@
 //! The TLS that clients of the front speak.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
+use tokio::sync::watch;
 
 use super::files;
 use crate::config::Error;
 
-/// TLS 1.2 and 1.3 with this certificate, HTTP/2 and HTTP/1.1 on it. Clients may show a certificate of the authorities in
-/// `client_ca`; one of another authority ends the handshake, none at all does not.
-///
-/// # Errors
-/// One line that names the file which cannot be used.
-pub(super) fn config(cert: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Arc<ServerConfig>, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::at("TLS", error.to_string()))?;
-    let builder = match client_ca {
-        None => builder.with_no_client_auth(),
-        Some(ca) => {
-            let roots = Arc::new(files::roots(ca)?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).allow_unauthenticated().build();
-            builder.with_client_cert_verifier(
-                verifier.map_err(|error| Error::at(ca.display().to_string(), error.to_string()))?,
-            )
-        }
-    };
-    let mut config = builder
-        .with_single_cert(files::chain(cert)?, files::key(key)?)
-        .map_err(|error| files::unfit(cert, key, &error))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+/// Answers handshakes with what the files said when they were last read. Clones share it.
+#[derive(Clone)]
+pub struct ServerTls {
+    files: Arc<Files>,
+    current: Arc<watch::Sender<Arc<ServerConfig>>>,
+}
+
+struct Files {
+    cert: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+}
+
+impl ServerTls {
+    /// TLS 1.2 and 1.3 with this certificate, HTTP/2 and HTTP/1.1 on it. Clients may show a certificate of the
+    /// authorities in `client_ca`; one of another authority ends the handshake, none at all does not.
+    ///
+    /// # Errors
+    /// One line that names the file which cannot be used.
+    pub(super) fn new(cert: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, Error> {
+        let files = Files { cert: cert.to_owned(), key: key.to_owned(), client_ca: client_ca.map(Path::to_owned) };
+        let current = Arc::new(watch::Sender::new(files.read()?));
+        Ok(Self { files: Arc::new(files), current })
+    }
+
+    /// What the next connection is answered with.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Reads the files anew, for connections from now on. Sessions of before are not resumed: their tickets were sealed
+    /// with a key of the configuration that is gone.
+    ///
+    /// # Errors
+    /// When one cannot be used; it is named, and what was read before stays in use.
+    pub(super) fn reload(&self) -> Result<(), Error> {
+        self.current.send_replace(self.files.read()?);
+        Ok(())
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<Arc<ServerConfig>, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::at("TLS", error.to_string()))?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(ca) => {
+                let roots = Arc::new(files::roots(ca)?);
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(roots, provider).allow_unauthenticated().build();
+                builder.with_client_cert_verifier(
+                    verifier.map_err(|error| Error::at(ca.display().to_string(), error.to_string()))?,
+                )
+            }
+        };
+        let mut config = builder
+            .with_single_cert(files::chain(&self.cert)?, files::key(&self.key)?)
+            .map_err(|error| files::unfit(&self.cert, &self.key, &error))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
 }

@@ -101,9 +101,38 @@ async fn the_file_is_read_when_first_needed_and_then_kept() {
         tokio::time::advance(Duration::from_secs(3600)).await;
     }
     assert_eq!(file.reads(), 1);
-    sse_s3.forget().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn told_to_read_it_takes_what_the_file_says_now() {
+    let file = Stored::of(KEK);
+    let sse_s3 = from_file(&file);
+    assert!(sse_s3.read().await.ok().unwrap());
     assert!(is_key(sse_s3.open(&sealed(BY_KEK)).await));
+    assert_eq!(file.reads(), 1);
+    file.set(Some(Ok(OTHER_KEK)));
+    assert!(sse_s3.read().await.ok().unwrap());
+    assert!(is_key(sse_s3.open(&sealed(BY_OTHER_KEK)).await));
     assert_eq!(file.reads(), 2);
+    assert!(sse_s3.open(&sealed(BY_KEK)).await.is_err());
+    assert_eq!(file.reads(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn told_to_read_a_broken_or_missing_file_it_keeps_what_it_had() {
+    let file = Arc::new(Stored::default());
+    let sse_s3 = from_file(&file);
+    assert!(!sse_s3.read().await.ok().unwrap());
+    file.set(Some(Ok(KEK)));
+    assert!(is_key(sse_s3.open(&sealed(BY_KEK)).await), "that it was not there is no reason to wait");
+    for broken in [Some(Ok("no hex")), Some(Ok(WRAPPED_KEK)), None] {
+        file.set(broken);
+        let error = sse_s3.read().await.err().unwrap();
+        assert!(error.message().contains("/etc/s3/sse_kek"), "{error}");
+        assert!(is_key(sse_s3.open(&sealed(BY_KEK)).await));
+    }
+    let configured = Settings { kek: text(KEK), ..Settings::default() };
+    assert!(!SseS3::new(configured, file.clone()).ok().unwrap().read().await.ok().unwrap());
 }
 
 #[tokio::test]
