@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 pub use docs::markdown;
 pub use error::Error;
 pub use sections::{
-    Access, Aws, Bucket, Cache, Config, Filer, Kms, Log, LogFormat, LogLevel, ManagedKeys, OpenBao, Prefetch, Provider,
-    Server, Sse, SseS3,
+    Access, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Log, LogFormat, LogLevel, ManagedKeys, OpenBao,
+    Prefetch, Provider, Server, Sse, SseS3,
 };
 pub use source::Environment;
 pub use values::{CacheSize, FilerAddress, Seconds, Secret, Size, Window};

@@ -4,13 +4,9 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
+use http::StatusCode;
 
-use crate::{
-    Result,
-    config::{self, Secret},
-    keys::kms::Provider,
-};
+use crate::{Blame, Error, Result, config, keys::kms::Provider};
 
 /// The provider of one table.
 ///
@@ -24,18 +20,27 @@ pub(super) fn make(name: &str, provider: config::Provider) -> Result<Arc<dyn Pro
         config::Provider::OpenBao(settings) => {
             Ok(Arc::new(crate::keys::kms::openbao::OpenBao::new(name, openbao(settings)?)?))
         }
-        #[cfg(not(all(feature = "aws", feature = "openbao")))]
+        #[cfg(feature = "gcp")]
+        config::Provider::Gcp(settings) => Ok(Arc::new(crate::keys::kms::gcp::Gcp::new(name, gcp(name, settings)?)?)),
+        #[cfg(feature = "azure")]
+        config::Provider::Azure(settings) => {
+            Ok(Arc::new(crate::keys::kms::azure::Azure::new(name, azure(name, settings)?)?))
+        }
+        #[cfg(not(all(feature = "aws", feature = "openbao", feature = "gcp", feature = "azure")))]
         other => {
             let kind = other.kind();
-            let message = format!("kms.providers.{name}: this tidegate was built without the feature {kind:?}");
-            Err(crate::Error::new(crate::Blame::Config, http::StatusCode::INTERNAL_SERVER_ERROR, message))
+            Err(broken(format!("kms.providers.{name}: this tidegate was built without the feature {kind:?}")))
         }
     }
 }
 
-#[cfg(any(feature = "aws", feature = "openbao"))]
-fn text(secret: &Secret) -> Zeroizing<String> {
-    Zeroizing::new(secret.expose().to_owned())
+fn broken(message: String) -> Error {
+    Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, message)
+}
+
+#[cfg(feature = "_http")]
+fn text(secret: &config::Secret) -> zeroize::Zeroizing<String> {
+    zeroize::Zeroizing::new(secret.expose().to_owned())
 }
 
 #[cfg(feature = "aws")]
@@ -65,8 +70,7 @@ fn openbao(bao: config::OpenBao) -> Result<crate::keys::kms::openbao::Settings> 
             Login::AppRole { role_id: text(role), secret_id: text(secret), path: bao.approle_path }
         }
         _ => {
-            let message = "an openbao provider needs a token, or role_id and secret_id";
-            return Err(crate::Error::new(crate::Blame::Config, http::StatusCode::INTERNAL_SERVER_ERROR, message));
+            return Err(broken("an openbao provider needs a token, or role_id and secret_id".to_owned()));
         }
     };
     Ok(Settings {
@@ -78,4 +82,40 @@ fn openbao(bao: config::OpenBao) -> Result<crate::keys::kms::openbao::Settings> 
         request_timeout: bao.request_timeout.0,
         max_retries: bao.max_retries,
     })
+}
+
+#[cfg(feature = "gcp")]
+fn gcp(name: &str, gcp: config::Gcp) -> Result<crate::keys::kms::gcp::Settings> {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+
+    use crate::keys::kms::gcp::{Login, Settings};
+
+    let login = match (&gcp.credentials, &gcp.credentials_json) {
+        (Some(json), _) => Login::ServiceAccount(text(json)),
+        (None, Some(encoded)) => {
+            let json = BASE64_STANDARD.decode(encoded.expose().trim()).ok();
+            let json = json.and_then(|json| String::from_utf8(json).ok());
+            let unreadable = || broken(format!("kms.providers.{name}.credentials_json is not base64 of JSON"));
+            Login::ServiceAccount(json.map(zeroize::Zeroizing::new).ok_or_else(unreadable)?)
+        }
+        (None, None) => Login::Metadata(gcp.metadata_endpoint),
+    };
+    let (request_timeout, max_retries) = (gcp.request_timeout.0, gcp.max_retries);
+    Ok(Settings { login, endpoint: gcp.endpoint, request_timeout, max_retries })
+}
+
+#[cfg(feature = "azure")]
+fn azure(name: &str, azure: config::Azure) -> Result<crate::keys::kms::azure::Settings> {
+    use crate::keys::kms::azure::{Login, Settings};
+
+    let login = match (azure.tenant_id, azure.client_id, &azure.client_secret) {
+        _ if azure.use_default_creds => Login::Machine(azure.identity_endpoint),
+        (Some(tenant_id), Some(client_id), Some(secret)) => {
+            let (authority_host, client_secret) = (azure.authority_host, text(secret));
+            Login::Client { authority_host, tenant_id, client_id, client_secret }
+        }
+        _ => return Err(broken(format!("kms.providers.{name} needs tenant_id, client_id and client_secret"))),
+    };
+    let (request_timeout, max_retries) = (azure.request_timeout.0, azure.max_retries);
+    Ok(Settings { vault_url: azure.vault_url, login, request_timeout, max_retries })
 }

@@ -15,7 +15,7 @@ use figment::value::Dict;
 pub use access::{Access, ManagedKeys};
 pub use cache::Cache;
 pub use filer::Filer;
-pub use kms::{Aws, Bucket, Kms, OpenBao, Provider};
+pub use kms::{Aws, Azure, Bucket, Gcp, Kms, OpenBao, Provider};
 pub use log::{Log, LogFormat, LogLevel};
 pub use prefetch::Prefetch;
 pub use server::Server;

@@ -133,6 +133,40 @@ fn a_block_of_the_gateway_is_accepted_as_it_is() {
     assert_eq!((aws.connect_timeout.0.as_secs(), aws.request_timeout.0.as_secs(), aws.max_retries), (10, 20, 3));
 }
 
+/// Blocks for the other clouds, with every key that the gateway's providers read, and what they leave empty.
+const CLOUDS: &str = r#"{
+  "providers": {
+    "g": { "type": "gcp", "project_id": "p", "credentials_file": "", "credentials_json": "e30=",
+           "use_default_credentials": false, "request_timeout": 0 },
+    "m": { "type": "gcp", "project_id": "p", "credentials_file": "", "credentials_json": "",
+           "use_default_credentials": true, "cache_enabled": true, "cache_ttl": "1h", "max_cache_size": 1000 },
+    "a": { "type": "azure", "vault_url": "https://v.vault.azure.net/", "tenant_id": "t", "client_id": "c",
+           "client_secret": "s3cr3t", "certificate": "", "use_default_creds": false, "request_timeout": 7 }
+  }
+}"#;
+
+#[test]
+fn blocks_of_the_other_clouds_are_accepted_as_they_are() {
+    let block: serde_json::Value = serde_json::from_str(CLOUDS).unwrap();
+    let kms = load(&toml::to_string(&serde_json::json!({ "kms": block })).unwrap(), &[]).config.kms;
+    let Provider::Gcp(gcp) = &kms.providers["g"] else { panic!("not what its type says") };
+    assert_eq!((gcp.credentials_json.as_ref().unwrap().expose(), gcp.request_timeout.0.as_secs()), ("e30=", 30));
+    let Provider::Gcp(gcp) = &kms.providers["m"] else { panic!("not what its type says") };
+    assert!(gcp.use_default_credentials && gcp.credentials.is_none() && gcp.credentials_json.is_none());
+    let Provider::Azure(azure) = &kms.providers["a"] else { panic!("not what its type says") };
+    assert_eq!((azure.client_secret.as_ref().unwrap().expose(), azure.request_timeout.0.as_secs()), ("s3cr3t", 7));
+}
+
+#[test]
+fn a_service_account_is_read_from_its_file() {
+    let place = Place::new();
+    std::fs::write(place.0.join("account.json"), "{}\n").unwrap();
+    let text = "[kms.providers.g]\ntype = \"gcp\"\nproject_id = \"p\"\ncredentials_file = \"account.json\"";
+    let kms = place.load(text, &[]).unwrap_or_else(|e| panic!("{e}")).config.kms;
+    let Provider::Gcp(gcp) = &kms.providers["g"] else { panic!("not what its type says") };
+    assert_eq!(gcp.credentials.as_ref().unwrap().expose(), "{}");
+}
+
 #[test]
 fn the_example_of_the_service_is_accepted() {
     let place = Place::new();

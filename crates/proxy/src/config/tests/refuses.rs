@@ -159,17 +159,17 @@ const KMS: &[Case] = &[
     (
         "[kms.providers.a]\nregion = \"x\"",
         &[],
-        "@/t.toml: kms.providers.a.type: must be set to the kind of service; known: aws, openbao, vault",
+        "@/t.toml: kms.providers.a.type: must be set to the kind of service; known: aws, openbao, vault, gcp, azure",
     ),
     (
         "[kms.providers.a]\ntype = \"local\"",
         &[],
-        "@/t.toml: kms.providers.a.type: unknown type \"local\"; known: aws, openbao, vault",
+        "@/t.toml: kms.providers.a.type: unknown type \"local\"; known: aws, openbao, vault, gcp, azure",
     ),
     (
         "[kms.providers.a]\ntype = \"asw\"",
         &[],
-        "@/t.toml: kms.providers.a.type: unknown type \"asw\"; did you mean \"aws\"? known: aws, openbao, vault",
+        "@/t.toml: kms.providers.a.type: unknown type \"asw\"; did you mean \"aws\"? known: aws, openbao, vault, gcp, azure",
     ),
     (
         "[kms.providers.a]\ntype = \"aws\"\naccess_key = \"x\"",
@@ -185,6 +185,21 @@ const KMS: &[Case] = &[
         "[kms.providers.a]\ntype = \"aws\"",
         &[("TIDEGATE_KMS__PROVIDERS__A__MAX_RETRIES", "many")],
         "TIDEGATE_KMS__PROVIDERS__A__MAX_RETRIES: kms.providers.a.max_retries: expected a whole number, got \"many\"",
+    ),
+    (
+        "[kms.providers.g]\ntype = \"gcp\"\nproject_id = \"p\"",
+        &[],
+        "@/t.toml: kms.providers.g.credentials_file: must be set, or else credentials_json, or use_default_credentials = true",
+    ),
+    (
+        "[kms.providers.g]\ntype = \"gcp\"\nproject_id = \"p\"\ncredentials_json = \"x\"\nuse_default_credentials = true",
+        &[],
+        "@/t.toml: kms.providers.g.use_default_credentials: is true, and other credentials are set; keep one of them",
+    ),
+    (
+        "[kms.providers.z]\ntype = \"azure\"\nvault_url = \"https://v\"\ntenant_id = \"t\"\nclient_id = \"c\"",
+        &[],
+        "@/t.toml: kms.providers.z.client_secret: must be set, because client_id is",
     ),
 ];
 

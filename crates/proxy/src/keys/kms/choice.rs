@@ -80,10 +80,6 @@ impl Providers {
                  wrote the object; nobody else can read it"
                     .to_owned(),
             )),
-            (None, _) if matches!(kind, "gcp" | "azure") => Err(refused(format!(
-                "the object's data key is wrapped by a KMS of type {kind:?}; the S3 gateway (4.48) loses bytes of such keys \
-                 when it stores them, so nobody can open them"
-            ))),
             (None, _) => Err(refused(format!(
                 "the object's data key is wrapped by a KMS of type {:?}, and kms.providers has none",
                 sanitized(kind)
@@ -164,7 +160,7 @@ mod tests {
         assert_eq!((error.status().as_u16(), error.blame()), (403, Blame::Config));
         assert!(error.message().contains("kms.default_provider"));
         let error = both.choose(None, "gcp").err().unwrap();
-        assert!(error.message().contains("\"gcp\"") && error.message().contains("loses"), "{error}");
+        assert!(error.message().contains("\"gcp\", and kms.providers has none"), "{error}");
         let error = both.choose(None, "local").err().unwrap();
         assert!(error.message().contains("memory"), "{error}");
         assert!(Providers::default().choose(None, "aws").is_err());

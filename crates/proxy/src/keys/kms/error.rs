@@ -83,6 +83,7 @@ impl KmsError {
     }
 
     /// The same in another class.
+    #[cfg(feature = "openbao")]
     #[must_use]
     pub(super) fn because(mut self, failure: Failure) -> Self {
         self.failure = failure;

@@ -15,6 +15,7 @@ use hyper_util::{
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::{Failure, KmsError};
 use crate::{Blame, Error, Result};
 
 /// Longest answer that is read, in bytes. A KMS's answer is one to two KiB.
@@ -33,9 +34,21 @@ pub(super) enum Failed {
     TooLong,
 }
 
+impl Failed {
+    /// What it means for whoever wanted a key.
+    pub(super) fn told(self) -> KmsError {
+        match self {
+            Self::Connection(why) => KmsError::new(Failure::Unreachable, &why),
+            Self::Late => KmsError::new(Failure::Unreachable, "no answer within request_timeout"),
+            Self::TooLong => KmsError::new(Failure::Nonsense, "the answer is too long"),
+        }
+    }
+}
+
 /// An answer. The body is wiped when it goes.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "only AWS says something there"))]
     pub(super) headers: HeaderMap,
     pub(super) body: Zeroizing<Vec<u8>>,
 }
@@ -53,6 +66,7 @@ impl HttpClient {
     /// # Errors
     /// [`Blame::Config`] if `tls` will be needed and the system has no root certificates. Without `tls` it then does with
     /// none, and any `https://` address fails.
+    #[cfg(any(feature = "aws", feature = "_bearer"))]
     pub(super) fn new(connect_timeout: Duration, request_timeout: Duration, tls: bool) -> Result<Self> {
         Ok(Self::with_tls(connect_timeout, request_timeout, tls_config(tls)?))
     }

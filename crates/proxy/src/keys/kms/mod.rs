@@ -3,17 +3,36 @@
 //! Knows providers only by [`Provider`]. Must not know caches, entries or requests from clients. A new service is one
 //! file beside [`aws`] that implements [`Provider`] for a single try; choice, retries and error texts are here already.
 
+#[cfg(feature = "_post")]
+mod address;
 #[cfg(feature = "aws")]
 pub mod aws;
+#[cfg(feature = "azure")]
+pub mod azure;
+#[cfg(feature = "_bearer")]
+mod bearer;
 mod choice;
+#[cfg(feature = "_bearer")]
+mod ciphertext;
 mod error;
+#[cfg(feature = "gcp")]
+pub mod gcp;
+#[cfg(feature = "_http")]
 mod http;
 mod limit;
 #[cfg(feature = "openbao")]
 pub mod openbao;
+#[cfg(feature = "_bearer")]
+mod rest;
 mod retry;
 #[cfg(test)]
+#[cfg(feature = "_http")]
+#[cfg_attr(
+    not(all(feature = "aws", feature = "azure")),
+    allow(dead_code, reason = "the tests of each provider use a part of it")
+)]
 pub(crate) mod scripted;
+#[cfg(feature = "_http")]
 mod secret;
 
 use crypto::{DataKey, KmsKey};

@@ -80,6 +80,11 @@ impl Scripted {
         Self { address, script, asked, arrived, task: task.abort_handle() }
     }
 
+    /// Adds answers to the script.
+    pub(crate) fn say(&self, more: impl IntoIterator<Item = Say>) {
+        self.script.lock().unwrap().extend(more);
+    }
+
     /// Waits until a request has come in whole.
     pub(crate) async fn arrived(&self) {
         self.arrived.notified().await;

@@ -1,8 +1,8 @@
-//! Secrets in JSON answers, read without leaving copies behind.
+//! Secrets in JSON answers and in the bodies of requests, read and written without leaving copies behind.
 //!
 //! Knows base64 and the length of a data key. Must not know any KMS's field names.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
 use crypto::DataKey;
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -46,12 +46,41 @@ impl Secret<'_> {
     }
 
     /// The data key that this is base64 of.
+    #[cfg(any(feature = "aws", feature = "gcp", feature = "openbao"))]
     pub(super) fn data_key(&self) -> Result<DataKey, KmsError> {
+        self.decoded(&base64::prelude::BASE64_STANDARD)
+    }
+
+    /// The data key that this is base64url of, without padding.
+    #[cfg(feature = "azure")]
+    pub(super) fn data_key_url(&self) -> Result<DataKey, KmsError> {
+        self.decoded(&base64::prelude::BASE64_URL_SAFE_NO_PAD)
+    }
+
+    fn decoded(&self, base64: &impl Engine) -> Result<DataKey, KmsError> {
         let nonsense = |what: &str| KmsError::new(Failure::Nonsense, what);
         let mut plain = Zeroizing::new([0_u8; 66]);
-        let length = BASE64_STANDARD
+        let length = base64
             .decode_slice(self.as_str(), plain.as_mut_slice())
             .map_err(|_| nonsense("the data key is not 32 bytes in base64"))?;
         DataKey::from_slice(&plain[..length]).map_err(|_| nonsense("the data key is not 32 bytes"))
+    }
+}
+
+/// A request body that is wiped when it has been sent.
+#[cfg(feature = "_post")]
+pub(super) struct Wiped(pub(super) Zeroizing<String>);
+
+#[cfg(feature = "_post")]
+impl Wiped {
+    pub(super) fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+#[cfg(feature = "_post")]
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }

@@ -1,6 +1,8 @@
 //! `[kms]`: the S3 gateway's own `kms` block, key by key, and how long we keep what the services answered.
 
 mod aws;
+mod azure;
+mod gcp;
 mod openbao;
 
 use std::time::Duration;
@@ -8,6 +10,8 @@ use std::time::Duration;
 use figment::value::Dict;
 
 pub use aws::Aws;
+pub use azure::Azure;
+pub use gcp::Gcp;
 pub use openbao::OpenBao;
 
 use crate::config::{
@@ -121,6 +125,10 @@ providers! {
     Aws = "aws",
     /// OpenBao, or HashiCorp Vault.
     OpenBao = "openbao" | "vault",
+    /// Google Cloud KMS.
+    Gcp = "gcp",
+    /// Azure Key Vault.
+    Azure = "azure",
 }
 
 fn unknown_type(scope: &Scope<'_>, found: Option<&str>) -> Error {

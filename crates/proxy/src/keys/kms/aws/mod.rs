@@ -129,11 +129,7 @@ impl Aws {
     async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
         let request = self.request(key)?;
         let request = self.signed(request).await?;
-        let answer = self.http.send(request).await.map_err(|failed| match failed {
-            Failed::Connection(why) => KmsError::new(Failure::Unreachable, &why),
-            Failed::Late => KmsError::new(Failure::Unreachable, "no answer within request_timeout"),
-            Failed::TooLong => KmsError::new(Failure::Nonsense, "the answer is too long"),
-        })?;
+        let answer = self.http.send(request).await.map_err(Failed::told)?;
         if answer.status == StatusCode::OK { answer::key(&answer.body) } else { Err(answer::refusal(&answer)) }
     }
 

@@ -24,9 +24,10 @@ use zeroize::Zeroizing;
 use self::token::Tokens;
 use super::{
     Decrypted, Failure, KmsError, Provider,
+    address::{base_address, broken},
     http::{Answer, Failed, HttpClient},
 };
-use crate::{Blame, Error, Result};
+use crate::Result;
 
 /// What `[kms.providers.<name>]` says with `type = "openbao"` or `"vault"`. Names and defaults are the S3 gateway's, but
 /// for those that it does not have, which are marked.
@@ -79,9 +80,9 @@ impl OpenBao {
     /// The provider of this configured name. Asks nobody yet.
     ///
     /// # Errors
-    /// [`Blame::Config`] for an address or path that makes no URL, and certificate files that cannot be read.
+    /// [`Blame::Config`](crate::Blame::Config) for an address or path that makes no URL, and certificate files that cannot be read.
     pub fn new(name: &str, settings: Settings) -> Result<Self> {
-        let address = address(name, &settings.address)?;
+        let address = base_address(name, "address", &settings.address)?;
         let https = address.scheme() == Some(&Scheme::HTTPS);
         let tls = tls::config(name, &settings, https)?;
         let service = Service { address, http: HttpClient::with_tls(CONNECT, settings.request_timeout, tls) };
@@ -172,11 +173,7 @@ impl Service {
             token.set_sensitive(true);
             headers.insert("x-vault-token", token);
         }
-        self.http.send(request).await.map_err(|failed| match failed {
-            Failed::Connection(why) => KmsError::new(Failure::Unreachable, &why),
-            Failed::Late => KmsError::new(Failure::Unreachable, "no answer within request_timeout"),
-            Failed::TooLong => KmsError::new(Failure::Nonsense, "the answer is too long"),
-        })
+        self.http.send(request).await.map_err(Failed::told)
     }
 }
 
@@ -194,15 +191,6 @@ fn transit_key(id: &str) -> Result<&str, KmsError> {
     if named { Ok(id) } else { Err(KmsError::new(Failure::Invalid, "the key id is not the name of a transit key")) }
 }
 
-fn address(name: &str, text: &str) -> Result<Uri> {
-    text.parse::<Uri>()
-        .ok()
-        .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none())
-        .filter(|uri| uri.authority().is_some_and(|authority| !authority.as_str().contains('@')))
-        .filter(|uri| uri.host().is_some_and(|host| !host.is_empty()))
-        .ok_or_else(|| broken(format!("kms.providers.{name}.address is no address like https://bao.internal:8200")))
-}
-
 /// A mount path without slashes at its ends.
 fn mount(name: &str, setting: &str, path: &str) -> Result<String> {
     let path = path.trim_matches('/');
@@ -212,8 +200,4 @@ fn mount(name: &str, setting: &str, path: &str) -> Result<String> {
         return Ok(path.to_owned());
     }
     Err(broken(format!("kms.providers.{name}.{setting} is not a mount path like transit")))
-}
-
-fn broken(message: String) -> Error {
-    Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, message)
 }

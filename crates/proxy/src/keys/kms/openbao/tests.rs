@@ -194,9 +194,9 @@ async fn a_token_that_was_revoked_is_replaced_and_a_young_one_is_believed() {
 #[test]
 fn addresses_and_mounts_must_be_some() {
     for text in ["", "bao:8200", "ftp://bao", "http://", "http://u:p@bao", "http://bao?x"] {
-        assert!(address("bao", text).is_err(), "{text}");
+        assert!(base_address("bao", "address", text).is_err(), "{text}");
     }
-    assert!(address("bao", "https://bao.internal:8200/below").is_ok());
+    assert!(base_address("bao", "address", "https://bao.internal:8200/below").is_ok());
     for path in ["", "/", "a//b", "../x", "a?b", "a b"] {
         assert!(mount("bao", "transit_path", path).is_err(), "{path}");
     }

@@ -21,7 +21,7 @@ use super::{
     Login, Service,
     answer::{self, Granted},
 };
-use crate::keys::kms::{Failure, KmsError};
+use crate::keys::kms::{Failure, KmsError, secret::Wiped};
 
 /// A renewal that did not come through is tried again after this long.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -110,7 +110,7 @@ impl Tokens {
                 let input = LoginInput { role_id: role_id.as_str(), secret_id: secret_id.as_str() };
                 let body = serde_json::to_string(&input)
                     .map_err(|_| KmsError::new(Failure::BadCredentials, "they do not fit into a request"))?;
-                let body = Bytes::from_owner(Wiped(Zeroizing::new(body)));
+                let body = Bytes::from_owner(Wiped::new(body));
                 let answer = self.service.post(&format!("{path}/login"), None, body).await?;
                 if !answer.status.is_success() {
                     return Err(answer::refused_login(&answer));
@@ -181,13 +181,4 @@ async fn keep_alive(tokens: Weak<Tokens>) {
 struct LoginInput<'a> {
     role_id: &'a str,
     secret_id: &'a str,
-}
-
-/// A request body that is wiped when it has been sent.
-struct Wiped(Zeroizing<String>);
-
-impl AsRef<[u8]> for Wiped {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
 }

@@ -1,0 +1,201 @@
+//! Bearer tokens of a cloud: fetched once for all who wait, renewed before they end.
+//!
+//! Knows lifetimes and the clock. Must not know how a token is fetched ([`Login`]) or what it is used for.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use http::HeaderValue;
+use serde::{Deserialize, Deserializer};
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
+};
+use zeroize::Zeroizing;
+
+use super::{Failure, KmsError, http::Answer, secret::Secret};
+
+/// A token is renewed this long before it ends, or after two thirds of its time if that is later.
+const EARLY: Duration = Duration::from_secs(5 * 60);
+/// A renewal that did not come through is tried again after this long, as long as the old token is good.
+const AGAIN: Duration = Duration::from_secs(10);
+/// A token younger than this is not replaced because a request was refused.
+const YOUNG: Duration = Duration::from_secs(10);
+/// What counts as its time where the answer says nothing, as RFC 6749 leaves open.
+const UNSAID: Duration = Duration::from_secs(5 * 60);
+/// Bounded, so that adding it to a time cannot overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Fetches tokens.
+pub(super) trait Login: Send + Sync {
+    /// A new token. One request, bounded in time.
+    fn login(&self) -> BoxFuture<'_, Result<Granted, KmsError>>;
+}
+
+/// A token as it was given.
+pub(super) struct Granted {
+    token: Zeroizing<String>,
+    lasts: Duration,
+}
+
+/// A token and how long it is good for.
+pub(super) struct Token {
+    header: HeaderValue,
+    begun: Instant,
+    lasts: Duration,
+}
+
+impl Token {
+    fn new(granted: &Granted) -> Result<Self, KmsError> {
+        let text = Zeroizing::new(format!("Bearer {}", granted.token.as_str()));
+        let mut header = HeaderValue::try_from(text.as_str())
+            .map_err(|_| KmsError::new(Failure::Nonsense, "the token has characters that no token has"))?;
+        header.set_sensitive(true);
+        Ok(Self { header, begun: Instant::now(), lasts: granted.lasts })
+    }
+
+    /// What goes into `Authorization`.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    fn over(&self) -> bool {
+        self.begun.elapsed() >= self.lasts
+    }
+
+    fn due(&self) -> bool {
+        let two_thirds = self.lasts.mul_f64(2.0 / 3.0);
+        self.begun.elapsed() >= self.lasts.saturating_sub(EARLY).max(two_thirds)
+    }
+}
+
+/// The token in use.
+pub(super) struct Tokens<L> {
+    login: L,
+    current: watch::Sender<Option<Arc<Token>>>,
+    /// Held during a login, so that there is one for all who wait; when the last one failed, if it did.
+    failed: Mutex<Option<Instant>>,
+}
+
+impl<L: Login> Tokens<L> {
+    pub(super) fn new(login: L) -> Self {
+        Self { login, current: watch::Sender::new(None), failed: Mutex::new(None) }
+    }
+
+    /// A token that should be good. One that ends soon is replaced by the first who comes; the others go on with it.
+    ///
+    /// # Errors
+    /// When there is none, and the login is refused or does not come through.
+    pub(super) async fn current(&self) -> Result<Arc<Token>, KmsError> {
+        let Some(token) = self.known().filter(|token| !token.over()) else {
+            let mut failed = self.failed.lock().await;
+            return match self.known().filter(|token| !token.over()) {
+                Some(token) => Ok(token),
+                None => self.replace(&mut failed).await,
+            };
+        };
+        if token.due()
+            && let Ok(mut failed) = self.failed.try_lock()
+            && failed.is_none_or(|failed| failed.elapsed() >= AGAIN)
+            && self.known().is_some_and(|known| Arc::ptr_eq(&known, &token))
+        {
+            match self.replace(&mut failed).await {
+                Ok(newer) => return Ok(newer),
+                Err(error) => {
+                    tracing::warn!(failure = ?error.failure(), "the token for the KMS could not be renewed; trying again");
+                }
+            }
+        }
+        Ok(token)
+    }
+
+    /// A newer token after a request with `refused` was; `None`: there is no better one to be had.
+    ///
+    /// # Errors
+    /// As [`Tokens::current`].
+    pub(super) async fn instead_of(&self, refused: &Arc<Token>) -> Result<Option<Arc<Token>>, KmsError> {
+        let mut failed = self.failed.lock().await;
+        match self.known() {
+            Some(token) if !Arc::ptr_eq(&token, refused) => Ok(Some(token)),
+            // Its login was a moment ago, so the refusal is about the request.
+            Some(token) if token.begun.elapsed() < YOUNG => Ok(None),
+            _ => self.replace(&mut failed).await.map(Some),
+        }
+    }
+
+    fn known(&self) -> Option<Arc<Token>> {
+        self.current.borrow().clone()
+    }
+
+    async fn replace(&self, failed: &mut Option<Instant>) -> Result<Arc<Token>, KmsError> {
+        let token = match self.login.login().await.and_then(|granted| Token::new(&granted)) {
+            Ok(token) => Arc::new(token),
+            Err(error) => {
+                *failed = Some(Instant::now());
+                return Err(error);
+            }
+        };
+        *failed = None;
+        tracing::debug!(lasts = ?token.lasts, "logged in to the KMS");
+        self.current.send_replace(Some(Arc::clone(&token)));
+        Ok(token)
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenOutput<'a> {
+    #[serde(borrow)]
+    access_token: Secret<'a>,
+    #[serde(default, deserialize_with = "seconds")]
+    expires_in: Option<u64>,
+}
+
+/// The token in the answer of an OAuth 2.0 token endpoint or of a metadata server (RFC 6749, 5.1). A refusal is about our
+/// credentials unless it may pass.
+pub(super) fn granted(answer: &Answer) -> Result<Granted, KmsError> {
+    if !answer.status.is_success() {
+        return Err(refused(answer));
+    }
+    // serde's messages quote what they did not expect, so none of them is passed on.
+    let output: TokenOutput<'_> = serde_json::from_slice(&answer.body)
+        .map_err(|_| KmsError::new(Failure::Nonsense, "the answer to the login has no access_token"))?;
+    let lasts = output.expires_in.map_or(UNSAID, Duration::from_secs).min(LONGEST);
+    Ok(Granted { token: Zeroizing::new(output.access_token.as_str().to_owned()), lasts })
+}
+
+/// Azure's metadata server writes the number as text.
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Seconds {
+        Number(u64),
+        Text(String),
+    }
+    Ok(match Option::<Seconds>::deserialize(from)? {
+        Some(Seconds::Number(number)) => Some(number),
+        Some(Seconds::Text(text)) => text.parse().ok(),
+        None => None,
+    })
+}
+
+#[derive(Default, Deserialize)]
+struct RefusedLogin {
+    #[serde(default)]
+    error: serde_json::Value,
+    #[serde(default)]
+    error_description: String,
+}
+
+fn refused(answer: &Answer) -> KmsError {
+    let failure = match answer.status.as_u16() {
+        429 => Failure::Throttled,
+        408 | 500..=599 => Failure::Unreachable,
+        _ => Failure::BadCredentials,
+    };
+    let said: RefusedLogin = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = said.error.as_str().unwrap_or_default();
+    // Azure goes on for lines, with ids and times.
+    let first = said.error_description.lines().next().unwrap_or_default();
+    let status = answer.status.as_u16();
+    KmsError::new(failure, &format!("the login was answered {status} {code} {first}")).code(code)
+}

@@ -1,0 +1,203 @@
+//! Google Cloud KMS: one `cryptoKeys:decrypt` per data key.
+//!
+//! Knows the REST API (<https://cloud.google.com/kms/docs/reference/rest/v1/projects.locations.keyRings.cryptoKeys/decrypt>).
+//! Must not know retries or caches. What a data key is wrapped under is as in `weed/kms/gcp`.
+//!
+//! The call is our own on hyper: the official client brings gRPC and a second token cache for one POST.
+
+mod answer;
+mod login;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use crypto::{DataKey, KmsKey};
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Method, StatusCode, Uri, uri::Scheme};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use self::login::GoogleLogin;
+use super::{
+    Decrypted, Failure, KmsError, Provider,
+    address::base_address,
+    bearer::Tokens,
+    ciphertext,
+    http::{Answer, HttpClient},
+    rest::JSON,
+};
+use crate::Result;
+
+/// What `[kms.providers.<name>]` says with `type = "gcp"`. Names and defaults are the S3 gateway's, but for those that it
+/// does not have, which are marked.
+pub struct Settings {
+    /// How the daemon shows who it is.
+    pub login: Login,
+    /// `endpoint` (ours): `https://cloudkms.googleapis.com`.
+    pub endpoint: String,
+    /// `request_timeout`, for one try; no new try begins once this much time has passed in all.
+    pub request_timeout: Duration,
+    /// `max_retries` (ours): further tries when throttled or not reachable.
+    pub max_retries: u32,
+}
+
+/// How the daemon shows who it is.
+pub enum Login {
+    /// The JSON of a service account's key, from `credentials_file` or `credentials_json`.
+    ServiceAccount(Zeroizing<String>),
+    /// `use_default_credentials`: the metadata server at this address gives tokens.
+    Metadata(String),
+}
+
+/// How long connecting may take; the gateway's client has no such setting.
+const CONNECT: Duration = Duration::from_secs(10);
+/// With this many pairs, each order of them is tried: two for two, six for three.
+const MOST_PAIRS_IN_ANY_ORDER: usize = 3;
+
+/// One Google Cloud KMS.
+pub struct Gcp {
+    name: String,
+    endpoint: Uri,
+    http: HttpClient,
+    tokens: Tokens<GoogleLogin>,
+    max_retries: u32,
+    patience: Duration,
+}
+
+impl Gcp {
+    /// The provider of this configured name. Asks nobody yet.
+    ///
+    /// # Errors
+    /// [`Blame::Config`](crate::Blame::Config) for an endpoint that makes no URL, and credentials that are no service
+    /// account's; never with what is in them.
+    pub fn new(name: &str, settings: Settings) -> Result<Self> {
+        let endpoint = base_address(name, "endpoint", &settings.endpoint)?;
+        let http = HttpClient::new(CONNECT, settings.request_timeout, endpoint.scheme() == Some(&Scheme::HTTPS))?;
+        let tokens = Tokens::new(GoogleLogin::new(name, settings.login, http.clone())?);
+        let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
+        Ok(Self { name: name.to_owned(), endpoint, http, tokens, max_retries, patience })
+    }
+
+    async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
+        let name = crypto_key(&key.envelope.key_id)?;
+        let ciphertext = ciphertext::bytes(&key.envelope.ciphertext)?;
+        let mut refused = None;
+        for context in contexts(&key.context) {
+            match self.decrypt_under(name, &ciphertext, context.as_deref()).await {
+                // The answer names no key: that it opened is what shows that it was the right one.
+                Ok(opened) => return Ok(Decrypted { key: opened, key_id: key.envelope.key_id.clone() }),
+                Err(error) if error.failure() == Failure::Invalid => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| KmsError::new(Failure::Invalid, "")))
+    }
+
+    async fn decrypt_under(&self, name: &str, ciphertext: &[u8], context: Option<&str>) -> Result<DataKey, KmsError> {
+        let body = serde_json::to_vec(&DecryptInput {
+            ciphertext: BASE64_STANDARD.encode(ciphertext),
+            ciphertext_crc32c: crc32c::crc32c(ciphertext).to_string(),
+            additional_authenticated_data: context.map(|context| BASE64_STANDARD.encode(context)),
+            additional_authenticated_data_crc32c: context.map(|context| crc32c::crc32c(context.as_bytes()).to_string()),
+        })
+        .map_err(|_| KmsError::new(Failure::Invalid, "the wrapped key does not fit into a request"))?;
+        let (path, body) = (format!("/v1/{name}:decrypt"), Bytes::from(body));
+        let token = self.tokens.current().await?;
+        let mut answer = self.post(&path, token.header(), body.clone()).await?;
+        // A token that was revoked. With a new one we know whether it was that.
+        if answer.status == StatusCode::UNAUTHORIZED
+            && let Some(token) = self.tokens.instead_of(&token).await?
+        {
+            answer = self.post(&path, token.header(), body).await?;
+        }
+        if answer.status == StatusCode::OK { answer::key(&answer.body) } else { Err(answer::refusal(&answer)) }
+    }
+
+    async fn post(&self, path: &str, token: HeaderValue, body: Bytes) -> Result<Answer, KmsError> {
+        self.http.ask(Method::POST, &self.endpoint, path, JSON, Some(token), body).await
+    }
+}
+
+impl Provider for Gcp {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "gcp"
+    }
+
+    fn max_retries(&self) -> u32 {
+        self.max_retries
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+        Box::pin(self.ask(key))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DecryptInput {
+    ciphertext: String,
+    ciphertext_crc32c: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    additional_authenticated_data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    additional_authenticated_data_crc32c: Option<String>,
+}
+
+/// The name of the key, which goes into a path: anything else could lead our token elsewhere. The service's answer to
+/// `encrypt`, which the gateway stores, names the key's version too; `decrypt` wants it without.
+fn crypto_key(id: &str) -> Result<&str, KmsError> {
+    const COLLECTIONS: [&str; 5] = ["projects", "locations", "keyRings", "cryptoKeys", "cryptoKeyVersions"];
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
+    let segments: Vec<&str> = id.split('/').collect();
+    let named = matches!(segments.len(), 8 | 10)
+        && segments.chunks(2).zip(COLLECTIONS).all(|(pair, collection)| {
+            let [is, name] = pair else { return false };
+            *is == collection && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain)
+        });
+    if !named {
+        return Err(KmsError::new(Failure::Invalid, "the key id is not the resource name of a Cloud KMS key"));
+    }
+    Ok(id.split_once("/cryptoKeyVersions/").map_or(id, |(key, _)| key))
+}
+
+/// The context as the gateway joins it: `key=value&key=value`, none if there is none. It takes the pairs in the order of
+/// a Go map, which is another each time and not stored, so of a few pairs every order is tried.
+fn contexts(context: &BTreeMap<String, String>) -> Vec<Option<String>> {
+    if context.is_empty() {
+        return vec![None];
+    }
+    let mut pairs: Vec<String> = context.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut orders = vec![pairs.join("&")];
+    if pairs.len() <= MOST_PAIRS_IN_ANY_ORDER {
+        permute(&mut pairs, 0, &mut |order| {
+            let joined = order.join("&");
+            if !orders.contains(&joined) {
+                orders.push(joined);
+            }
+        });
+    }
+    orders.into_iter().map(Some).collect()
+}
+
+/// Shows every order of what is from `first` on.
+fn permute(pairs: &mut [String], first: usize, see: &mut dyn FnMut(&[String])) {
+    if first == pairs.len() {
+        return see(pairs);
+    }
+    for next in first..pairs.len() {
+        pairs.swap(first, next);
+        permute(pairs, first + 1, see);
+        pairs.swap(first, next);
+    }
+}
