@@ -27,10 +27,13 @@ class Kms:
 
     def __init__(self, root: Path) -> None:
         self.port = free_port()
-        argv = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", self.port]
-        self._process = Process("kms", [str(arg) for arg in argv], root / "log" / "kms.log")
+        self._process = self._server(root / "log" / "kms.log")
         self._doorman = _Doorman(self.endpoint)
         self.key_id = ""
+
+    def _server(self, log: Path) -> Process:
+        argv = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", self.port]
+        return Process("kms", [str(arg) for arg in argv], log)
 
     @property
     def endpoint(self) -> str:
@@ -98,6 +101,14 @@ class Kms:
             "access_key": ACCESS_KEY,
             "secret_key": SECRET_KEY,
         }
+
+
+class StrictKms(Kms):
+    """The same with ministack in moto's place, which minds whether a key is disabled; moto decrypts all the same."""
+
+    def _server(self, log: Path) -> Process:
+        env = {"BIND_HOST": HOST, "GATEWAY_PORT": str(self.port), "SERVICES": "kms"}
+        return Process("strict-kms", [sys.executable, "-m", "ministack"], log, env)
 
 
 class _Doorman(ThreadingHTTPServer):
