@@ -6,7 +6,7 @@ use http::{Method, request::Parts};
 use super::paths;
 
 /// Everything at these paths and below.
-const TREES: [&[u8]; 2] = [b"/etc", b"/topics/.system"];
+const TREES: [&[&[u8]]; 2] = [&[b"etc"], &[b"topics", b".system"]];
 
 /// Whether the answer to `request`, or what it does, would give content of a system path away.
 ///
@@ -20,15 +20,17 @@ pub(super) fn is_touched(request: &Parts) -> bool {
 
 /// By every reading of a path that a server could have: as it stands after decoding, and cleaned once more.
 fn is_system(path: &[u8]) -> bool {
-    TREES.iter().any(|tree| {
-        let squeezed: Vec<_> = path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).collect();
-        let tree_parts: Vec<_> = tree[1..].split(|&byte| byte == b'/').collect();
-        squeezed.starts_with(&tree_parts) || paths::is_within(path, tree)
-    })
+    let cleaned = paths::clean(path);
+    let (as_it_stands, cleaned) = (parts(path), parts(&cleaned));
+    TREES.iter().any(|tree| as_it_stands.starts_with(tree) || cleaned.starts_with(tree))
+}
+
+fn parts(path: &[u8]) -> Vec<&[u8]> {
+    path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).collect()
 }
 
 fn holds_system(path: &[u8]) -> bool {
-    TREES.iter().any(|tree| paths::is_within(tree, path))
+    TREES.iter().any(|tree| paths::is_within(&[b"/", &tree.join(&b'/')[..]].concat(), path))
 }
 
 #[cfg(test)]

@@ -67,8 +67,8 @@ use crate::{
 const REPLAY: Duration = Duration::from_secs(10);
 /// How far the clocks of filers that share a store may be apart.
 const SLACK: Duration = Duration::from_secs(60);
-/// What an entry takes in memory beside its fields, in bytes.
-const OVERHEAD: usize = 512;
+/// What an entry takes in memory beside its fields, in bytes: most of it the table of its headers.
+const OVERHEAD: usize = 2 << 10;
 /// The filer's own log, of which it sends no events.
 const UNLOGGED: &str = "/topics/.system/log";
 
@@ -248,8 +248,8 @@ impl<D: Send + Sync + 'static> Kept<D> {
 }
 
 fn weight(path: &str, entry: &pb::Entry) -> u32 {
-    // Decoded, a message takes about twice what it takes on the wire.
-    u32::try_from(2 * entry.encoded_len() + 2 * path.len() + OVERHEAD).unwrap_or(u32::MAX)
+    // Decoded, a message takes about twice what it takes on the wire, and what is derived from it once more.
+    u32::try_from(3 * entry.encoded_len() + 2 * path.len() + OVERHEAD).unwrap_or(u32::MAX)
 }
 
 /// Whether every change of the entry comes as an event, and it may stay in memory.

@@ -1,13 +1,15 @@
 //! The answers of the front, put together from what the stages found.
 
-use crypto::Echo;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, SERVER, X_CONTENT_TYPE_OPTIONS},
     request::Parts,
 };
 
-use super::Origins;
+use super::{
+    Origins,
+    lookup::{self, File},
+};
 use crate::{
     entry::{ContentTypes, headers},
     filer::pb,
@@ -20,21 +22,27 @@ use crate::{
 
 /// The headers of a file, with what the S3 gateway tells about its encryption.
 pub(super) fn of_file(
+    file: &File,
     entry: &pb::Entry,
     request: &Parts,
     types: &ContentTypes,
     origins: &Origins,
-    echo: &Echo,
 ) -> HeaderMap {
+    let of_file = match request.uri.query() {
+        None | Some("") => file.headers.clone(),
+        Some(query) => {
+            let mut headers = headers::of_file(entry, query, types);
+            lookup::add_echo(&mut headers, &file.layout);
+            headers
+        }
+    };
     let mut headers = HeaderMap::new();
     origins.add(&mut headers, &request.headers);
-    for (name, value) in headers::of_file(entry, request.uri.query().unwrap_or(""), types) {
-        if let Some(name) = name {
-            headers.insert(name, value);
-        }
+    if headers.is_empty() {
+        return of_file;
     }
-    for (name, value) in echo.pairs() {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+    for (name, value) in of_file {
+        if let Some(name) = name {
             headers.insert(name, value);
         }
     }

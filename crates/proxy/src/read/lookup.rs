@@ -5,17 +5,48 @@
 use std::sync::Arc;
 
 use crypto::Layout;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::object;
 use crate::{
     Result,
     entries::{self, Entries},
-    entry::{EntryPath, Kind},
-    filer::FilerClient,
+    entry::{ContentTypes, EntryPath, Kind, headers},
+    filer::{FilerClient, pb},
 };
 
-/// What reading an entry's encryption metadata gave; `None` for what has no bytes of its own.
-pub(crate) type Derived = Option<Arc<Layout>>;
+/// What is worked out once for a file; `None` for what has no bytes of its own.
+pub(crate) type Derived = Option<File>;
+
+/// What every answer about a file is made from.
+pub(crate) struct File {
+    /// How it is encrypted.
+    pub(super) layout: Arc<Layout>,
+    /// As the filer gives it, without quotes where it has none.
+    pub(super) etag: Option<String>,
+    /// Of an answer to a request without a query and from no script.
+    pub(super) headers: HeaderMap,
+}
+
+impl File {
+    /// # Errors
+    /// 500 that names the field of the encryption metadata that is not understood.
+    fn of(entry: &pb::Entry, types: &ContentTypes) -> Result<Self> {
+        let layout = object::layout(entry, &entry.chunks)?;
+        let mut headers = headers::of_file(entry, "", types);
+        add_echo(&mut headers, &layout);
+        Ok(Self { layout: Arc::new(layout), etag: entry.etag(), headers })
+    }
+}
+
+/// Adds what the S3 gateway tells about the encryption.
+pub(super) fn add_echo(headers: &mut HeaderMap, layout: &Layout) {
+    for (name, value) in layout.echo.pairs() {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
+}
 
 /// An entry that was looked up.
 pub(super) type Known = entries::Known<Derived>;
@@ -28,6 +59,7 @@ pub(super) async fn entry(
     filer: &FilerClient,
     entries: &Entries<Derived>,
     path: &EntryPath,
+    types: &ContentTypes,
 ) -> Result<Option<Arc<Known>>> {
     if let Some(known) = entries.get(path.as_str()) {
         return Ok(Some(known));
@@ -35,7 +67,7 @@ pub(super) async fn entry(
     let lookup = entries.begin();
     let Some(found) = filer.lookup(path).await? else { return Ok(None) };
     let derived = match found.entry.kind() {
-        Kind::File | Kind::RemoteOnly => Some(Arc::new(object::layout(&found.entry, &found.entry.chunks)?)),
+        Kind::File | Kind::RemoteOnly => Some(File::of(&found.entry, types)?),
         Kind::Directory | Kind::Symlink | Kind::Special => None,
     };
     Ok(Some(entries.store(&lookup, path.as_str(), found, derived)))

@@ -19,13 +19,13 @@ mod unlock;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crypto::{Layout, Scheme};
+use crypto::Scheme;
 use futures_util::StreamExt;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use prefetch::Download;
 
-use self::lookup::Known;
+use self::lookup::{File, Known};
 pub use self::origins::Origins;
 pub(crate) use self::{kek::FilerKek, locations::VolumeLocations, lookup::Derived, route::bucket, source::Source};
 use crate::{
@@ -117,14 +117,14 @@ impl Reader {
         let Some(path) = route::read_of(request) else { return Ok(None) };
         self.origins.check(&request.headers)?;
         let (filer, entries) = (&self.source.filer, &self.entries);
-        let Some(known) = lookup::entry(filer, entries, &path).await? else {
+        let Some(known) = lookup::entry(filer, entries, &path, &self.types).await? else {
             return Ok(Some(answer::not_found(request, &self.origins)));
         };
         match self.entry(request, caller, &path, &known, sse).await {
             // A file that was overwritten meanwhile has lost its chunks. Nothing was sent yet, so it is the new one's turn.
             Err(error) if error.blame() == Blame::Volume => {
                 entries.forget(path.as_str());
-                match lookup::entry(filer, entries, &path).await? {
+                match lookup::entry(filer, entries, &path, &self.types).await? {
                     Some(again) if again.entry == known.entry => Err(error),
                     Some(again) => self.entry(request, caller, &path, &again, sse).await,
                     None => Ok(Some(answer::not_found(request, &self.origins))),
@@ -144,11 +144,9 @@ impl Reader {
         sse: &mut Sse,
     ) -> Result<Option<Response<Body>>> {
         match (known.entry.kind(), &known.derived) {
-            (Kind::File, Some(layout)) => {
-                self.file(request, caller, path, &known.entry, Arc::clone(layout), sse).await.map(Some)
-            }
-            (Kind::RemoteOnly, Some(layout)) if layout.scheme != Scheme::None => {
-                Err(remote_and_encrypted(layout.scheme))
+            (Kind::File, Some(file)) => self.file(request, caller, path, &known.entry, file, sse).await.map(Some),
+            (Kind::RemoteOnly, Some(file)) if file.layout.scheme != Scheme::None => {
+                Err(remote_and_encrypted(file.layout.scheme))
             }
             // A link has no bytes; a directory is listed. The filer does both, and fetches what is in a remote store, where
             // nothing is encrypted by SeaweedFS.
@@ -162,15 +160,15 @@ impl Reader {
         caller: Caller,
         path: &EntryPath,
         entry: &pb::Entry,
-        layout: Arc<Layout>,
+        file: &File,
         sse: &mut Sse,
     ) -> Result<Response<Body>> {
         // How it is encrypted.
+        let layout = Arc::clone(&file.layout);
         *sse = label(layout.scheme);
 
         // What is asked for, and whether it exists.
-        let etag = entry.etag();
-        let validators = Validators { etag: etag.as_deref(), modified: entry.modified() };
+        let validators = Validators { etag: file.etag.as_deref(), modified: entry.modified() };
         let ranged = match conditional::evaluate(&request.headers, validators) {
             Outcome::NotModified => {
                 return Ok(answer::bare(StatusCode::NOT_MODIFIED, entry, &request.headers, &self.origins));
@@ -181,7 +179,7 @@ impl Reader {
             Outcome::Proceed { range } => range && request.method == Method::GET,
         };
         let size = entry.size();
-        let mut headers = answer::of_file(entry, request, &self.types, &self.origins, &layout.echo);
+        let mut headers = answer::of_file(file, entry, request, &self.types, &self.origins);
         let asked = request.headers.get(header::RANGE).filter(|_| ranged);
         let extent = match range::parse(asked, size) {
             Ranges::Whole => Extent::Whole,

@@ -42,11 +42,12 @@ pub(super) fn check_chunk(request: &Parts) -> Result<()> {
 
 /// `?proxyChunkId=` counts only at the root, after cleaning.
 fn chunk_id(request: &Parts) -> Option<Vec<u8>> {
+    let query = request.uri.query()?;
     let reads = request.method == Method::GET || request.method == Method::HEAD;
     if !reads || EntryPath::parse(request.uri.path()) != Err(NotAnEntry::Root) {
         return None;
     }
-    query::first(request.uri.query().unwrap_or(""), "proxyChunkId").filter(|id| !id.is_empty())
+    query::first(query, "proxyChunkId").filter(|id| !id.is_empty())
 }
 
 /// The bucket of an S3 object; `None`: the file is in none.
