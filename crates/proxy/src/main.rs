@@ -8,6 +8,10 @@ use proxy::{
     daemon, explain, logging, undumpable,
 };
 
+/// A request makes some hundred small allocations, in one thread, and frees them in another: no work for the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The command line or the configuration is wrong; systemd need not try again.
 const MISCONFIGURED: u8 = 2;
 
