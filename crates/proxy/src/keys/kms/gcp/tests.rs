@@ -1,5 +1,9 @@
 //! The provider against a scripted service on loopback, which is token endpoint, metadata server and KMS at once.
 
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
+    rsa::{KeyPair, KeySize},
+};
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use crypto::{CustomerKey, Envelope, WrappedKey};
 use md5::{Digest, Md5};
@@ -37,13 +41,20 @@ fn by_metadata(service: &Scripted) -> Gcp {
 }
 
 fn account(service: &Scripted, kind: &str) -> Login {
-    // Made for this test, and used nowhere.
-    let pem = include_str!("throwaway.pem");
+    let pem = private_key();
     let json = serde_json::json!({
         "type": kind, "client_email": "reader@p-1", "private_key_id": "id-of-key", "private_key": pem,
         "token_uri": format!("http://{}/token", service.address), "universe_domain": "googleapis.com",
     });
     Login::ServiceAccount(json.to_string().into())
+}
+
+fn private_key() -> String {
+    let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
+    let text = BASE64_STANDARD.encode(der.as_ref());
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
 }
 
 fn granted(token: &str, seconds: u64) -> Say {
