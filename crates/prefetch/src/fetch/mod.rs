@@ -125,7 +125,8 @@ impl Fetch<'_> {
         };
         let Some(second) = second else { return one.await };
         shared.metrics.hedges_sent.inc();
-        let mut two = std::pin::pin!(ask(shared, Arc::clone(&second), &self.job.read, &wanted));
+        // Boxed, as all that hardly any fetch comes to: every fetch is moved into a task of its own.
+        let mut two = Box::pin(ask(shared, Arc::clone(&second), &self.job.read, &wanted));
         // Whoever is sound first; where one fails the other still has its time.
         let (answer, is_second) = tokio::select! {
             biased;
@@ -199,7 +200,7 @@ impl Fetch<'_> {
         };
         match crc {
             Some(crc) if !checksum::matches(crc, stored) => {
-                if is_compressed(self.shared, server, &self.job.read).await {
+                if Box::pin(is_compressed(self.shared, server, &self.job.read)).await {
                     return Ok(());
                 }
                 self.shared.metrics.crc_failures.inc();

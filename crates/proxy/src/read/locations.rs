@@ -53,8 +53,10 @@ impl Locate for VolumeLocations {
                 return Ok(known);
             }
             self.counters.record(CacheOutcome::Miss);
-            // Whoever asks for the same volume meanwhile waits for this one answer.
-            self.known.try_get_with(volume, self.ask(volume)).await.map_err(|reason| Arc::clone(&*reason))
+            // Whoever asks for the same volume meanwhile waits for this one answer. Boxed: it takes 4 KiB, for which those
+            // who find the answer above need not make room.
+            let asked = Box::pin(self.known.try_get_with(volume, self.ask(volume)));
+            asked.await.map_err(|reason| Arc::clone(&*reason))
         })
     }
 }

@@ -65,7 +65,8 @@ pub(super) async fn entry(
         return Ok(Some(known));
     }
     let lookup = entries.begin();
-    let Some(found) = filer.lookup(path).await? else { return Ok(None) };
+    // Boxed: of requests for an entry that is known, it would be the larger part.
+    let Some(found) = Box::pin(filer.lookup(path)).await? else { return Ok(None) };
     let derived = match found.entry.kind() {
         Kind::File | Kind::RemoteOnly => Some(File::of(&found.entry, types)?),
         Kind::Directory | Kind::Symlink | Kind::Special => None,

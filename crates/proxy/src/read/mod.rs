@@ -81,7 +81,8 @@ impl Front for Reader {
                     parts.headers.remove(header::AUTHORIZATION);
                 }
                 let request = Request::from_parts(parts, body);
-                let relayed = self.relay.forward_to_any(request, self.source.filer.http_authorities(), &peer).await;
+                let relayed = self.relay.forward_to_any(request, self.source.filer.http_authorities(), &peer);
+                let relayed = Box::pin(relayed).await;
                 // Whoever reads after this answer reads what was written.
                 drop(written);
                 let relayed = relayed.and_then(|answer| access::redacted(shown, answer));
@@ -126,7 +127,7 @@ impl Reader {
                 entries.forget(path.as_str());
                 match lookup::entry(filer, entries, &path, &self.types).await? {
                     Some(again) if again.entry == known.entry => Err(error),
-                    Some(again) => self.entry(request, caller, &path, &again, sse).await,
+                    Some(again) => Box::pin(self.entry(request, caller, &path, &again, sse)).await,
                     None => Ok(Some(answer::not_found(request, &self.origins))),
                 }
             }

@@ -67,7 +67,7 @@ pub(crate) async fn chunks<'e>(
             break;
         }
         for manifest in pending {
-            let content = content(engine, &manifest).await?;
+            let content = Box::pin(content(engine, &manifest)).await?;
             manifests.resolve(&manifest, &content)?;
         }
     }
