@@ -31,7 +31,7 @@ const REFERENCE: [(u64, f64, f64); 4] = [(0, 1058.0, 2362.0), (5, 11.0, 41.7), (
 
 fn main() {
     let server = Server::start();
-    println!("chunks of 64 KiB, one server in the same process, latency per request; MB/s (x sequential)\n");
+    println!("chunks of 64 KiB, one server in the same process, latency per request; MB/s (x sequential), best of 3\n");
     println!(
         "{:>7} {:>9} | {:>10} {:>16} {:>8} | {:>16} {:>17} | {:>22}",
         "latency",
@@ -45,10 +45,10 @@ fn main() {
     );
     for (latency, reference, reference_ahead) in REFERENCE {
         server.latency(latency);
-        let sequential = server.run(WindowSetting::Fixed(1), 16, latency, 1);
-        let four = server.run(WindowSetting::Fixed(4), 16, latency, 4);
-        let auto = server.run(WindowSetting::Auto, 16, latency, 16);
-        let wide = server.run(WindowSetting::Auto, 256, latency, 128);
+        let sequential = server.best(WindowSetting::Fixed(1), 16, latency, 1);
+        let four = server.best(WindowSetting::Fixed(4), 16, latency, 4);
+        let auto = server.best(WindowSetting::Auto, 16, latency, 16);
+        let wide = server.best(WindowSetting::Auto, 256, latency, 128);
         // What four requests at once can give when each takes as long as it really took.
         let bound = 4.0 * CHUNK as f64 / four.latency.as_secs_f64() / 1e6;
         let of_bound = if latency == 0 { "-".to_owned() } else { format!("{:.0}%", 100.0 * four.rate / bound) };
@@ -117,6 +117,12 @@ impl Server {
 
     fn latency(&self, milliseconds: u64) {
         self.state.latency.store(milliseconds * 1000, Ordering::Relaxed);
+    }
+
+    /// The best of three downloads: a machine that does other things makes them slower, never faster.
+    fn best(&self, window: WindowSetting, per_server: usize, latency: u64, expected: u64) -> Run {
+        let runs = (0..3).map(|_| self.run(window, per_server, latency, expected));
+        runs.max_by(|one, other| one.rate.total_cmp(&other.rate)).unwrap()
     }
 
     /// Downloads for about two seconds' worth of `expected` requests at once.
