@@ -159,7 +159,10 @@ impl Experience {
     /// A download ends with `remaining` bytes undelivered.
     pub(crate) fn note(&self, window: &Window, remaining: u64) {
         let Some(sample) = window.sample(remaining) else { return };
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now - now / 4 + sample / 4));
+        // Up faster than down: one download that finds out costs several round trips, a window too large costs memory that
+        // can be had back.
+        let learned = |now: u64| if sample > now { now / 2 + sample / 2 } else { now - now / 4 + sample / 4 };
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(learned(now)));
     }
 }
 
