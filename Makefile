@@ -33,7 +33,7 @@ lint: cargo ## clippy on everything; a warning is an error
 features: cargo ## The same without any KMS, with each alone, and as it is built by default
 	@for kms in "" aws openbao gcp azure default; do \
 	  echo "With the features: $${kms:-none}"; \
-	  $(CARGO) clippy --locked --quiet -p proxy --all-targets --no-default-features --features "$$kms" -- -D warnings ; \
+	  $(CARGO) clippy --locked --quiet -p proxy --all-targets --no-default-features --features "$$kms" -- -D warnings || exit 1; \
 	done
 
 unit: cargo ## The tests beside the code
