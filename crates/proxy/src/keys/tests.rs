@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     hooks::{CacheOutcome, KmsOutcome},
-    kms::{Decrypted, Failure, KmsError, Provider},
+    kms::{About, Decrypted, Failure, KmsError, Provider},
     sse_s3::KekSource,
     *,
 };
@@ -25,7 +25,7 @@ const KEY: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";
 
 /// Answers as told, each time one of its permits is there to take.
 struct Gated {
-    name: &'static str,
+    about: About,
     failure: Mutex<Option<Failure>>,
     gate: Semaphore,
     calls: AtomicUsize,
@@ -34,7 +34,8 @@ struct Gated {
 impl Gated {
     fn new(name: &'static str, failure: Option<Failure>, permits: usize) -> Arc<Self> {
         let (failure, gate) = (Mutex::new(failure), Semaphore::new(permits));
-        Arc::new(Self { name, failure, gate, calls: AtomicUsize::new(0) })
+        let about = About { name: name.to_owned(), kind: "aws", max_retries: 2, patience: Duration::from_secs(30) };
+        Arc::new(Self { about, failure, gate, calls: AtomicUsize::new(0) })
     }
 
     fn calls(&self) -> usize {
@@ -47,20 +48,8 @@ impl Gated {
 }
 
 impl Provider for Gated {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "aws"
-    }
-
-    fn max_retries(&self) -> u32 {
-        2
-    }
-
-    fn patience(&self) -> Duration {
-        Duration::from_secs(30)
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
@@ -113,7 +102,7 @@ impl Counts {
 fn ring(of: &[&Arc<Gated>], buckets: &[(&str, &str)], hooks: Arc<Counts>) -> Arc<KeyRing> {
     let all = of.iter().map(|&one| one.clone() as Arc<dyn Provider>).collect();
     let buckets = buckets.iter().map(|(bucket, name)| (bucket.to_string(), name.to_string())).collect();
-    let providers = Providers::new(all, of.first().map(|one| one.name), buckets).ok().unwrap();
+    let providers = Providers::new(all, of.first().map(|one| one.about.name.as_str()), buckets).ok().unwrap();
     let sse_s3 = SseS3::new(sse_s3::Settings::default(), Arc::new(NoFile)).ok().unwrap();
     Arc::new(KeyRing::new(Settings::default(), providers, sse_s3, hooks))
 }

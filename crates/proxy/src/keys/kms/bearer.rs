@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer};
 use tokio::{
     sync::{Mutex, watch},
@@ -109,11 +109,31 @@ impl<L: Login> Tokens<L> {
         Ok(token)
     }
 
+    /// The answer to a request with a token; with a newer one if it was refused for that.
+    ///
+    /// # Errors
+    /// As [`Tokens::current`], and what `send` fails with.
+    pub(super) async fn ask<S, F>(&self, send: S) -> Result<Answer, KmsError>
+    where
+        S: Fn(HeaderValue) -> F,
+        F: Future<Output = Result<Answer, KmsError>>,
+    {
+        let token = self.current().await?;
+        let answer = send(token.header()).await?;
+        // A token that was revoked, perhaps. With a new one we know.
+        if answer.status == StatusCode::UNAUTHORIZED
+            && let Some(token) = self.instead_of(&token).await?
+        {
+            return send(token.header()).await;
+        }
+        Ok(answer)
+    }
+
     /// A newer token after a request with `refused` was; `None`: there is no better one to be had.
     ///
     /// # Errors
     /// As [`Tokens::current`].
-    pub(super) async fn instead_of(&self, refused: &Arc<Token>) -> Result<Option<Arc<Token>>, KmsError> {
+    async fn instead_of(&self, refused: &Arc<Token>) -> Result<Option<Arc<Token>>, KmsError> {
         let mut failed = self.failed.lock().await;
         match self.known() {
             Some(token) if !Arc::ptr_eq(&token, refused) => Ok(Some(token)),

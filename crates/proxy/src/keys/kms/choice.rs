@@ -35,7 +35,7 @@ impl Providers {
     ) -> Result<Self> {
         let mut by_name = BTreeMap::new();
         for provider in providers {
-            let name: Arc<str> = provider.name().into();
+            let name: Arc<str> = provider.about().name.as_str().into();
             if by_name.insert(name.clone(), provider).is_some() {
                 return Err(broken(format!("kms.providers has {name:?} twice")));
             }
@@ -64,11 +64,11 @@ impl Providers {
         let preferred = bucket.and_then(|bucket| self.buckets.get(bucket)).or(self.default.as_ref());
         if let Some(name) = preferred
             && let Some(provider) = self.by_name.get(name)
-            && provider.kind() == kind
+            && provider.about().kind == kind
         {
             return Ok((name.clone(), provider.clone()));
         }
-        let mut fitting = self.by_name.iter().filter(|(_, provider)| provider.kind() == kind);
+        let mut fitting = self.by_name.iter().filter(|(_, provider)| provider.about().kind == kind);
         match (fitting.next(), fitting.next()) {
             (Some((name, provider)), None) => Ok((name.clone(), provider.clone())),
             (Some((one, _)), Some((other, _))) => Err(refused(format!(
@@ -104,25 +104,17 @@ mod tests {
     use futures_util::future::BoxFuture;
 
     use super::*;
-    use crate::keys::kms::{Decrypted, KmsError};
+    use crate::keys::kms::{About, Decrypted, KmsError};
 
-    struct Named(&'static str, &'static str);
+    struct Named(About);
+
+    fn named(name: &str, kind: &'static str) -> Named {
+        Named(About { name: name.to_owned(), kind, max_retries: 0, patience: Duration::ZERO })
+    }
 
     impl Provider for Named {
-        fn name(&self) -> &str {
-            self.0
-        }
-
-        fn kind(&self) -> &'static str {
-            self.1
-        }
-
-        fn max_retries(&self) -> u32 {
-            0
-        }
-
-        fn patience(&self) -> Duration {
-            Duration::ZERO
+        fn about(&self) -> &About {
+            &self.0
         }
 
         fn decrypt<'a>(&'a self, _: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
@@ -135,7 +127,7 @@ mod tests {
         default: Option<&str>,
         buckets: &[(&str, &str)],
     ) -> Result<Providers> {
-        let of = of.iter().map(|(name, kind)| Arc::new(Named(name, kind)) as Arc<dyn Provider>).collect();
+        let of = of.iter().map(|(name, kind)| Arc::new(named(name, kind)) as Arc<dyn Provider>).collect();
         let buckets = buckets.iter().map(|(bucket, name)| (bucket.to_string(), name.to_string())).collect();
         Providers::new(of, default, buckets)
     }

@@ -2,13 +2,13 @@
 //!
 //! Knows counts and time. Must not know what is asked.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crypto::KmsKey;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
-use super::{Decrypted, Failure, KmsError, Provider};
+use super::{About, Decrypted, Failure, KmsError, Provider};
 
 /// A provider that is asked for a bounded number of keys at once; the rest waits in line, for as long as the provider has
 /// patience.
@@ -27,27 +27,15 @@ impl AtMost {
 }
 
 impl Provider for AtMost {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn kind(&self) -> &'static str {
-        self.inner.kind()
-    }
-
-    fn max_retries(&self) -> u32 {
-        self.inner.max_retries()
-    }
-
-    fn patience(&self) -> Duration {
-        self.inner.patience()
+    fn about(&self) -> &About {
+        self.inner.about()
     }
 
     fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
         Box::pin(async move {
             let crowded =
                 || KmsError::new(Failure::Throttled, "too many of the daemon's own requests are waiting for it");
-            let place = tokio::time::timeout(self.inner.patience(), self.places.acquire()).await;
+            let place = tokio::time::timeout(self.inner.about().patience, self.places.acquire()).await;
             let _place = place.map_err(|_| crowded())?.map_err(|_| crowded())?;
             self.inner.decrypt(key).await
         })
@@ -59,6 +47,7 @@ mod tests {
     use std::{
         collections::BTreeMap,
         sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
     };
 
     use crypto::{DataKey, Envelope};
@@ -67,27 +56,15 @@ mod tests {
     use super::*;
 
     /// Takes a second for each key and remembers how many it had at once.
-    #[derive(Default)]
     struct Slow {
+        about: About,
         now: AtomicUsize,
         most: AtomicUsize,
     }
 
     impl Provider for Slow {
-        fn name(&self) -> &str {
-            "slow"
-        }
-
-        fn kind(&self) -> &'static str {
-            "aws"
-        }
-
-        fn max_retries(&self) -> u32 {
-            0
-        }
-
-        fn patience(&self) -> Duration {
-            Duration::from_millis(3500)
+        fn about(&self) -> &About {
+            &self.about
         }
 
         fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
@@ -112,7 +89,9 @@ mod tests {
         };
         let (context, commitments) = (BTreeMap::new(), Vec::new());
         let key = KmsKey { key_id: "k".into(), envelope, context, bucket_key_enabled: false, commitments };
-        let slow = Arc::new(Slow::default());
+        let patience = Duration::from_millis(3500);
+        let about = About { name: "slow".to_owned(), kind: "aws", max_retries: 0, patience };
+        let slow = Arc::new(Slow { about, now: AtomicUsize::new(0), most: AtomicUsize::new(0) });
         let limited = AtMost::new(slow.clone(), 3);
         let all = join_all((0..15).map(|_| limited.decrypt(&key))).await;
         let opened = all.iter().filter(|one| one.is_ok()).count();

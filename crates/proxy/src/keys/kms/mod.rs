@@ -35,6 +35,8 @@ pub(crate) mod scripted;
 #[cfg(feature = "_http")]
 mod secret;
 
+use std::time::Duration;
+
 use crypto::{DataKey, KmsKey};
 use futures_util::future::BoxFuture;
 
@@ -51,19 +53,23 @@ pub struct Decrypted {
     pub key_id: String,
 }
 
+/// What one KMS is called, and how it is asked.
+#[derive(Clone)]
+pub struct About {
+    /// The name it has in the configuration; a label in metrics.
+    pub name: String,
+    /// What envelopes that it can open carry as `provider`: `aws`, `openbao`, `gcp`, `azure`.
+    pub kind: &'static str,
+    /// How many further tries a request gets that was throttled or did not come through.
+    pub max_retries: u32,
+    /// The time after which no further try is begun.
+    pub patience: Duration,
+}
+
 /// One configured KMS.
 pub trait Provider: Send + Sync {
-    /// The name it has in the configuration; a label in metrics.
-    fn name(&self) -> &str;
-
-    /// What envelopes that it can open carry as `provider`: `aws`, `openbao`, `gcp`, `azure`.
-    fn kind(&self) -> &'static str;
-
-    /// How many further tries a request gets that was throttled or did not come through.
-    fn max_retries(&self) -> u32;
-
-    /// The time after which no further try is begun.
-    fn patience(&self) -> std::time::Duration;
+    /// What is known of it without asking it.
+    fn about(&self) -> &About;
 
     /// Asks the KMS once, under the stored key id and context. Bounded in time by the provider's own timeouts.
     fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>>;

@@ -37,22 +37,27 @@ pub(in crate::keys) async fn unwrap(
         let result = provider.decrypt(&key).await.and_then(|opened| checked(opened, &key.key_id));
         let error = match result {
             Ok(opened) => {
-                hooks.on_kms_request(provider.name(), KmsOutcome::Ok);
+                hooks.on_kms_request(provider.about().name.as_str(), KmsOutcome::Ok);
                 return Ok(opened);
             }
             Err(error) => error,
         };
-        hooks.on_kms_request(provider.name(), error.failure().outcome());
+        hooks.on_kms_request(provider.about().name.as_str(), error.failure().outcome());
         let pause = pause(tries);
         let more = error.failure().passing()
-            && tries < provider.max_retries()
-            && begun.elapsed() + pause < provider.patience();
+            && tries < provider.about().max_retries
+            && begun.elapsed() + pause < provider.about().patience;
         if !more {
-            let told = error.told(provider.name(), &key.key_id, RETRY_AFTER);
-            tracing::warn!(provider = provider.name(), code = told.short_code(), tries = tries + 1, "{told}");
+            let told = error.told(provider.about().name.as_str(), &key.key_id, RETRY_AFTER);
+            tracing::warn!(
+                provider = provider.about().name.as_str(),
+                code = told.short_code(),
+                tries = tries + 1,
+                "{told}"
+            );
             return Err(told);
         }
-        tracing::debug!(provider = provider.name(), failure = ?error.failure(), ?pause, "KMS request failed, trying again");
+        tracing::debug!(provider = provider.about().name.as_str(), failure = ?error.failure(), ?pause, "KMS request failed, trying again");
         sleep(pause).await;
         tries += 1;
     }

@@ -29,7 +29,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
-    Decrypted, Failure, KmsError, Provider,
+    About, Decrypted, Failure, KmsError, Provider,
     http::{Failed, HttpClient},
 };
 use crate::{Blame, Error, Result};
@@ -102,12 +102,10 @@ impl Settings {
 
 /// One AWS KMS.
 pub struct Aws {
-    name: String,
+    about: About,
     endpoint: Uri,
     http: HttpClient,
     signer: Signer<Credential>,
-    max_retries: u32,
-    patience: Duration,
 }
 
 impl Aws {
@@ -122,8 +120,9 @@ impl Aws {
         let tls = endpoint.scheme() == Some(&Scheme::HTTPS);
         let http = HttpClient::new(settings.connect_timeout, settings.request_timeout, tls)?;
         let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
+        let about = About { name: name.to_owned(), kind: "aws", max_retries, patience };
         let signer = credentials::signer(name, settings, &credentials::context()?)?;
-        Ok(Self { name: name.to_owned(), endpoint, http, signer, max_retries, patience })
+        Ok(Self { about, endpoint, http, signer })
     }
 
     async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
@@ -159,7 +158,7 @@ impl Aws {
 
     async fn signed(&self, request: Request<Bytes>) -> Result<Request<Bytes>, KmsError> {
         let (mut parts, body) = request.into_parts();
-        tokio::time::timeout(self.patience, self.signer.sign(&mut parts, None))
+        tokio::time::timeout(self.about.patience, self.signer.sign(&mut parts, None))
             .await
             .map_err(|_| KmsError::new(Failure::NoCredentials, "none within request_timeout"))?
             .map_err(|error| {
@@ -172,20 +171,8 @@ impl Aws {
 }
 
 impl Provider for Aws {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "aws"
-    }
-
-    fn max_retries(&self) -> u32 {
-        self.max_retries
-    }
-
-    fn patience(&self) -> Duration {
-        self.patience
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use self::login::AzureLogin;
 use super::{
-    Decrypted, Failure, KmsError, Provider,
+    About, Decrypted, Failure, KmsError, Provider,
     address::base_address,
     bearer::Tokens,
     ciphertext,
@@ -69,12 +69,10 @@ const API_VERSION: &str = "7.4";
 
 /// One Azure Key Vault.
 pub struct Azure {
-    name: String,
+    about: About,
     vault: Uri,
     http: HttpClient,
     tokens: Tokens<AzureLogin>,
-    max_retries: u32,
-    patience: Duration,
 }
 
 impl Azure {
@@ -87,7 +85,8 @@ impl Azure {
         let http = HttpClient::new(CONNECT, settings.request_timeout, vault.scheme() == Some(&Scheme::HTTPS))?;
         let tokens = Tokens::new(AzureLogin::new(name, settings.login, &vault, http.clone())?);
         let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
-        Ok(Self { name: name.to_owned(), vault, http, tokens, max_retries, patience })
+        let about = About { name: name.to_owned(), kind: "azure", max_retries, patience };
+        Ok(Self { about, vault, http, tokens })
     }
 
     async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
@@ -102,14 +101,7 @@ impl Azure {
         let path = format!("/keys/{name}/{version}/decrypt?api-version={API_VERSION}");
         let body = Bytes::from(body);
 
-        let token = self.tokens.current().await?;
-        let mut answer = self.post(&path, token.header(), body.clone()).await?;
-        // A token that was revoked. With a new one we know whether it was that.
-        if answer.status == StatusCode::UNAUTHORIZED
-            && let Some(token) = self.tokens.instead_of(&token).await?
-        {
-            answer = self.post(&path, token.header(), body).await?;
-        }
+        let answer = self.tokens.ask(|token| self.post(&path, token, body.clone())).await?;
         if answer.status != StatusCode::OK {
             return Err(answer::refusal(&answer));
         }
@@ -132,20 +124,8 @@ impl Azure {
 }
 
 impl Provider for Azure {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "azure"
-    }
-
-    fn max_retries(&self) -> u32 {
-        self.max_retries
-    }
-
-    fn patience(&self) -> Duration {
-        self.patience
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use self::login::GoogleLogin;
 use super::{
-    Decrypted, Failure, KmsError, Provider,
+    About, Decrypted, Failure, KmsError, Provider,
     address::base_address,
     bearer::Tokens,
     ciphertext,
@@ -59,12 +59,10 @@ const MOST_PAIRS_IN_ANY_ORDER: usize = 3;
 
 /// One Google Cloud KMS.
 pub struct Gcp {
-    name: String,
+    about: About,
     endpoint: Uri,
     http: HttpClient,
     tokens: Tokens<GoogleLogin>,
-    max_retries: u32,
-    patience: Duration,
 }
 
 impl Gcp {
@@ -78,7 +76,8 @@ impl Gcp {
         let http = HttpClient::new(CONNECT, settings.request_timeout, endpoint.scheme() == Some(&Scheme::HTTPS))?;
         let tokens = Tokens::new(GoogleLogin::new(name, settings.login, http.clone())?);
         let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
-        Ok(Self { name: name.to_owned(), endpoint, http, tokens, max_retries, patience })
+        let about = About { name: name.to_owned(), kind: "gcp", max_retries, patience };
+        Ok(Self { about, endpoint, http, tokens })
     }
 
     async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
@@ -105,14 +104,7 @@ impl Gcp {
         })
         .map_err(|_| KmsError::new(Failure::Invalid, "the wrapped key does not fit into a request"))?;
         let (path, body) = (format!("/v1/{name}:decrypt"), Bytes::from(body));
-        let token = self.tokens.current().await?;
-        let mut answer = self.post(&path, token.header(), body.clone()).await?;
-        // A token that was revoked. With a new one we know whether it was that.
-        if answer.status == StatusCode::UNAUTHORIZED
-            && let Some(token) = self.tokens.instead_of(&token).await?
-        {
-            answer = self.post(&path, token.header(), body).await?;
-        }
+        let answer = self.tokens.ask(|token| self.post(&path, token, body.clone())).await?;
         if answer.status == StatusCode::OK { answer::key(&answer.body) } else { Err(answer::refusal(&answer)) }
     }
 
@@ -122,20 +114,8 @@ impl Gcp {
 }
 
 impl Provider for Gcp {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "gcp"
-    }
-
-    fn max_retries(&self) -> u32 {
-        self.max_retries
-    }
-
-    fn patience(&self) -> Duration {
-        self.patience
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {

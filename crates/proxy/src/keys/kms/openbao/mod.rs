@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use self::token::Tokens;
 use super::{
-    Decrypted, Failure, KmsError, Provider,
+    About, Decrypted, Failure, KmsError, Provider,
     address::{base_address, broken},
     http::{Answer, Failed, HttpClient},
 };
@@ -68,12 +68,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// One OpenBao or Vault.
 pub struct OpenBao {
-    name: String,
+    about: About,
     service: Service,
     transit_path: String,
     tokens: Arc<Tokens>,
-    max_retries: u32,
-    patience: Duration,
 }
 
 impl OpenBao {
@@ -95,8 +93,9 @@ impl OpenBao {
             token => token,
         };
         let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
+        let about = About { name: name.to_owned(), kind: "openbao", max_retries, patience };
         let tokens = Tokens::new(service.clone(), login);
-        Ok(Self { name: name.to_owned(), service, transit_path, tokens, max_retries, patience })
+        Ok(Self { about, service, transit_path, tokens })
     }
 
     async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
@@ -124,20 +123,8 @@ impl OpenBao {
 }
 
 impl Provider for OpenBao {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "openbao"
-    }
-
-    fn max_retries(&self) -> u32 {
-        self.max_retries
-    }
-
-    fn patience(&self) -> Duration {
-        self.patience
+    fn about(&self) -> &About {
+        &self.about
     }
 
     fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
