@@ -133,6 +133,36 @@ pub(crate) fn held_body(
     (Body::from_stream(length, futures_util::StreamExt::chain(first, second)), go_on, gone)
 }
 
+/// A server whose one answer has a [`held_body`].
+pub(crate) async fn start_held(
+    length: Option<u64>,
+    first: &'static str,
+) -> (Running, oneshot::Sender<Result<&'static str, &'static str>>, oneshot::Receiver<()>) {
+    let (body, go_on, gone) = held_body(length, first);
+    let body = once(body);
+    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    (server, go_on, gone)
+}
+
+/// A server that never answers its one request. The second part resolves when the request is there, the third one when it
+/// is dropped.
+pub(crate) async fn start_silent() -> (Running, oneshot::Receiver<()>, oneshot::Receiver<()>) {
+    let (alive, gone) = oneshot::channel::<()>();
+    let alive = once(alive);
+    let (entered, inside) = oneshot::channel::<()>();
+    let entered = once(entered);
+    let server = start_fn(move |_, _| {
+        let alive = alive();
+        entered().send(()).unwrap();
+        async move {
+            let _alive = alive;
+            std::future::pending().await
+        }
+    })
+    .await;
+    (server, inside, gone)
+}
+
 /// Hands out what it was given, once.
 pub(crate) fn once<T>(value: T) -> impl Fn() -> T {
     let value = Mutex::new(Some(value));

@@ -3,13 +3,12 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 use http::{Request, Response, StatusCode};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::oneshot,
     time::Instant,
 };
 
 use super::{
     listener::Accept,
-    testing::{FrontFn, Raw, held_body, loopback, once, run, start, start_fn},
+    testing::{FrontFn, Raw, held_body, loopback, once, run, start, start_fn, start_held, start_silent},
     *,
 };
 
@@ -67,9 +66,7 @@ async fn headers_beyond_the_limit_are_refused() {
 
 #[tokio::test]
 async fn a_broken_body_of_known_length_ends_short() {
-    let (body, go_on, _) = held_body(Some(10), "half ");
-    let body = once(body);
-    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let (server, go_on, _) = start_held(Some(10), "half ").await;
     let mut client = server.connect().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(client.head().await.contains("Content-Length: 10\r\n"));
@@ -80,9 +77,7 @@ async fn a_broken_body_of_known_length_ends_short() {
 
 #[tokio::test]
 async fn a_broken_body_of_unknown_length_has_no_last_chunk() {
-    let (body, go_on, _) = held_body(None, "half ");
-    let body = once(body);
-    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let (server, go_on, _) = start_held(None, "half ").await;
     let mut client = server.connect().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(client.head().await.contains("Transfer-Encoding: chunked\r\n"));
@@ -93,9 +88,7 @@ async fn a_broken_body_of_unknown_length_has_no_last_chunk() {
 
 #[tokio::test]
 async fn a_broken_body_resets_an_http10_connection() {
-    let (body, go_on, _) = held_body(None, "half ");
-    let body = once(body);
-    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let (server, go_on, _) = start_held(None, "half ").await;
     let mut client = server.connect().await;
     client.send("GET / HTTP/1.0\r\n\r\n").await;
     client.head().await;
@@ -106,9 +99,7 @@ async fn a_broken_body_resets_an_http10_connection() {
 
 #[tokio::test]
 async fn a_whole_body_ends_an_http10_connection_in_peace() {
-    let (body, go_on, _) = held_body(None, "half ");
-    let body = once(body);
-    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let (server, go_on, _) = start_held(None, "half ").await;
     let mut client = server.connect().await;
     client.send("GET / HTTP/1.0\r\n\r\n").await;
     client.head().await;
@@ -120,9 +111,7 @@ async fn a_whole_body_ends_an_http10_connection_in_peace() {
 
 #[tokio::test]
 async fn a_client_that_leaves_takes_its_body_with_it() {
-    let (body, _go_on, gone) = held_body(Some(10), "half ");
-    let body = once(body);
-    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let (server, _go_on, gone) = start_held(Some(10), "half ").await;
     let mut client = server.connect().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.head().await;
@@ -132,19 +121,7 @@ async fn a_client_that_leaves_takes_its_body_with_it() {
 
 #[tokio::test]
 async fn a_client_that_leaves_takes_its_request_with_it() {
-    let (alive, gone) = oneshot::channel::<()>();
-    let alive = once(alive);
-    let (entered, inside) = oneshot::channel::<()>();
-    let entered = once(entered);
-    let server = start_fn(move |_, _| {
-        let alive = alive();
-        entered().send(()).unwrap();
-        async move {
-            let _alive = alive;
-            std::future::pending().await
-        }
-    })
-    .await;
+    let (server, inside, gone) = start_silent().await;
     let mut client = server.connect().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     inside.await.unwrap();
@@ -173,9 +150,7 @@ async fn a_client_that_dawdles_over_its_headers_is_let_go() {
 
 #[tokio::test(start_paused = true)]
 async fn a_long_download_outlives_every_timer() {
-    let (body, go_on, _) = held_body(Some(10), "half ");
-    let body = once(body);
-    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let (server, go_on, _) = start_held(Some(10), "half ").await;
     let mut client = server.connect().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.head().await;
@@ -254,9 +229,7 @@ async fn a_drain_lets_running_answers_finish_and_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_that_runs_out_of_time_cuts_and_says_so() {
-    let (body, _go_on, gone) = held_body(Some(10), "half ");
-    let body = once(body);
-    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let (server, _go_on, gone) = start_held(Some(10), "half ").await;
     let mut client = server.connect().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.head().await;
@@ -276,9 +249,7 @@ async fn a_drain_that_runs_out_of_time_cuts_and_says_so() {
 
 #[tokio::test]
 async fn a_second_signal_cuts_at_once() {
-    let (body, _go_on, _) = held_body(Some(10), "half ");
-    let body = once(body);
-    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let (server, _go_on, _) = start_held(Some(10), "half ").await;
     let mut client = server.connect().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.head().await;

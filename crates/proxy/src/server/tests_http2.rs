@@ -3,10 +3,10 @@ use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{net::TcpStream, sync::oneshot};
+use tokio::net::TcpStream;
 
 use super::{
-    testing::{Running, held_body, once, start_fn},
+    testing::{Running, held_body, once, start_fn, start_held, start_silent},
     *,
 };
 
@@ -65,19 +65,7 @@ async fn a_panic_is_answered_on_its_stream() {
 
 #[tokio::test]
 async fn a_stream_that_is_given_up_takes_its_request_with_it() {
-    let (alive, gone) = oneshot::channel::<()>();
-    let alive = once(alive);
-    let (entered, inside) = oneshot::channel::<()>();
-    let entered = once(entered);
-    let server = start_fn(move |_, _| {
-        let alive = alive();
-        entered().send(()).unwrap();
-        async move {
-            let _alive = alive;
-            std::future::pending().await
-        }
-    })
-    .await;
+    let (server, inside, gone) = start_silent().await;
     let mut client = connect(&server).await;
     let request = tokio::spawn(client.send_request(get("/")));
     inside.await.unwrap();
@@ -88,9 +76,7 @@ async fn a_stream_that_is_given_up_takes_its_request_with_it() {
 
 #[tokio::test]
 async fn a_drain_lets_running_streams_finish() {
-    let (body, go_on, _) = held_body(Some(10), "half ");
-    let body = once(body);
-    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let (server, go_on, _) = start_held(Some(10), "half ").await;
     let mut client = connect(&server).await;
     let mut running = client.send_request(get("/")).await.unwrap().into_body();
     assert_eq!(running.frame().await.unwrap().unwrap().into_data().unwrap(), "half ");
@@ -102,9 +88,7 @@ async fn a_drain_lets_running_streams_finish() {
 
 #[tokio::test]
 async fn a_cut_stream_is_an_error_to_its_client() {
-    let (body, _go_on, gone) = held_body(None, "half ");
-    let body = once(body);
-    let server = start_fn(move |_, _| std::future::ready(Response::new(body()))).await;
+    let (server, _go_on, gone) = start_held(None, "half ").await;
     let mut client = connect(&server).await;
     let mut running = client.send_request(get("/")).await.unwrap().into_body();
     assert_eq!(running.frame().await.unwrap().unwrap().into_data().unwrap(), "half ");

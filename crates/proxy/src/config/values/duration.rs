@@ -27,6 +27,15 @@ pub struct Seconds(
     pub Duration,
 );
 
+impl Seconds {
+    /// Makes 0 mean `seconds`, as the gateway does.
+    pub(in crate::config) fn zero_counts_as(&mut self, seconds: u64) {
+        if self.0.is_zero() {
+            self.0 = Duration::from_secs(seconds);
+        }
+    }
+}
+
 impl Setting for Seconds {
     const EXPECTS: &'static str = "a number of seconds, or a duration such as \"30s\"";
 

@@ -1,10 +1,8 @@
 //! `[kms.providers.<name>]` of type `aws`: the keys of SeaweedFS's `weed/kms/aws` and `weed/kms/config_loader.go`.
 
-use std::time::Duration;
+use crate::config::{Error, Seconds, Secret, scope::Scope};
 
-use crate::config::{Error, Seconds, Secret, declare::section, scope::Scope};
-
-section! {
+provider! {
     /// AWS KMS, or a service that speaks its API.
     pub struct Aws {
         /// The region.
@@ -25,16 +23,8 @@ section! {
         external_id: Option<String>;
         /// How long a connection may take. 0 counts as 10, as at the gateway.
         connect_timeout: Seconds = "10", max "1h";
-        /// How long a request may take. 0 counts as 30, as at the gateway.
-        request_timeout: Seconds = "30", max "1h";
         /// How often a failed request is tried again. 0 counts as 3, as at the gateway.
         max_retries: u32 = "3", max "100";
-        /// Accepted for the gateway's sake, without effect: `kms.cache_ttl` and `kms.cache_entries` rule.
-        cache_enabled: bool = "true";
-        /// Accepted for the gateway's sake, without effect.
-        cache_ttl: Seconds = "1h";
-        /// Accepted for the gateway's sake, without effect.
-        max_cache_size: u32 = "1000";
     }
     check = complete;
 }
@@ -54,12 +44,8 @@ fn complete(mut aws: Aws, scope: &Scope<'_>) -> Result<Aws, Error> {
     if aws.region.is_empty() {
         aws.region = "us-east-1".to_owned();
     }
-    if aws.connect_timeout.0.is_zero() {
-        aws.connect_timeout = Seconds(Duration::from_secs(10));
-    }
-    if aws.request_timeout.0.is_zero() {
-        aws.request_timeout = Seconds(Duration::from_secs(30));
-    }
+    aws.connect_timeout.zero_counts_as(10);
+    aws.request_timeout.zero_counts_as(30);
     if aws.max_retries == 0 {
         aws.max_retries = 3;
     }

@@ -1,10 +1,8 @@
 //! `[kms.providers.<name>]` of type `azure`: the keys of SeaweedFS's `weed/kms/azure`, and a few of ours.
 
-use std::time::Duration;
+use crate::config::{Error, Secret, scope::Scope};
 
-use crate::config::{Error, Seconds, Secret, declare::section, scope::Scope};
-
-section! {
+provider! {
     /// Azure Key Vault. Set `tenant_id`, `client_id` and `client_secret`, or `use_default_creds`. Needs the Cargo feature
     /// `azure`. SeaweedFS 4.48 writes no object that can be opened; see kms.md.
     pub struct Azure {
@@ -24,16 +22,8 @@ section! {
         authority_host: String = "https://login.microsoftonline.com";
         /// The URL of the metadata server. Ours.
         identity_endpoint: String = "http://169.254.169.254";
-        /// How long a request may take. 0 counts as 30, as at the gateway.
-        request_timeout: Seconds = "30", max "1h";
         /// How often a failed request is tried again. Ours, under the name that it has with AWS.
         max_retries: u32 = "3", max "100";
-        /// Accepted for the gateway's sake, without effect: `kms.cache_ttl` and `kms.cache_entries` rule.
-        cache_enabled: bool = "true";
-        /// Accepted for the gateway's sake, without effect.
-        cache_ttl: Seconds = "1h";
-        /// Accepted for the gateway's sake, without effect.
-        max_cache_size: u32 = "1000";
     }
     check = complete;
 }
@@ -52,8 +42,6 @@ fn complete(mut azure: Azure, scope: &Scope<'_>) -> Result<Azure, Error> {
         (false, _, None, _) => return Err(scope.error("client_id", "must be set, because tenant_id is")),
         (false, _, _, None) => return Err(scope.error("client_secret", "must be set, because client_id is")),
     }
-    if azure.request_timeout.0.is_zero() {
-        azure.request_timeout = Seconds(Duration::from_secs(30));
-    }
+    azure.request_timeout.zero_counts_as(30);
     Ok(azure)
 }

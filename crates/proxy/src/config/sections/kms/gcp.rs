@@ -1,10 +1,8 @@
 //! `[kms.providers.<name>]` of type `gcp`: the keys of SeaweedFS's `weed/kms/gcp`, and a few of ours.
 
-use std::time::Duration;
+use crate::config::{Error, Secret, scope::Scope};
 
-use crate::config::{Error, Seconds, Secret, declare::section, scope::Scope};
-
-section! {
+provider! {
     /// Google Cloud KMS. Set one of `credentials_file`, `credentials_json` and `use_default_credentials`. Needs the Cargo
     /// feature `gcp`. SeaweedFS 4.48 writes hardly any object that can be opened; see kms.md.
     pub struct Gcp {
@@ -20,16 +18,8 @@ section! {
         endpoint: String = "https://cloudkms.googleapis.com";
         /// The URL of the metadata server. Ours.
         metadata_endpoint: String = "http://metadata.google.internal";
-        /// How long a request may take. 0 counts as 30, as at the gateway.
-        request_timeout: Seconds = "30", max "1h";
         /// How often a failed request is tried again. Ours, under the name that it has with AWS.
         max_retries: u32 = "3", max "100";
-        /// Accepted for the gateway's sake, without effect: `kms.cache_ttl` and `kms.cache_entries` rule.
-        cache_enabled: bool = "true";
-        /// Accepted for the gateway's sake, without effect.
-        cache_ttl: Seconds = "1h";
-        /// Accepted for the gateway's sake, without effect.
-        max_cache_size: u32 = "1000";
     }
     check = complete;
 }
@@ -54,8 +44,6 @@ fn complete(mut gcp: Gcp, scope: &Scope<'_>) -> Result<Gcp, Error> {
         }
         _ => {}
     }
-    if gcp.request_timeout.0.is_zero() {
-        gcp.request_timeout = Seconds(Duration::from_secs(30));
-    }
+    gcp.request_timeout.zero_counts_as(30);
     Ok(gcp)
 }

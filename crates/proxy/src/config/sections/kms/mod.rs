@@ -1,5 +1,30 @@
 //! `[kms]`: the S3 gateway's own `kms` block, key by key, and how long we keep what the services answered.
 
+/// Declares a kind of provider: a [`section!`] of its own keys and of those that all kinds have.
+macro_rules! provider {
+    (
+        $(#[doc = $about:literal])+
+        pub struct $Provider:ident { $($own:tt)* }
+        check = $check:expr ;
+    ) => {
+        $crate::config::declare::section! {
+            $(#[doc = $about])+
+            pub struct $Provider {
+                $($own)*
+                /// How long a request may take. 0 counts as 30, as at the gateway.
+                request_timeout: $crate::config::Seconds = "30", max "1h";
+                /// Accepted for the gateway's sake, without effect: `kms.cache_ttl` and `kms.cache_entries` rule.
+                cache_enabled: bool = "true";
+                /// Accepted for the gateway's sake, without effect.
+                cache_ttl: $crate::config::Seconds = "1h";
+                /// Accepted for the gateway's sake, without effect.
+                max_cache_size: u32 = "1000";
+            }
+            check = $check;
+        }
+    };
+}
+
 mod aws;
 mod azure;
 mod gcp;

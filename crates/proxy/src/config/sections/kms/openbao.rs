@@ -1,10 +1,8 @@
 //! `[kms.providers.<name>]` of type `openbao` or `vault`: the keys of SeaweedFS's `weed/kms/openbao`, and a few of ours.
 
-use std::time::Duration;
+use crate::config::{Error, Secret, scope::Scope};
 
-use crate::config::{Error, Seconds, Secret, declare::section, scope::Scope};
-
-section! {
+provider! {
     /// OpenBao, or HashiCorp Vault (`type = "vault"`). Set either `token`, or `role_id` and `secret_id`.
     pub struct OpenBao {
         /// The URL of the service.
@@ -28,16 +26,8 @@ section! {
         client_cert: Option<String>;
         /// A PEM file with the key of `client_cert`.
         client_key: Option<String>;
-        /// How long a request may take. 0 counts as 30, as at the gateway.
-        request_timeout: Seconds = "30", max "1h";
         /// How often a failed request is tried again. Ours, under the name that it has with AWS.
         max_retries: u32 = "3", max "100";
-        /// Accepted for the gateway's sake, without effect: `kms.cache_ttl` and `kms.cache_entries` rule.
-        cache_enabled: bool = "true";
-        /// Accepted for the gateway's sake, without effect.
-        cache_ttl: Seconds = "1h";
-        /// Accepted for the gateway's sake, without effect.
-        max_cache_size: u32 = "1000";
     }
     check = complete;
 }
@@ -71,8 +61,6 @@ fn complete(mut bao: OpenBao, scope: &Scope<'_>) -> Result<OpenBao, Error> {
     if bao.transit_path.is_empty() {
         bao.transit_path = "transit".to_owned();
     }
-    if bao.request_timeout.0.is_zero() {
-        bao.request_timeout = Seconds(Duration::from_secs(30));
-    }
+    bao.request_timeout.zero_counts_as(30);
     Ok(bao)
 }
