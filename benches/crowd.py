@@ -11,7 +11,6 @@ import asyncio
 import resource
 import socket
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ sys.path.insert(0, str(REPO / "tests"))
 
 from harness import Cluster, CustomerKey, Encryption, Front, Payload, Tidegate  # noqa: E402
 from harness.s3 import sse_arguments  # noqa: E402
+from harness.scratch import scratch  # noqa: E402
 
 MIB = 1 << 20
 KIB = 1 << 10
@@ -169,13 +169,10 @@ def main() -> None:
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with tempfile.TemporaryDirectory(prefix="tidegate-crowd-") as root:
-        cluster = Cluster(Path(root) / "cluster")
-        try:
-            cluster.start()
-            good = run(cluster.add_front("crowd", maxMB=4), Path(root), options)
-        finally:
-            cluster.stop()
+    with scratch("crowd") as root:
+        cluster = Cluster(root / "cluster")
+        cluster.start()
+        good = run(cluster.add_front("crowd", maxMB=4), root, options)
     sys.exit(not good)
 
 

@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ sys.path.insert(0, str(REPO / "tests"))
 from harness import Cluster, CustomerKey, Encryption, Payload, Tidegate, open_stream  # noqa: E402
 from harness.relay import Behaviour  # noqa: E402
 from harness.s3 import sse_arguments  # noqa: E402
+from harness.scratch import scratch  # noqa: E402
 
 MIB = 1 << 20
 BUCKET = "distance"
@@ -87,11 +87,11 @@ def main() -> None:
     subprocess.run([*cargo, "-p", "prefetch", "--example", "delay_line"], cwd=REPO, check=True)
     DelayLine.binary = REPO / "target/release/examples/delay_line"
     subprocess.run([DelayLine.binary, "--measure"], check=True)
-    with tempfile.TemporaryDirectory(prefix="tidegate-distance-") as root:
-        cluster = Cluster(Path(root) / "cluster", volume_relay=Behaviour(), relay=DelayLine)
+    with scratch("distance") as root:
+        cluster = Cluster(root / "cluster", volume_relay=Behaviour(), relay=DelayLine)
         try:
             cluster.start()
-            measure(cluster, Path(root), options)
+            measure(cluster, root, options)
         finally:
             cluster.stop()
 

@@ -9,14 +9,13 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from harness import Cluster, CustomerKey, Encryption, Payload, Tidegate, request  # noqa: E402
-from harness.process import stop_all  # noqa: E402
 from harness.s3 import sse_arguments  # noqa: E402
+from harness.scratch import scratch  # noqa: E402
 
 SIZE = 4 << 10
 CONNECTIONS = 16
@@ -47,9 +46,8 @@ def main() -> int:
     if shutil.which("wrk") is None:
         print("wrk is not installed (Debian, Ubuntu: apt-get install wrk); nothing was measured", file=sys.stderr)
         return 2
-    root = Path(tempfile.mkdtemp(prefix="tidegate-small-"))
-    cluster = Cluster(root)
-    try:
+    with scratch("small") as root:
+        cluster = Cluster(root)
         cluster.start()
         front = cluster.add_front("small")
         content = Payload("small", SIZE).bytes()
@@ -86,9 +84,6 @@ def main() -> int:
             rounds = ", ".join(f"{one:,.0f}" for one in rates[name])
             print(f"{name:34}{rate:11,.0f}{rate / gateway:11.1f}{rate / filer:9.1f}   {rounds}")
         return 0
-    finally:
-        stop_all()
-        shutil.rmtree(root, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,14 @@ none did.
 """
 
 import http.client
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from harness import Cluster, Tidegate  # noqa: E402
-from harness.process import stop_all  # noqa: E402
+from harness.scratch import scratch  # noqa: E402
 
 ROUNDS = 1000
 PATH = "/staleness/file"
@@ -33,9 +31,8 @@ def exchange(connection: http.client.HTTPConnection, method: str, body: bytes | 
 
 
 def main() -> int:
-    root = Path(tempfile.mkdtemp(prefix="tidegate-staleness-"))
-    cluster = Cluster(root)
-    try:
+    with scratch("staleness") as root:
+        cluster = Cluster(root)
         cluster.start()
         front = cluster.add_front("staleness")
         gate = Tidegate(root, {**front.tidegate_config(), "log": {"level": "warn"}})
@@ -65,9 +62,6 @@ def main() -> int:
         print("age of the last stale read, ms: " + ", ".join(f"{name} {age:.3f}" for name, age in at.items()), end="")
         print(f", max {ages[-1]:.3f}; none stale in {sum(age == 0 for age in ages)} rounds")
         return 0
-    finally:
-        stop_all()
-        shutil.rmtree(root, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import signal
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from cryptography import x509
 from expect import json_error, read, same_bytes
 from harness import Cluster, Encryption, Front, Kek, Kms, Tidegate, request
 from harness.authority import Authority
-from harness.secured import SecuredCluster, tls
+from harness.secured import secured_front, tls
 from harness.wire import trust
 from waiting import until
 
@@ -90,12 +89,9 @@ def authority(root: Path) -> Authority:
 @pytest.fixture(scope="module")
 def secured(root: Path, kms: Kms, authority: Authority) -> Iterator[Front]:
     """A filer that wants certificates on everything."""
-    cluster = SecuredCluster(root / "reload-tls", tls(authority), kms=kms)
     trust(authority.client(authority.issue("tests")))
-    with ExitStack() as stack:
-        stack.callback(cluster.stop)
-        cluster.start()
-        yield cluster.add_front("tls", maxMB=1)
+    with secured_front(root / "reload-tls", tls(authority), kms) as front:
+        yield front
 
 
 def shown(gate: Tidegate, context: ssl.SSLContext) -> str:

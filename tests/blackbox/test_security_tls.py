@@ -13,7 +13,7 @@ from conftest import StartTidegate, make_starter
 from expect import json_error, same_bytes
 from harness import Encryption, Front, Kms, Tidegate, request
 from harness.authority import Authority
-from harness.secured import FILER_READ_KEY, SecuredCluster, signing_keys, tls
+from harness.secured import FILER_READ_KEY, secured_front, security_of, signing_keys, tls
 from harness.tidegate import run
 from harness.tokens import token
 from harness.wire import trust
@@ -30,22 +30,15 @@ def authority(root: Path) -> Authority:
 @pytest.fixture(scope="module")
 def front(root: Path, kms: Kms, authority: Authority) -> Iterator[Front]:
     """A filer and a gateway of a cluster with TLS on everything and all four signing keys."""
-    cluster = SecuredCluster(root / "with-tls", {**signing_keys(), **tls(authority)}, kms=kms)
     trust(authority.client(authority.issue("tests")))
-    with ExitStack() as stack:
-        stack.callback(cluster.stop)
-        cluster.start()
-        yield cluster.add_front("tls", maxMB=1)
+    with secured_front(root / "with-tls", {**signing_keys(), **tls(authority)}, kms) as front:
+        yield front
 
 
 @pytest.fixture(scope="module")
 def things(front: Front, kms: Kms) -> Catalogue:
     """Objects of this cluster."""
     return Catalogue(kms)
-
-
-def security_of(front: Front) -> dict[str, object]:
-    return {"filer": {"security_toml": str(front.filer.log.parent.parent / "security.toml")}}
 
 
 @pytest.fixture(scope="module")

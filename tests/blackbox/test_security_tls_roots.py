@@ -1,14 +1,13 @@
 """HTTPS to a cluster whose certificates come from an authority that the system believes."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from conftest import StartTidegate
 from harness import Front, Kms, request
 from harness.authority import Authority
-from harness.secured import SecuredCluster
+from harness.secured import secured_front
 from harness.wire import trust
 
 
@@ -25,11 +24,8 @@ def open_front(root: Path, kms: Kms, authority: Authority) -> Iterator[Front]:
     pair = {"cert": cert, "key": key, "disable_tls_verify_client_cert": True}
     https = {"client": {"enabled": True, "ca": str(authority.ca)}, "master": pair, "volume": pair, "filer": pair}
     trust(authority.client())
-    cluster = SecuredCluster(root / "with-open-tls", {"https": https}, kms=kms)
-    with ExitStack() as stack:
-        stack.callback(cluster.stop)
-        cluster.start()
-        yield cluster.add_front("open-tls", maxMB=1)
+    with secured_front(root / "with-open-tls", {"https": https}, kms) as front:
+        yield front
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "not-trusted"])

@@ -10,7 +10,7 @@ from catalogue import Catalogue, Shape
 from conftest import StartTidegate, make_starter
 from expect import json_error, same_bytes
 from harness import Encryption, Front, Kms, Tidegate, request
-from harness.secured import FILER_READ_KEY, FILER_WRITE_KEY, SecuredCluster, signing_keys
+from harness.secured import FILER_READ_KEY, FILER_WRITE_KEY, secured_front, security_of, signing_keys
 from harness.tokens import base64url, token
 
 NEVER = 4_000_000_000
@@ -25,22 +25,14 @@ def good(**claims: object) -> str:
 @pytest.fixture(scope="module")
 def front(root: Path, kms: Kms) -> Iterator[Front]:
     """A filer and a gateway of a cluster with all four signing keys."""
-    cluster = SecuredCluster(root / "with-tokens", signing_keys(VOLUME_LIFETIME), kms=kms)
-    with ExitStack() as stack:
-        stack.callback(cluster.stop)
-        cluster.start()
-        yield cluster.add_front("tokens", maxMB=1)
+    with secured_front(root / "with-tokens", signing_keys(VOLUME_LIFETIME), kms) as front:
+        yield front
 
 
 @pytest.fixture(scope="module")
 def things(front: Front, kms: Kms) -> Catalogue:
     """Objects of this cluster."""
     return Catalogue(kms)
-
-
-def security_of(front: Front) -> dict[str, object]:
-    """What points tidegate at the cluster's own file."""
-    return {"filer": {"security_toml": str(front.filer.log.parent.parent / "security.toml")}}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Entries made by hand: the filer's gRPC, as far as the files of these tests need it.
 
-Messages are written field by field (numbers from weed/pb/filer.proto): a few lines instead of generated code.
+The numbers of fields are those of weed/pb/filer.proto.
 """
 
 import base64
@@ -12,74 +12,11 @@ from dataclasses import dataclass, replace
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # the harness forks to start servers, and grpc must not care
 import grpc  # noqa: E402
 from harness import request
+from harness.protobuf import Fixed32, message, message_in, text_in
 from harness.weed import WeedServer
-
-Field = tuple[int, object]
 
 SYMLINK_MODE = 1 << 27 | 0o777
 FILE_MODE = 0o660
-
-
-def _varint(number: int) -> bytes:
-    number &= (1 << 64) - 1
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes(out) + bytes([number])
-
-
-@dataclass(frozen=True)
-class Fixed32:
-    """A number that is always four bytes long."""
-
-    number: int
-
-
-def message(*fields: Field) -> bytes:
-    """A protobuf message; None leaves a field out, True is 1, text is UTF-8."""
-    out = bytearray()
-    for number, value in fields:
-        if value is None:
-            continue
-        if isinstance(value, Fixed32):
-            out += _varint(number << 3 | 5) + value.number.to_bytes(4, "little")
-        elif isinstance(value, (bool, int)):
-            out += _varint(number << 3) + _varint(int(value))
-        else:
-            raw = value.encode() if isinstance(value, str) else value
-            assert isinstance(raw, bytes)
-            out += _varint(number << 3 | 2) + _varint(len(raw)) + raw
-    return bytes(out)
-
-
-def read_text(raw: bytes, wanted: int) -> str:
-    """The text in a field of a message, "" if there is none."""
-    at = 0
-
-    def varint() -> int:
-        nonlocal at
-        number = shift = 0
-        while True:
-            byte = raw[at]
-            at += 1
-            number |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return number
-
-    found = ""
-    while at < len(raw):
-        tag = varint()
-        kind = tag & 7
-        if kind == 0:
-            varint()
-            continue
-        size = varint() if kind == 2 else {1: 8, 5: 4}[kind]
-        if tag >> 3 == wanted:
-            found = raw[at : at + size].decode()
-        at += size
-    return found
 
 
 @dataclass(frozen=True)
@@ -132,8 +69,8 @@ class FilerRpc:
         """Uploads a needle and gives the chunk that it is, at `offset` of a file. What the volume server takes for text it
         compresses."""
         assigned = self._call("AssignVolume", message((1, 1)))
-        fid = read_text(assigned, 1)
-        url = read_text(_field(assigned, 9), 1)
+        fid = text_in(assigned, 1)
+        url = text_in(message_in(assigned, 9), 1)
         assert fid and url, f"no volume was assigned: {assigned!r}"
         form = f'--b\r\nContent-Disposition: form-data; name="file"\r\nContent-Type: {mime}\r\n\r\n'.encode()
         headers = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -182,18 +119,4 @@ class FilerRpc:
             (10, remote or None),
         )
         answer = self._call("CreateEntry", message((1, directory or "/"), (2, entry)))
-        assert not (error := read_text(answer, 1)), error
-
-
-def _field(raw: bytes, wanted: int) -> bytes:
-    """A short message within one of small fields: every tag and length is one byte."""
-    at = 0
-    while at < len(raw):
-        tag, size = raw[at], raw[at + 1]
-        if tag & 7 == 2:
-            if tag >> 3 == wanted:
-                return raw[at + 2 : at + 2 + size]
-            at += 2 + size
-        else:
-            at += 2
-    return b""
+        assert not (error := text_in(answer, 1)), error

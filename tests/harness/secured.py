@@ -1,5 +1,7 @@
 """A SeaweedFS whose servers ask who one is: signing keys, TLS, or both, in one `security.toml` for all of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import toml, weed
@@ -63,3 +65,19 @@ class SecuredCluster(Cluster):
         self.fronts[name] = front
         front.start()
         return front
+
+
+@contextmanager
+def secured_front(root: Path, security: dict[str, object], kms: Kms) -> Iterator[Front]:
+    """A filer and a gateway of a cluster under `security`, which ends with them."""
+    cluster = SecuredCluster(root, security, kms=kms)
+    try:
+        cluster.start()
+        yield cluster.add_front("secured", maxMB=1)
+    finally:
+        cluster.stop()
+
+
+def security_of(front: Front) -> dict[str, object]:
+    """What points tidegate at the cluster's own file."""
+    return {"filer": {"security_toml": str(front.filer.log.parent.parent / "security.toml")}}
