@@ -1,5 +1,6 @@
 """SSE-KMS with OpenBao or Vault: the gateway writes, tidegate reads, both through one transit server."""
 
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,8 +10,11 @@ import pytest
 from catalogue import PART_SIZES, Catalogue, Shape
 from conftest import StartTidegate
 from expect import json_error, read, same_bytes
-from harness import Cluster, Encryption, Front, Transit
+from harness import Cluster, Encryption, Front, Transit, toml
+from harness.authority import Authority
+from harness.tidegate import run
 from harness.transit import SECRET_ID
+from waiting import reload
 
 ONE_TRY = {"kms": {"cache_ttl": "0s", "providers": {"bao": {"max_retries": 0, "request_timeout": 2}}}}
 
@@ -120,3 +124,49 @@ def test_a_wrong_secret_id_blames_the_configuration(
     assert answer.status == 500
     message = json_error(answer)
     assert "credentials" in message and "another" not in message and SECRET_ID not in message
+
+
+def test_its_certificates_are_checked_and_read_again(
+    root: Path, tmp_path: Path, bao: Front, written: Catalogue, start_tidegate: StartTidegate, transit: Transit
+) -> None:
+    """A stranger's certificate is installed at first; then, without a restart, a good one."""
+    thing = written.get(bao, Encryption.SSE_KMS, Shape.BYTE)
+    authority, strangers = Authority(root / "bao-authority"), Authority(root / "bao-strangers", "strangers")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("bao"))
+    context.load_verify_locations(authority.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    cert, key, ca = tmp_path / "client.pem", tmp_path / "client.key", tmp_path / "ca.pem"
+    files = {"ca_cert": str(ca), "client_cert": str(cert), "client_key": str(key)}
+
+    def install(issuer: Authority, believed: Authority) -> None:
+        for source, target in zip(issuer.issue("client"), (cert, key), strict=True):
+            target.write_bytes(source.read_bytes())
+        ca.write_bytes(believed.ca.read_bytes())
+
+    install(strangers, authority)
+    provider = {"address": transit.serve_tls(context), "max_retries": 0, **files}
+    gate = start_tidegate(bao, {"kms": {"cache_ttl": "0s", "providers": {"bao": provider}}})
+    assert read(gate, thing).status == 503, "a client that the service does not know was let in"
+    install(authority, strangers)
+    reload(gate)
+    assert read(gate, thing).status == 503, "a service of an authority that is not believed was believed"
+    install(authority, authority)
+    assert "ERROR" not in reload(gate)
+    same_bytes(read(gate, thing).body, thing.content)
+    cert.write_text("gone")
+    assert str(cert) in reload(gate)
+    same_bytes(read(gate, thing).body, thing.content)
+
+
+@pytest.mark.parametrize("broken", ["ca_cert", "client_cert", "client_key"])
+def test_a_certificate_file_that_cannot_be_used_is_named(tmp_path: Path, broken: str) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("client")
+    files = {"ca_cert": "ca.pem", "client_cert": cert.name, "client_key": key.name, broken: "nothing.pem"}
+    provider = {"type": "openbao", "token": "t", **files}
+    config = tmp_path / "tidegate.toml"
+    config.write_text(toml.dumps({"kms": {"providers": {"bao": provider}}}))
+    checked = run("check", "--config", str(config))
+    assert checked.returncode == 2
+    assert f"kms.providers.bao: {tmp_path / 'nothing.pem'}: cannot be read" in checked.stderr

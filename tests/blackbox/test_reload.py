@@ -1,6 +1,5 @@
 """SIGHUP: the SSE-S3 key and the TLS files are read again, and what is broken leaves what was there."""
 
-import signal
 import socket
 import ssl
 from collections.abc import Iterator
@@ -15,15 +14,7 @@ from harness import Cluster, Encryption, Front, Kek, Kms, Tidegate, request
 from harness.authority import Authority
 from harness.secured import secured_front, tls
 from harness.wire import trust
-from waiting import until
-
-
-def reload(gate: Tidegate) -> str:
-    """SIGHUP, and what was logged until it was done."""
-    before = len(gate.log.read_text())
-    gate.signal(signal.SIGHUP)
-    until(lambda: "reloaded" in gate.log.read_text()[before:], "it has reloaded")
-    return gate.log.read_text()[before:]
+from waiting import reload, until
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,10 @@
 """Waits for something to become so."""
 
+import signal
 import time
 from collections.abc import Callable
+
+from harness import Tidegate
 
 
 def until(so: Callable[[], bool], what: str, timeout: float = 10.0) -> None:
@@ -10,3 +13,11 @@ def until(so: Callable[[], bool], what: str, timeout: float = 10.0) -> None:
     while not so():
         assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
         time.sleep(0.02)
+
+
+def reload(gate: Tidegate) -> str:
+    """SIGHUP, and what was logged until it was done."""
+    before = len(gate.log.read_text())
+    gate.signal(signal.SIGHUP)
+    until(lambda: "reloaded" in gate.log.read_text()[before:], "it has reloaded")
+    return gate.log.read_text()[before:]

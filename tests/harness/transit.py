@@ -7,6 +7,7 @@ Login with AppRole, renew-self, keys, encrypt, decrypt and datakey, with tokens 
 import base64
 import json
 import secrets
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
@@ -66,6 +67,13 @@ class Transit:
         """The key that objects are written under."""
         return KEY
 
+    def serve_tls(self, context: ssl.SSLContext) -> str:
+        """Serves the same keys over TLS too. Its URL there."""
+        server = _Server(self.behaviour, self._log, like=self._server)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, name="transit-tls", daemon=True).start()
+        return f"https://{HOST}:{server.server_port}"
+
     def start(self) -> None:
         """Starts it."""
         threading.Thread(target=self._server.serve_forever, name="transit", daemon=True).start()
@@ -107,12 +115,12 @@ class Transit:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, behaviour: Behaviour, log: _Log) -> None:
+    def __init__(self, behaviour: Behaviour, log: _Log, like: "_Server | None" = None) -> None:
         self.behaviour = behaviour
         self.log = log
-        self.tokens: dict[str, float] = {}
+        self.tokens: dict[str, float] = like.tokens if like else {}
         """Tokens that logins gave, with the time at which each ends."""
-        self.keys = {KEY: secrets.token_bytes(32)}
+        self.keys = like.keys if like else {KEY: secrets.token_bytes(32)}
         super().__init__((HOST, 0), _Api)
 
     def encrypt(self, name: str, context: bytes, plain: bytes) -> str:

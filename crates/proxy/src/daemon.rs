@@ -26,7 +26,7 @@ use crate::{
     read::{FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
     server::{Admin, Drained, Limits, Server, reloads, signals},
-    tls::ClientTls,
+    tls::{ClientTls, Tls},
 };
 
 /// How long connecting to the filer may take for a relayed request.
@@ -52,7 +52,7 @@ pub async fn run(loaded: Loaded) -> Result<Drained, StartError> {
     let filer = Arc::new(filer(&config.filer, tls.grpc.as_ref())?);
     let mint = security.volume_read.map(VolumeMint::new);
     let source = Arc::new(source(&config.prefetch, &config.cache, &filer, tls.https.as_ref(), mint, &metrics)?);
-    let keys = Arc::new(key_ring(config.sse_s3, config.sse, config.kms, &source, &metrics)?);
+    let keys = Arc::new(key_ring(config.sse_s3, config.sse, config.kms, &tls, &source, &metrics)?);
 
     let entries = Entries::new(config.cache.entries.bytes(), metrics.caches.of(Cache::Entries));
     if config.cache.entries.bytes() > 0 {
@@ -143,6 +143,7 @@ pub(crate) fn key_ring(
     sse_s3: config::SseS3,
     sse: config::Sse,
     kms: config::Kms,
+    tls: &Tls,
     source: &Arc<Source>,
     metrics: &Metrics,
 ) -> Result<KeyRing, StartError> {
@@ -158,7 +159,7 @@ pub(crate) fn key_ring(
     let buckets = kms.buckets.into_iter().map(|(bucket, settings)| (bucket, settings.provider)).collect();
     let at_once = kms.max_concurrent as usize;
     let providers = kms.providers.into_iter().map(|(name, provider)| {
-        let provider = providers::make(&name, provider)?;
+        let provider = providers::make(&name, provider, tls.kms.get(&name))?;
         Ok(Arc::new(AtMost::new(provider, at_once)) as Arc<dyn kms::Provider>)
     });
     let providers = providers.collect::<crate::Result<_>>()?;

@@ -64,7 +64,7 @@ impl Loaded {
         if let Some(missing) = missing(&config, &security) {
             return Err(scope.table("access")?.unwrap_or(scope).error("managed_keys", missing));
         }
-        let tls = Tls::new(&config.server, &security)?;
+        let tls = Tls::new(&config.server, &security, &config.kms)?;
         Ok(Self { config, security, tls, path: path.to_owned(), origins: loader.into_origins() })
     }
 
@@ -88,7 +88,12 @@ impl Loaded {
 fn names_of_files(config: &mut Config) -> impl Iterator<Item = &mut String> {
     let server = &mut config.server;
     let names = [&mut config.filer.security_toml, &mut server.tls_cert, &mut server.tls_key, &mut server.tls_client_ca];
-    names.into_iter().flatten()
+    let providers = config.kms.providers.values_mut();
+    let of_providers = providers.flat_map(|provider| match provider {
+        Provider::OpenBao(bao) => vec![&mut bao.ca_cert, &mut bao.client_cert, &mut bao.client_key],
+        _ => Vec::new(),
+    });
+    names.into_iter().chain(of_providers).flatten()
 }
 
 /// What `access.managed_keys` needs and nobody has set.

@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::{Blame, Error, Result, config, keys::kms::Provider};
+use crate::{Blame, Error, Result, config, keys::kms::Provider, tls::ClientTls};
 
-/// The provider of one table.
+/// The provider of one table, which has `tls` where it names certificates of its own.
 ///
 /// # Errors
 /// Settings that make no provider, or a kind that this build was made without.
-pub(super) fn make(name: &str, provider: config::Provider) -> Result<Arc<dyn Provider>> {
+#[cfg_attr(not(feature = "openbao"), expect(unused_variables, reason = "only openbao has certificates of its own"))]
+pub(super) fn make(name: &str, provider: config::Provider, tls: Option<&ClientTls>) -> Result<Arc<dyn Provider>> {
     match provider {
         #[cfg(feature = "aws")]
         config::Provider::Aws(settings) => Ok(Arc::new(crate::keys::kms::aws::Aws::new(name, aws(settings))?)),
         #[cfg(feature = "openbao")]
         config::Provider::OpenBao(settings) => {
-            Ok(Arc::new(crate::keys::kms::openbao::OpenBao::new(name, openbao(settings)?)?))
+            Ok(Arc::new(crate::keys::kms::openbao::OpenBao::new(name, openbao(settings, tls)?)?))
         }
         #[cfg(feature = "gcp")]
         config::Provider::Gcp(settings) => Ok(Arc::new(crate::keys::kms::gcp::Gcp::new(name, gcp(name, settings)?)?)),
@@ -61,7 +62,7 @@ fn aws(aws: config::Aws) -> crate::keys::kms::aws::Settings {
 }
 
 #[cfg(feature = "openbao")]
-fn openbao(bao: config::OpenBao) -> Result<crate::keys::kms::openbao::Settings> {
+fn openbao(bao: config::OpenBao, tls: Option<&ClientTls>) -> Result<crate::keys::kms::openbao::Settings> {
     use crate::keys::kms::openbao::{Login, Settings};
 
     let login = match (&bao.token, &bao.role_id, &bao.secret_id) {
@@ -77,8 +78,7 @@ fn openbao(bao: config::OpenBao) -> Result<crate::keys::kms::openbao::Settings> 
         address: bao.address,
         login,
         transit_path: bao.transit_path,
-        ca_cert: bao.ca_cert.map(Into::into),
-        client_cert: bao.client_cert.zip(bao.client_key).map(|(certificate, key)| (certificate.into(), key.into())),
+        tls: tls.map(ClientTls::config).transpose().map_err(|error| broken(error.to_string()))?,
         request_timeout: bao.request_timeout.0,
         max_retries: bao.max_retries,
     })

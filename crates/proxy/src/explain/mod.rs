@@ -134,6 +134,6 @@ pub async fn report(loaded: Loaded, path: &str) -> Result<Report, StartError> {
     let filer = Arc::new(daemon::filer(&config.filer, tls.grpc.as_ref())?);
     let mint = security.volume_read.map(VolumeMint::new);
     let source = Arc::new(daemon::source(&config.prefetch, &config.cache, &filer, tls.https.as_ref(), mint, &metrics)?);
-    let keys = daemon::key_ring(config.sse_s3, config.sse, config.kms, &source, &metrics)?;
+    let keys = daemon::key_ring(config.sse_s3, config.sse, config.kms, &tls, &source, &metrics)?;
     gather::gather(&source, &keys, &wanted).await
 }

@@ -1,11 +1,14 @@
-//! The TLS that tidegate speaks to filer and volume servers, from what `security.toml` names.
+//! The TLS that tidegate speaks to filer and volume servers, from what `security.toml` names, and to a KMS with certificates
+//! of its own.
 //!
 //! What connections are made with asks here at each handshake, so that files that were read anew are used by the next
 //! connection. Sessions are not resumed: a resumed one shows and checks no certificate. (Nor are they at weed.)
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use hyper_rustls::ConfigBuilderExt;
 use rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
@@ -27,8 +30,6 @@ use crate::security::{Https, Identity};
 pub struct ClientTls {
     files: Files,
     current: Arc<Current>,
-    /// Where nothing but the system's authorities is used, which are read once.
-    fixed: Option<ClientConfig>,
 }
 
 /// The files that are used, by who uses them.
@@ -38,6 +39,17 @@ enum Files {
     Grpc(Identity),
     /// HTTP, of filer and volume servers alike.
     Https(Https),
+    /// A KMS.
+    Kms(KmsFiles),
+}
+
+/// The files of one KMS provider (PEM).
+#[derive(Clone)]
+pub(crate) struct KmsFiles {
+    /// The authority that its certificate must come from; `None`: the system's.
+    pub(crate) ca: Option<PathBuf>,
+    /// The certificate chain to show, and its private key.
+    pub(crate) identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// What one reading of the files gave.
@@ -69,14 +81,18 @@ impl ClientTls {
         Self::new(Files::Https(files.clone()))
     }
 
+    /// For a KMS.
+    ///
+    /// # Errors
+    /// When a file cannot be used; it is named.
+    pub(super) fn kms(files: KmsFiles) -> Result<Self, Error> {
+        Self::new(Files::Kms(files))
+    }
+
     fn new(files: Files) -> Result<Self, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let fixed = match &files {
-            Files::Https(https) if system_only(https) => Some(by_the_systems(&provider)?),
-            _ => None,
-        };
         let current = Arc::new(Current(watch::Sender::new(Arc::new(files.read(provider)?))));
-        Ok(Self { files, current, fixed })
+        Ok(Self { files, current })
     }
 
     /// The configuration of connections. Those that are made after [`reload`](Self::reload) use what it has read.
@@ -84,9 +100,6 @@ impl ClientTls {
     /// # Errors
     /// When there is no TLS at all.
     pub(crate) fn config(&self) -> Result<ClientConfig, Error> {
-        if let Some(fixed) = &self.fixed {
-            return Ok(fixed.clone());
-        }
         let verifier: Arc<dyn ServerCertVerifier> = self.current.clone();
         let mut config = builder(Arc::new(aws_lc_rs::default_provider()))?
             .dangerous()
@@ -112,34 +125,29 @@ impl Files {
         let pair = match self {
             Self::Grpc(files) => Some((files.cert.clone(), files.key.clone())),
             Self::Https(files) => files.identity.clone(),
+            Self::Kms(files) => files.identity.clone(),
         };
         let identity = pair.map(|(cert, key)| certified(&cert, &key, &provider)).transpose()?;
         let verifier: Arc<dyn ServerCertVerifier> = match self {
             Self::Grpc(files) => WithoutName::new(Some(files::roots(&files.ca)?), provider),
             Self::Https(files) if files.insecure_skip_verify => WithoutName::new(None, provider),
-            Self::Https(Https { ca: Some(ca), .. }) => {
-                let roots = Arc::new(files::roots(ca)?);
-                WebPkiServerVerifier::builder_with_provider(roots, provider)
-                    .build()
-                    .map_err(|error| Error::at(ca.display().to_string(), error.to_string()))?
-            }
             // A certificate of its own and no authority: as at weed, nobody is believed.
-            Self::Https(_) => WithoutName::new(Some(RootCertStore::empty()), provider),
+            Self::Https(Https { ca: None, identity: Some(_), .. }) => {
+                WithoutName::new(Some(RootCertStore::empty()), provider)
+            }
+            Self::Https(Https { ca, .. }) | Self::Kms(KmsFiles { ca, .. }) => believing(ca.as_deref(), provider)?,
         };
         Ok(Reading { verifier, identity })
     }
 }
 
-fn system_only(files: &Https) -> bool {
-    files.ca.is_none() && files.identity.is_none() && !files.insecure_skip_verify
-}
-
-fn by_the_systems(provider: &Arc<CryptoProvider>) -> Result<ClientConfig, Error> {
-    let builder = builder(Arc::clone(provider))?.with_native_roots();
-    let builder = builder.map_err(|error| {
-        Error::at("https.client", format!("the system's root certificates cannot be read: {error}"))
-    })?;
-    Ok(builder.with_no_client_auth())
+/// Checks the chain and the name, by the authorities in `ca` or else the system's.
+fn believing(ca: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, Error> {
+    let roots = ca.map_or_else(files::system_roots, files::roots)?;
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|error| {
+        let place = ca.map_or_else(|| "the system's root certificates".to_owned(), |ca| ca.display().to_string());
+        Error::at(place, error.to_string())
+    })
 }
 
 fn certified(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Error> {

@@ -37,6 +37,17 @@ pub(super) fn roots(path: &Path) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
+/// The authorities that the system believes.
+pub(super) fn system_roots() -> Result<RootCertStore, Error> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    match (roots.add_parsable_certificates(found.certs), found.errors.first()) {
+        ((1.., _), _) => Ok(roots),
+        (_, Some(error)) => Err(Error::at("the system's root certificates", format!("cannot be read: {error}"))),
+        _ => Err(Error::at("the system's root certificates", "there are none; install ca-certificates")),
+    }
+}
+
 /// The error of a certificate and a key that cannot be used together.
 pub(super) fn unfit(cert: &Path, key: &Path, error: &rustls::Error) -> Error {
     at(cert, format!("does not go with {}: {error}", key.display()))

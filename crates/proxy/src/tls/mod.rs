@@ -7,7 +7,12 @@ mod files;
 mod server;
 mod verify;
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use client::KmsFiles;
 
 pub use client::ClientTls;
 pub use server::ServerTls;
@@ -26,14 +31,16 @@ pub struct Tls {
     pub grpc: Option<ClientTls>,
     /// To filer and volume servers, HTTP.
     pub https: Option<ClientTls>,
+    /// To the KMS providers that have files of their own, by their names.
+    pub kms: BTreeMap<String, ClientTls>,
 }
 
 impl Tls {
-    /// Reads the files that `server` and `security` name.
+    /// Reads the files that `server`, `security` and `kms` name.
     ///
     /// # Errors
     /// When one cannot be used; it is named.
-    pub(crate) fn new(server: &config::Server, security: &Security) -> Result<Self, Error> {
+    pub(crate) fn new(server: &config::Server, security: &Security, kms: &config::Kms) -> Result<Self, Error> {
         let server = match (&server.tls_cert, &server.tls_key) {
             (Some(cert), Some(key)) => {
                 let client_ca = server.tls_client_ca.as_deref().map(Path::new);
@@ -43,7 +50,12 @@ impl Tls {
         };
         let grpc = security.grpc.as_ref().map(ClientTls::grpc).transpose()?;
         let https = security.https.as_ref().map(ClientTls::https).transpose()?;
-        Ok(Self { server, grpc, https })
+        let kms =
+            kms.providers.iter().filter_map(|(name, provider)| Some((name.clone(), ClientTls::kms(files(provider)?))));
+        let named = |name: &str, error: Error| Error::at(format!("kms.providers.{name}"), error.to_string());
+        let kms = kms.map(|(name, tls)| tls.map_err(|error| named(&name, error)).map(|tls| (name, tls)));
+        let kms = kms.collect::<Result<_, _>>()?;
+        Ok(Self { server, grpc, https, kms })
     }
 
     /// Reads the files of before anew, for connections from now on; those that are open stay as they are. What cannot be
@@ -52,6 +64,16 @@ impl Tls {
         let server = self.server.as_ref().map(ServerTls::reload);
         let grpc = self.grpc.as_ref().map(ClientTls::reload);
         let https = self.https.as_ref().map(ClientTls::reload);
-        [server, grpc, https].into_iter().flatten().filter_map(Result::err).collect()
+        let kms = self.kms.values().map(ClientTls::reload);
+        [server, grpc, https].into_iter().flatten().chain(kms).filter_map(Result::err).collect()
     }
+}
+
+/// The files that the table of a provider names, if it names any.
+fn files(provider: &config::Provider) -> Option<KmsFiles> {
+    let config::Provider::OpenBao(bao) = provider else { return None };
+    let ca = bao.ca_cert.as_ref().map(PathBuf::from);
+    let identity = bao.client_cert.as_ref().zip(bao.client_key.as_ref());
+    let identity = identity.map(|(certificate, key)| (certificate.into(), key.into()));
+    (ca.is_some() || identity.is_some()).then_some(KmsFiles { ca, identity })
 }

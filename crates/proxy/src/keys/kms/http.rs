@@ -66,7 +66,6 @@ impl HttpClient {
     /// # Errors
     /// [`Blame::Config`] if `tls` will be needed and the system has no root certificates. Without `tls` it then does with
     /// none, and any `https://` address fails.
-    #[cfg(any(feature = "aws", feature = "_bearer"))]
     pub(super) fn new(connect_timeout: Duration, request_timeout: Duration, tls: bool) -> Result<Self> {
         Ok(Self::with_tls(connect_timeout, request_timeout, tls_config(tls)?))
     }
@@ -110,7 +109,7 @@ impl HttpClient {
     }
 }
 
-pub(super) fn tls_config(required: bool) -> Result<ClientConfig> {
+fn tls_config(required: bool) -> Result<ClientConfig> {
     let broken = |what: &str, error: &dyn std::error::Error| {
         Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, format!("{what}: {error}"))
     };

@@ -8,16 +8,16 @@
 mod answer;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod token;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use crypto::{KmsKey, context_json};
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, StatusCode, Uri, header, uri::Scheme};
+use rustls::ClientConfig;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -38,10 +38,8 @@ pub struct Settings {
     pub login: Login,
     /// `transit_path`: where the transit engine is mounted.
     pub transit_path: String,
-    /// `ca_cert`: PEM file of the authorities that the service's certificate is checked by; `None`: the system's.
-    pub ca_cert: Option<PathBuf>,
-    /// `client_cert` and `client_key`: PEM files.
-    pub client_cert: Option<(PathBuf, PathBuf)>,
+    /// From `ca_cert`, `client_cert` and `client_key`; `None`: the system's authorities, and no certificate is shown.
+    pub tls: Option<ClientConfig>,
     /// `request_timeout`, for one try; no new try begins once this much time has passed in all.
     pub request_timeout: Duration,
     /// `max_retries` (ours): further tries when throttled or not reachable.
@@ -82,8 +80,11 @@ impl OpenBao {
     pub fn new(name: &str, settings: Settings) -> Result<Self> {
         let address = base_address(name, "address", &settings.address)?;
         let https = address.scheme() == Some(&Scheme::HTTPS);
-        let tls = tls::config(name, &settings, https)?;
-        let service = Service { address, http: HttpClient::with_tls(CONNECT, settings.request_timeout, tls) };
+        let http = match settings.tls {
+            Some(tls) => HttpClient::with_tls(CONNECT, settings.request_timeout, tls),
+            None => HttpClient::new(CONNECT, settings.request_timeout, https)?,
+        };
+        let service = Service { address, http };
         let transit_path = mount(name, "transit_path", &settings.transit_path)?;
         let login = match settings.login {
             Login::AppRole { role_id, secret_id, path } => {

@@ -28,8 +28,7 @@ fn provider(service: &Scripted, login: Login) -> OpenBao {
         address: format!("http://{}", service.address),
         login,
         transit_path: "/my/transit/".into(),
-        ca_cert: None,
-        client_cert: None,
+        tls: None,
         request_timeout: Duration::from_secs(30),
         max_retries: 3,
     };
