@@ -132,8 +132,9 @@ impl Download {
                 if self.remaining == 0 {
                     return Poll::Ready(None);
                 }
-                // All the memory of this download is on its way to the client.
+                // All the memory of this download is on its way to the client, or its last fetch is about to end.
                 self.purse.wake_on_return(cx.waker());
+                self.running.wake_on_end(cx.waker());
                 self.fetch_ahead();
                 if self.slots.is_empty() {
                     return Poll::Pending;
@@ -224,6 +225,10 @@ impl Download {
                     // What is here needs no fetch ahead: it is decoded when the client comes to it.
                     let here = self.slots.is_empty().then(|| held(&self.shared, &self.purse, read)).flatten();
                     if let Some(bytes) = here {
+                        // What was fetched of the chunk before can no longer be put together to a whole.
+                        if let Some(checksum) = self.checksum.take() {
+                            checksum.give_up();
+                        }
                         read.start += bytes.len() as u64;
                         if read.start == read.end {
                             self.pieces.pop_front();

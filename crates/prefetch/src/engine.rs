@@ -1,6 +1,6 @@
 //! The engine: what all downloads share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -12,6 +12,9 @@ use crate::{
     whole,
     window::Experience,
 };
+
+/// How long a read may wait for memory. Whoever has it is reading, or is a client that will be cut.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Runs downloads within one budget of memory and one set of limits. Cheap to clone.
 #[derive(Clone)]
@@ -52,12 +55,12 @@ impl Engine {
 
     /// Starts a download and waits for its first bytes, so that what fails at once fails before anything is answered.
     ///
-    /// Waits also until memory for one more download is free.
+    /// Waits also until memory for one more download is free, for half a minute at most.
     ///
     /// # Errors
-    /// When the first piece cannot be had from any replica.
+    /// When the first piece cannot be had from any replica, or there was no memory for that long.
     pub async fn download(&self, plan: Plan) -> Result<Download, FetchError> {
-        let purse = self.admit().await;
+        let purse = self.admit().await?;
         let mut download = Download::new(Arc::clone(&self.shared), purse, plan);
         download.begin().await?;
         Ok(download)
@@ -66,19 +69,19 @@ impl Engine {
     /// Reads one needle whole, as it is stored: a manifest. At most `limit` bytes.
     ///
     /// # Errors
-    /// When no replica has it, or it is larger than `limit`.
+    /// When no replica has it, it is larger than `limit`, or there was no memory for half a minute.
     pub async fn read_needle(&self, read: NeedleRead, limit: u64) -> Result<Bytes, FetchError> {
-        let purse = self.admit().await;
+        let purse = self.admit().await?;
         whole::read(&self.shared, &purse, &read, limit).await
     }
 
-    async fn admit(&self) -> Arc<Purse> {
+    async fn admit(&self) -> Result<Arc<Purse>, FetchError> {
         let mut admitted = std::pin::pin!(self.shared.budget.admit());
         match admitted.as_mut().now_or_never() {
-            Some(purse) => purse,
+            Some(purse) => Ok(purse),
             None => {
                 self.shared.metrics.memory_was_short("floor");
-                admitted.await
+                tokio::time::timeout(LONGEST_WAIT, admitted).await.map_err(|_| FetchError::NoMemory)
             }
         }
     }

@@ -114,6 +114,9 @@ pub enum FetchError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// All of `prefetch.memory` was taken, for longer than a read waits.
+    #[error("all of prefetch.memory is taken by other downloads")]
+    NoMemory,
     /// The needle was read whole, but what it holds cannot be opened.
     #[error("needle {fid}: {reason}")]
     Open {

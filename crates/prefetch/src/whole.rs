@@ -1,6 +1,6 @@
 //! Needles that can only be read whole: manifests, and chunks that must be opened before a byte of them is known.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::header;
@@ -9,12 +9,12 @@ use crate::{
     Cause, FetchError, NeedleRead,
     budget::{Allotment, BLOCK, Purse, blocks},
     checksum,
-    engine::Shared,
+    engine::{LONGEST_WAIT, Shared},
     fetch::{Asked, Replicas, Wanted, ask, is_compressed, length, next},
     lane::{Passed, Sender},
     metrics::InFlight,
     plan::Slice,
-    servers::Server,
+    servers::{Outcome, Server},
 };
 
 /// What sealing adds to a chunk at most, in bytes: a 12-byte nonce and a 16-byte tag, and the worst case of gzip on
@@ -23,12 +23,12 @@ const SEAL: u64 = 4 << 10;
 
 /// The blocks that opening a chunk of `size` bytes takes: once as it is stored and once opened.
 pub(crate) fn blocks_to_open(size: u64) -> usize {
-    blocks(2 * (size + SEAL))
+    blocks(size.saturating_add(SEAL).saturating_mul(2))
 }
 
 /// The bytes that [`blocks_to_open`] reserves: what is cut out of one opening is never more.
 pub(crate) fn room(size: u64) -> u64 {
-    (blocks_to_open(size) * BLOCK) as u64
+    (blocks_to_open(size) as u64).saturating_mul(BLOCK as u64)
 }
 
 /// Memory for an opened needle: here already, or to be waited for.
@@ -72,12 +72,13 @@ async fn opened(shared: &Shared, memory: Memory, read: &NeedleRead, hull: Range<
     }
     let allotment = match memory {
         Memory::Taken(allotment) => allotment,
+        // Longer than a client that reads nothing is suffered: bytes of this download may be out.
         Memory::Wait(purse) => {
             shared.metrics.memory_was_short("whole");
-            purse.wait_for(blocks).await
+            waited(purse.wait_for(blocks), 4 * LONGEST_WAIT).await?
         }
     };
-    let stored = stored(shared, read, read.size + SEAL).await?;
+    let stored = stored(shared, read, read.size.saturating_add(SEAL)).await?;
     let wrong = |reason: String| FetchError::Open { fid: Arc::clone(&read.fid), reason: reason.into() };
     let mut chunk = opener.open(stored).map_err(wrong)?;
     if chunk.len() as u64 != read.size {
@@ -99,9 +100,14 @@ pub(crate) async fn read(
     limit: u64,
 ) -> Result<Bytes, FetchError> {
     let blocks = blocks(limit).min(shared.budget.blocks());
-    let allotment = purse.wait_for(blocks).await;
+    let allotment = waited(purse.wait_for(blocks), LONGEST_WAIT).await?;
     let stored = stored(shared, read, limit.min((blocks * BLOCK) as u64)).await?;
     Ok(Bytes::from_owner(allotment.whole(stored)))
+}
+
+/// Memory, if some becomes free in time.
+async fn waited<T>(memory: impl Future<Output = T>, longest: Duration) -> Result<T, FetchError> {
+    tokio::time::timeout(longest, memory).await.map_err(|_| FetchError::NoMemory)
 }
 
 async fn stored(shared: &Shared, read: &NeedleRead, limit: u64) -> Result<Vec<u8>, FetchError> {
@@ -131,10 +137,12 @@ async fn attempt(
     read: &NeedleRead,
     limit: u64,
 ) -> Result<Option<Vec<u8>>, Cause> {
-    let Asked { answer, server, place } = ask(shared, server, read, &Wanted::Whole).await?;
+    let Asked { answer, server, place, .. } = ask(shared, server, read, &Wanted::Whole).await?;
     let crc =
         checksum::of_etag(answer.headers().get(header::ETAG)).filter(|_| shared.settings.verify && !read.compressed);
     let mut result = collect(shared, answer, limit).await;
+    // Before the next request to this server, which needs a place too.
+    drop(place);
     if let (Ok(Some(bytes)), Some(stored)) = (&result, crc)
         && !checksum::matches(crc32c::crc32c(bytes), stored)
         && !is_compressed(shared, &server, read).await
@@ -142,10 +150,7 @@ async fn attempt(
         shared.metrics.crc_failures.inc();
         result = Err(Cause::Corrupt);
     }
-    drop(place);
-    if let Err(cause) = &result {
-        server.ended(cause.outcome());
-    }
+    server.ended(result.as_ref().map_or_else(Cause::outcome, |_| Outcome::Sound));
     result
 }
 

@@ -1,12 +1,15 @@
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::{
-    Cause, Piece, Settings, WindowSetting,
+    Cause, Engine, Metrics, Piece, Settings, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -342,4 +345,92 @@ async fn many_downloads_share_a_small_memory_and_all_come_through() {
         assert!(metrics.buffered.get() <= 2 << 20);
     }
     assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
+}
+
+/// An upstream that has needles in memory while it is told so.
+struct Remembering {
+    script: Script,
+    remembers: Arc<AtomicBool>,
+}
+
+impl crate::Upstream for Remembering {
+    fn send(&self, request: http::Request<()>) -> crate::Answer<'_> {
+        self.script.send(request)
+    }
+
+    fn held(&self, fid: &str) -> Option<Bytes> {
+        self.remembers.load(Ordering::SeqCst).then(|| self.script.0.lock().unwrap().needles[fid].clone())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_is_in_memory_only_in_its_middle_does_not_wait_for_a_checksum_that_never_comes() {
+    for remembered_until in [4 * BLOCK, 5 * BLOCK] {
+        let script = Script::default();
+        let remembers = Arc::new(AtomicBool::new(false));
+        let upstream = Remembering { script: script.clone(), remembers: Arc::clone(&remembers) };
+        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+        let settings = Settings { memory: 8 * BLOCK as u64, ..Settings::default() };
+        let engine = Engine::new(settings, upstream, Arc::new(script.clone()), metrics);
+        // Somebody else has all the shared memory, so that a span is a floor.
+        let other = engine.shared.budget.admit().await;
+        let _all = other.take(4, false).unwrap();
+        let ((one, a), (two, b)) = (script.needle(1, 5 * BLOCK), script.needle(2, 3 * BLOCK));
+        let plan = Plan::from_iter([Piece::Needle(one), Piece::Needle(NeedleRead { start: 1000, ..two })]);
+        let mut download = engine.download(plan).await.unwrap();
+        let mut got = Vec::new();
+        while let Some(bytes) = timeout(Duration::from_secs(60), download.next()).await.expect("it goes on") {
+            got.extend_from_slice(&bytes.unwrap());
+            remembers.store((2 * BLOCK..remembered_until).contains(&got.len()), Ordering::SeqCst);
+        }
+        assert_eq!(got, [&a[..], &b[1000..]].concat());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_needle_that_is_longer_than_its_file_gives_the_bytes_of_the_file() {
+    for (stored, size) in [(1000, 600), (300_000, 200_000), (3 << 20, 2 << 20), (3 << 20, 100)] {
+        let script = Script::default();
+        let (read, bytes) = script.needle(1, stored);
+        let (engine, metrics) = script.engine(Settings::default());
+        let cut = NeedleRead { size, end: size, ..read };
+        let part = NeedleRead { start: 10, end: 20, ..cut.clone() };
+        let plan = Plan::from_iter([Piece::Needle(cut), Piece::Needle(part)]);
+        let got = collect(engine.download(plan).await.unwrap()).await.unwrap();
+        assert_eq!(got, [&bytes[..size as usize], &bytes[10..20]].concat());
+        assert_eq!((metrics.crc_failures.get(), metrics.failed.get()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_bodies_break_is_set_aside() {
+    let script = Script::default();
+    script.fault("a:1", std::iter::repeat_n(Fault::BreakAfter(10), 5));
+    let (engine, metrics) = script.engine(Settings::default());
+    let (read, bytes) = script.needle(1, 1000);
+    for _ in 0..5 {
+        let plan = Plan::from_iter([Piece::Needle(read.clone())]);
+        if let Ok(download) = engine.download(plan).await {
+            assert_eq!(collect(download).await.unwrap(), bytes);
+        }
+    }
+    assert_eq!(metrics.ejections.get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_waits_for_memory_only_so_long() {
+    let script = Script::default();
+    let (engine, _) = script.engine(Settings { memory: 8 * BLOCK as u64, ..Settings::default() });
+    let holders = [engine.shared.budget.admit().await, engine.shared.budget.admit().await];
+    let (read, bytes) = script.needle(1, 1000);
+    let plan = Plan::from_iter([Piece::Needle(read.clone())]);
+    let begin = Instant::now();
+    let error = engine.download(plan.clone()).await.err().unwrap();
+    assert!(matches!(error, FetchError::NoMemory), "{error}");
+    assert_eq!(begin.elapsed().as_secs(), 30);
+    drop(holders);
+    assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), bytes);
+    let purse = engine.shared.budget.admit().await;
+    let _all = purse.take(4, false).unwrap();
+    assert!(matches!(engine.read_needle(read, 1 << 20).await, Err(FetchError::NoMemory)));
 }

@@ -24,7 +24,7 @@ use crate::{
     checksum::{self, Checksum},
     engine::Shared,
     metrics::InFlight,
-    servers::Server,
+    servers::{Outcome, Server},
     upstream::chain,
 };
 
@@ -41,7 +41,8 @@ pub(crate) struct Job {
 pub(crate) async fn run(shared: Arc<Shared>, job: Job, sink: Sink) {
     let in_flight = InFlight::begin(&shared.metrics);
     shared.servers.fetch_begins();
-    let mut fetch = Fetch { shared: &shared, job: &job, position: job.span.start, etag: None, crc: 0, sink };
+    let mut fetch =
+        Fetch { shared: &shared, job: &job, position: job.span.start, etag: None, crc: 0, is_longer: false, sink };
     let result = fetch.span().await;
     if let (Err(_), Some(checksum)) = (&result, &job.checksum) {
         checksum.give_up();
@@ -59,6 +60,8 @@ struct Fetch<'a> {
     etag: Option<HeaderValue>,
     /// CRC-32C of the stored bytes that were taken over.
     crc: u32,
+    /// Whether the needle has more bytes than the file, so that its checksum says nothing.
+    is_longer: bool,
     sink: Sink,
 }
 
@@ -98,15 +101,14 @@ impl Fetch<'_> {
         let asked = self.first_answer(replicas, server).await?;
         self.same_needle(asked.answer.headers().get(header::ETAG))?;
         self.shared.metrics.resumed_bytes.inc_by(resumed);
-        let Asked { answer, server, place } = asked;
+        let Asked { answer, server, place, is_longer } = asked;
+        self.is_longer = is_longer;
         let mut result = self.take_over(answer, decoder).await;
         drop(place);
         if result.is_ok() {
             result = self.verify(&server).await;
         }
-        if let Err(cause) = &result {
-            server.ended(cause.outcome());
-        }
+        server.ended(result.as_ref().map_or_else(Cause::outcome, |()| Outcome::Sound));
         result
     }
 
@@ -185,7 +187,7 @@ impl Fetch<'_> {
     /// Checks the chunk before its last piece is given away; the spans before have been checked in when they ended.
     async fn verify(&self, server: &Server) -> Result<(), Cause> {
         let Some(checksum) = &self.job.checksum else { return Ok(()) };
-        let Some(stored) = checksum::of_etag(self.etag.as_ref()) else {
+        let Some(stored) = checksum::of_etag(self.etag.as_ref()).filter(|_| !self.is_longer) else {
             checksum.give_up();
             return Ok(());
         };

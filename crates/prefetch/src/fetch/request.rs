@@ -9,7 +9,7 @@ use crate::{
     Cause, NeedleRead, UpstreamBody,
     chunk_cache::WholeNeedle,
     engine::Shared,
-    servers::{Outcome, Place, Server},
+    servers::{Place, Server},
 };
 
 /// Which bytes a request asks for.
@@ -51,9 +51,12 @@ pub(crate) struct Asked {
     pub(crate) server: Arc<Server>,
     /// Taken until the body is read.
     pub(crate) place: Place,
+    /// Whether the needle is longer than the entry says: a file that was cut short in place keeps its needles. Then their
+    /// checksums are those of more bytes than the file has.
+    pub(crate) is_longer: bool,
 }
 
-/// Waits for a place at the server, asks it and checks the head of the answer.
+/// Waits for a place at the server, asks it and checks the head of the answer. Whoever reads the body says how it ended.
 pub(crate) async fn ask(
     shared: &Shared,
     server: Arc<Server>,
@@ -67,22 +70,40 @@ pub(crate) async fn ask(
         Ok(_) => {
             let latency = begin.elapsed();
             server.first_byte(latency);
-            server.ended(Outcome::Sound);
             shared.servers.first_byte(wanted.len(), latency);
         }
         Err(cause) => server.ended(cause.outcome()),
     }
-    Ok(Asked { answer: result?, server, place })
+    let (answer, is_longer) = result?;
+    Ok(Asked { answer, server, place, is_longer })
 }
 
+/// A sound answer, and whether it is of a needle that is longer than was thought.
 async fn head(
     shared: &Shared,
     server: &Server,
     read: &NeedleRead,
     wanted: &Wanted,
+) -> Result<(Response<UpstreamBody>, bool), Cause> {
+    let answer = exchange(shared, server, read, wanted, wanted.range_header()).await?;
+    let Wanted::Range { range, size } = wanted else { return Ok((answer, false)) };
+    if answer.status() == StatusCode::OK && length(&answer).is_some_and(|length| length > *size) {
+        drop(answer);
+        let range = format!("bytes={}-{}", range.start, range.end - 1);
+        return Ok((exchange(shared, server, read, wanted, Some(range)).await?, true));
+    }
+    let is_longer = total(&answer).is_some_and(|total| total > *size);
+    Ok((answer, is_longer))
+}
+
+async fn exchange(
+    shared: &Shared,
+    server: &Server,
+    read: &NeedleRead,
+    wanted: &Wanted,
+    range: Option<String>,
 ) -> Result<Response<UpstreamBody>, Cause> {
     let mut request = Request::get(format!("http://{}/{}", server.authority, read.fid));
-    let range = wanted.range_header();
     let partial = range.is_some();
     match (range, wanted) {
         (Some(range), _) => request = request.header(header::RANGE, range),
@@ -112,13 +133,17 @@ async fn head(
 fn check_length(answer: &Response<UpstreamBody>, wanted: &Wanted, partial: bool) -> Result<(), Cause> {
     let Wanted::Range { range, size } = wanted else { return Ok(()) };
     if partial {
-        let expected = format!("bytes {}-{}/{}", range.start, range.end - 1, size);
+        let expected = format!("bytes {}-{}/", range.start, range.end - 1);
         match text(answer, header::CONTENT_RANGE) {
-            Some(given) if given == expected => {}
-            given => return Err(Cause::Length(format!("Content-Range {given:?} instead of {expected:?}").into())),
+            Some(given) if given.starts_with(&expected) && total(answer).is_some_and(|total| total >= *size) => {}
+            given => {
+                return Err(Cause::Length(format!("Content-Range {given:?} instead of \"{expected}{size}\"").into()));
+            }
         }
     }
     match length(answer) {
+        // Of a needle that is longer a part is asked for next.
+        Some(length) if length > *size && !partial => Ok(()),
         Some(length) if length != wanted.len() => {
             Err(Cause::Length(format!("Content-Length {length} instead of {}", wanted.len()).into()))
         }
@@ -143,6 +168,11 @@ pub(crate) async fn is_compressed(shared: &Shared, server: &Server, read: &Needl
 /// The length that the answer announces.
 pub(crate) fn length(answer: &Response<UpstreamBody>) -> Option<u64> {
     text(answer, header::CONTENT_LENGTH)?.parse().ok()
+}
+
+/// The length of the whole needle, by Content-Range.
+fn total(answer: &Response<UpstreamBody>) -> Option<u64> {
+    text(answer, header::CONTENT_RANGE)?.rsplit_once('/')?.1.parse().ok()
 }
 
 fn text(answer: &Response<UpstreamBody>, name: HeaderName) -> Option<&str> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::*;
 use crate::{
     Opener, Piece, Plan, Settings, WindowSetting,
-    testing::{Script, collect},
+    testing::{Fault, Script, collect},
 };
 
 struct Reversed;
@@ -105,4 +105,20 @@ async fn sealed_needles_are_opened_whole_and_then_cut_and_decoded() {
     let whole = engine.read_needle(read.clone(), 200_000).await.unwrap();
     assert_eq!(whole.len(), 200_000);
     assert!(matches!(engine.read_needle(read, 199_999).await, Err(FetchError::TooLarge { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_corrupt_needle_does_not_wait_for_the_place_that_it_has() {
+    let script = Script::default();
+    script.locations([vec!["a:1", "b:1"]]);
+    let (read, _) = sealed(&script, 1, 1000);
+    script.fault("a:1", [Fault::Flip(3)]);
+    let (engine, metrics) = script.engine(Settings { per_server: 1, ..Settings::default() });
+    // Whichever is asked first, each has its turn.
+    for _ in 0..20 {
+        let read = engine.read_needle(read.clone(), 2000);
+        let stored = tokio::time::timeout(Duration::from_secs(60), read).await.expect("it ends").unwrap();
+        assert_eq!(stored, script.0.lock().unwrap().needles["3,0100000001"]);
+    }
+    assert_eq!(metrics.crc_failures.get(), 1);
 }

@@ -14,6 +14,9 @@ pub(super) fn to_error(error: &FetchError) -> Error {
         FetchError::Locate { .. } => {
             Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(Duration::from_secs(2))
         }
+        FetchError::NoMemory => {
+            Error::new(Blame::Config, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(Duration::from_secs(5))
+        }
         FetchError::TooLarge { .. } => Error::new(Blame::Config, StatusCode::INSUFFICIENT_STORAGE, message),
         FetchError::Open { .. } | FetchError::Corrupt { .. } => {
             Error::new(Blame::Volume, StatusCode::INTERNAL_SERVER_ERROR, message)
