@@ -59,3 +59,28 @@ def test_no_query_gets_an_encrypted_object_as_it_is_stored(
     answer = request("GET", gate_1mb.url + thing.path() + way)
     assert stored[:64] not in answer.body
     assert answer.status != 200 or answer.body == thing.content
+
+
+@pytest.mark.parametrize("encryption", [Encryption.SSE_C, Encryption.SSE_S3], ids=lambda e: e.title)
+def test_a_query_that_the_filer_does_not_read_gets_nothing(
+    front_1mb: Front, objects: Catalogue, gate_1mb: Tidegate, encryption: Encryption
+) -> None:
+    """Of more than 10,000 parameters the filer reads none: asked for metadata, it would send what is stored."""
+    thing = objects.get(front_1mb, encryption, Shape.MANY)
+    query = "?metadata=true" + "&" * 9_999
+    assert request("GET", gate_1mb.url + thing.path() + query).body.startswith(b"{")
+    assert request("GET", thing.front.filer.url + thing.path() + query + "&").body == thing.from_filer().body
+    refused = request("GET", gate_1mb.url + thing.path() + query + "&")
+    assert refused.status == 400
+    assert "10,000 parameters" in json_error(refused)
+
+
+def test_a_name_that_the_filer_repairs_is_the_objects(
+    front_1mb: Front, objects: Catalogue, gate_1mb: Tidegate, start_tidegate: StartTidegate
+) -> None:
+    """The filer takes what is not UTF-8 in a name for an underscore."""
+    thing = objects.sized(front_1mb, Encryption.SSE_S3, 70_000, "a_name")
+    path = thing.path().replace("a_name", "a%ff%fename")
+    assert request("GET", front_1mb.filer.url + path).body == thing.from_filer().body
+    same_bytes(request("GET", gate_1mb.url + path).body, thing.content)
+    assert request("GET", start_tidegate(front_1mb, NONE).url + path).status == 403

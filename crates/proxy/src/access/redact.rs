@@ -64,6 +64,11 @@ pub(crate) fn redacted(shown: Shown, answer: Response<Body>) -> Result<Response<
     if !shown.is_in(&answer) {
         return Ok(answer);
     }
+    // What is relayed for its metadata is never to come back as the bytes of a file: those may be ciphertext.
+    if shown == Shown::Entry && answer.headers().contains_key(header::ETAG) {
+        let message = "the filer was asked for metadata and answers with a file";
+        return Err(Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, message));
+    }
     if answer.headers().contains_key(header::CONTENT_ENCODING) {
         let message = "the filer compressed what it says of an entry, so the keys in it cannot be taken out";
         return Err(Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, message));

@@ -5,7 +5,7 @@
 //! as it is, and found nowhere. The filer's gRPC cleans once more, so such a path must not reach it from here: it
 //! would name another file than the one that was checked.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use percent_encoding::percent_decode_str;
 
@@ -42,14 +42,15 @@ impl EntryPath {
     ///
     /// # Errors
     /// If only the filer can answer: the root, paths of its own, and paths that are not plain (relative, wrongly
-    /// escaped, not UTF-8, with a NUL, or with escaped dots or slashes that would clean to another path).
+    /// escaped, in a directory that is not UTF-8, with a NUL, or with escaped dots or slashes that would clean to another
+    /// path).
     pub fn parse(raw: &str) -> Result<Self, NotAnEntry> {
         // Judged before cleaning: the filer refuses a broken escape even in a component that `..` takes away.
         if !escapes_are_whole(raw) {
             return Err(NotAnEntry::Odd);
         }
         let cleaned = clean(raw).ok_or(NotAnEntry::Odd)?;
-        let decoded = percent_decode_str(&cleaned).decode_utf8().map_err(|_| NotAnEntry::Odd)?;
+        let decoded = sanitized(percent_decode_str(&cleaned).into()).ok_or(NotAnEntry::Odd)?;
         if decoded == "/" {
             return Err(NotAnEntry::Root);
         }
@@ -95,6 +96,27 @@ impl fmt::Display for EntryPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.path)
     }
+}
+
+/// The path as the filer looks it up: what is not UTF-8 in the last component is `_`, once for each run of such bytes
+/// (`DirAndName` in `weed/util/fullpath.go`). `None`: the directory is not UTF-8, which no entry's is.
+fn sanitized(decoded: Cow<'_, [u8]>) -> Option<String> {
+    let decoded = match String::from_utf8(decoded.into_owned()) {
+        Ok(decoded) => return Some(decoded),
+        Err(error) => error.into_bytes(),
+    };
+    let whole = decoded.strip_suffix(b"/").unwrap_or(&decoded);
+    let name = whole.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let mut path = std::str::from_utf8(&decoded[..name]).ok()?.to_owned();
+    let mut in_run = false;
+    for chunk in decoded[name..].utf8_chunks() {
+        path.push_str(chunk.valid());
+        in_run &= chunk.valid().is_empty();
+        if !chunk.invalid().is_empty() && !std::mem::replace(&mut in_run, true) {
+            path.push('_');
+        }
+    }
+    Some(path)
 }
 
 /// Go's `path.Clean` with a trailing slash kept, as its HTTP router applies it. `None`: not absolute.
@@ -169,6 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_utf_8_in_a_name_is_an_underscore() {
+        for (raw, path) in [
+            ("/d/a%ff.txt", "/d/a_.txt"),
+            ("/d/a%ff%fe.txt/", "/d/a_.txt"),
+            ("/d/%ffa%ff", "/d/_a_"),
+            ("/d/%e2%82%ff%C3%BC", "/d/_ü"),
+            ("/%ff", "/_"),
+        ] {
+            assert_eq!(parsed(raw), path, "{raw}");
+        }
+    }
+
+    #[test]
     fn splits_directory_and_name() {
         let path = EntryPath::parse("/buckets/b/key").unwrap();
         assert_eq!((path.directory(), path.name()), ("/buckets/b", "key"));
@@ -186,7 +221,7 @@ mod tests {
             "/d/a.txt%2F%2F",
             "/d/..%2f..",
             "/d/a%00.txt",
-            "/d/a%ff.txt",
+            "/d%ff/a.txt",
             "/d/a%zz",
             "/d/a%",
             "/d/a%4",

@@ -12,6 +12,15 @@ pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     })
 }
 
+/// The most parameters that Go reads. Of a query with more it reads none (`urlmaxqueryparams`), so that one who read them
+/// here would take the request for another than the filer does.
+const MOST: usize = 10_000;
+
+/// Whether the filer would read no parameter of this query, for there are too many.
+pub(crate) fn is_too_long(query: &str) -> bool {
+    query.bytes().filter(|byte| *byte == b'&').count() >= MOST
+}
+
 /// The first value of a parameter; names match exactly.
 pub(crate) fn first(query: &str, name: &str) -> Option<Vec<u8>> {
     pairs(query).find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value)
@@ -41,5 +50,11 @@ mod tests {
         assert_eq!(read("x;dl=1&a=%zz&b=%4&c=%C3%BC"), ["c=\\xc3\\xbc"]);
         assert_eq!(first("dl=&dl=1", "dl"), Some(vec![]));
         assert_eq!(first("DL=1", "dl"), None);
+    }
+
+    #[test]
+    fn ten_thousand_parameters_are_read_and_one_more_is_too_many() {
+        assert!(!is_too_long(&"&".repeat(9_999)));
+        assert!(is_too_long(&"&".repeat(10_000)));
     }
 }

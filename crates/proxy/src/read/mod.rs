@@ -112,6 +112,7 @@ fn refuse(error: &Error, method: &Method) -> Response<Body> {
 impl Reader {
     /// Answers a read; `None`: the filer shall answer. Says in `sse` how the object is encrypted as soon as that is known.
     async fn read(&self, request: &Parts, peer: &Peer, sse: &mut Sse) -> Result<Option<Response<Body>>> {
+        route::check_query(request)?;
         route::check_chunk(request)?;
         customer::check_transport(&request.headers, peer, self.policy.ssec_over_http)?;
         let caller = self.access.admit(request, peer)?;

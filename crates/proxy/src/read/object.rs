@@ -6,7 +6,7 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use crypto::{Attributes, Layout, Scheme, StoredChunk};
 use http::StatusCode;
-use prefetch::{Engine, NeedleRead};
+use prefetch::{Engine, FetchError, NeedleRead};
 
 use super::{decode, decode::OpenSealed, failure};
 use crate::{
@@ -21,6 +21,8 @@ use crate::{
 /// The largest manifest that is read, stored or inflated, in bytes. SeaweedFS lists 10,000 chunks in one, at about 100 bytes
 /// each.
 const MANIFEST_LIMIT: u64 = 16 << 20;
+/// What SeaweedFS writes is smaller, in bytes.
+const USUAL_MANIFEST: u64 = 2 << 20;
 
 /// How the entry is encrypted, by what the entry itself lists.
 ///
@@ -72,8 +74,19 @@ pub(crate) async fn chunks<'e>(
         }
     }
     let chunks = manifests.finish()?;
-    let layout = self::layout(entry, &chunks)?;
-    Ok((Cow::Owned(chunks), Arc::new(layout)))
+    let expanded = self::layout(entry, &chunks)?;
+    // Who may have the object was judged by what the entry says of itself.
+    if expanded.scheme != layout.scheme {
+        let message = format!(
+            "the object's encryption metadata cannot be used: its chunk manifests list chunks of sse {}, and the entry is {}",
+            expanded.scheme.as_str(),
+            layout.scheme.as_str()
+        );
+        return Err(
+            Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message).code("InvalidEncryptionMetadata")
+        );
+    }
+    Ok((Cow::Owned(chunks), Arc::new(expanded)))
 }
 
 /// The content of a manifest chunk.
@@ -84,7 +97,12 @@ async fn content(engine: &Engine, manifest: &Pending) -> Result<Vec<u8>> {
     };
     let chunk = &manifest.chunk;
     let read = needle(&manifest.fid, chunk, 0..0);
-    let stored = engine.read_needle(read, MANIFEST_LIMIT).await.map_err(|error| failure::to_error(&error))?;
+    // Hardly any is larger than the usual one, and memory for the largest is not always there.
+    let stored = match engine.read_needle(read.clone(), USUAL_MANIFEST).await {
+        Err(FetchError::TooLarge { .. }) => engine.read_needle(read, MANIFEST_LIMIT).await,
+        stored => stored,
+    };
+    let stored = stored.map_err(|error| failure::to_error(&error))?;
     if chunk.cipher_key.is_empty() {
         // Compressed or not, the volume server has inflated it.
         return Ok(stored.into());

@@ -23,6 +23,17 @@ pub(super) fn read_of(request: &Parts) -> Option<EntryPath> {
     EntryPath::parse(request.uri.path()).ok()
 }
 
+/// Refuses a query that the filer would not read, whatever the request is: older filers would.
+///
+/// # Errors
+/// 400 for more than 10,000 parameters.
+pub(super) fn check_query(request: &Parts) -> Result<()> {
+    match request.uri.query().is_some_and(query::is_too_long) {
+        true => Err(Error::new(Blame::Client, StatusCode::BAD_REQUEST, "more than 10,000 parameters in the query")),
+        false => Ok(()),
+    }
+}
+
 /// Whether the request reads one chunk by its id, as it is stored; the filer passes it on to a volume server.
 pub(super) fn is_chunk(request: &Parts) -> bool {
     chunk_id(request).is_some()
