@@ -36,8 +36,8 @@ Presentation = Callable[[Request, Known, Reply], Reply]
 
 @dataclass(frozen=True)
 class Difference:
-    """One line of the list: its name in docs/differences.md, and what it does, or the test in test_faults.py that
-    shows it."""
+    """One line of the list: its name in docs/differences.md, and what it does, or the test in test_faults.py or
+    test_crafted.py that shows it."""
 
     name: str
     repair: Repair | None = None
@@ -318,6 +318,9 @@ ALL += [
     Difference("raw-characters", shown_by="test_raw_characters"),
     Difference("size-of-headers", shown_by="test_the_size_of_headers"),
     Difference("deleted-needles", shown_by="test_deleted_but_not_yet_vacuumed"),
+    Difference("too-many-parameters", shown_by="test_a_query_that_the_filer_would_not_read_is_refused"),
+    Difference("many-attributes", shown_by="test_an_entry_with_more_attributes_than_headers_can_be_is_served"),
+    Difference("large-manifests", shown_by="test_a_manifest_of_millions_of_empty_chunks_is_refused"),
     Difference("vary", shown_by="test_a_cache_is_told_of_the_origin"),
 ]
 

@@ -99,8 +99,11 @@ pub fn of_server(version: &str) -> HeaderValue {
     value(words.join(" ").as_bytes())
 }
 
+/// A header map panics at 24,576 names, and no client takes that many.
+const MOST_ATTRIBUTES: usize = 16_384;
+
 fn add_attributes(headers: &mut HeaderMap, entry: &pb::Entry) {
-    for (key, attribute) in entry.extended.iter().filter(|(key, _)| may_leave(key)) {
+    for (key, attribute) in entry.extended.iter().filter(|(key, _)| may_leave(key)).take(MOST_ATTRIBUTES) {
         // A key that is no header name can't be sent; the filer drops it too.
         if let Ok(name) = HeaderName::from_bytes(key.as_bytes())
             && !FRAMING.contains(&name)

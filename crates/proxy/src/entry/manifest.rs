@@ -6,7 +6,10 @@
 use std::{collections::HashSet, ops::Range};
 
 use http::StatusCode;
-use prost::Message;
+use prost::{
+    DecodeError, Message,
+    encoding::{DecodeContext, decode_key, skip_field},
+};
 
 use super::Fid;
 use crate::{Blame, Error, Result, filer::pb};
@@ -15,6 +18,9 @@ use crate::{Blame, Error, Result, filer::pb};
 const MAX_DEPTH: u32 = 4;
 /// How many chunks an answer may need: 4 TiB of 4 MiB chunks. Bounds memory against an entry that is broken or hostile.
 const MAX_CHUNKS: usize = 1 << 20;
+
+/// How many chunks one manifest may list. SeaweedFS writes 10,000 (`ManifestBatch`).
+const MAX_LISTED: usize = 100_000;
 
 /// A list of chunks on its way to one without manifests.
 #[derive(Debug)]
@@ -62,8 +68,11 @@ impl Manifests {
     /// # Errors
     /// Blames the filer if the content is no manifest, or the bounds are exceeded.
     pub fn resolve(&mut self, manifest: &Pending, content: &[u8]) -> Result<()> {
-        let listed = pb::FileChunkManifest::decode(content)
-            .map_err(|_| broken(format!("chunk {} is marked as a manifest but is none", manifest.fid)))?;
+        let no_manifest = |_| broken(format!("chunk {} is marked as a manifest but is none", manifest.fid));
+        if listed(content).map_err(no_manifest)? > MAX_LISTED {
+            return Err(broken(format!("the manifest {} lists more than {MAX_LISTED} chunks", manifest.fid)));
+        }
+        let listed = pb::FileChunkManifest::decode(content).map_err(no_manifest)?;
         self.taken = self.taken.saturating_sub(1);
         self.add(listed.chunks, manifest.depth + 1)
     }
@@ -105,6 +114,18 @@ impl Manifests {
         }
         Ok(())
     }
+}
+
+/// How many chunks a manifest lists. They are counted before any is made: an empty one is two bytes here and two hundred
+/// there.
+fn listed(mut content: &[u8]) -> std::result::Result<usize, DecodeError> {
+    let mut count = 0;
+    while !content.is_empty() {
+        let (field, wire_type) = decode_key(&mut content)?;
+        skip_field(wire_type, field, &mut content, DecodeContext::default())?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 fn broken(message: String) -> Error {
@@ -184,6 +205,15 @@ mod tests {
         let error = Manifests::new(vec![data(0, 1); MAX_CHUNKS + 1], 0..1).unwrap_err();
         assert!(error.message().contains("more than"), "{error}");
         assert!(Manifests::new(vec![data(0, 1); MAX_CHUNKS + 1], 1..2).is_ok());
+    }
+
+    #[test]
+    fn a_manifest_of_a_million_empty_chunks_is_refused_before_they_are_made() {
+        let empty = [0x0A, 0x00].repeat(MAX_LISTED);
+        assert!(expand(vec![manifest(1, 0, 10)], 0..10, |_| empty.clone()).unwrap().is_empty());
+        let more = [0x0A, 0x00].repeat(MAX_LISTED + 1);
+        let error = expand(vec![manifest(1, 0, 10)], 0..10, |_| more.clone()).unwrap_err();
+        assert!(error.message().contains("lists more than"), "{error}");
     }
 
     #[test]

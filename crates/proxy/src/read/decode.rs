@@ -76,7 +76,8 @@ pub(super) fn open_sealed(
 
 /// Inflates to `limit` bytes at most; one more is an error, so that no bomb goes off.
 fn inflate(gzip: &[u8], limit: u64) -> Result<Vec<u8>, String> {
-    let mut plain = Vec::new();
+    // All of it at once: a growing vector would take more than was reserved.
+    let mut plain = Vec::with_capacity(usize::try_from(limit + 1).unwrap_or(0));
     flate2::read::GzDecoder::new(gzip)
         .take(limit + 1)
         .read_to_end(&mut plain)

@@ -1,0 +1,76 @@
+"""Entries that no gateway writes: cut short in place, as `weed mount` does it, or made to get at what they must not."""
+
+import base64
+import json
+import socket
+from dataclasses import replace
+
+import pytest
+from files import MIB, Writer
+from harness import Tidegate, request
+from harness.protobuf import Fixed32, message
+
+
+@pytest.mark.parametrize("size, kept", [(1000, 600), (3 * MIB, 2 * MIB)], ids=["small", "large"])
+def test_a_file_that_was_cut_short_in_place_is_served(
+    size: int, kept: int, writer: Writer, gates: dict[str, Tidegate]
+) -> None:
+    """The chunk says how much of its needle is the file's."""
+    (content,) = writer.needles(size)
+    path = f"/cut-short/{size}"
+    writer.rpc.create(path, [replace(writer.rpc.needle(content), size=kept)], size=kept)
+    whole = request("GET", gates["plain"].url + path)
+    assert (whole.status, whole.body) == (200, content[:kept])
+    part = {"Range": "bytes=10-19"}
+    by_filer = request("GET", writer.fronts["plain"].filer.url + path, part)
+    by_gate = request("GET", gates["plain"].url + path, part)
+    assert (by_gate.status, by_gate.body) == (by_filer.status, by_filer.body) == (206, content[10:20])
+
+
+def test_a_manifest_of_a_plain_entry_does_not_open_an_encrypted_object(
+    writer: Writer, gates: dict[str, Tidegate]
+) -> None:
+    """Who may have an object is judged by what its entry says: the chunks must say the same."""
+    secret = writer.get("sse-s3")
+    filer = writer.fronts["plain"].filer.url
+    chunks = json.loads(request("GET", f"{filer}{secret.target}?metadata=true").body)["chunks"]
+    chunk = chunks[0]
+    volume, rest = chunk["file_id"].split(",")
+    listed = message(
+        (2, 0),
+        (3, chunk["size"]),
+        (4, 5),
+        (7, message((1, int(volume)), (2, int(rest[:-8], 16)), (3, Fixed32(int(rest[-8:], 16))))),
+        (12, chunk["sse_type"]),
+        (13, base64.b64decode(chunk["sse_metadata"])),
+    )
+    manifest = replace(writer.rpc.needle(message((1, listed))), size=chunk["size"], manifest=True)
+    writer.rpc.create("/crafted/manifest", [manifest], size=chunk["size"])
+    answer = request("GET", gates["plain"].url + "/crafted/manifest")
+    assert answer.status == 500
+    assert json.loads(answer.body)["code"] == "InvalidEncryptionMetadata"
+
+
+def test_a_manifest_of_millions_of_empty_chunks_is_refused(writer: Writer, gates: dict[str, Tidegate]) -> None:
+    manifest = replace(writer.rpc.needle(b"\x0a\x00" * MIB), size=1000, manifest=True)
+    writer.rpc.create("/crafted/millions", [manifest], size=1000)
+    answer = request("GET", gates["plain"].url + "/crafted/millions")
+    assert answer.status == 502
+    assert b"lists more than" in answer.body
+
+
+def test_an_entry_with_more_attributes_than_headers_can_be_is_served(
+    writer: Writer, gates: dict[str, Tidegate]
+) -> None:
+    extended = {f"Seaweed-a{number:05}": b"x" for number in range(25_000)}
+    writer.rpc.create("/crafted/attributes", content=b"bytes", size=5, extended=extended)
+    host, port = gates["plain"].listen.split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"HEAD /crafted/attributes HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert connection.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+
+
+def test_a_query_that_the_filer_would_not_read_is_refused(writer: Writer, gates: dict[str, Tidegate]) -> None:
+    target = writer.get("one-chunk").target + "?dl=true" + "&" * 10_000
+    assert request("GET", writer.fronts["plain"].filer.url + target).status == 200
+    assert request("GET", gates["plain"].url + target).status == 400
