@@ -1,6 +1,7 @@
 """The command line and the configuration: what is refused, how, and what is never shown."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,51 @@ BAD = {
 def test_a_bad_file_is_refused_in_one_line(config, command: list[str], text: str, named: str) -> None:
     path = config(text)
     refused(run(*command, "--config", path), named, path.name)
+
+
+OPENBAO = """
+[kms.providers.bao]
+type = "openbao"
+address = "http://127.0.0.1:8200"
+token = "do-not-show-this-secret"
+"""
+GCP = """
+[kms.providers.cloud]
+type = "gcp"
+project_id = "p"
+credentials_json = "do-not-show-this-secret"
+"""
+
+# What reads well and makes no provider.
+UNUSABLE = {
+    "mount path": (OPENBAO + 'transit_path = "../x"\n', "kms.providers.bao.transit_path"),
+    "login path": (
+        OPENBAO.replace("token", "role_id") + f'secret_id = "{SECRET}"\napprole_path = "../x"\n',
+        "kms.providers.bao.approle_path",
+    ),
+    "address with a password": (
+        OPENBAO.replace("http://", f"http://user:{SECRET}@"),
+        "kms.providers.bao.address",
+    ),
+    "region": ('[kms.providers.cloud]\ntype = "aws"\nregion = "eu west"\n', "kms.providers.cloud.region"),
+    # A build without the feature refuses the type, one with it the credentials.
+    "cloud": (GCP, "kms.providers.cloud"),
+}
+
+
+@pytest.mark.parametrize(("text", "named"), UNUSABLE.values(), ids=list(UNUSABLE))
+@pytest.mark.parametrize("command", [["check"], [], ["explain", "/x"]], ids=["check", "serve", "explain"])
+def test_what_could_not_start_is_refused_by_all_alike(config, command: list[str], text: str, named: str) -> None:
+    path = config(text)
+    refused(run(*command, "--config", path), f"{path}: {named}")
+
+
+def test_an_address_that_is_taken_is_no_fault_of_the_configuration(config) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f'[server]\nlisten = "127.0.0.1:{taken.getsockname()[1]}"\nadmin = "127.0.0.1:0"\n'
+        path = config(listen)
+        assert run("check", "--config", path).returncode == 0
+        assert run("--config", path).returncode == 1
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ use prefetch::{ChunkCache, Engine, HttpUpstream, WindowSetting};
 use zeroize::Zeroizing;
 
 use crate::{
+    Blame,
     access::{Access, ManagedKeys, SigningKey, VolumeMint},
-    config::{self, Loaded, Secret, Window},
+    config::{self, Config, Loaded, Secret, Window},
     entries::{Entries, Follower},
     entry::ContentTypes,
     filer::FilerClient,
@@ -25,6 +26,7 @@ use crate::{
     metrics::{self, Cache, Measured, Metrics},
     read::{FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
+    security::Security,
     server::{Admin, Drained, Limits, Server, reloads, signals},
     tls::{ClientTls, Tls},
 };
@@ -37,23 +39,62 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Why the daemon could not start, in one line.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What a file is read with, made of a configuration. Nobody has been asked for anything yet.
+pub(crate) struct Parts {
+    pub(crate) metrics: Metrics,
+    pub(crate) filer: Arc<FilerClient>,
+    pub(crate) source: Arc<Source>,
+    pub(crate) keys: Arc<KeyRing>,
+}
+
+impl Parts {
+    /// Takes the secrets out of `loaded`. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// When a setting turns out not to work: a [`config::Error`] that says where it is set.
+    pub(crate) fn new(loaded: &mut Loaded) -> Result<Self, StartError> {
+        Self::of(&mut loaded.config, &mut loaded.security, &loaded.tls).map_err(|error| {
+            match error.downcast_ref::<crate::Error>() {
+                Some(error) if error.blame() == Blame::Config => loaded.unusable(error.message()).into(),
+                _ => error,
+            }
+        })
+    }
+
+    fn of(config: &mut Config, security: &mut Security, tls: &Tls) -> Result<Self, StartError> {
+        let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
+        let filer = Arc::new(filer(&config.filer, tls.grpc.as_ref())?);
+        let mint = security.volume_read.take().map(VolumeMint::new);
+        let source = source(&config.prefetch, &config.cache, &filer, tls.https.as_ref(), mint, &metrics)?;
+        let source = Arc::new(source);
+        let keys = Arc::new(key_ring(&mut config.sse_s3, &config.sse, &mut config.kms, tls, &source, &metrics)?);
+        Ok(Self { metrics, filer, source, keys })
+    }
+}
+
+/// Whether a daemon could start with this configuration: makes what [`run`] makes, without asking anybody or listening.
+/// Must be called within a Tokio runtime.
+///
+/// # Errors
+/// When a setting turns out not to work.
+pub fn check(mut loaded: Loaded) -> Result<(), StartError> {
+    Parts::new(&mut loaded)?;
+    relay(&loaded.tls)?;
+    Ok(())
+}
+
 /// Runs the daemon until it is told to stop.
 ///
 /// # Errors
-/// When an address cannot be listened on, or a setting turns out not to work.
-pub async fn run(loaded: Loaded) -> Result<Drained, StartError> {
+/// When an address cannot be listened on, or a setting turns out not to work. The latter is a [`config::Error`].
+pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
+    let Parts { metrics, filer, source, keys } = Parts::new(&mut loaded)?;
     let Loaded { config, security, tls, .. } = loaded;
     if security.https.as_ref().is_some_and(|https| https.insecure_skip_verify) {
         tracing::warn!(
             "https.client.insecure_skip_verify is set: whoever is in the way can pass for a filer or volume server"
         );
     }
-    let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
-    let filer = Arc::new(filer(&config.filer, tls.grpc.as_ref())?);
-    let mint = security.volume_read.map(VolumeMint::new);
-    let source = Arc::new(source(&config.prefetch, &config.cache, &filer, tls.https.as_ref(), mint, &metrics)?);
-    let keys = Arc::new(key_ring(config.sse_s3, config.sse, config.kms, &tls, &source, &metrics)?);
-
     let entries = Entries::new(config.cache.entries.bytes(), metrics.caches.of(Cache::Entries));
     if config.cache.entries.bytes() > 0 {
         tokio::spawn(Follower::new(Arc::clone(&entries), Arc::clone(&filer), metrics.followed.clone()).run());
@@ -62,7 +103,7 @@ pub async fn run(loaded: Loaded) -> Result<Drained, StartError> {
         source,
         entries,
         keys: Arc::clone(&keys),
-        relay: Relay::new(RELAY_CONNECT_TIMEOUT, config_of(tls.https.as_ref())?)?,
+        relay: relay(&tls)?,
         access: access(&config.access, security.filer_read),
         policy: Policy { ssec_over_http: config.access.ssec_over_http },
         types: ContentTypes::of_this_machine(),
@@ -81,7 +122,7 @@ pub async fn run(loaded: Loaded) -> Result<Drained, StartError> {
 }
 
 /// A client of the configured filers.
-pub(crate) fn filer(filer: &config::Filer, tls: Option<&ClientTls>) -> Result<FilerClient, StartError> {
+fn filer(filer: &config::Filer, tls: Option<&ClientTls>) -> Result<FilerClient, StartError> {
     let filers = filer.addresses.iter();
     let filers = filers.map(|address| (address.grpc_authority(), address.http_authority())).collect();
     Ok(match config_of(tls)? {
@@ -90,7 +131,7 @@ pub(crate) fn filer(filer: &config::Filer, tls: Option<&ClientTls>) -> Result<Fi
     })
 }
 
-pub(crate) fn source(
+fn source(
     prefetch: &config::Prefetch,
     cache: &config::Cache,
     filer: &Arc<FilerClient>,
@@ -125,6 +166,10 @@ pub(crate) fn source(
     Ok(Source { filer: Arc::clone(filer), engine })
 }
 
+fn relay(tls: &Tls) -> Result<Relay, StartError> {
+    Ok(Relay::new(RELAY_CONNECT_TIMEOUT, config_of(tls.https.as_ref())?)?)
+}
+
 fn config_of(tls: Option<&ClientTls>) -> Result<Option<rustls::ClientConfig>, config::Error> {
     tls.map(ClientTls::config).transpose()
 }
@@ -139,26 +184,31 @@ fn access(access: &config::Access, read_key: Option<SigningKey>) -> Access {
     Access { read_key, system_paths: access.system_paths, managed_keys }
 }
 
-pub(crate) fn key_ring(
-    sse_s3: config::SseS3,
-    sse: config::Sse,
-    kms: config::Kms,
+/// The key ring, with the secrets that it needs taken out of the settings.
+fn key_ring(
+    sse_s3: &mut config::SseS3,
+    sse: &config::Sse,
+    kms: &mut config::Kms,
     tls: &Tls,
     source: &Arc<Source>,
     metrics: &Metrics,
 ) -> Result<KeyRing, StartError> {
-    let text = |secret: Option<Secret>| secret.map(|secret| Zeroizing::new(secret.expose().to_owned()));
-    let sse_s3 =
-        sse_s3::Settings { key: text(sse_s3.key), kek: text(sse_s3.kek), kek_passphrase: text(sse_s3.kek_passphrase) };
+    let text = |secret: &mut Option<Secret>| secret.take().map(|secret| Zeroizing::new(secret.expose().to_owned()));
+    let sse_s3 = sse_s3::Settings {
+        key: text(&mut sse_s3.key),
+        kek: text(&mut sse_s3.kek),
+        kek_passphrase: text(&mut sse_s3.kek_passphrase),
+    };
     let sse_s3 = SseS3::new(sse_s3, Arc::new(FilerKek(Arc::clone(source))))?;
     let settings = keys::Settings {
         cache_entries: kms.cache_entries.into(),
         cache_ttl: kms.cache_ttl,
         require_commitment: sse.require_commitment,
     };
-    let buckets = kms.buckets.into_iter().map(|(bucket, settings)| (bucket, settings.provider)).collect();
+    let buckets =
+        std::mem::take(&mut kms.buckets).into_iter().map(|(bucket, settings)| (bucket, settings.provider)).collect();
     let at_once = kms.max_concurrent as usize;
-    let providers = kms.providers.into_iter().map(|(name, provider)| {
+    let providers = std::mem::take(&mut kms.providers).into_iter().map(|(name, provider)| {
         let provider = providers::make(&name, provider, tls.kms.get(&name))?;
         Ok(Arc::new(AtMost::new(provider, at_once)) as Arc<dyn kms::Provider>)
     });

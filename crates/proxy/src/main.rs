@@ -4,8 +4,9 @@ use std::{io::Write as _, process::ExitCode};
 
 use proxy::{
     cli::{self, Command},
-    config::Loaded,
-    daemon, explain, logging, undumpable,
+    config::{self, Loaded},
+    daemon::{self, StartError},
+    explain, logging, undumpable,
 };
 
 /// A request makes some hundred small allocations, in one thread, and frees them in another: no work for the C library's.
@@ -29,15 +30,22 @@ fn main() -> ExitCode {
         }
     };
     match invocation.command {
-        Some(Command::Check) => check(&loaded),
+        Some(Command::Check) => check(loaded),
         Some(Command::Explain { path, json }) => explain(loaded, &path, json),
         None => serve(loaded),
     }
 }
 
-/// Prints what is in force.
-fn check(loaded: &Loaded) -> ExitCode {
-    match std::io::stdout().write_all(loaded.to_toml().as_bytes()) {
+/// Prints what is in force, if a daemon could start with it.
+fn check(loaded: Loaded) -> ExitCode {
+    let Some(runtime) = runtime() else { return ExitCode::FAILURE };
+    let page = loaded.to_toml();
+    // Connections are made of parts that want to be made within a runtime.
+    let checked = runtime.block_on(async { daemon::check(loaded) });
+    if let Err(error) = checked {
+        return failed(&error);
+    }
+    match std::io::stdout().write_all(page.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tidegate: cannot print the configuration: {error}");
@@ -51,10 +59,7 @@ fn explain(loaded: Loaded, path: &str, json: bool) -> ExitCode {
     let Some(runtime) = runtime() else { return ExitCode::FAILURE };
     let report = match runtime.block_on(explain::report(loaded, path)) {
         Ok(report) => report,
-        Err(error) => {
-            eprintln!("tidegate: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return failed(&error),
     };
     let page = if json { report.to_json() } else { report.to_table() };
     match std::io::stdout().write_all(page.as_bytes()) {
@@ -83,9 +88,12 @@ fn serve(loaded: Loaded) -> ExitCode {
     let Some(runtime) = runtime() else { return ExitCode::FAILURE };
     match runtime.block_on(daemon::run(loaded)) {
         Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("tidegate: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Says why, and by the exit code whether a change of the configuration is what it takes.
+fn failed(error: &StartError) -> ExitCode {
+    eprintln!("tidegate: {error}");
+    if error.is::<config::Error>() { ExitCode::from(MISCONFIGURED) } else { ExitCode::FAILURE }
 }

@@ -68,6 +68,16 @@ impl Loaded {
         Ok(Self { config, security, tls, path: path.to_owned(), origins: loader.into_origins() })
     }
 
+    /// The error of a setting that could be read but not be used. `sentence` begins with the key's full name, or with that of
+    /// a table; the error is laid at the source that set the key, or else at the file.
+    pub(crate) fn unusable(&self, sentence: &str) -> Error {
+        let rest_of = |key: &str| sentence.strip_prefix(key).filter(|rest| rest.starts_with([' ', ':']));
+        match self.origins.iter().find_map(|(key, place)| Some((key, place, rest_of(key)?))) {
+            Some((key, place, rest)) => Error::of(place, key, rest.trim_start_matches([':', ' '])),
+            None => Error::at(self.path.display().to_string(), sentence),
+        }
+    }
+
     /// The effective configuration as TOML: secrets masked, and behind each value that is not a default its source.
     pub fn to_toml(&self) -> String {
         let mut page = Page::new(&self.origins);

@@ -11,9 +11,15 @@ use crate::{Blame, Error, Result, config, keys::kms::Provider, tls::ClientTls};
 /// The provider of one table, which has `tls` where it names certificates of its own.
 ///
 /// # Errors
-/// Settings that make no provider, or a kind that this build was made without.
-#[cfg_attr(not(feature = "openbao"), expect(unused_variables, reason = "only openbao has certificates of its own"))]
+/// Settings that make no provider, or a kind that this build was made without. Each begins with the name of the key or table.
 pub(super) fn make(name: &str, provider: config::Provider, tls: Option<&ClientTls>) -> Result<Arc<dyn Provider>> {
+    let table = format!("kms.providers.{name}");
+    made(name, provider, tls)
+        .map_err(|error| if error.message().starts_with(&table) { error } else { broken(format!("{table}: {error}")) })
+}
+
+#[cfg_attr(not(feature = "openbao"), expect(unused_variables, reason = "only openbao has certificates of its own"))]
+fn made(name: &str, provider: config::Provider, tls: Option<&ClientTls>) -> Result<Arc<dyn Provider>> {
     match provider {
         #[cfg(feature = "aws")]
         config::Provider::Aws(settings) => Ok(Arc::new(crate::keys::kms::aws::Aws::new(name, aws(settings))?)),
@@ -30,7 +36,10 @@ pub(super) fn make(name: &str, provider: config::Provider, tls: Option<&ClientTl
         #[cfg(not(all(feature = "aws", feature = "openbao", feature = "gcp", feature = "azure")))]
         other => {
             let kind = other.kind();
-            Err(broken(format!("kms.providers.{name}: this tidegate was built without the feature {kind:?}")))
+            Err(broken(format!(
+                "kms.providers.{name}.type: this tidegate was built without the feature {kind:?}; take a build with it, or \
+                 remove the provider"
+            )))
         }
     }
 }

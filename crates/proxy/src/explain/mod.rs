@@ -7,17 +7,15 @@
 mod gather;
 mod table;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::{
-    access::VolumeMint,
     config::Loaded,
-    daemon::{self, StartError},
+    daemon::{Parts, StartError},
     entry::EntryPath,
-    metrics::Metrics,
 };
 
 /// What a path's slashes stand between.
@@ -123,17 +121,13 @@ impl Report {
 /// Explains the file at `path`, with the filer, the keys and the limits of this configuration. Nothing is listened on.
 ///
 /// # Errors
-/// When there is no such file, or the filer cannot be asked.
-pub async fn report(loaded: Loaded, path: &str) -> Result<Report, StartError> {
-    let Loaded { config, security, tls, .. } = loaded;
+/// When there is no such file, or the filer cannot be asked; a [`config::Error`](crate::config::Error) when a setting turns
+/// out not to work.
+pub async fn report(mut loaded: Loaded, path: &str) -> Result<Report, StartError> {
+    let Parts { source, keys, .. } = Parts::new(&mut loaded)?;
     // As a client would send it: the name on the command line is not encoded.
     let encoded = utf8_percent_encode(path, &ENCODED).to_string();
     let wanted =
         EntryPath::parse(&encoded).map_err(|_| format!("{path:?} is no path of a file; begin it with a slash"))?;
-    let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
-    let filer = Arc::new(daemon::filer(&config.filer, tls.grpc.as_ref())?);
-    let mint = security.volume_read.map(VolumeMint::new);
-    let source = Arc::new(daemon::source(&config.prefetch, &config.cache, &filer, tls.https.as_ref(), mint, &metrics)?);
-    let keys = daemon::key_ring(config.sse_s3, config.sse, config.kms, &tls, &source, &metrics)?;
     gather::gather(&source, &keys, &wanted).await
 }

@@ -3,6 +3,7 @@
 mod accepts;
 mod prints;
 mod refuses;
+mod unusable;
 
 use std::{
     path::PathBuf,

@@ -182,6 +182,26 @@ const KMS: &[Case] = &[
         "@/t.toml: kms.providers.a.endpoint: expected a http:// or https:// URL, got \"kms:80\"",
     ),
     (
+        "[kms.providers.a]\ntype = \"aws\"\nendpoint = \"http://u:p@h:1\"",
+        &[],
+        "@/t.toml: kms.providers.a.endpoint: expected a http:// or https:// URL without a user name and password; remove them, and log in by the other keys",
+    ),
+    (
+        "[kms.providers.b]\ntype = \"openbao\"\ntoken = \"t\"",
+        &[("TIDEGATE_KMS__PROVIDERS__B__ADDRESS", "u:p@h:1")],
+        "TIDEGATE_KMS__PROVIDERS__B__ADDRESS: kms.providers.b.address: expected a http:// or https:// URL without a user name and password; remove them, and log in by the other keys",
+    ),
+    (
+        "[kms.providers.z]\ntype = \"azure\"\nvault_url = \"https://u:p@v\"\nuse_default_creds = true",
+        &[],
+        "@/t.toml: kms.providers.z.vault_url: expected a http:// or https:// URL without a user name and password; remove them, and log in by the other keys",
+    ),
+    (
+        "[kms.providers.g]\ntype = \"gcp\"\nproject_id = \"p\"\nuse_default_credentials = true\nmetadata_endpoint = \"h\"",
+        &[],
+        "@/t.toml: kms.providers.g.metadata_endpoint: expected a http:// or https:// URL, got \"h\"",
+    ),
+    (
         "[kms.providers.a]\ntype = \"aws\"",
         &[("TIDEGATE_KMS__PROVIDERS__A__MAX_RETRIES", "many")],
         "TIDEGATE_KMS__PROVIDERS__A__MAX_RETRIES: kms.providers.a.max_retries: expected a whole number, got \"many\"",

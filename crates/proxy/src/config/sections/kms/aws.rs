@@ -1,5 +1,6 @@
 //! `[kms.providers.<name>]` of type `aws`: the keys of SeaweedFS's `weed/kms/aws` and `weed/kms/config_loader.go`.
 
+use super::url;
 use crate::config::{Error, Seconds, Secret, scope::Scope};
 
 provider! {
@@ -36,10 +37,7 @@ fn complete(mut aws: Aws, scope: &Scope<'_>) -> Result<Aws, Error> {
         _ => {}
     }
     if let Some(endpoint) = &aws.endpoint {
-        let authority = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
-        if authority.is_none_or(|authority| authority.is_empty() || authority.contains(char::is_whitespace)) {
-            return Err(scope.error("endpoint", format!("expected a http:// or https:// URL, got {endpoint:?}")));
-        }
+        url(scope, "endpoint", endpoint)?;
     }
     if aws.region.is_empty() {
         aws.region = "us-east-1".to_owned();

@@ -1,5 +1,6 @@
 //! `[kms.providers.<name>]` of type `azure`: the keys of SeaweedFS's `weed/kms/azure`, and a few of ours.
 
+use super::url;
 use crate::config::{Error, Secret, scope::Scope};
 
 provider! {
@@ -41,6 +42,13 @@ fn complete(mut azure: Azure, scope: &Scope<'_>) -> Result<Azure, Error> {
         (false, None, ..) => return Err(scope.error("tenant_id", "must be set, or else use_default_creds = true")),
         (false, _, None, _) => return Err(scope.error("client_id", "must be set, because tenant_id is")),
         (false, _, _, None) => return Err(scope.error("client_secret", "must be set, because client_id is")),
+    }
+    for (key, text) in [
+        ("vault_url", &azure.vault_url),
+        ("authority_host", &azure.authority_host),
+        ("identity_endpoint", &azure.identity_endpoint),
+    ] {
+        url(scope, key, text)?;
     }
     azure.request_timeout.zero_counts_as(30);
     Ok(azure)

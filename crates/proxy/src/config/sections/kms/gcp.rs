@@ -1,5 +1,6 @@
 //! `[kms.providers.<name>]` of type `gcp`: the keys of SeaweedFS's `weed/kms/gcp`, and a few of ours.
 
+use super::url;
 use crate::config::{Error, Secret, scope::Scope};
 
 provider! {
@@ -44,6 +45,8 @@ fn complete(mut gcp: Gcp, scope: &Scope<'_>) -> Result<Gcp, Error> {
         }
         _ => {}
     }
+    url(scope, "endpoint", &gcp.endpoint)?;
+    url(scope, "metadata_endpoint", &gcp.metadata_endpoint)?;
     gcp.request_timeout.zero_counts_as(30);
     Ok(gcp)
 }

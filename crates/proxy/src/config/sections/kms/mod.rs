@@ -94,6 +94,19 @@ fn names_exist(kms: Kms, scope: &Scope<'_>) -> Result<Kms, Error> {
     Ok(kms)
 }
 
+/// Refuses what is no URL, and one with a password in it: URLs are shown. Neither is such a one quoted.
+fn url(scope: &Scope<'_>, key: &str, text: &str) -> Result<(), Error> {
+    if text.contains('@') {
+        let without = "expected a http:// or https:// URL without a user name and password; remove them, and log in by the other keys";
+        return Err(scope.error(key, without));
+    }
+    let authority = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    if authority.is_none_or(|authority| authority.is_empty() || authority.contains(char::is_whitespace)) {
+        return Err(scope.error(key, format!("expected a http:// or https:// URL, got {text:?}")));
+    }
+    Ok(())
+}
+
 /// Declares the kinds of providers: the words of `type`, and the section that such a table has.
 macro_rules! providers {
     ($( $(#[doc = $doc:literal])+ $Kind:ident = $word:literal $(| $alias:literal)*, )+) => {

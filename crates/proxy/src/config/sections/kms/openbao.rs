@@ -1,5 +1,6 @@
 //! `[kms.providers.<name>]` of type `openbao` or `vault`: the keys of SeaweedFS's `weed/kms/openbao`, and a few of ours.
 
+use super::url;
 use crate::config::{Error, Secret, scope::Scope};
 
 provider! {
@@ -54,10 +55,7 @@ fn complete(mut bao: OpenBao, scope: &Scope<'_>) -> Result<OpenBao, Error> {
     if bao.address.is_empty() {
         bao.address = "http://localhost:8200".to_owned();
     }
-    let authority = bao.address.strip_prefix("http://").or_else(|| bao.address.strip_prefix("https://"));
-    if authority.is_none_or(|authority| authority.is_empty() || authority.contains(char::is_whitespace)) {
-        return Err(scope.error("address", format!("expected a http:// or https:// URL, got {:?}", bao.address)));
-    }
+    url(scope, "address", &bao.address)?;
     if bao.transit_path.is_empty() {
         bao.transit_path = "transit".to_owned();
     }
