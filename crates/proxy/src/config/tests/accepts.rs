@@ -133,6 +133,17 @@ fn a_block_of_the_gateway_is_accepted_as_it_is() {
     assert_eq!((aws.connect_timeout.0.as_secs(), aws.request_timeout.0.as_secs(), aws.max_retries), (10, 20, 3));
 }
 
+#[test]
+fn aws_settings_that_go_together_are_accepted() {
+    for text in [
+        "access_key = \"a\"\nsecret_key = \"b\"\nsession_token = \"c\"\nrole_arn = \"r\"\nexternal_id = \"e\"",
+        "profile = \"p\"\nrole_arn = \"r\"\nexternal_id = \"e\"",
+        "role_arn = \"r\"",
+    ] {
+        load(&format!("[kms.providers.m]\ntype = \"aws\"\n{text}"), &[]);
+    }
+}
+
 /// Blocks for the other clouds, with every key that the gateway's providers read, and what they leave empty.
 const CLOUDS: &str = r#"{
   "providers": {

@@ -177,6 +177,21 @@ const KMS: &[Case] = &[
         "@/t.toml: kms.providers.a.secret_key: must be set, because access_key is",
     ),
     (
+        "[kms.providers.a]\ntype = \"aws\"\nsession_token = \"x\"",
+        &[],
+        "@/t.toml: kms.providers.a.session_token: has no use without access_key and secret_key; set them, or remove it",
+    ),
+    (
+        "[kms.providers.a]\ntype = \"aws\"\naccess_key = \"x\"\nsecret_key = \"y\"",
+        &[("TIDEGATE_KMS__PROVIDERS__A__PROFILE", "p")],
+        "TIDEGATE_KMS__PROVIDERS__A__PROFILE: kms.providers.a.profile: is set, and access_key too; keep one of them",
+    ),
+    (
+        "[kms.providers.a]\ntype = \"aws\"\nexternal_id = \"x\"",
+        &[],
+        "@/t.toml: kms.providers.a.external_id: has no use without role_arn; set it, or remove external_id",
+    ),
+    (
         "[kms.providers.a]\ntype = \"aws\"\nendpoint = \"kms:80\"",
         &[],
         "@/t.toml: kms.providers.a.endpoint: expected a http:// or https:// URL, got \"kms:80\"",
@@ -234,6 +249,16 @@ const SECRETS: &[Case] = &[
         "[sse_s3]\nkey = \"a\"\nkek = \"b\"",
         &[],
         "@/t.toml: sse_s3.kek: sse_s3.key is set too; keep only the one that the S3 gateway uses",
+    ),
+    (
+        "[sse_s3]\nkey = \"a\"\nkek_passphrase = \"b\"",
+        &[],
+        "@/t.toml: sse_s3.kek_passphrase: has no use beside sse_s3.key or sse_s3.kek: it opens the filer's /etc/s3/sse_kek, which is not read then; remove it",
+    ),
+    (
+        "[sse_s3]\nkek = \"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\"",
+        &[("TIDEGATE_SSE_S3__KEK_PASSPHRASE", "b")],
+        "TIDEGATE_SSE_S3__KEK_PASSPHRASE: sse_s3.kek_passphrase: has no use beside sse_s3.key or sse_s3.kek: it opens the filer's /etc/s3/sse_kek, which is not read then; remove it",
     ),
     (
         "[sse_s3]\nkey_file = \"f\"",
