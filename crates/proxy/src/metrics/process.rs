@@ -1,8 +1,11 @@
 //! The process itself, by the names that every Prometheus client library gives it.
 //!
-//! Read from `/proc` when scraped. Where there is no `/proc`, the values stay 0.
+//! Read from `/proc` when scraped. Where there is no `/proc`, the values stay 0, but for the start.
 
-use std::fs;
+use std::{
+    fs,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use prometheus::{
     Counter, Gauge, Opts, Registry,
@@ -35,9 +38,7 @@ impl Process {
             cpu: Counter::with_opts(Opts::new("process_cpu_seconds_total", "CPU time of user and system, seconds."))?,
             start: gauge("process_start_time_seconds", "When the process started, seconds since 1970.")?,
         };
-        if let Some(start) = started() {
-            process.start.set(start);
-        }
+        process.start.set(started(fs::read_to_string("/proc/stat").ok().as_deref()));
         Ok(process)
     }
 
@@ -89,10 +90,16 @@ fn cpu() -> Option<f64> {
     Some((stat_field(14)? + stat_field(15)?) / TICKS_PER_SECOND)
 }
 
-fn started() -> Option<f64> {
-    let booted: f64 = field_after(&fs::read_to_string("/proc/stat").ok()?, "btime")?;
-    // starttime, field 22.
-    Some(booted + stat_field(22)? / TICKS_PER_SECOND)
+/// When the process started, seconds since 1970, by the system's `/proc/stat`. A unit with `ProcSubset=pid` does not show
+/// that file: then it is now, which is soon after.
+fn started(system: Option<&str>) -> f64 {
+    // starttime, field 22, in ticks since the system was booted.
+    let since_boot = || Some(field_after(system?, "btime")? + stat_field(22)? / TICKS_PER_SECOND);
+    since_boot().unwrap_or_else(now)
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 fn stat_field(number: usize) -> Option<f64> {
@@ -111,8 +118,18 @@ mod tests {
         assert!(resident().unwrap() > 100_000.0);
         assert!(max_files().unwrap() >= 1.0);
         assert!(cpu().unwrap() >= 0.0);
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
-        let started = started().unwrap();
-        assert!(started <= now + 1.0 && started > 1.0e9, "{started}");
+    }
+
+    #[test]
+    fn the_start_is_known_without_the_systems_own_file_too() {
+        // Booted a second after the epoch: what the process's own ticks add is shown to be added.
+        assert_eq!(started(Some("cpu 1\nbtime 1\n")), 1.0 + stat_field(22).unwrap() / TICKS_PER_SECOND);
+        for hidden in [None, Some(""), Some("cpu 1\n")] {
+            let before = now();
+            let started = started(hidden);
+            assert!((before..=now()).contains(&started) && started > 1.0e9, "{started}");
+        }
+        let registered = Process::new().unwrap().start.get();
+        assert!(registered > 1.0e9 && registered <= now() + 1.0, "{registered}");
     }
 }
