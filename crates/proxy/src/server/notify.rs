@@ -20,18 +20,34 @@ pub enum Notice {
 /// What the end takes after the drain.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// As `EXTEND_TIMEOUT_USEC` is written here: 71 minutes at most, which is more than `server.drain_timeout` can be.
+fn microseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
 /// Tells systemd, if it started us (`NOTIFY_SOCKET` is set). A failure is logged only: the daemon works without.
 pub(super) fn systemd(notice: Notice) {
     let sent = match &notice {
         Notice::Ready => sd_notify::notify(&[NotifyState::Ready]),
         // A drain longer than the unit's TimeoutStopSec would else be ended by SIGKILL.
         Notice::Stopping(drain) => {
-            let most = u32::try_from((*drain + MARGIN).as_micros()).unwrap_or(u32::MAX);
-            sd_notify::notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(most)])
+            sd_notify::notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(microseconds(*drain + MARGIN))])
         }
         Notice::Status(line) => sd_notify::notify(&[NotifyState::Status(line)]),
     };
     if let Err(error) = sent {
         tracing::warn!(%error, ?notice, "systemd could not be notified");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_drain_is_told_in_full() {
+        let longest = Duration::from_secs(3600) + MARGIN;
+        assert_eq!(u128::from(microseconds(longest)), longest.as_micros());
+        assert_eq!(microseconds(Duration::from_secs(2 * 3600)), u32::MAX);
     }
 }

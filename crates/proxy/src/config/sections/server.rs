@@ -11,8 +11,9 @@ section! {
         listen: SocketAddr = "127.0.0.1:8880";
         /// `/metrics`, `/healthz` and `/readyz`. Keep it away from clients. Port 0 takes a free one.
         admin: SocketAddr = "127.0.0.1:8881";
-        /// After SIGTERM no connection is accepted, and running downloads have this long to finish.
-        drain_timeout: Duration = "120s", max "24h";
+        /// After SIGTERM no connection is accepted, and running downloads have this long to finish. systemd is told, once;
+        /// it cannot be told of more than 71 minutes.
+        drain_timeout: Duration = "120s", max "1h";
         /// The filer front's certificate chain (PEM). With it the front speaks TLS only, HTTP/2 and HTTP/1.1.
         /// Relative names, here and in the next two, are found as those of `_file` keys are.
         tls_cert: Option<String>;
