@@ -7,20 +7,20 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer};
-use tokio::{
-    sync::{Mutex, watch},
-    time::Instant,
-};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::{Failure, KmsError, http::Answer, secret::Secret};
+use super::{
+    Failure, KmsError,
+    http::Answer,
+    in_use::{InUse, Lasting},
+    secret::Secret,
+};
 
 /// A token is renewed this long before it ends, or after two thirds of its time if that is later.
 const EARLY: Duration = Duration::from_secs(5 * 60);
 /// A renewal that did not come through is tried again after this long, as long as the old token is good.
 const AGAIN: Duration = Duration::from_secs(10);
-/// A token younger than this is not replaced because a request was refused.
-const YOUNG: Duration = Duration::from_secs(10);
 /// What counts as its time where the answer says nothing, as RFC 6749 leaves open.
 const UNSAID: Duration = Duration::from_secs(5 * 60);
 /// Bounded, so that adding it to a time cannot overflow.
@@ -59,27 +59,31 @@ impl Token {
         self.header.clone()
     }
 
-    fn over(&self) -> bool {
-        self.begun.elapsed() >= self.lasts
-    }
-
     fn due(&self) -> bool {
         let two_thirds = self.lasts.mul_f64(2.0 / 3.0);
         self.begun.elapsed() >= self.lasts.saturating_sub(EARLY).max(two_thirds)
     }
 }
 
-/// The token in use.
+impl Lasting for Token {
+    fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    fn over(&self) -> bool {
+        self.begun.elapsed() >= self.lasts
+    }
+}
+
+/// Where tokens come from.
 pub(super) struct Tokens<L> {
     login: L,
-    current: watch::Sender<Option<Arc<Token>>>,
-    /// Held during a login, so that there is one for all who wait; when the last one failed, if it did.
-    failed: Mutex<Option<Instant>>,
+    in_use: InUse<Token>,
 }
 
 impl<L: Login> Tokens<L> {
     pub(super) fn new(login: L) -> Self {
-        Self { login, current: watch::Sender::new(None), failed: Mutex::new(None) }
+        Self { login, in_use: InUse::new() }
     }
 
     /// A token that should be good. One that ends soon is replaced by the first who comes; the others go on with it.
@@ -87,19 +91,14 @@ impl<L: Login> Tokens<L> {
     /// # Errors
     /// When there is none, and the login is refused or does not come through.
     pub(super) async fn current(&self) -> Result<Arc<Token>, KmsError> {
-        let Some(token) = self.known().filter(|token| !token.over()) else {
-            let mut failed = self.failed.lock().await;
-            return match self.known().filter(|token| !token.over()) {
-                Some(token) => Ok(token),
-                None => self.replace(&mut failed).await,
-            };
-        };
+        let token = self.in_use.good_or(self.log_in()).await?;
         if token.due()
-            && let Ok(mut failed) = self.failed.try_lock()
-            && failed.is_none_or(|failed| failed.elapsed() >= AGAIN)
-            && self.known().is_some_and(|known| Arc::ptr_eq(&known, &token))
+            && !token.over()
+            && let Some(turn) = self.in_use.turn_now()
+            && !turn.failed_within(AGAIN)
+            && self.in_use.known().is_some_and(|known| Arc::ptr_eq(&known, &token))
         {
-            match self.replace(&mut failed).await {
+            match turn.log_in(self.log_in()).await {
                 Ok(newer) => return Ok(newer),
                 Err(error) => {
                     tracing::warn!(failure = ?error.failure(), "the token for the KMS could not be renewed; trying again");
@@ -122,42 +121,16 @@ impl<L: Login> Tokens<L> {
         let answer = send(token.header()).await?;
         // A token that was revoked, perhaps. With a new one we know.
         if answer.status == StatusCode::UNAUTHORIZED
-            && let Some(token) = self.instead_of(&token).await?
+            && let Some(token) = self.in_use.instead_of(&token, self.log_in()).await?
         {
             return send(token.header()).await;
         }
         Ok(answer)
     }
 
-    /// A newer token after a request with `refused` was; `None`: there is no better one to be had.
-    ///
-    /// # Errors
-    /// As [`Tokens::current`].
-    async fn instead_of(&self, refused: &Arc<Token>) -> Result<Option<Arc<Token>>, KmsError> {
-        let mut failed = self.failed.lock().await;
-        match self.known() {
-            Some(token) if !Arc::ptr_eq(&token, refused) => Ok(Some(token)),
-            // Its login was a moment ago, so the refusal is about the request.
-            Some(token) if token.begun.elapsed() < YOUNG => Ok(None),
-            _ => self.replace(&mut failed).await.map(Some),
-        }
-    }
-
-    fn known(&self) -> Option<Arc<Token>> {
-        self.current.borrow().clone()
-    }
-
-    async fn replace(&self, failed: &mut Option<Instant>) -> Result<Arc<Token>, KmsError> {
-        let token = match self.login.login().await.and_then(|granted| Token::new(&granted)) {
-            Ok(token) => Arc::new(token),
-            Err(error) => {
-                *failed = Some(Instant::now());
-                return Err(error);
-            }
-        };
-        *failed = None;
+    async fn log_in(&self) -> Result<Token, KmsError> {
+        let token = self.login.login().await.and_then(|granted| Token::new(&granted))?;
         tracing::debug!(lasts = ?token.lasts, "logged in to the KMS");
-        self.current.send_replace(Some(Arc::clone(&token)));
         Ok(token)
     }
 }

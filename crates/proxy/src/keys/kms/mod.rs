@@ -19,6 +19,8 @@ mod error;
 pub mod gcp;
 #[cfg(feature = "_http")]
 mod http;
+#[cfg(feature = "_post")]
+mod in_use;
 mod limit;
 #[cfg(feature = "openbao")]
 pub mod openbao;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crypto::{CustomerKey, Envelope, WrappedKey};
 use md5::{Digest, Md5};
+use tokio::time::Instant;
 
 use super::*;
 use crate::keys::kms::scripted::{Say, Scripted};
@@ -187,6 +188,20 @@ async fn a_token_that_was_revoked_is_replaced_and_a_young_one_is_believed() {
     tokio::time::advance(Duration::from_secs(11)).await;
     assert!(bao.decrypt(&wrapped("k-1")).await.is_ok());
     let wanted = [pair(LOGIN, ""), pair(DECRYPT, "one"), pair(DECRYPT, "one"), pair(LOGIN, ""), pair(DECRYPT, "two")];
+    assert_eq!(asked(&service), wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_gets_no_answer_keeps_no_request_waiting() {
+    let service = Scripted::new([granted("one", 300), opened(), Say::Nothing, opened()]).await;
+    let bao = provider(&service, app_role());
+    assert!(bao.decrypt(&wrapped("k-1")).await.is_ok());
+    tokio::time::advance(Duration::from_secs(201)).await;
+    settle(&service, 3).await;
+    let begun = Instant::now();
+    assert!(bao.decrypt(&wrapped("k-1")).await.is_ok());
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let wanted = [pair(LOGIN, ""), pair(DECRYPT, "one"), pair(RENEW, "one"), pair(DECRYPT, "one")];
     assert_eq!(asked(&service), wanted);
 }
 

@@ -7,26 +7,34 @@
 //! there is a new login.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 use zeroize::Zeroizing;
 
 use super::{
     Login, Service,
     answer::{self, Granted},
 };
-use crate::keys::kms::{Failure, KmsError, secret::Wiped};
+use crate::keys::kms::{
+    Failure, KmsError,
+    in_use::{InUse, Lasting},
+    secret::Wiped,
+};
 
 /// A renewal that did not come through is tried again after this long.
 const AGAIN: Duration = Duration::from_secs(10);
-/// A token younger than this is not replaced because a request was refused.
-const YOUNG: Duration = Duration::from_secs(10);
 
 /// A token and how long it is good for.
 pub(super) struct Token {
@@ -50,13 +58,19 @@ impl Token {
         Self { text: token, begun: Instant::now(), lasts: (!lasts.is_zero()).then_some(lasts), first, renewable }
     }
 
-    fn over(&self) -> bool {
-        self.lasts.is_some_and(|lasts| self.begun.elapsed() >= lasts)
-    }
-
     /// When it should be renewed; `None`: never.
     fn due(&self) -> Option<Instant> {
         self.lasts.map(|lasts| self.begun + lasts.mul_f64(2.0 / 3.0))
+    }
+}
+
+impl Lasting for Token {
+    fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    fn over(&self) -> bool {
+        self.lasts.is_some_and(|lasts| self.begun.elapsed() >= lasts)
     }
 }
 
@@ -64,13 +78,14 @@ impl Token {
 pub(super) struct Tokens {
     service: Service,
     login: Login,
-    /// Held during a login or a renewal, so that there is one for all who wait.
-    current: Mutex<Option<Arc<Token>>>,
+    in_use: InUse<Token>,
+    /// Whether there is somebody who renews them. One for all: it was started with the first.
+    kept_alive: AtomicBool,
 }
 
 impl Tokens {
     pub(super) fn new(service: Service, login: Login) -> Arc<Self> {
-        Arc::new(Self { service, login, current: Mutex::new(None) })
+        Arc::new(Self { service, login, in_use: InUse::new(), kept_alive: AtomicBool::new(false) })
     }
 
     /// A token that should be good.
@@ -78,11 +93,7 @@ impl Tokens {
     /// # Errors
     /// When the login is refused or does not come through.
     pub(super) async fn current(self: &Arc<Self>) -> Result<Arc<Token>, KmsError> {
-        let mut current = self.current.lock().await;
-        match current.as_ref() {
-            Some(token) if !token.over() => Ok(Arc::clone(token)),
-            _ => self.replace(&mut current).await,
-        }
+        self.in_use.good_or(self.log_in()).await
     }
 
     /// A newer token after a request with `refused` was; `None`: there is no better one to be had.
@@ -93,37 +104,29 @@ impl Tokens {
         if matches!(self.login, Login::Token(_)) {
             return Ok(None);
         }
-        let mut current = self.current.lock().await;
-        match current.as_ref() {
-            Some(token) if !Arc::ptr_eq(token, refused) => Ok(Some(Arc::clone(token))),
-            // Its login was a moment ago, so the refusal is about the request.
-            Some(token) if token.begun.elapsed() < YOUNG => Ok(None),
-            _ => self.replace(&mut current).await.map(Some),
-        }
+        self.in_use.instead_of(refused, self.log_in()).await
     }
 
-    /// Logs in.
-    async fn replace(self: &Arc<Self>, current: &mut Option<Arc<Token>>) -> Result<Arc<Token>, KmsError> {
-        let (granted, kept_alive) = match &self.login {
-            Login::Token(text) => (Granted { token: text.clone(), lasts: Duration::ZERO, renewable: false }, true),
-            Login::AppRole { role_id, secret_id, path } => {
-                let input = LoginInput { role_id: role_id.as_str(), secret_id: secret_id.as_str() };
-                let body = serde_json::to_string(&input)
-                    .map_err(|_| KmsError::new(Failure::BadCredentials, "they do not fit into a request"))?;
-                let body = Bytes::from_owner(Wiped::new(body));
-                let answer = self.service.post(&format!("{path}/login"), None, body).await?;
-                if !answer.status.is_success() {
-                    return Err(answer::refused_login(&answer));
-                }
-                (answer::granted(&answer.body)?, current.is_some())
+    async fn log_in(self: &Arc<Self>) -> Result<Token, KmsError> {
+        let (role_id, secret_id, path) = match &self.login {
+            Login::Token(text) => {
+                let granted = Granted { token: text.clone(), lasts: Duration::ZERO, renewable: false };
+                return Ok(Token::new(granted, None));
             }
+            Login::AppRole { role_id, secret_id, path } => (role_id, secret_id, path),
         };
-        let token = Arc::new(Token::new(granted, None));
+        let input = LoginInput { role_id: role_id.as_str(), secret_id: secret_id.as_str() };
+        let body = serde_json::to_string(&input)
+            .map_err(|_| KmsError::new(Failure::BadCredentials, "they do not fit into a request"))?;
+        let body = Bytes::from_owner(Wiped::new(body));
+        let answer = self.service.post(&format!("{path}/login"), None, body).await?;
+        if !answer.status.is_success() {
+            return Err(answer::refused_login(&answer));
+        }
+        let token = Token::new(answer::granted(&answer.body)?, None);
         tracing::debug!(lasts = ?token.lasts, renewable = token.renewable, "logged in to the KMS");
-        *current = Some(Arc::clone(&token));
-        // One keeper for all tokens: it was started with the first one.
-        if !kept_alive {
-            tokio::spawn(keep_alive(Arc::downgrade(self)));
+        if !self.kept_alive.swap(true, Ordering::SeqCst) {
+            tokio::spawn(keep_alive(Arc::downgrade(self), self.in_use.subscribe()));
         }
         Ok(token)
     }
@@ -134,11 +137,11 @@ impl Tokens {
         Box::pin(async move { self.renew_if_due().await })
     }
 
+    /// Requests go on with the token meanwhile, for as long as it is good.
     async fn renew_if_due(self: &Arc<Self>) -> Result<(), KmsError> {
-        let mut current = self.current.lock().await;
-        let Some(token) = current.clone().filter(|token| token.due().is_some_and(|due| due <= Instant::now())) else {
-            return Ok(());
-        };
+        let turn = self.in_use.turn().await;
+        let due = |token: &Arc<Token>| token.due().is_some_and(|due| due <= Instant::now());
+        let Some(token) = self.in_use.known().filter(due) else { return Ok(()) };
         if token.renewable && !token.over() {
             let answer =
                 self.service.post("auth/token/renew-self", Some(token.text()), Bytes::from_static(b"{}")).await?;
@@ -146,7 +149,7 @@ impl Tokens {
                 let granted = answer::granted(&answer.body)?;
                 if granted.lasts.is_zero() || granted.lasts >= token.first / 2 {
                     tracing::debug!(lasts = ?granted.lasts, "renewed the token for the KMS");
-                    *current = Some(Arc::new(Token::new(granted, Some(token.first))));
+                    turn.hand_out(Token::new(granted, Some(token.first)));
                     return Ok(());
                 }
             } else {
@@ -156,21 +159,25 @@ impl Tokens {
                 }
             }
         }
-        self.replace(&mut current).await.map(drop)
+        turn.log_in(self.log_in()).await.map(drop)
     }
 }
 
 /// Renews tokens for as long as somebody has the provider.
-async fn keep_alive(tokens: Weak<Tokens>) {
+async fn keep_alive(tokens: Weak<Tokens>, mut in_use: watch::Receiver<Option<Arc<Token>>>) {
     loop {
-        let due = match tokens.upgrade() {
-            Some(tokens) => tokens.current.lock().await.as_ref().and_then(|token| token.due()),
-            None => return,
+        let due = in_use.borrow_and_update().as_ref().and_then(|token| token.due());
+        let another = match due {
+            Some(due) => timeout_at(due, in_use.changed()).await,
+            None => Ok(in_use.changed().await),
         };
-        // A token without end may still be replaced by one that has one.
-        tokio::time::sleep_until(due.unwrap_or_else(|| Instant::now() + 6 * 60 * AGAIN)).await;
-        let Some(tokens) = tokens.upgrade() else { return };
-        if let Err(error) = tokens.renew().await {
+        match another {
+            Ok(Ok(())) => continue,
+            Ok(Err(_)) => return,
+            Err(_) => {}
+        }
+        let Some(renewal) = tokens.upgrade().map(Tokens::renew) else { return };
+        if let Err(error) = renewal.await {
             tracing::warn!(failure = ?error.failure(), "the token for the KMS could not be renewed; trying again");
             tokio::time::sleep(AGAIN).await;
         }
