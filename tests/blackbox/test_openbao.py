@@ -3,11 +3,12 @@
 import ssl
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from catalogue import PART_SIZES, Catalogue, Shape
+from catalogue import PART_SIZES, Catalogue, Object, Shape
 from conftest import StartTidegate
 from expect import json_error, read, same_bytes
 from harness import Cluster, Encryption, Front, Transit, toml
@@ -124,6 +125,26 @@ def test_a_wrong_secret_id_blames_the_configuration(
     assert answer.status == 500
     message = json_error(answer)
     assert "credentials" in message and "another" not in message and SECRET_ID not in message
+
+
+def test_a_login_that_gets_no_answer_is_waited_for_once(
+    bao: Front, written: Catalogue, start_tidegate: StartTidegate, transit: Transit
+) -> None:
+    """Reads of several keys come at once; none of them waits for the logins of the others."""
+    shapes = (Shape.BYTE, Shape.MANY, Shape.MULTIPART)
+    things = [written.get(bao, Encryption.SSE_KMS, shape) for shape in shapes]
+    gate = start_tidegate(bao, ONE_TRY)
+    transit.behaviour.slow = 4.0
+
+    def timed(thing: Object) -> tuple[int, float]:
+        begun = time.monotonic()
+        return read(gate, thing).status, time.monotonic() - begun
+
+    with ThreadPoolExecutor(len(things)) as pool:
+        answers = list(pool.map(timed, things))
+    assert [status for status, _ in answers] == [503] * len(things)
+    assert max(took for _, took in answers) < 3.8, answers
+    assert transit.asked("login") == 1
 
 
 def test_its_certificates_are_checked_and_read_again(

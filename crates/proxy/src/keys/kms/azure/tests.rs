@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crypto::{CustomerKey, DataKey, Envelope, WrappedKey};
+use futures_util::future::join_all;
 use md5::{Digest, Md5};
+use tokio::time::Instant;
 
 use super::*;
 use crate::keys::kms::scripted::{Say, Scripted};
@@ -163,6 +165,17 @@ async fn tokens_that_were_revoked_or_are_over_are_replaced() {
     service.say([granted("three"), opened(&id(&service))]);
     assert!(azure.decrypt(&key).await.is_ok());
     assert_eq!(asked(&service).last().unwrap(), &pair(DECRYPT, "Bearer three"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_gets_no_answer_is_waited_for_once_and_not_in_turns() {
+    let service = Scripted::new([Say::Nothing]).await;
+    let azure = provider(&service, client(&service));
+    let (key, begun) = (ours(&service), Instant::now());
+    let all = join_all((0..12).map(|_| azure.decrypt(&key))).await;
+    assert!(all.iter().all(|one| one.as_ref().is_err_and(|error| error.failure() == Failure::Unreachable)));
+    assert!(begun.elapsed() < Duration::from_secs(31), "{:?}", begun.elapsed());
+    assert_eq!(asked(&service), [pair(LOGIN, "")]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crypto::{CustomerKey, Envelope, WrappedKey};
+use futures_util::future::join_all;
 use md5::{Digest, Md5};
 use tokio::time::Instant;
 
@@ -203,6 +204,28 @@ async fn a_renewal_that_gets_no_answer_keeps_no_request_waiting() {
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     let wanted = [pair(LOGIN, ""), pair(DECRYPT, "one"), pair(RENEW, "one"), pair(DECRYPT, "one")];
     assert_eq!(asked(&service), wanted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_gets_no_answer_is_waited_for_once_and_not_in_turns() {
+    let service = Scripted::new([Say::Nothing, granted("one", 300), opened()]).await;
+    let bao = provider(&service, app_role());
+    let (key, begun) = (wrapped("k-1"), Instant::now());
+    let all = join_all((0..12).map(|_| bao.decrypt(&key))).await;
+    assert!(all.iter().all(|one| one.as_ref().is_err_and(|error| error.failure() == Failure::Unreachable)));
+    assert!(begun.elapsed() < Duration::from_secs(31), "{:?}", begun.elapsed());
+    assert_eq!(asked(&service), [pair(LOGIN, "")]);
+    assert!(bao.decrypt(&key).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_refused_secret_id_is_shown_once_for_all_who_wait() {
+    let service = Scripted::new([refused(400, "invalid role or secret ID")]).await;
+    let bao = provider(&service, app_role());
+    let key = wrapped("k-1");
+    let all = join_all((0..12).map(|_| bao.decrypt(&key))).await;
+    assert!(all.iter().all(|one| one.as_ref().is_err_and(|error| error.failure() == Failure::BadCredentials)));
+    assert_eq!(asked(&service), [pair(LOGIN, "")]);
 }
 
 #[test]
