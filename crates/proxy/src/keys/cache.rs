@@ -6,8 +6,18 @@
 //! Lifetimes are kept in the entries and not by moka, because failures live shorter than keys and because tests pause
 //! the runtime's clock. Moka's own time-to-live is set as well: it is what frees (and so zeroizes) keys that nobody asks
 //! for any more.
+//!
+//! Whoever asks after everything was forgotten must not be given an answer to a call from before. So each time of forgetting
+//! begins a new generation, which is a part of what entries are found by.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crypto::DataKey;
 use http::StatusCode;
@@ -22,6 +32,10 @@ use crate::{Blame, Error, Result};
 const TRANSIENT: Duration = Duration::from_secs(2);
 /// How long a refusal is answered again without another call.
 const REFUSAL: Duration = Duration::from_secs(10);
+/// How often moka must tidy up until it frees what it dropped: it waits until no thread can be looking at it any more.
+const ROUNDS: u64 = 4;
+/// How many entries it frees in one round.
+const FREED: u64 = 256;
 
 /// Which key: who opens it, and the digest over everything that it takes to open it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -47,7 +61,8 @@ impl Kept {
 /// The cache. Cloning it is cheap and shares the entries.
 #[derive(Clone)]
 pub(super) struct DataKeys {
-    kept: Cache<Identity, Kept>,
+    kept: Cache<(u64, Identity), Kept>,
+    generation: Arc<AtomicU64>,
     ttl: Duration,
     hooks: Arc<dyn Hooks>,
 }
@@ -56,7 +71,7 @@ impl DataKeys {
     /// Keeps up to `entries` keys (and failures), each key for `ttl`.
     pub(super) fn new(entries: u64, ttl: Duration, hooks: Arc<dyn Hooks>) -> Self {
         let kept = Cache::builder().max_capacity(entries).time_to_live(ttl.max(REFUSAL)).build();
-        Self { kept, ttl, hooks }
+        Self { kept, generation: Arc::default(), ttl, hooks }
     }
 
     /// The key of this identity, by `open` if it is not here. Of concurrent callers one runs its `open`.
@@ -68,12 +83,14 @@ impl DataKeys {
         F: FnOnce() -> O,
         O: Future<Output = Result<DataKey>> + Send + 'static,
     {
-        if let Some(kept) = self.kept.get(&identity).await
+        let generation = self.generation.load(Ordering::SeqCst);
+        let asked = (generation, identity);
+        if let Some(kept) = self.kept.get(&asked).await
             && !kept.over()
         {
             return self.answer(kept, false);
         }
-        let (cache, ttl, open) = (self.kept.clone(), self.ttl, open());
+        let (keys, ttl, open) = (self.clone(), self.ttl, open());
         let task = async move {
             let opened = async move {
                 let outcome = open.await.map(Arc::new);
@@ -84,7 +101,12 @@ impl DataKeys {
                 };
                 Kept { outcome, until: Instant::now() + keep }
             };
-            let entry = cache.entry(identity).or_insert_with_if(opened, Kept::over).await;
+            let entry = keys.kept.entry(asked).or_insert_with_if(opened, Kept::over).await;
+            // Nobody will find it, but it would lie there until its time is over.
+            if keys.generation.load(Ordering::SeqCst) != generation {
+                keys.kept.invalidate(entry.key()).await;
+                keys.tidy().await;
+            }
             (entry.is_fresh(), entry.into_value())
         };
         match tokio::spawn(task.in_current_span()).await {
@@ -111,8 +133,17 @@ impl DataKeys {
         self.kept.run_pending_tasks().await;
     }
 
-    /// Drops everything.
-    pub(super) fn clear(&self) {
+    /// Drops everything, and what is being opened now as soon as it is; that is still the answer to those who wait for it.
+    pub(super) async fn clear(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
         self.kept.invalidate_all();
+        self.tidy().await;
+    }
+
+    /// Frees, and so wipes, what was dropped.
+    async fn tidy(&self) {
+        for _ in 0..ROUNDS + self.kept.entry_count() / FREED {
+            self.kept.run_pending_tasks().await;
+        }
     }
 }

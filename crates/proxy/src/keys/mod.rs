@@ -102,10 +102,10 @@ impl KeyRing {
         self.keys.sweep().await;
     }
 
-    /// Forgets the data keys that a KMS opened, so that the next read asks it again.
+    /// Forgets the data keys that a KMS opened, so that the next read asks it again: those too that are being opened now,
+    /// which are for the reads that wait for them already.
     pub async fn forget(&self) {
-        self.keys.clear();
-        self.keys.sweep().await;
+        self.keys.clear().await;
     }
 
     /// Reads the filer's SSE-S3 key file now. `false`: there is none, or none is needed.

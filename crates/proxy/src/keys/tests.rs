@@ -187,6 +187,41 @@ async fn a_key_is_kept_for_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_was_being_opened_when_all_were_forgotten_is_not_kept() {
+    let (kms, counts) = (Gated::new("main", None, 0), Arc::new(Counts::default()));
+    let ring = ring(&[&kms], &[], counts);
+    let open = || {
+        let ring = ring.clone();
+        tokio::spawn(async move { ring.open(None, &wrapped("one")).await.ok().unwrap() })
+    };
+    let calls = async |wanted: usize| {
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(kms.calls(), wanted);
+    };
+    let before = open();
+    calls(1).await;
+    ring.forget().await;
+    let after = open();
+    calls(2).await;
+    kms.gate.add_permits(10);
+    let old = Arc::downgrade(&before.await.unwrap());
+    let new = after.await.unwrap();
+    assert!(Arc::ptr_eq(&open().await.unwrap(), &new));
+    assert_eq!(kms.calls(), 2);
+    // Not only out of reach, but wiped. The tests beside may hold up the last step for a moment.
+    for _ in 0..1000 {
+        if old.strong_count() == 0 {
+            break;
+        }
+        ring.sweep().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(old.strong_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn refusals_are_answered_again_for_ten_seconds() {
     let (kms, counts) = (Gated::new("main", Some(Failure::Denied), 100), Arc::new(Counts::default()));
     let ring = ring(&[&kms], &[], counts.clone());
