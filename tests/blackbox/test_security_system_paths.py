@@ -126,12 +126,13 @@ def test_nor_does_a_listing_show_them(front_1mb: Front, objects: Catalogue, gate
         for entry in json.loads(request("GET", front_1mb.filer.url + directory, as_json).body)["Entries"]
         for value in secrets_of(entry)
     ]
-    assert hidden
+    assert any(len(value) > 8 for value in hidden)
     answer = request("GET", gate_1mb.url + directory, as_json)
     entries = json.loads(answer.body)["Entries"]
     assert thing.path() in [entry["FullPath"] for entry in entries]
     assert [secrets_of(entry) for entry in entries] == [[] for _ in entries]
-    assert not any(value.encode() in answer.body for value in hidden)
+    # Other tests wrote keys of a byte or two, which any checksum in base64 may end with.
+    assert not [value for value in hidden if len(value) > 8 and value.encode() in answer.body]
 
 
 def test_what_hides_nothing_passes_unchanged(front_1mb: Front, objects: Catalogue, gate_1mb: Tidegate) -> None:

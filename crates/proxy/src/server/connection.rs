@@ -50,7 +50,7 @@ pub(super) async fn serve<F: Front>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let socket = Socket::new(stream);
+    let socket = Socket::new(stream, limits.write_timeout);
     let reset = socket.reset();
     let Some(tls) = tls else { return talk(socket, reset, peer, front, limits, stages, drains_at).await };
     let handshake = timeout(limits.header_read_timeout, TlsAcceptor::from(tls.config()).accept(socket));

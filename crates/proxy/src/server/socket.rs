@@ -1,7 +1,10 @@
-//! A TCP connection that can be made to end with a reset.
+//! A TCP connection that can be made to end with a reset, and that ends when its client does not read.
 //!
 //! An answer to an HTTP/1.0 client without a length ends where the connection ends, so there a plain close would make a
 //! broken body look whole. While such an answer is on its way the socket is armed: closed for any reason, it resets.
+//!
+//! Bytes that wait to be written hold memory that others wait for. When the system has taken none of them for the write
+//! timeout, the write fails, and with it the connection.
 
 use std::{
     io,
@@ -10,17 +13,25 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::Instant,
 };
+
+use super::stall::StallTimer;
 
 pub(super) struct Socket {
     stream: TcpStream,
     reset: Reset,
+    write_timeout: Duration,
+    /// Since when the system takes no bytes.
+    stalled: Option<Instant>,
+    timer: StallTimer,
 }
 
 /// Whether closing the socket resets the connection. Clones speak of the same socket.
@@ -38,12 +49,39 @@ impl Reset {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, reset: Reset::default() }
+    pub(super) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+        Self { stream, reset: Reset::default(), write_timeout, stalled: None, timer: StallTimer::default() }
     }
 
     pub(super) fn reset(&self) -> Reset {
         self.reset.clone()
+    }
+
+    /// The outcome of a write, or what comes of it if it has waited for too long. `first` is of the bytes to write.
+    fn limited(
+        &mut self,
+        outcome: Poll<io::Result<usize>>,
+        first: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if outcome.is_ready() {
+            self.stalled = None;
+            return outcome;
+        }
+        let since = *self.stalled.get_or_insert_with(Instant::now);
+        ready!(self.timer.poll(since + self.write_timeout, cx));
+        // Linux calls a socket writable when a third of its buffer is free, which may be megabytes. A client that reads
+        // slowly has made room for less by now, which a write finds.
+        match rustix::io::write(&self.stream, first) {
+            Ok(written) => {
+                self.stalled = None;
+                Poll::Ready(Ok(written))
+            }
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+            }
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
     }
 }
 
@@ -65,7 +103,8 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.limited(outcome, buf, cx)
     }
 
     fn poll_write_vectored(
@@ -73,7 +112,9 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+        self.limited(outcome, first, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

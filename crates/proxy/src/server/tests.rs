@@ -3,6 +3,7 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 use http::{Request, Response, StatusCode};
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::oneshot,
     time::Instant,
 };
 
@@ -158,6 +159,43 @@ async fn a_long_download_outlives_every_timer() {
     tokio::time::advance(Duration::from_secs(3600)).await;
     go_on.send(Ok("whole")).unwrap();
     assert_eq!(client.exactly(5).await, "whole");
+}
+
+/// A server whose one answer never ends; the second part resolves when its body is dropped.
+async fn start_endless() -> (testing::Running, oneshot::Receiver<()>) {
+    let (alive, gone) = oneshot::channel::<()>();
+    let piece = futures_util::stream::repeat(bytes::Bytes::from_static(&[7; 64 << 10]));
+    let pieces = futures_util::StreamExt::map(piece, move |piece| {
+        let _alive = &alive;
+        Ok(piece)
+    });
+    let body = once(Body::from_stream(None, pieces));
+    (start_fn(move |_, _| std::future::ready(Response::new(body()))).await, gone)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_cut() {
+    let (server, gone) = start_endless().await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.head().await;
+    let begin = Instant::now();
+    assert!(gone.await.is_err(), "the body is dropped");
+    // Once more after what the last try still found room for.
+    assert!((60..=121).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_is_left_alone() {
+    let (server, mut gone) = start_endless().await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.head().await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        tokio::io::AsyncReadExt::read_exact(&mut client.0, &mut vec![0; 8 << 20]).await.unwrap();
+    }
+    assert!(gone.try_recv() == Err(oneshot::error::TryRecvError::Empty), "the body is still there");
 }
 
 /// Fails as often as it was told to, then accepts.

@@ -202,9 +202,9 @@ const KMS: &[Case] = &[
         "@/t.toml: kms.providers.a.endpoint: expected a http:// or https:// URL without a user name and password; remove them, and log in by the other keys",
     ),
     (
-        "[kms.providers.b]\ntype = \"openbao\"\ntoken = \"t\"",
-        &[("TIDEGATE_KMS__PROVIDERS__B__ADDRESS", "u:p@h:1")],
-        "TIDEGATE_KMS__PROVIDERS__B__ADDRESS: kms.providers.b.address: expected a http:// or https:// URL without a user name and password; remove them, and log in by the other keys",
+        "[kms.providers.b]\ntype = \"openbao\"\ntoken = \"t\"\naddress = \"u:p@h:1\"",
+        &[],
+        "@/t.toml: kms.providers.b.address: expected a http:// or https:// URL without a user name and password; remove them, and log in by the other keys",
     ),
     (
         "[kms.providers.z]\ntype = \"azure\"\nvault_url = \"https://u:p@v\"\nuse_default_creds = true",
