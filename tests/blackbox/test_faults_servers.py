@@ -48,7 +48,6 @@ def test_a_server_that_is_killed_without_a_replica_cuts(
     downloads = Downloads(gate, things, CLIENT_PACE)
     downloads.under_way()
     lone.cluster.kill_volume(0)
-    downloads.in_the_middle()
     assert downloads.endings() == ["cut"] * 8
     assert gate.metrics().sum("tidegate_responses_cut_total", by="failure") == 8
     lone.mend()
