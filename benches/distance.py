@@ -2,12 +2,14 @@
 """Throughput over distance: one object read through tidegate, the filer and the S3 gateway, the volume server far away.
 
 All that passes between a reader and the volume server goes through a delay line (`delay_line.rs`), which holds every
-byte back, in both directions. Everybody takes turns in one run; the best of some rounds counts. Prints a table of MB/s,
-and of each against itself without distance.
+byte back, in both directions. Every round goes through all distances and all readers, so that a busy moment of the
+machine meets all of them; the median of the rounds counts. Prints a table of MB/s, and of each against itself without
+distance.
 """
 
 import argparse
 import hashlib
+import statistics
 import subprocess
 import sys
 import time
@@ -120,20 +122,37 @@ def measure(cluster: Cluster, root: Path, options: argparse.Namespace) -> None:
             if digest.hexdigest() != wanted:
                 raise RuntimeError(f"{reader.name}: wrong bytes")
         print(f"\n{options.size} MiB in chunks of {options.chunk} MiB, SHA-256 checked before the first round")
-        print(f"MB/s, best of {options.rounds} (of the same at 0 ms)\n")
-        print("| each way | " + " | ".join(reader.name for reader in readers) + " |")
-        print("|---|" + "---|" * len(readers))
-        near: list[float] = []
-        for delay in options.delays:
-            for line in DelayLine.running:
-                line.delay(delay)
-            rounds = [[reader.read(payload.size) for reader in readers] for _ in range(options.rounds)]
-            best = [max(rates) for rates in zip(*rounds, strict=True)]
-            near = near or best
-            cells = [f"{rate:.0f} ({rate / first:.0%})" for rate, first in zip(best, near, strict=True)]
-            print(f"| {delay:g} ms | " + " | ".join(cells) + " |", flush=True)
+        rounds = [one_round(readers, payload.size, options.delays) for _ in range(options.rounds)]
     finally:
         gate.stop()
+    print_table(readers, options.delays, rounds)
+
+
+def one_round(readers: list[Reader], size: int, delays: list[float]) -> list[list[float]]:
+    """MB/s of every reader, for every distance."""
+    rates = []
+    for delay in delays:
+        for line in DelayLine.running:
+            line.delay(delay)
+        rates.append([reader.read(size) for reader in readers])
+    return rates
+
+
+def print_table(readers: list[Reader], delays: list[float], rounds: list[list[list[float]]]) -> None:
+    """The rounds as one table: a line for each distance, a column for each reader."""
+    print(f"MB/s, median of {len(rounds)} rounds (of the same at {delays[0]:g} ms), slowest to fastest\n")
+    print("| each way | " + " | ".join(reader.name for reader in readers) + " |")
+    print("|---|" + "---|" * len(readers))
+    near: list[float] = []
+    for row, delay in enumerate(delays):
+        rates = list(zip(*(one[row] for one in rounds), strict=True))
+        medians = [statistics.median(of_reader) for of_reader in rates]
+        near = near or medians
+        cells = [
+            f"{median:.0f} ({median / first:.0%}), {min(of_reader):.0f} to {max(of_reader):.0f}"
+            for median, first, of_reader in zip(medians, near, rates, strict=True)
+        ]
+        print(f"| {delay:g} ms | " + " | ".join(cells) + " |")
 
 
 def parse() -> argparse.Namespace:
@@ -141,7 +160,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=256, help="MiB of the object (256)")
     parser.add_argument("--chunk", type=int, default=4, help="MiB of a chunk (4)")
-    parser.add_argument("--rounds", type=int, default=3, help="reads of each, the best counts (3)")
+    parser.add_argument("--rounds", type=int, default=9, help="reads of each, the median counts (9)")
     parser.add_argument("--delays", type=float, nargs="+", default=[0, 5, 20, 50], help="ms each way, the nearest first")
     return parser.parse_args()
 
