@@ -9,14 +9,20 @@
 //! A block counts from its reservation, before a byte is read, until the last reference to its bytes is dropped, also
 //! while the connection to the client still holds it.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering};
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::sync::{AtomicUsize, Mutex};
+use crate::{
+    FetchError,
+    sync::{AtomicUsize, Mutex},
+};
 
 /// Bytes in a block.
 pub(crate) const BLOCK: usize = 64 << 10;
@@ -24,6 +30,14 @@ pub(crate) const BLOCK: usize = 64 << 10;
 pub(crate) const FLOOR: usize = 2;
 /// Buffers kept for reuse when nobody needs them: 16 MiB.
 const KEPT: usize = 256;
+
+/// How long a read may wait for memory. Whoever has it is reading, or is a client that will be cut.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What `memory` waits for, if it becomes free in time.
+pub(crate) async fn in_time<T>(memory: impl Future<Output = T>, longest: Duration) -> Result<T, FetchError> {
+    tokio::time::timeout(longest, memory).await.map_err(|_| FetchError::NoMemory)
+}
 
 /// The blocks that hold `bytes`.
 pub(crate) fn blocks(bytes: u64) -> usize {

@@ -1,20 +1,17 @@
 //! The engine: what all downloads share.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 
 use crate::{
     Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream,
-    budget::{Budget, Purse},
+    budget::{Budget, LONGEST_WAIT, Purse, in_time},
     servers::Servers,
     whole,
     window::Experience,
 };
-
-/// How long a read may wait for memory. Whoever has it is reading, or is a client that will be cut.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Runs downloads within one budget of memory and one set of limits. Cheap to clone.
 #[derive(Clone)]
@@ -81,7 +78,7 @@ impl Engine {
             Some(purse) => Ok(purse),
             None => {
                 self.shared.metrics.memory_was_short("floor");
-                tokio::time::timeout(LONGEST_WAIT, admitted).await.map_err(|_| FetchError::NoMemory)
+                in_time(admitted, LONGEST_WAIT).await
             }
         }
     }

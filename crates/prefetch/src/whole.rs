@@ -1,15 +1,15 @@
 //! Needles that can only be read whole: manifests, and chunks that must be opened before a byte of them is known.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use http::header;
 
 use crate::{
     Cause, FetchError, NeedleRead,
-    budget::{Allotment, BLOCK, Purse, blocks},
+    budget::{Allotment, BLOCK, LONGEST_WAIT, Purse, blocks, in_time},
     checksum,
-    engine::{LONGEST_WAIT, Shared},
+    engine::Shared,
     fetch::{Asked, Replicas, Wanted, ask, is_compressed, length, next},
     lane::{Passed, Sender},
     metrics::InFlight,
@@ -75,7 +75,7 @@ async fn opened(shared: &Shared, memory: Memory, read: &NeedleRead, hull: Range<
         // Longer than a client that reads nothing is suffered: bytes of this download may be out.
         Memory::Wait(purse) => {
             shared.metrics.memory_was_short("whole");
-            waited(purse.wait_for(blocks), 4 * LONGEST_WAIT).await?
+            in_time(purse.wait_for(blocks), 4 * LONGEST_WAIT).await?
         }
     };
     let stored = stored(shared, read, read.size.saturating_add(SEAL)).await?;
@@ -100,14 +100,9 @@ pub(crate) async fn read(
     limit: u64,
 ) -> Result<Bytes, FetchError> {
     let blocks = blocks(limit).min(shared.budget.blocks());
-    let allotment = waited(purse.wait_for(blocks), LONGEST_WAIT).await?;
+    let allotment = in_time(purse.wait_for(blocks), LONGEST_WAIT).await?;
     let stored = stored(shared, read, limit.min((blocks * BLOCK) as u64)).await?;
     Ok(Bytes::from_owner(allotment.whole(stored)))
-}
-
-/// Memory, if some becomes free in time.
-async fn waited<T>(memory: impl Future<Output = T>, longest: Duration) -> Result<T, FetchError> {
-    tokio::time::timeout(longest, memory).await.map_err(|_| FetchError::NoMemory)
 }
 
 async fn stored(shared: &Shared, read: &NeedleRead, limit: u64) -> Result<Vec<u8>, FetchError> {

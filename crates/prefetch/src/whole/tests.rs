@@ -1,6 +1,6 @@
 //! Needles that must be opened before a byte of them is known.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use super::*;
 use crate::{
