@@ -16,7 +16,7 @@ use http::{Method, Request, Response, Version, header::CONTENT_LENGTH};
 use http_body_util::Either;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
@@ -33,6 +33,7 @@ use super::{
     front::{Front, Peer, PeerTls},
     shutdown::{Stage, Stages},
     socket::{Reset, Socket},
+    stream::{StreamExecutor, Taken},
 };
 use crate::tls::ServerTls;
 
@@ -122,8 +123,8 @@ async fn talk<F: Front>(
     }
 }
 
-fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn protocol(limits: &Limits) -> auto::Builder<StreamExecutor> {
+    let mut builder = auto::Builder::new(StreamExecutor { write_timeout: limits.write_timeout });
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -148,7 +149,7 @@ async fn answer<F: Front>(
     peer: Peer,
     front: Arc<F>,
     reset: Reset,
-) -> Result<Response<Either<F::Body, Body>>, Infallible> {
+) -> Result<Response<Taken<Either<F::Body, Body>>>, Infallible> {
     let method = request.method().clone();
     let version = request.version();
     // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
@@ -163,7 +164,7 @@ async fn answer<F: Front>(
     if version < Version::HTTP_11 && ends_with_the_connection(&response, &method) {
         reset.arm();
     }
-    Ok(response)
+    Ok(response.map(Taken::new))
 }
 
 fn ends_with_the_connection<B: http_body::Body>(response: &Response<B>, method: &Method) -> bool {

@@ -13,6 +13,7 @@ mod notify;
 mod shutdown;
 mod socket;
 mod stall;
+mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -59,7 +60,7 @@ pub struct Limits {
     /// The largest header block that is read, bytes; a larger one is answered 431. At least 8192. Default 256 KiB.
     pub max_header_bytes: usize,
     /// How long bytes may wait to be written while the client takes none: the connection is cut after that, or after twice
-    /// that where the system still had room for some. Default 60 s.
+    /// that where the system still had room for some; a stream of HTTP/2 is reset after that. Default 60 s.
     pub write_timeout: Duration,
 }
 

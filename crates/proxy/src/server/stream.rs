@@ -1,0 +1,269 @@
+//! The streams of an HTTP/2 connection, each of which ends when its client opens no window for it.
+//!
+//! Its socket need not stall meanwhile: the client may well read other streams. What was handed to hyper for a stream
+//! holds memory that others wait for, until the stream's task ends.
+//!
+//! Knows when bytes are taken. Must not know what they are.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::rt::Executor;
+use tokio::time::{Instant, sleep_until};
+
+use super::body::BoxError;
+
+tokio::task_local! {
+    /// Of the stream whose task this is. HTTP/1 has none: there, the socket tells.
+    static UNREAD: Arc<Unread>;
+}
+
+/// Runs hyper's tasks, one for each stream, and ends those whose client takes no byte for the write timeout. hyper resets
+/// the stream then and drops what it had buffered.
+#[derive(Clone)]
+pub(super) struct StreamExecutor {
+    pub(super) write_timeout: Duration,
+}
+
+impl<F> Executor<F> for StreamExecutor
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, stream: F) {
+        let unread = Arc::new(Unread::default());
+        let timeout = self.write_timeout;
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = UNREAD.scope(Arc::clone(&unread), stream) => {}
+                () = unread.lasts(timeout) => tracing::debug!("a stream is reset: its client does not read"),
+            }
+        });
+    }
+}
+
+/// Since when bytes lie ready that the client does not take.
+#[derive(Default)]
+struct Unread(Mutex<Option<Instant>>);
+
+impl Unread {
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// Returns when no byte was taken for `timeout`.
+    async fn lasts(&self, timeout: Duration) {
+        loop {
+            let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = since.unwrap_or_else(Instant::now) + timeout;
+            if since.is_some() && due <= Instant::now() {
+                return;
+            }
+            // By then the time that is due has mostly moved on.
+            sleep_until(due).await;
+        }
+    }
+}
+
+/// A body that notes for its stream's task when it is asked for more.
+///
+/// hyper hands a piece on when the client has opened a window for all before it, and then asks for the next one. So pieces
+/// are small, that a slow client be not taken for one that does not read. Where the end is known, the last byte goes alone:
+/// a task is over when it has handed on the last piece, taken or not, and the bytes before that one are taken by then.
+pub(super) struct Taken<B> {
+    body: B,
+    unread: Option<Arc<Unread>>,
+    /// Of the body's last piece, what was not yet asked for.
+    rest: Bytes,
+}
+
+/// The most of a body that is handed on at once, bytes: a client that takes fewer in the write timeout is cut.
+const PIECE: usize = 32 << 10;
+
+impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Taken<B> {
+    /// The body of an answer that is made in the task of its stream, or on a connection that has no streams.
+    pub(super) fn new(body: B) -> Self {
+        let unread = UNREAD.try_with(Arc::clone).ok();
+        Self { body, unread, rest: Bytes::new() }
+    }
+
+    /// The next piece of the body, and `None` where it is no data.
+    fn cut(&mut self) -> Option<Bytes> {
+        let length = match self.rest.len() {
+            0 => return None,
+            length if length > PIECE => PIECE,
+            length if length > 1 && self.body.is_end_stream() => length - 1,
+            length => length,
+        };
+        Some(self.rest.split_to(length))
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(piece) = self.cut() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            frame.map(|frame| match frame.into_data() {
+                Ok(data) => {
+                    self.rest = data;
+                    Frame::data(self.cut().unwrap_or_default())
+                }
+                Err(other) => other,
+            })
+        }))
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Body for Taken<B> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(unread) = self.unread.clone() else { return Pin::new(&mut self.body).poll_frame(cx) };
+        let outcome = self.poll_piece(cx);
+        unread.set(outcome.is_ready().then(Instant::now));
+        outcome
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.body.size_hint();
+        hint.exact().map_or(hint, |exact| SizeHint::with_exact(exact + self.rest.len() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use http_body_util::{BodyExt as _, Empty};
+    use hyper::{body::Incoming, client::conn::http2::SendRequest, service::service_fn};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::{
+        io::duplex,
+        sync::oneshot,
+        time::{sleep, timeout},
+    };
+
+    use super::*;
+    use crate::server::{self, testing::held_body, testing::once};
+
+    const TIMEOUT: Duration = Duration::from_secs(60);
+    const WINDOW: u32 = 1000;
+
+    /// A client with a window of 1,000 bytes for each stream, of a server that answers with what `body` gives.
+    async fn connect<F>(body: F) -> SendRequest<Empty<Bytes>>
+    where
+        F: Fn(&str) -> server::Body + Send + Sync + 'static,
+    {
+        let (near, far) = duplex(64 << 10);
+        let body = Arc::new(body);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let body = Arc::clone(&body);
+            async move { Ok::<_, Infallible>(Response::new(Taken::new(body(request.uri().path())))) }
+        });
+        let executor = StreamExecutor { write_timeout: TIMEOUT };
+        tokio::spawn(hyper::server::conn::http2::Builder::new(executor).serve_connection(TokioIo::new(far), service));
+        let (send, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(WINDOW)
+            .handshake(TokioIo::new(near))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        send
+    }
+
+    async fn get(client: &mut SendRequest<Empty<Bytes>>, path: &str) -> Incoming {
+        let request = Request::get(format!("http://front.example{path}")).body(Empty::new()).unwrap();
+        client.send_request(request).await.unwrap().into_body()
+    }
+
+    /// Bytes that tell when they are dropped.
+    struct Watched(Vec<u8>, #[expect(dead_code, reason = "only dropped")] oneshot::Sender<()>);
+
+    impl AsRef<[u8]> for Watched {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    /// A body of `pieces` that are as large as the window or `larger` times that, and what resolves when they are dropped.
+    fn body_of(pieces: usize, larger: usize) -> (server::Body, oneshot::Receiver<()>) {
+        let (alive, gone) = oneshot::channel::<()>();
+        let piece = Bytes::from_owner(Watched(vec![7; larger * WINDOW as usize], alive));
+        let length = (pieces * piece.len()) as u64;
+        let stream = futures_util::stream::iter(std::iter::repeat_n(piece, pieces).map(Ok));
+        (server::Body::from_stream(Some(length), stream), gone)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_not_read_ends_and_its_neighbour_goes_on() {
+        let (body, mut gone) = body_of(3, 1);
+        let body = once(body);
+        let mut client = connect(move |path| if path == "/unread" { body() } else { server::Body::full("fine") }).await;
+        let unread = get(&mut client, "/unread").await;
+        sleep(TIMEOUT - Duration::from_millis(10)).await;
+        assert!(gone.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty), "not yet");
+        assert_eq!(get(&mut client, "/").await.collect().await.unwrap().to_bytes(), "fine");
+        sleep(Duration::from_millis(20)).await;
+        assert!(timeout(3 * TIMEOUT, gone).await.expect("its bytes are dropped").is_err());
+        assert!(unread.collect().await.is_err(), "a body that was cut never ends cleanly");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_piece_is_waited_for_too() {
+        let (first, gone) = body_of(1, 2);
+        let first = once(first);
+        let mut client = connect(move |_| first()).await;
+        let unread = get(&mut client, "/").await;
+        assert!(timeout(3 * TIMEOUT, gone).await.expect("its bytes are dropped").is_err());
+        assert!(unread.collect().await.is_err(), "a body that was cut never ends cleanly");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_one_goes_on() {
+        let (body, _gone) = body_of(1, 100);
+        let body = once(body);
+        let mut client = connect(move |_| body()).await;
+        let mut slow = get(&mut client, "/").await;
+        let mut received = 0;
+        while let Some(frame) = slow.frame().await {
+            let bytes = frame.unwrap().into_data().unwrap().len();
+            received += bytes;
+            // A thousand in a second: all of it takes longer than the timeout.
+            sleep(Duration::from_millis(bytes as u64)).await;
+        }
+        assert_eq!(received, 100 * WINDOW as usize);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_bytes_are_long_in_coming_is_not_blamed() {
+        let (body, go_on, _gone) = held_body(Some(10), "half ");
+        let body = once(body);
+        let mut client = connect(move |_| body()).await;
+        let mut waiting = get(&mut client, "/").await;
+        assert_eq!(waiting.frame().await.unwrap().unwrap().into_data().unwrap(), "half ");
+        sleep(5 * TIMEOUT).await;
+        go_on.send(Ok("whole")).unwrap();
+        assert_eq!(waiting.collect().await.unwrap().to_bytes(), "whole");
+    }
+
+    #[test]
+    fn without_a_stream_a_body_is_what_it_was() {
+        let body = Taken::new(server::Body::full("fine"));
+        assert!(body.unread.is_none() && !body.is_end_stream());
+        assert!(Taken::new(server::Body::empty()).is_end_stream());
+    }
+}
