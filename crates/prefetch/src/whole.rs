@@ -72,7 +72,7 @@ async fn opened(shared: &Shared, memory: Memory, read: &NeedleRead, hull: Range<
     }
     let allotment = match memory {
         Memory::Taken(allotment) => allotment,
-        // Longer than a client that reads nothing is suffered: bytes of this download may be out.
+        // As long as a client that reads nothing is suffered by default: bytes of this download may be out.
         Memory::Wait(purse) => {
             shared.metrics.memory_was_short("whole");
             in_time(purse.wait_for(blocks), 4 * LONGEST_WAIT).await?

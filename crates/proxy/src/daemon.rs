@@ -110,7 +110,7 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
         origins: Origins::new(&config.filer.allowed_origins),
     };
     let (stop, reloads) = (signals()?, reloads()?);
-    let mut server = Server::new(Limits::default());
+    let mut server = Server::new(Limits { write_timeout: config.server.write_timeout, ..Limits::default() });
     let front = Measured::new(reader, Arc::clone(&metrics.requests));
     let listening = server.listen_tls(config.server.listen, tls.server.clone(), Arc::new(front)).await?;
     let admin = Admin::new(metrics.registry, readiness(filer), server.draining());

@@ -14,6 +14,9 @@ section! {
         /// After SIGTERM no connection is accepted, and running downloads have this long to finish. systemd is told, once;
         /// it cannot be told of more than 71 minutes.
         drain_timeout: Duration = "120s", max "1h";
+        /// A client that takes no byte for this long (twice that where its system still had room for some), or on HTTP/2 no
+        /// 32 KiB of a stream, is cut: what was fetched for it holds memory that others wait for.
+        write_timeout: Duration = "60s", min "1s", max "1h";
         /// The filer front's certificate chain (PEM). With it the front speaks TLS only, HTTP/2 and HTTP/1.1.
         /// Relative names, here and in the next two, are found as those of `_file` keys are.
         tls_cert: Option<String>;
