@@ -62,6 +62,7 @@ class Downloads:
 
     def __init__(self, gate: Tidegate, things: Sequence[Object], rate: float | None = None) -> None:
         self.gate = gate
+        self.things = things
         self.pace = Pace(rate)
         self.all = [Download(gate, thing, self.pace) for thing in things]
         self.size = sum(len(thing.content) for thing in things)

@@ -12,14 +12,21 @@ from waiting import until
 STANDS_STILL = 20.0
 
 
+def eight_under_way(broken: Breakable, objects: Catalogue, start_tidegate: StartTidegate) -> Downloads:
+    """Downloads that are slow enough for a fault to hit each of them in the middle."""
+    things = broken.eight(objects)
+    gate = start_tidegate(broken.fronts[4], SMALL_MEMORY)
+    broken.slow_down()
+    downloads = Downloads(gate, things, CLIENT_PACE)
+    downloads.under_way()
+    return downloads
+
+
 def test_a_server_that_is_killed_is_not_noticed(
     pair: Breakable, objects: Catalogue, start_tidegate: StartTidegate
 ) -> None:
-    things = pair.eight(objects)
-    gate = start_tidegate(pair.fronts[4], SMALL_MEMORY)
-    pair.slow_down()
-    downloads = Downloads(gate, things, CLIENT_PACE)
-    downloads.under_way()
+    downloads = eight_under_way(pair, objects, start_tidegate)
+    gate = downloads.gate
     until(lambda: gate.metrics().sum("tidegate_fetches_in_flight") >= 4, "fetches are in flight")
     given = pair.lines[0].passed
     pair.cluster.kill_volume(0)
@@ -42,32 +49,26 @@ def test_downloads_that_begin_after_a_server_died_are_not_hurt(
 def test_a_server_that_is_killed_without_a_replica_cuts(
     lone: Breakable, objects: Catalogue, start_tidegate: StartTidegate
 ) -> None:
-    things = lone.eight(objects)
-    gate = start_tidegate(lone.fronts[4], SMALL_MEMORY)
-    lone.slow_down()
-    downloads = Downloads(gate, things, CLIENT_PACE)
-    downloads.under_way()
+    downloads = eight_under_way(lone, objects, start_tidegate)
+    gate = downloads.gate
     lone.cluster.kill_volume(0)
     assert downloads.endings() == ["cut"] * 8
     assert gate.metrics().sum("tidegate_responses_cut_total", by="failure") == 8
     lone.mend()
-    Downloads(gate, things).all_right()
+    Downloads(gate, downloads.things).all_right()
 
 
 def test_a_server_that_stands_still_for_20_s_fails_nobody(
     pair: Breakable, objects: Catalogue, start_tidegate: StartTidegate
 ) -> None:
     """Its kernel still takes connections and requests, and nothing comes back."""
-    things = pair.eight(objects)
-    gate = start_tidegate(pair.fronts[4], SMALL_MEMORY)
-    pair.slow_down()
-    downloads = Downloads(gate, things, CLIENT_PACE)
-    downloads.under_way()
+    downloads = eight_under_way(pair, objects, start_tidegate)
+    gate = downloads.gate
     stopped = time.monotonic()
     pair.cluster.volumes[1].signal(signal.SIGSTOP)
     try:
         downloads.in_the_middle()
-        later = Downloads(gate, things[:2])
+        later = Downloads(gate, downloads.things[:2])
         time.sleep(STANDS_STILL - (time.monotonic() - stopped))
     finally:
         pair.cluster.volumes[1].signal(signal.SIGCONT)
