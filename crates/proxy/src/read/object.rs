@@ -2,9 +2,10 @@
 //!
 //! Knows entries, manifests and layouts. Must not know the request, or keys.
 
-use std::{borrow::Cow, ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range, pin::pin, sync::Arc};
 
 use crypto::{Attributes, Layout, Scheme, StoredChunk};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::StatusCode;
 use prefetch::{Engine, FetchError, NeedleRead};
 
@@ -23,6 +24,8 @@ use crate::{
 const MANIFEST_LIMIT: u64 = 16 << 20;
 /// What SeaweedFS writes is smaller, in bytes.
 const USUAL_MANIFEST: u64 = 2 << 20;
+/// How many manifests of one file are fetched at once.
+const AT_ONCE: usize = 4;
 
 /// How the entry is encrypted, by what the entry itself lists.
 ///
@@ -68,8 +71,9 @@ pub(crate) async fn chunks<'e>(
         if pending.is_empty() {
             break;
         }
-        for manifest in pending {
-            let content = Box::pin(content(engine, &manifest)).await?;
+        let contents = pending.into_iter().map(async |manifest| Ok((content(engine, &manifest).await?, manifest)));
+        let mut contents = pin!(stream::iter(contents).buffered(AT_ONCE));
+        while let Some((content, manifest)) = contents.try_next().await? {
             manifests.resolve(&manifest, &content)?;
         }
     }
@@ -138,4 +142,68 @@ pub(crate) fn fid(chunk: &pb::FileChunk) -> Result<Fid> {
 /// What opens a chunk that is sealed as a whole; `None`: it is not.
 pub(crate) fn opener(chunk: &pb::FileChunk) -> Option<OpenSealed> {
     (!chunk.cipher_key.is_empty()).then(|| OpenSealed::new(&chunk.cipher_key, chunk.is_compressed, chunk.size))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::{BodyExt as _, Full};
+    use prefetch::{Answer, Locate, Located, Settings, Upstream};
+    use prost::Message as _;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const TAKES: Duration = Duration::from_secs(1);
+
+    /// A volume server whose needle with key n is, after a second, a manifest of the one chunk n of the file.
+    #[derive(Clone, Default)]
+    struct Manifested(Arc<AtomicUsize>);
+
+    impl Upstream for Manifested {
+        fn send(&self, request: Request<()>) -> Answer<'_> {
+            let fid: Fid = request.uri().path().trim_start_matches('/').parse().unwrap();
+            Box::pin(async move {
+                self.0.fetch_add(1, Ordering::SeqCst);
+                // The later ones are faster.
+                sleep(TAKES - Duration::from_millis(fid.key)).await;
+                let list = pb::FileChunkManifest { chunks: vec![chunk(fid.key, false)] }.encode_to_vec();
+                let length = list.len();
+                let body = Full::new(Bytes::from(list)).map_err(|never| match never {}).boxed_unsync();
+                Ok(Response::builder().header("Content-Length", length).body(body).unwrap())
+            })
+        }
+    }
+
+    impl Locate for Manifested {
+        fn locate(&self, _volume: u32, _fresh: bool) -> Located<'_> {
+            Box::pin(async { Ok([Arc::from("a:1")].into_iter().collect()) })
+        }
+    }
+
+    /// The bytes of the file from ten times `key` on, or the manifest that lists them.
+    fn chunk(key: u64, is_chunk_manifest: bool) -> pb::FileChunk {
+        let fid = Some(pb::FileId { volume_id: 1, file_key: key, cookie: 7 });
+        pb::FileChunk { fid, offset: 10 * key as i64, size: 10, is_chunk_manifest, ..Default::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn manifests_are_fetched_four_at_once_and_taken_in_their_order() {
+        let server = Manifested::default();
+        let metrics = prefetch::Metrics::register(&prometheus::Registry::new()).unwrap();
+        let engine = Engine::new(Settings::default(), server.clone(), Arc::new(server.clone()), metrics);
+        let entry = pb::Entry { chunks: (1..=8).map(|key| chunk(key, true)).collect(), ..Default::default() };
+        let layout = Arc::new(layout(&entry, &entry.chunks).unwrap());
+        let begun = Instant::now();
+        let (expanded, _) = chunks(&engine, &entry, layout, 0..u64::MAX).await.unwrap();
+        assert_eq!(*expanded, (1..=8).map(|key| chunk(key, false)).collect::<Vec<_>>());
+        assert_eq!(server.0.load(Ordering::SeqCst), 8);
+        assert!(begun.elapsed() < 2 * TAKES, "{:?}", begun.elapsed());
+    }
 }
