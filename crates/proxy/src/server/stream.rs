@@ -6,7 +6,7 @@
 //! Knows when bytes are taken. Must not know what they are.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
@@ -16,9 +16,9 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use super::body::BoxError;
+use super::{body::BoxError, stall::StallTimer};
 
 tokio::task_local! {
     /// Of the stream whose task this is. HTTP/1 has none: there, the socket tells.
@@ -60,15 +60,12 @@ impl Unread {
 
     /// Returns when no byte was taken for `timeout`.
     async fn lasts(&self, timeout: Duration) {
-        loop {
-            let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = since.unwrap_or_else(Instant::now) + timeout;
-            if since.is_some() && due <= Instant::now() {
-                return;
-            }
-            // By then the time that is due has mostly moved on.
-            sleep_until(due).await;
-        }
+        let mut timer = StallTimer::default();
+        poll_fn(|cx| timer.poll(self.since().unwrap_or_else(Instant::now) + timeout, cx)).await;
+    }
+
+    fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -185,6 +182,20 @@ mod tests {
         send
     }
 
+    /// The one answer of a server, with this body, and the client that has it.
+    async fn answer(body: server::Body) -> (SendRequest<Empty<Bytes>>, Incoming) {
+        let body = once(body);
+        let mut client = connect(move |_| body()).await;
+        let answer = get(&mut client, "/").await;
+        (client, answer)
+    }
+
+    /// Fails unless the bytes of an answer are dropped, and its client told that it is not whole.
+    async fn is_cut(unread: Incoming, gone: oneshot::Receiver<()>) {
+        assert!(timeout(3 * TIMEOUT, gone).await.expect("its bytes are dropped").is_err());
+        assert!(unread.collect().await.is_err(), "a body that was cut never ends cleanly");
+    }
+
     async fn get(client: &mut SendRequest<Empty<Bytes>>, path: &str) -> Incoming {
         let request = Request::get(format!("http://front.example{path}")).body(Empty::new()).unwrap();
         client.send_request(request).await.unwrap().into_body()
@@ -218,26 +229,20 @@ mod tests {
         assert!(gone.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty), "not yet");
         assert_eq!(get(&mut client, "/").await.collect().await.unwrap().to_bytes(), "fine");
         sleep(Duration::from_millis(20)).await;
-        assert!(timeout(3 * TIMEOUT, gone).await.expect("its bytes are dropped").is_err());
-        assert!(unread.collect().await.is_err(), "a body that was cut never ends cleanly");
+        is_cut(unread, gone).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_last_piece_is_waited_for_too() {
-        let (first, gone) = body_of(1, 2);
-        let first = once(first);
-        let mut client = connect(move |_| first()).await;
-        let unread = get(&mut client, "/").await;
-        assert!(timeout(3 * TIMEOUT, gone).await.expect("its bytes are dropped").is_err());
-        assert!(unread.collect().await.is_err(), "a body that was cut never ends cleanly");
+        let (body, gone) = body_of(1, 2);
+        let (_client, unread) = answer(body).await;
+        is_cut(unread, gone).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_one_goes_on() {
         let (body, _gone) = body_of(1, 100);
-        let body = once(body);
-        let mut client = connect(move |_| body()).await;
-        let mut slow = get(&mut client, "/").await;
+        let (_client, mut slow) = answer(body).await;
         let mut received = 0;
         while let Some(frame) = slow.frame().await {
             let bytes = frame.unwrap().into_data().unwrap().len();
@@ -251,9 +256,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_whose_bytes_are_long_in_coming_is_not_blamed() {
         let (body, go_on, _gone) = held_body(Some(10), "half ");
-        let body = once(body);
-        let mut client = connect(move |_| body()).await;
-        let mut waiting = get(&mut client, "/").await;
+        let (_client, mut waiting) = answer(body).await;
         assert_eq!(waiting.frame().await.unwrap().unwrap().into_data().unwrap(), "half ");
         sleep(5 * TIMEOUT).await;
         go_on.send(Ok("whole")).unwrap();
