@@ -10,7 +10,6 @@ of each process between the client and the volume server, user and system, from 
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from harness import Cluster, CustomerKey, Encryption, Front, Payload, Process, Tidegate, request  # noqa: E402
 from harness.ports import HOST, free_port  # noqa: E402
 from harness.s3 import sse_arguments  # noqa: E402
-from harness.scratch import scratch  # noqa: E402
+from harness.scratch import installed, scratch  # noqa: E402
 
 MIB = 1 << 20
 BUCKET = "forward"
@@ -90,7 +89,8 @@ class Way:
             self.curl(size)
         after, passed = [processor_time(process) for process in processes], time.monotonic() - begin
         giga = times * size / 1e9
-        spent = [[(now - then) / giga for now, then in zip(*pair, strict=True)] for pair in zip(after, before, strict=True)]
+        pairs = zip(after, before, strict=True)
+        spent = [[(now - then) / giga for now, then in zip(*pair, strict=True)] for pair in pairs]
         self.user.append(spent[0][0])
         self.system.append(spent[0][1])
         self.all_between.append(sum(map(sum, spent)))
@@ -114,31 +114,28 @@ def processor_time(process: Process) -> tuple[float, float]:
 def main() -> int:
     """Starts all, measures, prints."""
     options = parse()
-    for program in ("nginx", "curl"):
-        if shutil.which(program) is None:
-            print(f"{program} is not installed (Debian, Ubuntu: apt-get install {program}); nothing was measured", file=sys.stderr)
-            return 2
+    if not installed("nginx", "curl"):
+        return 2
     with scratch("forward") as root:
         cluster = Cluster(root / "cluster")
         cluster.start()
         front = cluster.add_front("forward")
-        payload = Payload("forward", options.size * MIB)
-        write(front, payload)
+        content = Payload("forward", options.size * MIB).bytes()
+        write(front, content)
         ways = start(root, front)
         for way in ways:
-            if request("GET", way.url, way.headers, timeout=60).body != payload.bytes():
+            if request("GET", way.url, way.headers, timeout=60).body != content:
                 raise RuntimeError(f"{way.name}: wrong bytes")
         for _ in range(options.rounds):
             for way in ways:
-                way.download(options.times, payload.size)
+                way.download(options.times, len(content))
         print_table(ways, options)
     return 0
 
 
-def write(front: Front, payload: Payload) -> None:
+def write(front: Front, content: bytes) -> None:
     """The object, once for each way it can be encrypted."""
     front.s3.create_bucket(BUCKET)
-    content = payload.bytes()
     front.s3.put(BUCKET, "plain", content)
     front.s3.put(BUCKET, "sse-c", content, **sse_arguments(Encryption.SSE_C, customer_key=KEY))
     front.s3.put(BUCKET, "sse-s3", content, **sse_arguments(Encryption.SSE_S3))
@@ -147,7 +144,8 @@ def write(front: Front, payload: Payload) -> None:
 def start(root: Path, front: Front) -> list[Way]:
     """Everybody who forwards or decrypts, running."""
     default = Nginx(root, front, "nginx", "")
-    large = Nginx(root, front, "nginx-large", "proxy_buffer_size 256k; proxy_buffers 16 256k; proxy_busy_buffers_size 512k;")
+    buffers = "proxy_buffer_size 256k; proxy_buffers 16 256k; proxy_busy_buffers_size 512k;"
+    large = Nginx(root, front, "nginx-large", buffers)
     gate = Tidegate(root, {**front.tidegate_config(), "log": {"level": "warn"}})
     for process in (default, large, gate):
         process.start()

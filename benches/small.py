@@ -5,7 +5,6 @@ plain one, all in one run, in turns. Needs wrk.
 """
 
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -15,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from harness import Cluster, CustomerKey, Encryption, Payload, Tidegate, request  # noqa: E402
 from harness.s3 import sse_arguments  # noqa: E402
-from harness.scratch import scratch  # noqa: E402
+from harness.scratch import installed, scratch  # noqa: E402
 
 SIZE = 4 << 10
 CONNECTIONS = 16
@@ -43,8 +42,7 @@ def following(gate: Tidegate) -> None:
 
 
 def main() -> int:
-    if shutil.which("wrk") is None:
-        print("wrk is not installed (Debian, Ubuntu: apt-get install wrk); nothing was measured", file=sys.stderr)
+    if not installed("wrk"):
         return 2
     with scratch("small") as root:
         cluster = Cluster(root)
