@@ -30,6 +30,8 @@ mod sync;
 #[cfg(test)]
 mod testing;
 mod upstream;
+#[cfg_attr(not(test), expect(dead_code))]
+mod urgency;
 mod whole;
 mod window;
 

@@ -4,6 +4,8 @@
 
 mod allowance;
 mod latency;
+#[cfg_attr(not(test), expect(dead_code))]
+mod places;
 mod server;
 #[cfg(test)]
 mod tests;
