@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Environment, Error, Loaded};
+use crate::{
+    daemon::Loaded,
+    settings::{Environment, Error},
+};
 
 /// Shown below the options.
 const EXAMPLES: &str = "\

@@ -2,6 +2,7 @@
 //!
 //! Knows every part and its settings. Must not know what any of them does with them.
 
+mod loaded;
 mod providers;
 mod reload;
 
@@ -13,9 +14,10 @@ use zeroize::Zeroizing;
 use crate::{
     Blame,
     access::{Access, ManagedKeys, SigningKey, VolumeMint},
-    config::{self, Config, Loaded, Secret, Window},
+    config::{self, Config, Secret, Window},
     entries::{Entries, Follower},
     entry::ContentTypes,
+    explain::{self, Report},
     filer::FilerClient,
     keys::{
         self, KeyRing,
@@ -28,8 +30,11 @@ use crate::{
     relay::Relay,
     security::Security,
     server::{Admin, Drained, Limits, Server, reloads, signals},
+    settings,
     tls::{ClientTls, Tls},
 };
+
+pub use self::loaded::Loaded;
 
 /// How long connecting to the filer may take for a relayed request.
 const RELAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,7 +56,7 @@ impl Parts {
     /// Takes the secrets out of `loaded`. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// When a setting turns out not to work: a [`config::Error`] that says where it is set.
+    /// When a setting turns out not to work: a [`settings::Error`](crate::settings::Error) that says where it is set.
     pub(crate) fn new(loaded: &mut Loaded) -> Result<Self, StartError> {
         Self::of(&mut loaded.config, &mut loaded.security, &loaded.tls).map_err(|error| {
             match error.downcast_ref::<crate::Error>() {
@@ -83,10 +88,19 @@ pub fn check(mut loaded: Loaded) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Explains the file at `path`, with the filer, the keys and the limits of this configuration. Nothing is listened on.
+///
+/// # Errors
+/// When there is no such file, or the filer cannot be asked; a [`settings::Error`] when a setting turns out not to work.
+pub async fn explain(mut loaded: Loaded, path: &str) -> Result<Report, StartError> {
+    let Parts { source, keys, .. } = Parts::new(&mut loaded)?;
+    explain::report(&source, &keys, path).await
+}
+
 /// Runs the daemon until it is told to stop.
 ///
 /// # Errors
-/// When an address cannot be listened on, or a setting turns out not to work. The latter is a [`config::Error`].
+/// When an address cannot be listened on, or a setting turns out not to work. The latter is a [`settings::Error`](crate::settings::Error).
 pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     let Parts { metrics, filer, source, keys } = Parts::new(&mut loaded)?;
     let Loaded { config, security, tls, .. } = loaded;
@@ -170,7 +184,7 @@ fn relay(tls: &Tls) -> Result<Relay, StartError> {
     Ok(Relay::new(RELAY_CONNECT_TIMEOUT, config_of(tls.https.as_ref())?)?)
 }
 
-fn config_of(tls: Option<&ClientTls>) -> Result<Option<rustls::ClientConfig>, config::Error> {
+fn config_of(tls: Option<&ClientTls>) -> Result<Option<rustls::ClientConfig>, settings::Error> {
     tls.map(ClientTls::config).transpose()
 }
 

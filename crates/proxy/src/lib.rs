@@ -21,6 +21,7 @@ pub mod read;
 pub mod relay;
 pub mod security;
 pub mod server;
+pub mod settings;
 pub mod tls;
 pub mod undumpable;
 

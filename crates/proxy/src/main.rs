@@ -4,9 +4,8 @@ use std::{io::Write as _, process::ExitCode};
 
 use proxy::{
     cli::{self, Command},
-    config::{self, Loaded},
-    daemon::{self, StartError},
-    explain, logging, undumpable,
+    daemon::{self, Loaded, StartError},
+    logging, settings, undumpable,
 };
 
 /// A request makes some hundred small allocations, in one thread, and frees them in another: no work for the C library's.
@@ -57,7 +56,7 @@ fn check(loaded: Loaded) -> ExitCode {
 /// Prints what there is to know of one file.
 fn explain(loaded: Loaded, path: &str, json: bool) -> ExitCode {
     let Some(runtime) = runtime() else { return ExitCode::FAILURE };
-    let report = match runtime.block_on(explain::report(loaded, path)) {
+    let report = match runtime.block_on(daemon::explain(loaded, path)) {
         Ok(report) => report,
         Err(error) => return failed(&error),
     };
@@ -95,5 +94,5 @@ fn serve(loaded: Loaded) -> ExitCode {
 /// Says why, and by the exit code whether a change of the configuration is what it takes.
 fn failed(error: &StartError) -> ExitCode {
     eprintln!("tidegate: {error}");
-    if error.is::<config::Error>() { ExitCode::from(MISCONFIGURED) } else { ExitCode::FAILURE }
+    if error.is::<settings::Error>() { ExitCode::from(MISCONFIGURED) } else { ExitCode::FAILURE }
 }

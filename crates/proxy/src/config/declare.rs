@@ -2,116 +2,12 @@
 
 use figment::value::{Dict, Value};
 
-use super::{Error, page::Page, scope::Scope};
-
-/// A type that a key can have. Text is always accepted, because the environment knows nothing else; a type may accept
-/// TOML's own booleans, numbers and lists besides.
-pub(super) trait Setting: Sized {
-    /// What is accepted, as it follows "expected" in an error and stands in the documentation.
-    const EXPECTS: &'static str;
-    /// Whether the value must never be shown.
-    const SECRET: bool = false;
-    /// Whether the key may be absent without a default.
-    const OPTIONAL: bool = false;
-
-    /// Reads the text form.
-    fn parse(text: &str) -> Result<Self, Invalid>;
-
-    /// The value as TOML, to be read back by this type; `None` where nothing is set.
-    fn show(&self) -> Option<String>;
-
-    /// Reads a value of the merged configuration.
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
-        value.as_str().ok_or(Invalid::type_or_form()).and_then(Self::parse)
-    }
-
-    /// What holds when the key is absent and has no default; `None`: it must be set.
-    fn absent() -> Option<Self> {
-        None
-    }
-}
-
-/// A key that may be left out. Empty text counts as left out: the S3 gateway's own configuration writes it so.
-impl<T: Setting> Setting for Option<T> {
-    const EXPECTS: &'static str = T::EXPECTS;
-    const SECRET: bool = T::SECRET;
-    const OPTIONAL: bool = true;
-
-    fn parse(text: &str) -> Result<Self, Invalid> {
-        if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
-    }
-
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
-        if value.as_str() == Some("") { Ok(None) } else { T::from_value(value).map(Some) }
-    }
-
-    fn show(&self) -> Option<String> {
-        self.as_ref().and_then(T::show)
-    }
-
-    fn absent() -> Option<Self> {
-        Some(None)
-    }
-}
-
-/// Why a value was not accepted.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Invalid(Option<String>);
-
-impl Invalid {
-    /// Not what is expected; there is no more to say.
-    pub(super) fn type_or_form() -> Self {
-        Self(None)
-    }
-
-    /// Nearly what is expected, and `why` it is not.
-    pub(super) fn because(why: impl Into<String>) -> Self {
-        Self(Some(why.into()))
-    }
-
-    /// The error's sentence.
-    pub(super) fn sentence(&self, expects: &str, found: &str) -> String {
-        match &self.0 {
-            Some(why) => format!("expected {expects}, got {found}: {why}"),
-            None => format!("expected {expects}, got {found}"),
-        }
-    }
-}
-
-/// A declared key, without its type.
-pub(super) struct Opt {
-    pub(super) key: &'static str,
-    /// The declaration's doc lines.
-    pub(super) about: &'static str,
-    pub(super) expects: &'static str,
-    pub(super) default: Option<&'static str>,
-    /// The default as TOML.
-    pub(super) default_toml: fn() -> Option<String>,
-    pub(super) min: Option<&'static str>,
-    pub(super) max: Option<&'static str>,
-    pub(super) secret: bool,
-    /// Whether it may be absent without a default.
-    pub(super) optional: bool,
-}
-
-impl Opt {
-    /// The range in words, or nothing.
-    pub(super) fn range(&self) -> String {
-        match (self.min, self.max) {
-            (Some(min), Some(max)) => format!("from {min} to {max}"),
-            (Some(min), None) => format!("at least {min}"),
-            (None, Some(max)) => format!("at most {max}"),
-            (None, None) => String::new(),
-        }
-    }
-}
-
-/// A heading of the documentation with the keys below it.
-pub(super) struct Chapter {
-    pub(super) heading: String,
-    pub(super) about: &'static str,
-    pub(super) options: &'static [Opt],
-}
+use super::{
+    option::{Chapter, Opt, Setting},
+    page::Page,
+    scope::Scope,
+};
+use crate::settings::Error;
 
 /// A table of the configuration.
 pub(super) trait Section: Sized {
@@ -170,13 +66,13 @@ macro_rules! section {
         }
 
         impl $Section {
-            pub(in crate::config) const OPTIONS: &'static [$crate::config::declare::Opt] = &[
+            pub(in crate::config) const OPTIONS: &'static [$crate::config::option::Opt] = &[
                 $( $crate::config::declare::opt!($key, $ty, concat!($($doc),+), [$($default)?], [$($min)?], [$($max)?]), )*
             ];
         }
 
         impl $crate::config::declare::Section for $Section {
-            fn read(scope: &$crate::config::scope::Scope<'_>) -> Result<Self, $crate::config::Error> {
+            fn read(scope: &$crate::config::scope::Scope<'_>) -> Result<Self, $crate::settings::Error> {
                 scope.only(Self::OPTIONS, &[$( stringify!($tables) ),*])?;
                 let section = Self {
                     $( $key: {
@@ -207,14 +103,14 @@ macro_rules! section {
             }
 
             fn show(&self, page: &mut $crate::config::page::Page<'_>) {
-                $( page.line(stringify!($key), $crate::config::declare::Setting::show(&self.$key)); )*
+                $( page.line(stringify!($key), $crate::config::option::Setting::show(&self.$key)); )*
                 $( for (name, table) in &self.$tables {
-                    page.table(&[stringify!($tables), name], table);
+                    page.table(&[stringify!($tables), name], |page| $crate::config::declare::Section::show(table, page));
                 } )*
             }
 
-            fn document(path: &str, chapters: &mut Vec<$crate::config::declare::Chapter>) {
-                chapters.push($crate::config::declare::Chapter {
+            fn document(path: &str, chapters: &mut Vec<$crate::config::option::Chapter>) {
+                chapters.push($crate::config::option::Chapter {
                     heading: format!("`[{path}]`"),
                     about: concat!($($about),+),
                     options: Self::OPTIONS,
@@ -230,20 +126,20 @@ macro_rules! section {
 /// One [`Opt`] of a declaration.
 macro_rules! opt {
     ($key:ident, $ty:ty, $doc:expr, [$($default:literal)?], [$($min:literal)?], [$($max:literal)?]) => {
-        $crate::config::declare::Opt {
+        $crate::config::option::Opt {
             key: stringify!($key),
             about: $doc,
-            expects: <$ty as $crate::config::declare::Setting>::EXPECTS,
+            expects: <$ty as $crate::config::option::Setting>::EXPECTS,
             default: $crate::config::declare::maybe!($($default)?),
             default_toml: || {
                 let default: Option<&str> = $crate::config::declare::maybe!($($default)?);
-                let value = <$ty as $crate::config::declare::Setting>::parse(default?).ok()?;
-                $crate::config::declare::Setting::show(&value)
+                let value = <$ty as $crate::config::option::Setting>::parse(default?).ok()?;
+                $crate::config::option::Setting::show(&value)
             },
             min: $crate::config::declare::maybe!($($min)?),
             max: $crate::config::declare::maybe!($($max)?),
-            secret: <$ty as $crate::config::declare::Setting>::SECRET,
-            optional: <$ty as $crate::config::declare::Setting>::OPTIONAL,
+            secret: <$ty as $crate::config::option::Setting>::SECRET,
+            optional: <$ty as $crate::config::option::Setting>::OPTIONAL,
         }
     };
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Config,
-    declare::{Chapter, Opt},
+    option::{Chapter, Opt},
+    sections::Config,
 };
 
 const PREFACE: &str = include_str!("preface.md");

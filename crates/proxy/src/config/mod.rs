@@ -6,68 +6,53 @@
 
 mod declare;
 mod docs;
-mod error;
+mod option;
+mod origin;
 mod page;
 mod scope;
 mod sections;
 mod source;
 mod values;
 
-#[cfg(test)]
-mod tests;
-
 use std::path::{Path, PathBuf};
 
+pub use crate::settings::{Environment, Error};
 pub use docs::markdown;
-pub use error::Error;
 pub use sections::{
     Access, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Log, LogFormat, LogLevel, ManagedKeys, OpenBao,
     Prefetch, Provider, Server, Sse, SseS3,
 };
-pub use source::Environment;
 pub use values::{CacheSize, FilerAddress, Seconds, Secret, Size, Window};
 
-use crate::{security::Security, tls::Tls};
+use origin::Origins;
 use page::Page;
-use scope::{Loader, Origins, Scope};
+use scope::{Loader, Scope};
 
 /// The file that is read when no other is named.
 pub const DEFAULT_PATH: &str = "/etc/tidegate/tidegate.toml";
 
-/// A checked configuration, and where each of its values came from.
-pub struct Loaded {
-    /// The settings themselves.
-    pub config: Config,
-    /// What SeaweedFS's own `security.toml` and environment say.
-    pub security: Security,
-    /// Certificates and keys, read and found to go together.
-    pub tls: Tls,
+/// Where the settings came from.
+pub struct Sources {
     path: PathBuf,
     origins: Origins,
 }
 
-impl Loaded {
-    /// Reads `path` (or [`DEFAULT_PATH`]) and lays the environment over it.
-    ///
-    /// # Errors
-    /// One [`Error`], the first that is found: it fits on one line and names the file or variable, the key and the fix.
-    pub fn read(path: Option<&Path>, environment: &Environment) -> Result<Self, Error> {
-        let path = chosen(path, Path::new(DEFAULT_PATH))?;
-        let loader = Loader::new(path, environment)?;
-        let merged = loader.merged()?;
-        let scope = Scope::root(&loader, &merged);
-        let mut config = Config::read(&scope)?;
-        for name in names_of_files(&mut config) {
-            *name = scope::resolve(name, path, environment).display().to_string();
-        }
-        let security = Security::load(config.filer.security_toml.as_deref().map(Path::new), environment.weed())?;
-        if let Some(missing) = missing(&config, &security) {
-            return Err(scope.table("access")?.unwrap_or(scope).error("managed_keys", missing));
-        }
-        let tls = Tls::new(&config.server, &security, &config.kms)?;
-        Ok(Self { config, security, tls, path: path.to_owned(), origins: loader.into_origins() })
+/// Reads `path` (or [`DEFAULT_PATH`]) and lays the environment over it.
+///
+/// # Errors
+/// One [`Error`], the first that is found: it fits on one line and names the file or variable, the key and the fix.
+pub fn read(path: Option<&Path>, environment: &Environment) -> Result<(Config, Sources), Error> {
+    let path = chosen(path, Path::new(DEFAULT_PATH))?;
+    let loader = Loader::new(path, environment, Config::DECLARED)?;
+    let merged = loader.merged()?;
+    let mut config = Config::read(&Scope::root(&loader, &merged))?;
+    for name in names_of_files(&mut config) {
+        *name = scope::resolve(name, path, environment).display().to_string();
     }
+    Ok((config, Sources { path: path.to_owned(), origins: loader.into_origins() }))
+}
 
+impl Sources {
     /// The error of a setting that could be read but not be used. `sentence` begins with the key's full name, or with that of
     /// a table; the error is laid at the source that set the key, or else at the file.
     pub(crate) fn unusable(&self, sentence: &str) -> Error {
@@ -79,15 +64,11 @@ impl Loaded {
     }
 
     /// The effective configuration as TOML: secrets masked, and behind each value that is not a default its source.
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn page(&self, config: &Config) -> String {
         let mut page = Page::new(&self.origins);
-        self.config.show(&mut page);
-        let weed = match &self.security.set[..] {
-            [] => String::new(),
-            set => format!("\n# Set by SeaweedFS's security.toml or environment: {}\n", set.join(", ")),
-        };
+        config.show(&mut page);
         format!(
-            "# Effective configuration of {}; a line that names no source is a default.\n{}{weed}",
+            "# Effective configuration of {}; a line that names no source is a default.\n{}",
             self.path.display(),
             page.finish()
         )
@@ -106,17 +87,6 @@ fn names_of_files(config: &mut Config) -> impl Iterator<Item = &mut String> {
     names.into_iter().chain(of_providers).flatten()
 }
 
-/// What `access.managed_keys` needs and nobody has set.
-fn missing(config: &Config, security: &Security) -> Option<&'static str> {
-    match config.access.managed_keys {
-        ManagedKeys::Jwt if security.filer_read.is_none() => Some(
-            "\"jwt\" needs jwt.filer_signing.read.key, in the file that filer.security_toml names or in WEED_JWT_FILER_SIGNING_READ_KEY",
-        ),
-        ManagedKeys::Mtls if config.server.tls_client_ca.is_none() => Some("\"mtls\" needs server.tls_client_ca"),
-        _ => None,
-    }
-}
-
 /// The file that is named, or else the default one if it is there.
 fn chosen<'p>(named: Option<&'p Path>, default: &'p Path) -> Result<&'p Path, Error> {
     match named {
@@ -127,5 +97,33 @@ fn chosen<'p>(named: Option<&'p Path>, default: &'p Path) -> Result<&'p Path, Er
             let place = default.display().to_string();
             Err(Error::at(place, "no such file; create it or name another with --config FILE"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_declared_default_is_one() {
+        let chapters = Config::chapters();
+        let options: Vec<_> = chapters.iter().flat_map(|chapter| chapter.options).collect();
+        assert!(options.len() > 30);
+        for option in options {
+            assert_eq!(option.default.is_some(), (option.default_toml)().is_some(), "{}", option.key);
+        }
+    }
+
+    #[test]
+    fn without_a_named_file_the_default_one_must_be_there() {
+        let here = std::env::temp_dir().join(format!("tidegate-chosen-{}", std::process::id()));
+        std::fs::create_dir_all(&here).unwrap();
+        let (default, named) = (here.join("default.toml"), here.join("named.toml"));
+        assert_eq!(chosen(Some(&named), &default).unwrap(), named);
+        let line = chosen(None, &default).unwrap_err().to_string();
+        assert!(line.ends_with("default.toml: no such file; create it or name another with --config FILE"), "{line}");
+        std::fs::write(&default, "").unwrap();
+        assert_eq!(chosen(None, &default).unwrap(), default);
+        std::fs::remove_dir_all(here).unwrap();
     }
 }

@@ -1,9 +1,6 @@
 //! The effective configuration on paper: TOML, with the source of each value at its line's end.
 
-use super::{
-    declare::Section,
-    scope::{Origins, dotted},
-};
+use super::origin::{Origins, dotted};
 
 /// TOML being written, one table after the other.
 pub(super) struct Page<'a> {
@@ -25,12 +22,12 @@ impl<'a> Page<'a> {
         self.text.push_str(&format!("{key} = {value}{}\n", source.unwrap_or_default()));
     }
 
-    /// A table below the current one.
-    pub(super) fn table(&mut self, below: &[&str], table: &impl Section) {
+    /// A table below the current one, which `show` writes.
+    pub(super) fn table(&mut self, below: &[&str], show: impl FnOnce(&mut Self)) {
         let depth = self.path.len();
         self.path.extend(below.iter().map(|part| (*part).to_owned()));
         self.text.push_str(&format!("\n[{}]\n", dotted(&self.path)));
-        table.show(self);
+        show(self);
         self.path.truncate(depth);
     }
 

@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
@@ -15,21 +14,28 @@ use figment::{
 use zeroize::Zeroizing;
 
 use super::{
-    Config, Environment, Error,
-    declare::{Opt, Setting},
+    option::{Opt, Setting},
+    origin::{Origins, dotted},
     source::Layer,
-    values::quoted,
 };
-
-/// Which source set which key, by the key's full name. A key that is not in it has its default.
-pub(super) type Origins = BTreeMap<String, String>;
+use crate::settings::{Environment, Error};
 
 /// A secret's file may not be larger, in bytes: whatever is larger is the wrong file.
 const SECRET_LIMIT: u64 = 64 * 1024;
 
+/// All that is declared.
+#[derive(Clone, Copy)]
+pub(super) struct Declared {
+    /// The sections with their keys.
+    pub(super) sections: &'static [(&'static str, &'static [Opt])],
+    /// The defaults under what is present.
+    pub(super) defaults: fn(&Dict) -> Dict,
+}
+
 /// The merged layers, and what is needed to say where a value came from.
 pub(super) struct Loader<'a> {
     figment: Figment,
+    declared: Declared,
     path: &'a Path,
     environment: &'a Environment,
     origins: RefCell<Origins>,
@@ -37,14 +43,14 @@ pub(super) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     /// Reads the file and merges the three layers.
-    pub(super) fn new(path: &'a Path, environment: &'a Environment) -> Result<Self, Error> {
+    pub(super) fn new(path: &'a Path, environment: &'a Environment, declared: Declared) -> Result<Self, Error> {
         let place = path.display().to_string();
         let text =
             Zeroizing::new(std::fs::read_to_string(path).map_err(|error| Error::at(&place, unreadable(&error)))?);
         let file = Layer::toml(&text).map_err(|message| Error::at(&place, format!("not valid TOML: {message}")))?;
         let figment = Figment::new().merge(file).merge(environment);
-        let mut loader = Self { figment, path, environment, origins: RefCell::default() };
-        let defaults = Config::defaults(&loader.merged()?);
+        let mut loader = Self { figment, declared, path, environment, origins: RefCell::default() };
+        let defaults = (declared.defaults)(&loader.merged()?);
         loader.figment = loader.figment.join(Layer::defaults(defaults));
         Ok(loader)
     }
@@ -75,6 +81,13 @@ impl<'a> Loader<'a> {
             Layer::ENVIRONMENT => Some(Environment::variable(path)),
             _ => None,
         }
+    }
+
+    /// The same key in another section.
+    fn elsewhere(&self, key: &str) -> Option<String> {
+        self.declared.sections.iter().find_map(|(section, options)| {
+            options.iter().find(|option| option.key == key).map(|option| format!("{section}.{}", option.key))
+        })
     }
 
     /// Remembers where the value at `path` came from.
@@ -140,7 +153,7 @@ impl<'a> Scope<'a> {
         let what = if self.path.is_empty() { "section" } else { "key" };
         let fix = match nearest(key, &here) {
             Some(near) => format!("did you mean {}?", dotted(&self.path_of(near))),
-            None => match elsewhere(key) {
+            None => match self.loader.elsewhere(key) {
                 Some(other) => format!("did you mean {other}?"),
                 None => format!("known here: {}", here.join(", ")),
             },
@@ -256,26 +269,11 @@ fn unreadable(error: &std::io::Error) -> String {
     }
 }
 
-/// A key's full name as TOML writes it: parts that are not bare keys in quotes.
-pub(super) fn dotted(path: &[String]) -> String {
-    let bare =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    let quoted = |part: &String| if bare(part) { part.clone() } else { quoted(part) };
-    path.iter().map(quoted).collect::<Vec<_>>().join(".")
-}
-
 /// The candidate that `key` is most likely a slip of.
 pub(super) fn nearest<'c>(key: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let score = |candidate: &&str| strsim::normalized_damerau_levenshtein(key, candidate);
     let best = candidates.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)))?;
     (score(&best) >= 0.6).then_some(best)
-}
-
-/// The same key in another section.
-fn elsewhere(key: &str) -> Option<String> {
-    Config::SECTIONS.iter().find_map(|(section, options)| {
-        options.iter().find(|option| option.key == key).map(|option| format!("{section}.{}", option.key))
-    })
 }
 
 /// What a value is, without saying its content.

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use crypto::{Layout, WrappedKey};
 use futures_util::{StreamExt, stream};
 
-use super::{Chunk, Envelope, Key, Replica, Report};
+use super::{Chunk, Envelope, Key, Replica, Report, Unexplained};
 use crate::{
-    daemon::StartError,
     entry::{EntryPath, Kind},
     filer::pb,
     keys::KeyRing,
@@ -21,7 +20,7 @@ const KEYS: usize = 100;
 /// Keys or chunks that are looked at at once.
 const AT_ONCE: usize = 16;
 
-pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) -> Result<Report, StartError> {
+pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) -> Result<Report, Unexplained> {
     let Some(found) = source.filer.lookup(path).await? else { return Err(format!("{path}: no such file").into()) };
     let entry = found.entry;
     let mut faults = Vec::new();

@@ -12,11 +12,7 @@ use std::collections::BTreeMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
-use crate::{
-    config::Loaded,
-    daemon::{Parts, StartError},
-    entry::EntryPath,
-};
+use crate::{entry::EntryPath, keys::KeyRing, read::Source};
 
 /// What a path's slashes stand between.
 const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
@@ -118,16 +114,17 @@ impl Report {
     }
 }
 
-/// Explains the file at `path`, with the filer, the keys and the limits of this configuration. Nothing is listened on.
+/// Why there is no report, in one line.
+pub(crate) type Unexplained = Box<dyn std::error::Error + Send + Sync>;
+
+/// Explains the file at `path`.
 ///
 /// # Errors
-/// When there is no such file, or the filer cannot be asked; a [`config::Error`](crate::config::Error) when a setting turns
-/// out not to work.
-pub async fn report(mut loaded: Loaded, path: &str) -> Result<Report, StartError> {
-    let Parts { source, keys, .. } = Parts::new(&mut loaded)?;
+/// When there is no such file, or the filer cannot be asked.
+pub(crate) async fn report(source: &Source, keys: &KeyRing, path: &str) -> Result<Report, Unexplained> {
     // As a client would send it: the name on the command line is not encoded.
     let encoded = utf8_percent_encode(path, &ENCODED).to_string();
     let wanted =
         EntryPath::parse(&encoded).map_err(|_| format!("{path:?} is no path of a file; begin it with a slash"))?;
-    gather::gather(&source, &keys, &wanted).await
+    gather::gather(source, keys, &wanted).await
 }

@@ -14,8 +14,10 @@ use std::{
 };
 
 use self::source::Settings;
-pub use self::source::WeedEnvironment;
-use crate::{access::SigningKey, config};
+use crate::{
+    access::SigningKey,
+    settings::{Error, WeedEnvironment},
+};
 
 /// How long a volume token lives where nothing is said, as at weed (`weed/server/filer_server.go`).
 const VOLUME_TOKEN_SECONDS: u32 = 60;
@@ -72,7 +74,7 @@ impl Security {
     /// # Errors
     /// When the file cannot be read or is no TOML, or a setting has a wrong form or lacks its other half; never with a
     /// key's value.
-    pub(crate) fn load(file: Option<&Path>, environment: &WeedEnvironment) -> Result<Self, config::Error> {
+    pub(crate) fn load(file: Option<&Path>, environment: &WeedEnvironment) -> Result<Self, Error> {
         let settings = Settings::new(file, environment)?;
         let security = Self {
             filer_read: settings.text("jwt.filer_signing.read.key")?.map(|key| SigningKey::new(key.as_bytes())),
@@ -95,7 +97,7 @@ fn names(security: &Security) -> Vec<&'static str> {
     set.into_iter().filter_map(|(is_set, name)| is_set.then_some(name)).collect()
 }
 
-fn volume_tokens(settings: &Settings<'_>) -> Result<Option<VolumeTokens>, config::Error> {
+fn volume_tokens(settings: &Settings<'_>) -> Result<Option<VolumeTokens>, Error> {
     let Some(key) = settings.text("jwt.signing.read.key")? else { return Ok(None) };
     let seconds = settings.seconds("jwt.signing.read.expires_after_seconds")?.unwrap_or(VOLUME_TOKEN_SECONDS);
     let lifetime = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
@@ -104,7 +106,7 @@ fn volume_tokens(settings: &Settings<'_>) -> Result<Option<VolumeTokens>, config
 
 /// A certificate that may only be a client's is preferred, as at weed (`weed/security/tls.go`). Weed falls back to plain
 /// gRPC when a file is missing; half of a setting is refused here instead.
-fn grpc(settings: &Settings<'_>) -> Result<Option<Identity>, config::Error> {
+fn grpc(settings: &Settings<'_>) -> Result<Option<Identity>, Error> {
     let mut pair = settings.pair("grpc.client.client_cert", "grpc.client.client_key")?;
     if pair.is_none() {
         pair = settings.pair("grpc.client.cert", "grpc.client.key")?;
@@ -117,7 +119,7 @@ fn grpc(settings: &Settings<'_>) -> Result<Option<Identity>, config::Error> {
     }
 }
 
-fn https(settings: &Settings<'_>) -> Result<Option<Https>, config::Error> {
+fn https(settings: &Settings<'_>) -> Result<Option<Https>, Error> {
     if !settings.flag("https.client.enabled")? {
         return Ok(None);
     }

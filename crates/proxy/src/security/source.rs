@@ -1,41 +1,10 @@
 //! Looking a setting up: the environment first, then the file.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::config::Error;
-
-/// What every variable of weed's starts with.
-const PREFIX: &str = "WEED_";
-
-/// The `WEED_…` variables that are set and not empty.
-#[derive(Default)]
-pub struct WeedEnvironment(BTreeMap<String, Zeroizing<String>>);
-
-impl WeedEnvironment {
-    /// Whether a variable of that name is weed's.
-    pub(crate) fn takes(name: &str) -> bool {
-        name.starts_with(PREFIX)
-    }
-
-    /// Adds a variable. Weed counts an empty one as not set.
-    pub(crate) fn insert(&mut self, name: &str, value: String) {
-        if !value.is_empty() {
-            self.0.insert(name.to_owned(), Zeroizing::new(value));
-        }
-    }
-
-    /// The variable of the setting `jwt.signing.key`: `WEED_JWT_SIGNING_KEY`.
-    fn get(&self, setting: &str) -> Option<(String, &str)> {
-        let name = format!("{PREFIX}{}", setting.to_uppercase().replace('.', "_"));
-        let value = self.0.get(&name)?;
-        Some((name, value))
-    }
-}
+use crate::settings::{Error, WeedEnvironment};
 
 /// Both places together.
 pub(super) struct Settings<'a> {

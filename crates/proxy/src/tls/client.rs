@@ -22,8 +22,10 @@ use rustls::{
 use tokio::sync::watch;
 
 use super::{files, verify::WithoutName};
-use crate::config::Error;
-use crate::security::{Https, Identity};
+use crate::{
+    security::{Https, Identity},
+    settings::Error,
+};
 
 /// Makes connections with what the files said when they were last read.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use rustls::{
 };
 use zeroize::Zeroizing;
 
-use crate::config::Error;
+use crate::settings::Error;
 
 /// A chain of certificates, the end of it first.
 pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {

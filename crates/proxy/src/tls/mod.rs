@@ -7,20 +7,14 @@ mod files;
 mod server;
 mod verify;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
-
-use client::KmsFiles;
+use std::collections::BTreeMap;
 
 pub use client::ClientTls;
+pub(crate) use client::KmsFiles;
+pub(crate) use server::ServerFiles;
 pub use server::ServerTls;
 
-use crate::{
-    config::{self, Error},
-    security::Security,
-};
+use crate::{security::Security, settings::Error};
 
 /// What connections are made with; `None`: they are plain. Clones share it, reloads included.
 #[derive(Clone, Default)]
@@ -36,25 +30,23 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files that `server`, `security` and `kms` name.
+    /// Reads the files that `server`, `security` and `kms` (by provider) name.
     ///
     /// # Errors
     /// When one cannot be used; it is named.
-    pub(crate) fn new(server: &config::Server, security: &Security, kms: &config::Kms) -> Result<Self, Error> {
-        let server = match (&server.tls_cert, &server.tls_key) {
-            (Some(cert), Some(key)) => {
-                let client_ca = server.tls_client_ca.as_deref().map(Path::new);
-                Some(ServerTls::new(Path::new(cert), Path::new(key), client_ca)?)
-            }
-            _ => None,
-        };
+    pub(crate) fn new(
+        server: Option<ServerFiles>,
+        security: &Security,
+        kms: impl IntoIterator<Item = (String, KmsFiles)>,
+    ) -> Result<Self, Error> {
+        let server = server.map(ServerTls::new).transpose()?;
         let grpc = security.grpc.as_ref().map(ClientTls::grpc).transpose()?;
         let https = security.https.as_ref().map(ClientTls::https).transpose()?;
-        let kms =
-            kms.providers.iter().filter_map(|(name, provider)| Some((name.clone(), ClientTls::kms(files(provider)?))));
-        let named = |name: &str, error: Error| Error::at(format!("kms.providers.{name}"), error.to_string());
-        let kms = kms.map(|(name, tls)| tls.map_err(|error| named(&name, error)).map(|tls| (name, tls)));
-        let kms = kms.collect::<Result<_, _>>()?;
+        let of_provider = |(name, files)| match ClientTls::kms(files) {
+            Ok(tls) => Ok((name, tls)),
+            Err(error) => Err(Error::at(format!("kms.providers.{name}"), error.to_string())),
+        };
+        let kms = kms.into_iter().map(of_provider).collect::<Result<_, _>>()?;
         Ok(Self { server, grpc, https, kms })
     }
 
@@ -67,13 +59,4 @@ impl Tls {
         let kms = self.kms.values().map(ClientTls::reload);
         [server, grpc, https].into_iter().flatten().chain(kms).filter_map(Result::err).collect()
     }
-}
-
-/// The files that the table of a provider names, if it names any.
-fn files(provider: &config::Provider) -> Option<KmsFiles> {
-    let config::Provider::OpenBao(bao) = provider else { return None };
-    let ca = bao.ca_cert.as_ref().map(PathBuf::from);
-    let identity = bao.client_cert.as_ref().zip(bao.client_key.as_ref());
-    let identity = identity.map(|(certificate, key)| (certificate.into(), key.into()));
-    (ca.is_some() || identity.is_some()).then_some(KmsFiles { ca, identity })
 }

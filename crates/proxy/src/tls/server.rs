@@ -1,27 +1,28 @@
 //! The TLS that clients of the front speak.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use rustls::{ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
 use tokio::sync::watch;
 
 use super::files;
-use crate::config::Error;
+use crate::settings::Error;
 
 /// Answers handshakes with what the files said when they were last read. Clones share it.
 #[derive(Clone)]
 pub struct ServerTls {
-    files: Arc<Files>,
+    files: Arc<ServerFiles>,
     current: Arc<watch::Sender<Arc<ServerConfig>>>,
 }
 
-struct Files {
-    cert: PathBuf,
-    key: PathBuf,
-    client_ca: Option<PathBuf>,
+/// The files of a listener (PEM).
+pub(crate) struct ServerFiles {
+    /// The certificate chain to show.
+    pub(crate) cert: PathBuf,
+    /// Its private key.
+    pub(crate) key: PathBuf,
+    /// The authorities whose certificates clients may show; `None`: they show none.
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 impl ServerTls {
@@ -30,8 +31,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// One line that names the file which cannot be used.
-    pub(super) fn new(cert: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, Error> {
-        let files = Files { cert: cert.to_owned(), key: key.to_owned(), client_ca: client_ca.map(Path::to_owned) };
+    pub(super) fn new(files: ServerFiles) -> Result<Self, Error> {
         let current = Arc::new(watch::Sender::new(files.read()?));
         Ok(Self { files: Arc::new(files), current })
     }
@@ -52,7 +52,7 @@ impl ServerTls {
     }
 }
 
-impl Files {
+impl ServerFiles {
     fn read(&self) -> Result<Arc<ServerConfig>, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))

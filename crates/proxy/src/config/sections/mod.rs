@@ -23,11 +23,12 @@ pub use sse::Sse;
 pub use sse_s3::SseS3;
 
 use super::{
-    Error,
-    declare::{Chapter, Opt, Section},
+    declare::Section,
+    option::Chapter,
     page::Page,
-    scope::Scope,
+    scope::{Declared, Scope},
 };
+use crate::settings::Error;
 
 /// Declares the sections of the file, in the order in which they are shown.
 macro_rules! sections {
@@ -38,9 +39,11 @@ macro_rules! sections {
         }
 
         impl Config {
-            /// The sections with their keys.
-            pub(in crate::config) const SECTIONS: &'static [(&'static str, &'static [Opt])] =
-                &[$( (stringify!($name), $Type::OPTIONS), )+];
+            /// The sections with their keys and defaults.
+            pub(in crate::config) const DECLARED: Declared = Declared {
+                sections: &[$( (stringify!($name), $Type::OPTIONS), )+],
+                defaults: Self::defaults,
+            };
 
             /// The documentation of every section.
             pub(in crate::config) fn chapters() -> Vec<Chapter> {
@@ -50,7 +53,7 @@ macro_rules! sections {
             }
 
             /// The defaults under what is `present`.
-            pub(in crate::config) fn defaults(present: &Dict) -> Dict {
+            fn defaults(present: &Dict) -> Dict {
                 let nothing = Dict::new();
                 let of = |name: &str| present.get(name).and_then(|table| table.as_dict()).unwrap_or(&nothing);
                 Dict::from([$( (stringify!($name).to_owned(), $Type::defaults(of(stringify!($name))).into()), )+])
@@ -69,7 +72,7 @@ macro_rules! sections {
 
             /// Writes every section.
             pub(in crate::config) fn show(&self, page: &mut Page<'_>) {
-                $( page.table(&[stringify!($name)], &self.$name); )+
+                $( page.table(&[stringify!($name)], |page| self.$name.show(page)); )+
             }
         }
     };

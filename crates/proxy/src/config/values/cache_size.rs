@@ -3,7 +3,7 @@
 use figment::value::Value;
 
 use super::{Size, quoted};
-use crate::config::declare::{Invalid, Setting};
+use crate::config::option::{Invalid, Setting};
 
 /// The size of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,13 +20,13 @@ macro_rules! choice {
             }
         }
 
-        impl $crate::config::declare::Setting for $Choice {
+        impl $crate::config::option::Setting for $Choice {
             const EXPECTS: &'static str = $expects;
 
-            fn parse(text: &str) -> Result<Self, $crate::config::declare::Invalid> {
+            fn parse(text: &str) -> Result<Self, $crate::config::option::Invalid> {
                 match text {
                     $( $word => Ok(Self::$Variant), )+
-                    _ => Err($crate::config::declare::Invalid::type_or_form()),
+                    _ => Err($crate::config::option::Invalid::type_or_form()),
                 }
             }
 

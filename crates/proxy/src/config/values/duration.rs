@@ -5,7 +5,7 @@ use std::time::Duration;
 use figment::value::Value;
 
 use super::{plain::whole, quoted};
-use crate::config::declare::{Invalid, Setting};
+use crate::config::option::{Invalid, Setting};
 
 impl Setting for Duration {
     const EXPECTS: &'static str = "a duration with its unit, such as \"250ms\", \"30s\" or \"5m\"";

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use figment::value::Value;
 
 use super::quoted;
-use crate::config::declare::{Invalid, Setting};
+use crate::config::option::{Invalid, Setting};
 
 impl Setting for String {
     const EXPECTS: &'static str = "text";

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::config::declare::{Invalid, Setting};
+use crate::config::option::{Invalid, Setting};
 
 /// A secret. It cannot be printed, compared or copied by accident, and its memory is overwritten when it is dropped.
 ///

@@ -5,7 +5,7 @@ use std::fmt;
 use figment::value::Value;
 
 use super::{plain::whole, quoted};
-use crate::config::declare::{Invalid, Setting};
+use crate::config::option::{Invalid, Setting};
 
 /// The units, largest first. `KiB` and up count in powers of 1024, `KB` and up in powers of 1000.
 const UNITS: [(&str, u64); 9] = [

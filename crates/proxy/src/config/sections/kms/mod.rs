@@ -39,11 +39,14 @@ pub use azure::Azure;
 pub use gcp::Gcp;
 pub use openbao::OpenBao;
 
-use crate::config::{
-    Error,
-    declare::{Chapter, Section, section},
-    page::Page,
-    scope::{Scope, nearest},
+use crate::{
+    config::{
+        declare::{Section, section},
+        option::Chapter,
+        page::Page,
+        scope::{Scope, nearest},
+    },
+    settings::Error,
 };
 
 section! {

@@ -10,7 +10,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::{Environment, Error, Loaded};
+use super::Loaded;
+use crate::settings::{Environment, Error};
 
 /// A directory of its own for one test, removed with it.
 struct Place(PathBuf);

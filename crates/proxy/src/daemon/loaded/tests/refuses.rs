@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
-use super::{Place, load};
-use crate::config::{Environment, Loaded, chosen};
+use super::{super::Loaded, Place, load};
+use crate::settings::Environment;
 
 /// A file's text, variables, and the line that they end in; `@` is the file's directory.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
@@ -363,17 +363,6 @@ fn a_longer_variable_does_not_hide_behind_a_shorter_one() {
     let variables = [("TIDEGATE_LOG__LEVEL", "info"), ("TIDEGATE_LOG__LEVEL__X", "y")];
     assert!(place.error("", &variables).starts_with("TIDEGATE_LOG__LEVEL__X: log.level: expected"));
     assert_eq!(load("", &variables[..1]).config.log.level.as_str(), "info");
-}
-
-#[test]
-fn without_a_named_file_the_default_one_must_be_there() {
-    let place = Place::new();
-    let (default, named) = (place.0.join("default.toml"), place.0.join("named.toml"));
-    assert_eq!(chosen(Some(&named), &default).unwrap(), named);
-    let line = chosen(None, &default).unwrap_err().to_string();
-    assert!(line.ends_with("default.toml: no such file; create it or name another with --config FILE"), "{line}");
-    place.write("default.toml", "");
-    assert_eq!(chosen(None, &default).unwrap(), default);
 }
 
 proptest! {

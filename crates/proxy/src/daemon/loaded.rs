@@ -1,0 +1,85 @@
+//! All that a daemon is made of: the configuration, SeaweedFS's own settings, and the certificates that both name.
+//!
+//! Knows what needs what. Must not know what any of it is used for.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    config::{self, Config, ManagedKeys, Sources},
+    security::Security,
+    settings::{Environment, Error},
+    tls::{KmsFiles, ServerFiles, Tls},
+};
+
+/// A checked configuration, and what it names.
+pub struct Loaded {
+    /// The settings themselves.
+    pub config: Config,
+    /// What SeaweedFS's own `security.toml` and environment say.
+    pub security: Security,
+    /// Certificates and keys, read and found to go together.
+    pub tls: Tls,
+    sources: Sources,
+}
+
+impl Loaded {
+    /// Reads `path` (or [`config::DEFAULT_PATH`]), lays the environment over it, and reads what it names.
+    ///
+    /// # Errors
+    /// One [`Error`], the first that is found: it fits on one line and names the file or variable, the key and the fix.
+    pub fn read(path: Option<&Path>, environment: &Environment) -> Result<Self, Error> {
+        let (config, sources) = config::read(path, environment)?;
+        let security = Security::load(config.filer.security_toml.as_deref().map(Path::new), environment.weed())?;
+        if let Some(missing) = missing(&config, &security) {
+            return Err(sources.unusable(&format!("access.managed_keys {missing}")));
+        }
+        let tls = Tls::new(listener(&config.server), &security, providers(&config.kms))?;
+        Ok(Self { config, security, tls, sources })
+    }
+
+    /// The error of a setting that could be read but not be used; see [`Sources::unusable`].
+    pub(crate) fn unusable(&self, sentence: &str) -> Error {
+        self.sources.unusable(sentence)
+    }
+
+    /// The effective configuration as TOML: secrets masked, and behind each value that is not a default its source.
+    pub fn to_toml(&self) -> String {
+        let page = self.sources.page(&self.config);
+        match &self.security.set[..] {
+            [] => page,
+            set => format!("{page}\n# Set by SeaweedFS's security.toml or environment: {}\n", set.join(", ")),
+        }
+    }
+}
+
+/// What `access.managed_keys` needs and nobody has set.
+fn missing(config: &Config, security: &Security) -> Option<&'static str> {
+    match config.access.managed_keys {
+        ManagedKeys::Jwt if security.filer_read.is_none() => Some(
+            "\"jwt\" needs jwt.filer_signing.read.key, in the file that filer.security_toml names or in WEED_JWT_FILER_SIGNING_READ_KEY",
+        ),
+        ManagedKeys::Mtls if config.server.tls_client_ca.is_none() => Some("\"mtls\" needs server.tls_client_ca"),
+        _ => None,
+    }
+}
+
+/// The files that the listener's TLS is made from, if it has any.
+fn listener(server: &config::Server) -> Option<ServerFiles> {
+    let (cert, key) = server.tls_cert.as_ref().zip(server.tls_key.as_ref())?;
+    let client_ca = server.tls_client_ca.as_ref().map(PathBuf::from);
+    Some(ServerFiles { cert: cert.into(), key: key.into(), client_ca })
+}
+
+/// The files that the tables of providers name, by provider.
+fn providers(kms: &config::Kms) -> impl Iterator<Item = (String, KmsFiles)> {
+    kms.providers.iter().filter_map(|(name, provider)| {
+        let config::Provider::OpenBao(bao) = provider else { return None };
+        let ca = bao.ca_cert.as_ref().map(PathBuf::from);
+        let identity = bao.client_cert.as_ref().zip(bao.client_key.as_ref());
+        let identity = identity.map(|(certificate, key)| (certificate.into(), key.into()));
+        (ca.is_some() || identity.is_some()).then(|| (name.clone(), KmsFiles { ca, identity }))
+    })
+}
+
+#[cfg(test)]
+mod tests;
