@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential fuzz fuzz-seeds venv clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential fuzz fuzz-seeds venv nginx clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,7 +48,7 @@ build: cargo
 
 # One test: make blackbox TESTS="tests/blackbox/test_ranges.py -k suffix"
 TESTS ?= tests/blackbox
-blackbox: build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
+blackbox: nginx build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini $(TESTS)
 
 differential: venv build ## tidegate's answers compared with a real filer's (TIDEGATE_DIFFERENTIAL_SEED=2 for other requests)
@@ -81,6 +81,10 @@ $(VENV)/.tidegate-requirements: tests/requirements.txt
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
+
+# The cache that the black-box tests put in front. Debian has it in /usr/sbin, which not everybody's PATH names.
+nginx:
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v nginx >/dev/null || { echo "No nginx: install it (Debian, Ubuntu: apt install nginx-light). Only the black-box tests need it; no service has to run." >&2; exit 1; }
 
 .PHONY: cargo
 cargo:

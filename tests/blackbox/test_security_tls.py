@@ -156,6 +156,10 @@ def test_managed_keys_for_who_shows_a_certificate(
     answer = request("GET", url, TOKEN, context=authority.client(authority.issue("reader", hosts=False)))
     assert answer.status == 200
     same_bytes(answer.body, thing.content)
+    # A cache in front keeps neither for the next one.
+    for given in (nobody, answer):
+        assert given.header("Cache-Control") == "private"
+        assert given.header("Vary") == "authorization, cookie, *"
     stranger = authority.client(Authority(root / "strangers", "strangers").issue("stranger"))
     with pytest.raises((ssl.SSLError, OSError)):
         request("GET", url, TOKEN, context=stranger)

@@ -10,6 +10,7 @@ from catalogue import Catalogue, Shape
 from conftest import StartTidegate, make_starter
 from expect import json_error, same_bytes
 from harness import Encryption, Front, Kms, Tidegate, request
+from harness.nginx import Nginx
 from harness.secured import FILER_READ_KEY, FILER_WRITE_KEY, secured_front, security_of, signing_keys
 from harness.tokens import base64url, token
 
@@ -296,3 +297,42 @@ def test_writes_are_the_filers_to_judge(front: Front, gate: Tidegate) -> None:
 def test_helpers_make_tokens_as_the_rfc_shows() -> None:
     """RFC 7515, A.1: the header, without the line break that it has there."""
     assert base64url(b'{"typ":"JWT"}') == "eyJ0eXAiOiJKV1QifQ"
+
+
+def test_a_cache_in_front_hands_nobody_what_a_token_was_needed_for(
+    front: Front, things: Catalogue, gate: Tidegate, tmp_path: Path, start_tidegate: StartTidegate
+) -> None:
+    plain = things.get(front, Encryption.NONE, Shape.MANY)
+    bringing = [{"Authorization": f"Bearer {good()}"}, {"Cookie": f"AT={good()}"}]
+    shared = start_tidegate(front, {**security_of(front), "access": {"shared_caches": True}})
+    for number, (opened, kept) in enumerate(((gate, "MISS"), (shared, "HIT"))):
+        cache = Nginx(tmp_path / str(number), opened.url)
+        cache.start()
+        try:
+            for headers in bringing:
+                for path in (plain.path(), "/buckets/things/", plain.path() + "?metadata=true"):
+                    first, again = (request("GET", cache.url + path, headers) for _ in range(2))
+                    assert (first.status, again.status) == (200, 200)
+                    # Where the operator lets it, the cache keeps one for each token.
+                    assert again.header("X-Cache") == kept
+                    assert request("GET", cache.url + path).status == 401
+        finally:
+            cache.stop(1.0)
+
+
+def test_answers_given_for_a_token_say_so(front: Front, things: Catalogue, gate: Tidegate) -> None:
+    path, bearer = things.get(front, Encryption.NONE, Shape.MANY).path(), {"Authorization": f"Bearer {good()}"}
+    etag = request("HEAD", gate.url + path, bearer).header("ETag")
+    for method, at, headers, status in [
+        ("GET", path, bearer, 200),
+        ("GET", path, {**bearer, "Range": "bytes=1-2"}, 206),
+        ("HEAD", path, bearer, 200),
+        ("GET", path, {**bearer, "If-None-Match": etag}, 304),
+        ("GET", path + "-not-there", bearer, 404),
+        ("GET", f"{path}?jwt={good()}", {}, 200),
+        ("GET", path, {}, 401),
+    ]:
+        answer = request(method, gate.url + at, headers)
+        assert answer.status == status
+        said = (answer.header("Cache-Control"), answer.header("Vary"))
+        assert said == ("private", "authorization, cookie"), (method, status)

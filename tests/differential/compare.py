@@ -10,7 +10,7 @@ OF_THE_CONNECTION = ("date", "connection", "keep-alive", "transfer-encoding")
 
 
 # What tidegate's own answers are already: they must be so by themselves.
-OURS_ALREADY = {"length-of-encoded-parts", "type-of-parts", "order-of-exposed-headers", "redacted-metadata"}
+OURS_ALREADY = {"length-of-encoded-parts", "type-of-parts", "order-of-exposed-headers", "redacted-metadata", "no-shared-caches"}
 
 
 class Pair:

@@ -297,6 +297,15 @@ def redacted(request: Request, known: Known, reply: Reply) -> Reply:
     return replace(reply, body=re.sub(secrets, hide, reply.body))
 
 
+@presentation("no-shared-caches")
+def no_shared_caches(request: Request, known: Known, reply: Reply) -> Reply:
+    """Of what a customer's key opens: who may keep it, and for whom. The generated requests ask for no other directive."""
+    if not known.file.key_headers or request.method == "OPTIONS" or "metadata=true" in request.target:
+        return reply
+    named = ", ".join(sorted(name.lower() for name, _ in known.file.key_headers))
+    return replace(reply, headers={**reply.headers, "cache-control": ["no-store"], "vary": [named]})
+
+
 @presentation("dropped-relays")
 def dropped(request: Request, known: Known, reply: Reply) -> Reply:
     """Of what is relayed: an error in the place of a connection that is closed without an answer."""

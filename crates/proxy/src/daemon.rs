@@ -119,7 +119,7 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
         keys: Arc::clone(&keys),
         relay: relay(&tls)?,
         access: access(&config.access, security.filer_read),
-        policy: Policy { ssec_over_http: config.access.ssec_over_http },
+        policy: Policy { ssec_over_http: config.access.ssec_over_http, shared_caches: config.access.shared_caches },
         types: ContentTypes::of_this_machine(),
         origins: Origins::new(&config.filer.allowed_origins),
     };

@@ -56,8 +56,7 @@ impl Access {
     pub(crate) fn admit(&self, request: &Parts, peer: &Peer) -> Result<Caller> {
         let certificate = peer.tls.as_ref().is_some_and(|tls| tls.client_verified);
         let mut caller = Caller { token: false, certificate };
-        let reads = matches!(request.method, Method::GET | Method::HEAD);
-        if let Some(key) = self.read_key.as_ref().filter(|_| reads && wants_token(request)) {
+        if let Some(key) = self.read_key.as_ref().filter(|_| self.wants_token(request)) {
             token::check(key, request, token::now()).map_err(|why| {
                 // The filer's words first: clients look for them.
                 let message = format!("wrong jwt: {why}");
@@ -72,10 +71,13 @@ impl Access {
         }
         Ok(caller)
     }
-}
 
-fn wants_token(request: &Parts) -> bool {
-    !matches!(EntryPath::parse(request.uri.path()), Err(NotAnEntry::Root | NotAnEntry::Reserved))
+    /// Whether the request is answered only to who brings a read token.
+    pub(crate) fn wants_token(&self, request: &Parts) -> bool {
+        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        let open = matches!(EntryPath::parse(request.uri.path()), Err(NotAnEntry::Root | NotAnEntry::Reserved));
+        self.read_key.is_some() && reads && !open
+    }
 }
 
 #[cfg(test)]

@@ -9,9 +9,15 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::{Blame, Error, Result, server::Peer};
 
-const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm");
-const KEY: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-customer-key");
-const KEY_MD5: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-customer-key-md5");
+const ALGORITHM: HeaderName = HeaderName::from_static(HEADERS[0]);
+const KEY: HeaderName = HeaderName::from_static(HEADERS[1]);
+const KEY_MD5: HeaderName = HeaderName::from_static(HEADERS[2]);
+/// The names of all three.
+pub(super) const HEADERS: [&str; 3] = [
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-server-side-encryption-customer-key",
+    "x-amz-server-side-encryption-customer-key-md5",
+];
 
 /// Refuses a key that came over a wire where others can read it: plain HTTP from another host than this one.
 ///

@@ -13,6 +13,7 @@ mod lookup;
 pub(crate) mod object;
 mod origins;
 mod route;
+mod sharing;
 mod source;
 mod unlock;
 
@@ -25,12 +26,15 @@ use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use prefetch::Download;
 
-use self::lookup::{File, Known};
 pub use self::origins::Origins;
 pub(crate) use self::{kek::FilerKek, locations::VolumeLocations, lookup::Derived, route::bucket, source::Source};
+use self::{
+    lookup::{File, Known},
+    sharing::Given,
+};
 use crate::{
     Blame, Error, Result,
-    access::{self, Access, Caller},
+    access::{self, Access, Caller, ManagedKeys},
     entries::{Entries, Written},
     entry::{ContentTypes, EntryPath, Kind},
     filer::pb,
@@ -50,6 +54,8 @@ use crate::{
 pub struct Policy {
     /// Whether SSE-C keys may come over plain HTTP from another host.
     pub ssec_over_http: bool,
+    /// Whether shared caches may keep what is not for all.
+    pub shared_caches: bool,
 }
 
 /// The front that clients ask in the filer's place.
@@ -70,7 +76,9 @@ impl Front for Reader {
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let mut sse = Sse::None;
-        let mut response = match self.read(&parts, &peer, &mut sse).await {
+        let read = self.read(&parts, &peer, &mut sse).await;
+        let given = self.given(&parts, sse);
+        let mut response = match read {
             Ok(Some(response)) => response,
             Ok(None) => {
                 let (method, shown) = (parts.method.clone(), access::Shown::to(&parts));
@@ -94,6 +102,7 @@ impl Front for Reader {
                 refusal
             }
         };
+        given.tell(response.headers_mut(), self.policy.shared_caches);
         response.extensions_mut().insert(sse);
         response
     }
@@ -110,6 +119,15 @@ fn refuse(error: &Error, method: &Method) -> Response<Body> {
 }
 
 impl Reader {
+    /// What an answer to that request about an object so encrypted was given or refused for.
+    fn given(&self, request: &Parts, sse: Sse) -> Given {
+        Given {
+            for_key: sse == Sse::C,
+            for_token: self.access.wants_token(request),
+            for_certificate: matches!(sse, Sse::Kms | Sse::S3) && self.access.managed_keys == ManagedKeys::Mtls,
+        }
+    }
+
     /// Answers a read; `None`: the filer shall answer. Says in `sse` how the object is encrypted as soon as that is known.
     async fn read(&self, request: &Parts, peer: &Peer, sse: &mut Sse) -> Result<Option<Response<Body>>> {
         route::check_query(request)?;

@@ -29,5 +29,9 @@ section! {
         /// Whether the cluster's own files are served: `/etc/**` (keys, identities) and `/topics/.system/**` (logs of every
         /// change).
         system_paths: bool = "false";
+        /// Whether shared caches may keep what was decrypted with a customer's key, or given for a token, a cookie or a client
+        /// certificate. `false` adds `Cache-Control: private` (`no-store` for SSE-C). `true` leaves the object's own
+        /// `Cache-Control` alone: then only `Vary`, which always names what decided, keeps one caller's answer from another.
+        shared_caches: bool = "false";
     }
 }
