@@ -29,7 +29,7 @@ use crate::{
     read::{FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
     security::Security,
-    server::{Admin, Drained, Limits, Server, reloads, signals},
+    server::{Admin, Drained, Limits, Server, TlsConfig, reloads, signals},
     settings,
     tls::{ClientTls, Tls},
 };
@@ -126,7 +126,13 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     let (stop, reloads) = (signals()?, reloads()?);
     let mut server = Server::new(Limits { write_timeout: config.server.write_timeout, ..Limits::default() });
     let front = Measured::new(reader, Arc::clone(&metrics.requests));
-    let listening = server.listen_tls(config.server.listen, tls.server.clone(), Arc::new(front)).await?;
+    let listening = server
+        .listen_tls(
+            config.server.listen,
+            tls.server.clone().map(|tls| Arc::new(move || tls.config()) as TlsConfig),
+            Arc::new(front),
+        )
+        .await?;
     let admin = Admin::new(metrics.registry, readiness(filer), server.draining());
     let admin = server.listen_admin(config.server.admin, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");

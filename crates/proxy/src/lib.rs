@@ -24,5 +24,6 @@ pub mod server;
 pub mod settings;
 pub mod tls;
 pub mod undumpable;
+pub mod wire;
 
 pub use error::{Blame, Error, Result};

@@ -15,12 +15,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{
-    body::Body,
-    error_response::SERVER,
-    front::{Front, Peer},
-    shutdown::Draining,
-};
+use super::shutdown::Draining;
+use crate::wire::{Body, Front, Peer, SERVER};
 
 /// Answers whether requests can be served now: `Err` says in one sentence why not.
 pub trait Readiness: Send + Sync + 'static {

@@ -27,37 +27,27 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Limits,
-    body::Body,
-    error_response::bug_response,
-    front::{Front, Peer, PeerTls},
-    shutdown::{Stage, Stages},
+    limits::Limits,
+    serving::Serving,
+    shutdown::Stage,
     socket::{Reset, Socket},
     stream::{StreamExecutor, Taken},
 };
-use crate::tls::ServerTls;
+use crate::wire::{Body, Front, Peer, PeerTls, bug_response};
 
 /// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
-pub(super) async fn serve<F: Front>(
-    stream: TcpStream,
-    mut peer: Peer,
-    tls: Option<ServerTls>,
-    front: Arc<F>,
-    limits: Limits,
-    mut stages: Stages,
-    drains_at: Stage,
-) {
+pub(super) async fn serve<F: Front>(stream: TcpStream, mut peer: Peer, mut serving: Serving<F>) {
     // Without this a small answer waits for the client's delayed ACK.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let socket = Socket::new(stream, limits.write_timeout);
+    let socket = Socket::new(stream, serving.limits.write_timeout);
     let reset = socket.reset();
-    let Some(tls) = tls else { return talk(socket, reset, peer, front, limits, stages, drains_at).await };
-    let handshake = timeout(limits.header_read_timeout, TlsAcceptor::from(tls.config()).accept(socket));
+    let Some(tls) = &serving.tls else { return talk(socket, reset, peer, serving).await };
+    let handshake = timeout(serving.limits.header_read_timeout, TlsAcceptor::from(tls()).accept(socket));
     let stream = tokio::select! {
         biased;
-        () = stages.reached(drains_at) => return,
+        () = serving.stages.reached(serving.drains_at) => return,
         stream = handshake => match stream {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::debug!(%error, "the TLS handshake failed"),
@@ -67,7 +57,7 @@ pub(super) async fn serve<F: Front>(
     // The handshake ends with an error when a certificate is shown that does not hold.
     let client_verified = stream.get_ref().1.peer_certificates().is_some();
     peer.tls = Some(PeerTls { client_verified });
-    talk(stream, reset, peer, front, limits, stages, drains_at).await;
+    talk(stream, reset, peer, serving).await;
 }
 
 /// HTTP on a connection that is set up.
@@ -75,11 +65,9 @@ async fn talk<F: Front>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     reset: Reset,
     peer: Peer,
-    front: Arc<F>,
-    limits: Limits,
-    mut stages: Stages,
-    drains_at: Stage,
+    serving: Serving<F>,
 ) {
+    let Serving { front, limits, mut stages, drains_at, .. } = serving;
     let asked = Arc::new(AtomicBool::new(false));
     let service = {
         let (reset, asked) = (reset.clone(), asked.clone());

@@ -19,12 +19,8 @@ use tokio::{
     time::sleep,
 };
 
-use super::{
-    Limits, connection,
-    front::{Front, Peer},
-    shutdown::{Stage, Stages},
-};
-use crate::tls::ServerTls;
+use super::{connection, serving::Serving};
+use crate::wire::{Front, Peer};
 
 /// Where connections come from.
 pub(super) trait Accept: Send + 'static {
@@ -39,13 +35,7 @@ impl Accept for TcpListener {
 
 /// What an accept loop works with.
 pub(super) struct Listener<F> {
-    pub(super) front: Arc<F>,
-    /// `None`: connections are plain.
-    pub(super) tls: Option<ServerTls>,
-    pub(super) limits: Limits,
-    pub(super) stages: Stages,
-    /// The stage at which this listener stops accepting.
-    pub(super) drains_at: Stage,
+    pub(super) serving: Serving<F>,
     /// Connections now open, of all listeners that share it.
     pub(super) open: Arc<AtomicUsize>,
 }
@@ -54,12 +44,13 @@ impl<F: Front> Listener<F> {
     /// Accepts until the drain, then returns when the last connection has ended.
     pub(super) async fn run(self, mut accept: impl Accept) {
         let mut connections = JoinSet::new();
-        let mut stages = self.stages.clone();
+        let mut stages = self.serving.stages.clone();
+        let drains_at = self.serving.drains_at;
         let mut backoff = Backoff::default();
         loop {
             tokio::select! {
                 biased;
-                () = stages.reached(self.drains_at) => break,
+                () = stages.reached(drains_at) => break,
                 Some(ended) = connections.join_next() => report(ended),
                 accepted = accept.accept() => match accepted {
                     Ok((stream, addr)) => {
@@ -72,7 +63,7 @@ impl<F: Front> Listener<F> {
                             tracing::warn!(%error, ?pause, "cannot accept connections; raise the limit of open files if this stays");
                             tokio::select! {
                                 () = sleep(pause) => {}
-                                () = stages.reached(self.drains_at) => break,
+                                () = stages.reached(drains_at) => break,
                             }
                         }
                     }
@@ -88,11 +79,10 @@ impl<F: Front> Listener<F> {
 
     fn connection(&self, stream: TcpStream, addr: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
         let open = Open::new(&self.open);
-        let (front, tls, limits, stages, drains_at) =
-            (self.front.clone(), self.tls.clone(), self.limits.clone(), self.stages.clone(), self.drains_at);
+        let serving = self.serving.clone();
         async move {
             let _open = open;
-            connection::serve(stream, Peer::plain(addr), tls, front, limits, stages, drains_at).await;
+            connection::serve(stream, Peer::plain(addr), serving).await;
         }
     }
 }

@@ -4,12 +4,11 @@
 //! know what is served: a [`Front`] answers the requests of its listener.
 
 mod admin;
-mod body;
 mod connection;
-mod error_response;
-mod front;
+mod limits;
 mod listener;
 mod notify;
+mod serving;
 mod shutdown;
 mod socket;
 mod stall;
@@ -39,40 +38,17 @@ use tokio::{
 
 pub use self::{
     admin::{Admin, Readiness},
-    body::{Body, BoxError},
-    error_response::{SERVER, error_response},
-    front::{Front, Peer, PeerTls},
+    limits::Limits,
     notify::Notice,
+    serving::TlsConfig,
     shutdown::{Drained, Draining, reloads, signals},
 };
 use self::{
     listener::Listener,
+    serving::Serving,
     shutdown::{Stage, Stages},
 };
-use crate::tls::ServerTls;
-
-/// How long a client may take, and how much it may ask for before it has asked for anything.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// From the connection's start, or the previous answer's end, to the end of a request's headers. The connection
-    /// is closed after that. Default 30 s.
-    pub header_read_timeout: Duration,
-    /// The largest header block that is read, bytes; a larger one is answered 431. At least 8192. Default 256 KiB.
-    pub max_header_bytes: usize,
-    /// How long bytes may wait to be written while the client takes none: the connection is cut after that, or after twice
-    /// that where the system still had room for some; a stream of HTTP/2 is reset after that. Default 60 s.
-    pub write_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            header_read_timeout: Duration::from_secs(30),
-            max_header_bytes: 256 << 10,
-            write_timeout: Duration::from_secs(60),
-        }
-    }
-}
+pub use crate::wire::{Body, BoxError, Front, Peer, PeerTls, SERVER, error_response};
 
 type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -125,7 +101,7 @@ impl Server {
     pub async fn listen_tls<F: Front>(
         &mut self,
         addr: SocketAddr,
-        tls: Option<ServerTls>,
+        tls: Option<TlsConfig>,
         front: Arc<F>,
     ) -> io::Result<SocketAddr> {
         let (bound, run) = self.bind(addr, tls, front, Stage::Draining, self.open.clone()).await?;
@@ -146,7 +122,7 @@ impl Server {
     async fn bind<F: Front>(
         &self,
         addr: SocketAddr,
-        tls: Option<ServerTls>,
+        tls: Option<TlsConfig>,
         front: Arc<F>,
         drains_at: Stage,
         open: Arc<AtomicUsize>,
@@ -154,8 +130,8 @@ impl Server {
         let unbound = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"));
         let socket = TcpListener::bind(addr).await.map_err(unbound)?;
         let bound = socket.local_addr().map_err(unbound)?;
-        let listener =
-            Listener { front, tls, limits: self.limits.clone(), stages: self.stages.clone(), drains_at, open };
+        let (limits, stages) = (self.limits.clone(), self.stages.clone());
+        let listener = Listener { serving: Serving { front, tls, limits, stages, drains_at }, open };
         Ok((bound, Box::pin(listener.run(socket))))
     }
 

@@ -18,7 +18,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::time::Instant;
 
-use super::{body::BoxError, stall::StallTimer};
+use super::stall::StallTimer;
+use crate::wire::BoxError;
 
 tokio::task_local! {
     /// Of the stream whose task this is. HTTP/1 has none: there, the socket tells.

@@ -176,7 +176,7 @@ async fn start_endless() -> (testing::Running, oneshot::Receiver<()>) {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_cut() {
     let (server, gone) = start_endless().await;
-    let mut client = server.connect().await;
+    let mut client = server.connect_narrow().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.head().await;
     let begin = Instant::now();
@@ -219,11 +219,7 @@ async fn a_daemon_out_of_files_waits_and_goes_on() {
     let (_stage, stages) = Stages::new();
     let front = Arc::new(FrontFn(|_, _| async { Response::new(Body::full("fine")) }));
     let listener = Listener {
-        front,
-        tls: None,
-        limits: Limits::default(),
-        stages,
-        drains_at: Stage::Draining,
+        serving: Serving { front, tls: None, limits: Limits::default(), stages, drains_at: Stage::Draining },
         open: Arc::default(),
     };
     tokio::spawn(listener.run(Failing([EMFILE, EMFILE, ENFILE].into(), socket)));

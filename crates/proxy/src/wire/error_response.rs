@@ -11,7 +11,7 @@ use http::{
 };
 use serde::Serialize;
 
-use super::body::Body;
+use super::Body;
 use crate::Error;
 
 /// The `Server` header of answers that are our own and not the filer's.
@@ -44,7 +44,7 @@ pub fn error_response(error: &Error, method: &Method) -> Response<Body> {
 }
 
 /// The answer to a request that met a bug of our own.
-pub(super) fn bug_response(method: &Method) -> Response<Body> {
+pub(crate) fn bug_response(method: &Method) -> Response<Body> {
     let written = Written {
         error: "the request met a bug in tidegate; its log has a trace that the developers want to see",
         code: Some("InternalError"),

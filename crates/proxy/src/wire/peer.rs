@@ -1,23 +1,6 @@
-//! What a listener needs from whoever answers its requests.
-//!
-//! Knows requests, answers and who is on the other end. Must not know what is served.
+//! Who is on the other end of a connection.
 
-use std::{future::Future, net::SocketAddr};
-
-use bytes::Bytes;
-use http::{Request, Response};
-use hyper::body::Incoming;
-
-use super::body::BoxError;
-
-/// Answers the requests of one listener. The filer front is one; a listener of another protocol brings its own.
-pub trait Front: Send + Sync + 'static {
-    /// The body of its answers, mostly [`Body`](super::Body).
-    type Body: http_body::Body<Data = Bytes, Error = BoxError> + Send + Unpin + 'static;
-
-    /// Answers one request. Dropped when the client leaves before the answer, or when a drain runs out of time.
-    fn handle(&self, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Response<Self::Body>> + Send;
-}
+use std::net::SocketAddr;
 
 /// Who is on the other end of a connection.
 #[derive(Clone, Debug)]

@@ -1,0 +1,16 @@
+//! What passes between a listener and a front: who asks, the body of an answer, and how an error is written.
+//!
+//! Knows the shape of requests and answers. Must not know sockets, or what is served.
+
+mod body;
+mod error_response;
+mod front;
+mod peer;
+
+pub(crate) use self::error_response::bug_response;
+pub use self::{
+    body::{Body, BoxError},
+    error_response::{SERVER, error_response},
+    front::Front,
+    peer::{Peer, PeerTls},
+};
