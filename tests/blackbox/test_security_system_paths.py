@@ -1,12 +1,14 @@
 """The cluster's own files and wrapped keys stay where they are."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from catalogue import Catalogue, Shape
 from conftest import StartTidegate
 from expect import json_error
 from harness import Encryption, Front, Tidegate, request
+from harness.jsonp import JsonpFiler
 from harness.wire import exchange
 
 SECRET = b"0123456789abcdef" * 4
@@ -133,6 +135,47 @@ def test_nor_does_a_listing_show_them(front_1mb: Front, objects: Catalogue, gate
     assert [secrets_of(entry) for entry in entries] == [[] for _ in entries]
     # Other tests wrote keys of a byte or two, which any checksum in base64 may end with.
     assert not [value for value in hidden if len(value) > 8 and value.encode() in answer.body]
+
+
+@pytest.fixture(scope="module")
+def jsonp(front_1mb: Front) -> Iterator[JsonpFiler]:
+    """The filer as versions before 4.30 were."""
+    filer = JsonpFiler(front_1mb.filer.url)
+    yield filer
+    filer.stop()
+
+
+FORM = (
+    {"Content-Type": "multipart/form-data; boundary=b", "Accept": "application/json"},
+    b'--b\r\nContent-Disposition: form-data; name="callback"\r\n\r\n"\r\n--b--\r\n',
+)
+CALLBACKS = {
+    "a name": ("callback=f", ({"Accept": "application/json"}, None)),
+    "a quote, which turns strings and what is between them around": (
+        "callback=%22",
+        ({"Accept": "application/json"}, None),
+    ),
+    "an escaped name": ("%63allback=f", ({"Accept": "application/json"}, None)),
+    "in a form": ("x=y", FORM),
+}
+
+
+@pytest.mark.parametrize("way", CALLBACKS)
+def test_nor_does_a_callback_get_them_out(
+    front_1mb: Front, objects: Catalogue, jsonp: JsonpFiler, start_tidegate: StartTidegate, way: str
+) -> None:
+    query, (headers, body) = CALLBACKS[way]
+    path = objects.get(front_1mb, Encryption.SSE_KMS, Shape.MANY).path()
+    grpc = front_1mb.filer.grpc_port
+    gate = start_tidegate(front_1mb, {"filer": {"addresses": [f"{jsonp.address}.{grpc}"]}})
+    hidden = secrets_of(json.loads(request("GET", f"{front_1mb.filer.url}{path}?metadata=true").body))
+    for target in (f"{path}?metadata=true&{query}", f"{path.rpartition('/')[0]}/?{query}"):
+        at_filer = request("GET", jsonp.url + target, headers, body)
+        assert at_filer.headers["Content-Type"] == "application/javascript"
+        assert any(value.encode() in at_filer.body for value in hidden)
+        answer = request("GET", gate.url + target, headers, body)
+        assert answer.status == 400, target
+        assert "script" in json_error(answer)
 
 
 def test_what_hides_nothing_passes_unchanged(front_1mb: Front, objects: Catalogue, gate_1mb: Tidegate) -> None:

@@ -42,25 +42,42 @@ impl Shown {
         if metadata.is_some_and(|value| value == b"true") { Self::Entry } else { Self::Listing }
     }
 
+    /// Whether the answer is a script about entries: with a `callback` in the query, or in a form in the body of a GET,
+    /// filers before 4.30 write JSON as a call of the client's own words, which nobody can look through. Scripts that are
+    /// files can be had in ranges.
+    fn is_script(self, answer: &Response<Body>) -> bool {
+        self != Self::Nothing
+            && answer.status().is_success()
+            && media_type(answer).ends_with(b"/javascript")
+            && !answer.headers().contains_key(header::ACCEPT_RANGES)
+    }
+
     /// Whether the answer is about entries and not the bytes of a file. A file always has an ETag, a listing never.
     fn is_in(self, answer: &Response<Body>) -> bool {
-        let media_type = answer.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
         match self {
             Self::Nothing => false,
             _ if !answer.status().is_success() => false,
             Self::Entry => true,
             Self::Listing => {
-                media_type.starts_with(b"application/json") && !answer.headers().contains_key(header::ETAG)
+                media_type(answer).starts_with(b"application/json") && !answer.headers().contains_key(header::ETAG)
             }
         }
     }
 }
 
+fn media_type(answer: &Response<Body>) -> &[u8] {
+    answer.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes())
+}
+
 /// The filer's `answer` to a relayed request, without the keys that it may show.
 ///
 /// # Errors
-/// 502 if the answer is compressed, so that nobody can see what is in it.
+/// 400 if it was asked for as a script, 502 if it is compressed: nobody can see what is in it.
 pub(crate) fn redacted(shown: Shown, answer: Response<Body>) -> Result<Response<Body>> {
+    if shown.is_script(&answer) {
+        let message = "what the filer says of entries is not served as a script; ask for it without a callback";
+        return Err(Error::new(Blame::Client, StatusCode::BAD_REQUEST, message).code("InvalidArgument"));
+    }
     if !shown.is_in(&answer) {
         return Ok(answer);
     }
@@ -306,6 +323,23 @@ mod tests {
             assert_eq!(scrubbed(text, 1), expected);
             assert_eq!(scrubbed(text, 100), expected);
         }
+    }
+
+    #[test]
+    fn a_script_about_entries_is_refused_however_it_was_asked_for() {
+        let answer = |headers: &[(&str, &str)]| {
+            let mut answer = Response::builder();
+            for (name, value) in headers {
+                answer = answer.header(*name, *value);
+            }
+            answer.body(Body::empty()).unwrap()
+        };
+        let script = ("content-type", "application/javascript");
+        for shown in [Shown::Listing, Shown::Entry] {
+            assert_eq!(redacted(shown, answer(&[script])).err().map(|error| error.status().as_u16()), Some(400));
+        }
+        assert!(redacted(Shown::Nothing, answer(&[script])).is_ok());
+        assert!(redacted(Shown::Listing, answer(&[script, ("accept-ranges", "bytes"), ("etag", "\"x\"")])).is_ok());
     }
 
     fn document() -> impl Strategy<Value = Value> {
