@@ -1,5 +1,6 @@
 """Read tokens on a cluster that demands them: tidegate takes and refuses what the filer takes and refuses."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -205,6 +206,7 @@ SPELLINGS = [
     "//",
     "/x/..",
     "/%2f",
+    "/?proxyChunkId=",
     "/healthz",
     "/favicon.ico",
 ]
@@ -220,6 +222,98 @@ def test_every_spelling_of_a_path_is_let_in_as_at_the_filer(
     at_filer, here = statuses(front, gate, "GET", spelling.format(key=key), headers)
     # What is refused for its path alone (403) has shown a token that holds.
     assert (here == 401) == (at_filer == 401)
+
+
+CHUNK_TOKENS = {
+    "none": ("", {}),
+    "header": ("", {"Authorization": f"Bearer {good()}"}),
+    "query": (f"&jwt={good()}", {}),
+    "cookie": ("", {"Cookie": f"AT={good()}"}),
+    "prefix of the root": ("", {"Authorization": f"Bearer {good(allowed_prefixes=['/'])}"}),
+    "prefix of the bucket": ("", {"Authorization": f"Bearer {good(allowed_prefixes=[BUCKET_PATH])}"}),
+    "over": ("", {"Authorization": f"Bearer {token(FILER_READ_KEY, {'exp': 5})}"}),
+    "write key": ("", {"Authorization": f"Bearer {token(FILER_WRITE_KEY, {})}"}),
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("name", CHUNK_TOKENS)
+def test_a_chunk_the_root_and_listings_take_the_token_that_the_filer_takes(
+    front: Front, things: Catalogue, gate: Tidegate, name: str, method: str
+) -> None:
+    thing = things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE)
+    metadata = request("GET", f"{front.filer.url}{thing.path()}?metadata=true&jwt={good()}").body
+    chunk = json.loads(metadata)["chunks"][0]["file_id"]
+    query, headers = CHUNK_TOKENS[name]
+    for target in (
+        f"/?proxyChunkId={chunk}{query}",
+        f"//?proxyChunkId={chunk}{query}",
+        f"/?proxyChunkId=3,x{query}",
+        f"/?x=y{query}",
+        f"/?metadata=true{query}",
+        f"{BUCKET_PATH}/?x=y{query}",
+    ):
+        at_filer = request(method, front.filer.url + target, headers)
+        answer = request(method, gate.url + target, headers)
+        assert answer.status == at_filer.status, target
+        if "proxyChunkId" in target and at_filer.status == 200:
+            assert answer.body == at_filer.body
+    # Lest both refuse everything.
+    expected = 200 if name in ("header", "query", "cookie", "prefix of the root") else 401
+    assert request(method, f"{gate.url}/?proxyChunkId={chunk}{query}", headers).status == expected
+
+
+def bearer(given: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {given}"}
+
+
+WRITE = token(FILER_WRITE_KEY, {"exp": NEVER})
+MINE = BUCKET_PATH + "/mine"  # in the same bucket: the filer moves nothing out of one
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("operation", ["mv.from", "cp.from"])
+@pytest.mark.parametrize(
+    "spelling", ["{path}", "/{path}", "{mine}/../{key}", "{mine}/%2e%2e/{key}", "{mine}/..%2F{key}", "{path}&{op}={mine}/x"]
+)
+def test_who_may_write_somewhere_may_not_read_it_by_way_of_a_copy_or_a_move(
+    front: Front, things: Catalogue, start_tidegate: StartTidegate, operation: str, method: str, spelling: str
+) -> None:
+    """Under the caller's own prefix tidegate would decrypt it for the caller's own read token."""
+    front_url, mine = front.filer.url, good(allowed_prefixes=[MINE])
+    thing = things.get(front, Encryption.SSE_KMS, Shape.BYTE)
+    gate = start_tidegate(front, {**security_of(front), "access": {"managed_keys": "jwt"}})
+    assert request("GET", gate.url + thing.path(), bearer(mine)).status == 401
+    source = spelling.format(path=thing.path(), key=thing.key, mine=MINE, op=operation)
+    stolen = f"{MINE}/stolen?{operation}={source}"
+    # The write token lets the filer do it; the read token stands where the filer does not look.
+    for headers, query in ((bearer(WRITE), ""), (bearer(mine), f"&jwt={WRITE}"), (bearer(WRITE) | at(mine), "")):
+        answer = request(method, f"{gate.url}{stolen}{query}", headers)
+        stolen_content = request("GET", f"{gate.url}{MINE}/stolen", bearer(mine)).body
+        assert stolen_content != thing.content, query
+        assert answer.status == 401, query
+        assert "read token" in json_error(answer)
+    assert request("GET", f"{front_url}{MINE}/stolen", bearer(good())).status == 404
+    assert request("GET", front_url + thing.path(), bearer(good())).status == 200
+
+
+def at(given: str) -> dict[str, str]:
+    return {"Cookie": f"AT={given}"}
+
+
+def test_who_may_read_the_source_may_copy_and_move_it(front: Front, gate: Tidegate) -> None:
+    for name in "abc":
+        assert request("PUT", f"{gate.url}/source/{name}", bearer(WRITE), b"x").status == 201
+    mine = good(allowed_prefixes=["/source"], allowed_methods=["GET"])
+    moved = [
+        request("POST", f"{gate.url}/target/a?mv.from=/source/a", bearer(WRITE) | at(mine)),
+        request("PUT", f"{gate.url}/target/b?mv.from=/source/b&jwt={WRITE}", bearer(mine)),
+    ]
+    assert [answer.status for answer in moved] == [204, 204]
+    for name in "ab":
+        assert request("GET", f"{gate.url}/target/{name}", bearer(good())).body == b"x"
+    head = good(allowed_methods=["HEAD"])
+    assert request("POST", f"{gate.url}/target/c?mv.from=/source/c", bearer(WRITE) | at(head)).status == 401
 
 
 def test_a_refusal_says_what_the_filer_says_and_why(front: Front, things: Catalogue, gate: Tidegate) -> None:

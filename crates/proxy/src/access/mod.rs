@@ -26,6 +26,8 @@ use crate::{
     server::Peer,
 };
 
+use self::token::Refused;
+
 /// The rules of one front.
 pub struct Access {
     /// Signs the tokens that readers must bring; `None`: they need none.
@@ -48,21 +50,22 @@ pub(crate) struct Caller {
 impl Access {
     /// Lets a request in, whether it will be answered here or relayed.
     ///
-    /// Tokens are asked for where the filer asks for them: for every GET and HEAD but those of the root and of the paths
-    /// that the filer keeps for itself. Other methods are the filer's to judge.
+    /// Tokens are asked for where the filer asks for them: for every GET and HEAD but those of the paths that the filer
+    /// keeps for itself. Other methods are the filer's to judge, except for what they read: the source of a copy or a
+    /// move is a read, since under its new path other tokens open it.
     ///
     /// # Errors
     /// 401 for a read without a token that covers it; 403 for what would give the content of a system path.
     pub(crate) fn admit(&self, request: &Parts, peer: &Peer) -> Result<Caller> {
         let certificate = peer.tls.as_ref().is_some_and(|tls| tls.client_verified);
         let mut caller = Caller { token: false, certificate };
-        if let Some(key) = self.read_key.as_ref().filter(|_| self.wants_token(request)) {
-            token::check(key, request, token::now()).map_err(|why| {
-                // The filer's words first: clients look for them.
-                let message = format!("wrong jwt: {why}");
-                Error::new(Blame::Client, StatusCode::UNAUTHORIZED, message).code("Unauthorized")
-            })?;
-            caller.token = true;
+        if let Some(key) = &self.read_key {
+            if self.wants_token(request) {
+                token::check(key, request, token::now()).map_err(unauthorized)?;
+                caller.token = true;
+            } else {
+                token::check_sources(key, request, token::now()).map_err(unauthorized)?;
+            }
         }
         if !self.system_paths && system::is_touched(request) {
             let message = "the path is one of the cluster's own (/etc, /topics/.system), which are not served; whoever \
@@ -75,9 +78,14 @@ impl Access {
     /// Whether the request is answered only to who brings a read token.
     pub(crate) fn wants_token(&self, request: &Parts) -> bool {
         let reads = matches!(request.method, Method::GET | Method::HEAD);
-        let open = matches!(EntryPath::parse(request.uri.path()), Err(NotAnEntry::Root | NotAnEntry::Reserved));
-        self.read_key.is_some() && reads && !open
+        self.read_key.is_some() && reads && EntryPath::parse(request.uri.path()) != Err(NotAnEntry::Reserved)
     }
+}
+
+fn unauthorized(why: Refused) -> Error {
+    // The filer's words first: clients look for them.
+    let message = format!("wrong jwt: {why}");
+    Error::new(Blame::Client, StatusCode::UNAUTHORIZED, message).code("Unauthorized")
 }
 
 #[cfg(test)]
@@ -95,14 +103,26 @@ mod tests {
 
     #[test]
     fn tokens_are_wanted_for_reads_of_files_and_directories() {
-        for uri in ["/a", "/d/", "/%2e%2e/x", "/?x", "//", "/healthz", "/x/.."] {
-            let open = matches!(uri, "/?x" | "//" | "/healthz" | "/x/..");
+        for uri in ["/a", "/d/", "/%2e%2e/x", "/?x", "//", "/healthz", "/x/..", "/?proxyChunkId=3,01637037d6"] {
+            let open = uri == "/healthz";
             for method in ["GET", "HEAD"] {
                 let refused = admit(method, uri, true, true).err().map(|error| error.status());
                 assert_eq!(refused, (!open).then_some(StatusCode::UNAUTHORIZED), "{method} {uri}");
             }
             assert!(admit("PUT", uri, true, true).is_ok());
             assert_eq!(admit("GET", uri, false, true).unwrap(), Caller::default());
+        }
+    }
+
+    #[test]
+    fn what_a_copy_or_a_move_reads_wants_a_token_whatever_the_method() {
+        for method in ["POST", "PUT", "DELETE", "PATCH"] {
+            for query in ["cp.from=/b/y", "mv.from=/b/y", "cp.from=/a/x&mv.from=/b/y", "%63p.from=%2Fb/y"] {
+                let uri = format!("/a/x?{query}");
+                let refused = admit(method, &uri, true, true).unwrap_err();
+                assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{method} {uri}");
+                assert!(admit(method, &uri, false, true).is_ok());
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use base64::{
     Engine as _, alphabet,
     engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::NO_PAD},
 };
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, Method, header, request::Parts};
 
 use super::{
     claims::Claims,
@@ -36,6 +36,7 @@ pub(super) enum Refused {
     Early,
     Method,
     Path,
+    Source,
 }
 
 impl fmt::Display for Refused {
@@ -48,6 +49,10 @@ impl fmt::Display for Refused {
             Self::Early => "the token does not hold yet",
             Self::Method => "the token's allowed_methods don't have this one",
             Self::Path => "the path is not within the token's allowed_prefixes",
+            Self::Source => {
+                "a copy or a move reads its source, which takes a read token that covers it, beside the write token: \
+                 one of them in ?jwt= or in Authorization: Bearer, and the other in the header or in the cookie AT"
+            }
         })
     }
 }
@@ -60,30 +65,62 @@ pub(super) fn now() -> i64 {
 /// Whether the token of `request` covers it at `now` (seconds since 1970).
 pub(super) fn check(key: &SigningKey, request: &Parts, now: i64) -> Result<(), Refused> {
     let claims = verify(key, &of(request).ok_or(Refused::Missing)?)?;
+    holds(&claims, now)?;
+    if !has_method(&claims, &request.method) {
+        return Err(Refused::Method);
+    }
+    if !covers(&claims, &paths::of_request(request)) || !paths::sources(request).all(|from| covers(&claims, &from)) {
+        return Err(Refused::Path);
+    }
+    Ok(())
+}
+
+/// Whether `request`, which is no read itself, may read what it names as the source of a copy or a move: a token that it
+/// brings must let it GET each. It may be any of those that it brings, since the one that the filer looks at is for
+/// writing.
+pub(super) fn check_sources(key: &SigningKey, request: &Parts, now: i64) -> Result<(), Refused> {
+    let mut sources = paths::sources(request).peekable();
+    if sources.peek().is_none() {
+        return Ok(());
+    }
+    let claims = brought(request).filter_map(|token| verify(key, &token).ok());
+    let claims = claims.filter(|claims| holds(claims, now).is_ok() && has_method(claims, &Method::GET));
+    let claims: Vec<_> = claims.collect();
+    // The filer takes it from the root, whether it says so or not.
+    let readable = |from: &[u8]| claims.iter().any(|claims| covers(claims, &[b"/", from].concat()));
+    if sources.all(|from| readable(&from)) { Ok(()) } else { Err(Refused::Source) }
+}
+
+fn holds(claims: &Claims, now: i64) -> Result<(), Refused> {
     if claims.exp.is_some_and(|exp| now >= exp) {
         return Err(Refused::Over);
     }
     if claims.nbf.is_some_and(|nbf| now < nbf) {
         return Err(Refused::Early);
     }
-    let methods = &claims.allowed_methods;
-    if !methods.is_empty() && !methods.iter().any(|method| method == request.method.as_str()) {
-        return Err(Refused::Method);
-    }
-    let prefixes = &claims.allowed_prefixes;
-    let within = |path: &[u8]| prefixes.iter().any(|prefix| paths::is_within(path, prefix.as_bytes()));
-    let covered = || within(&paths::of_request(request)) && paths::sources(request).all(|from| within(&from));
-    if !prefixes.is_empty() && !covered() {
-        return Err(Refused::Path);
-    }
     Ok(())
 }
 
-/// From the query, else from the Authorization header, else from the cookie `AT`.
+fn has_method(claims: &Claims, method: &Method) -> bool {
+    let methods = &claims.allowed_methods;
+    methods.is_empty() || methods.iter().any(|allowed| allowed == method.as_str())
+}
+
+fn covers(claims: &Claims, path: &[u8]) -> bool {
+    let prefixes = &claims.allowed_prefixes;
+    prefixes.is_empty() || prefixes.iter().any(|prefix| paths::is_within(path, prefix.as_bytes()))
+}
+
+/// The token that the filer looks at: from the query, else from the Authorization header, else from the cookie `AT`.
 fn of(request: &Parts) -> Option<Vec<u8>> {
+    brought(request).next()
+}
+
+/// The tokens of `request`, in the order in which the filer looks for one.
+fn brought(request: &Parts) -> impl Iterator<Item = Vec<u8>> {
     let query = request.uri.query().and_then(|query| query::first(query, "jwt"));
-    let found = query.filter(|token| !token.is_empty());
-    found.or_else(|| bearer(&request.headers)).or_else(|| cookie(&request.headers)).filter(|token| !token.is_empty())
+    let found = [query, bearer(&request.headers), cookie(&request.headers)];
+    found.into_iter().flatten().filter(|token| !token.is_empty())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<Vec<u8>> {
@@ -226,6 +263,45 @@ mod tests {
         assert_eq!(outcome("/a", &[("cookie", format!("at={good}"))]), Err(Refused::Missing));
         let both = [("authorization", "Bearer x.y.z".to_owned()), ("cookie", format!("AT={good}"))];
         assert_eq!(outcome("/a", &both), Err(Refused::Unsigned));
+    }
+
+    #[test]
+    fn the_source_of_a_copy_is_read_with_any_token_that_was_brought() {
+        let (read, write) =
+            (token(r#"{"allowed_prefixes":["/a","/c"],"allowed_methods":["GET"]}"#), "w.r.ite".to_owned());
+        let bearer = |token: &str| [("authorization", format!("Bearer {token}"))];
+        let outcome = |uri: &str, headers: &[(&str, String)]| {
+            let mut request = request(uri, headers);
+            request.method = Method::POST;
+            check_sources(&key(), &request, NOW)
+        };
+        for (source, readable) in [
+            ("cp.from=/a/x", true),
+            ("mv.from=/c", true),
+            ("cp.from=/a/x&mv.from=/c/y", true),
+            ("cp.from=a/x", true),
+            ("cp.from=&cp.from=/b/y", true), // the filer looks at the first, and refuses it
+            ("cp.from=/b/y", false),
+            ("cp.from=/a/../b/y", false),
+            ("cp.from=/a/%2e%2e/b/y", false),
+            ("cp.from=//b/y", false),
+            ("cp.from=/b/y&cp.from=/a/x", false),
+            ("cp.from=/a/x&mv.from=/b/y", false),
+            ("x;y&mv.from=/b/y", false),
+            ("mv.from=/", false),
+        ] {
+            let expected = if readable { Ok(()) } else { Err(Refused::Source) };
+            assert_eq!(outcome(&format!("/a/z?{source}"), &bearer(&read)), expected, "{source}");
+            assert_eq!(outcome(&format!("/a/z?{source}&jwt={write}"), &bearer(&read)), expected, "{source}");
+            assert_eq!(outcome(&format!("/a/z?{source}&jwt={read}"), &bearer(&write)), expected, "{source}");
+        }
+        let (over, head) = (token(r#"{"exp":1}"#), token(r#"{"allowed_methods":["HEAD","POST"]}"#));
+        for unfit in [&write, &over, &head] {
+            assert_eq!(outcome("/a/z?cp.from=/a/x", &bearer(unfit)), Err(Refused::Source));
+            assert_eq!(outcome("/a/z", &bearer(unfit)), Ok(()));
+        }
+        let both = [("authorization", format!("Bearer {write}")), ("cookie", format!("AT={read}"))];
+        assert_eq!(outcome("/a/z?cp.from=/a/x", &both), Ok(()));
     }
 
     proptest! {

@@ -83,11 +83,6 @@ impl Front for Reader {
             Ok(None) => {
                 let (method, shown) = (parts.method.clone(), access::Shown::to(&parts));
                 let written = Written::by(&parts, &self.entries);
-                let mut parts = parts;
-                if route::is_chunk(&parts) {
-                    // The filer asks the volume server with a token of its own; the caller's is not for either.
-                    parts.headers.remove(header::AUTHORIZATION);
-                }
                 let request = Request::from_parts(parts, body);
                 let relayed = self.relay.forward_to_any(request, self.source.filer.http_authorities(), &peer);
                 let relayed = Box::pin(relayed).await;
@@ -131,10 +126,12 @@ impl Reader {
     /// Answers a read; `None`: the filer shall answer. Says in `sse` how the object is encrypted as soon as that is known.
     async fn read(&self, request: &Parts, peer: &Peer, sse: &mut Sse) -> Result<Option<Response<Body>>> {
         route::check_query(request)?;
-        route::check_chunk(request)?;
         customer::check_transport(&request.headers, peer, self.policy.ssec_over_http)?;
         let caller = self.access.admit(request, peer)?;
-        let Some(path) = route::read_of(request) else { return Ok(None) };
+        let Some(path) = route::read_of(request) else {
+            route::check_chunk(request)?;
+            return Ok(None);
+        };
         self.origins.check(&request.headers)?;
         let (filer, entries) = (&self.source.filer, &self.entries);
         let Some(known) = lookup::entry(filer, entries, &path, &self.types).await? else {

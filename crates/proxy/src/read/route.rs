@@ -34,11 +34,6 @@ pub(super) fn check_query(request: &Parts) -> Result<()> {
     }
 }
 
-/// Whether the request reads one chunk by its id, as it is stored; the filer passes it on to a volume server.
-pub(super) fn is_chunk(request: &Parts) -> bool {
-    chunk_id(request).is_some()
-}
-
 /// Refuses what is no chunk's id before it becomes part of an address.
 ///
 /// # Errors
@@ -107,7 +102,7 @@ mod tests {
     fn a_chunk_is_asked_for_at_the_root_by_a_whole_id() {
         let judged = |method: &str, uri: &str| {
             let (parts, ()) = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
-            (is_chunk(&parts), check_chunk(&parts).is_ok())
+            (chunk_id(&parts).is_some(), check_chunk(&parts).is_ok())
         };
         for uri in ["/?proxyChunkId=3,01637037d6", "//?a=b&proxyChunkId=3%2C01637037d6_2"] {
             assert_eq!(judged("GET", uri), (true, true), "{uri}");
