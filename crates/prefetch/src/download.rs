@@ -16,7 +16,7 @@ use futures_core::Stream;
 use tokio::{task::AbortHandle, time::Instant};
 
 use crate::{
-    FetchError, NeedleRead, Plan,
+    FetchError, NeedleRead, Plan, Start,
     budget::{BLOCK, Purse, blocks},
     checksum::Checksum,
     engine::Shared,
@@ -275,10 +275,16 @@ fn held(shared: &Shared, purse: &Arc<Purse>, read: &NeedleRead) -> Option<Bytes>
     let stored = shared.upstream.held(&read.fid).filter(|stored| stored.len() as u64 == read.size)?;
     let end = read.end.min(read.start + BLOCK as u64);
     let stored = &stored[read.start as usize..end as usize];
+    // One that is to be waited for takes the way of a fetch.
+    let decoder = match read.transform.as_ref().map(|transform| transform.start(read.start)) {
+        None => None,
+        Some(Start::Now(decoder)) => Some(decoder),
+        Some(Start::Later(_)) => return None,
+    };
     let mut block = purse.take(1, true)?.block();
     let spare = &mut block.spare()[..stored.len()];
-    match &read.transform {
-        Some(transform) => transform.start(read.start).copy(stored, spare),
+    match decoder {
+        Some(mut decoder) => decoder.copy(stored, spare),
         None => spare.copy_from_slice(stored),
     }
     block.advance(stored.len());
@@ -343,6 +349,8 @@ impl Stream for Download {
     }
 }
 
+#[cfg(test)]
+mod late_keys;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]

@@ -71,6 +71,9 @@ impl Cause {
     }
 }
 
+/// Why there is nothing to decode with.
+pub type DecodeError = Arc<dyn std::error::Error + Send + Sync>;
+
 /// Why a piece could not be fetched, after all replicas were tried. The fault is the volume servers' (or, for
 /// [`FetchError::Locate`], the filer's); a message names the fid and the server, never a key.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -124,6 +127,14 @@ pub enum FetchError {
         fid: Arc<str>,
         /// What the opener said.
         reason: Arc<str>,
+    },
+    /// What the bytes are decoded with could not be had.
+    #[error("needle {fid}: {error}")]
+    Key {
+        /// The fid.
+        fid: Arc<str>,
+        /// Why not.
+        error: DecodeError,
     },
     /// A fetch ended without a word, which only a defect of ours can cause.
     #[error("needle {0}: the fetch ended without a result")]

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fmt, future::Future, ops::Range, pin::Pin, sync
 use bytes::Bytes;
 use http::HeaderValue;
 
-use crate::whole::room;
+use crate::{DecodeError, FetchError, whole::room};
 
 /// Decodes bytes as they are copied out of the network's buffer.
 pub trait Decode: Send {
@@ -16,8 +16,19 @@ pub trait Decode: Send {
 /// Makes a decoder that begins anywhere in a chunk.
 pub trait Transform: Send + Sync {
     /// A decoder for the chunk's bytes from `offset` (bytes from the chunk's start) on.
-    fn start(&self, offset: u64) -> Box<dyn Decode>;
+    fn start(&self, offset: u64) -> Start<'_>;
 }
+
+/// A decoder, which may have to be waited for.
+pub enum Start<'a> {
+    /// Here it is.
+    Now(Box<dyn Decode>),
+    /// It comes when what it decodes with is here. The wait must have an end.
+    Later(Coming<'a>),
+}
+
+/// A decoder on its way.
+pub type Coming<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Decode>, DecodeError>> + Send + 'a>>;
 
 /// Opens a needle that can only be read whole: sealed with AES-GCM, or compressed on top of that.
 pub trait Opener: Send + Sync {
@@ -48,6 +59,19 @@ pub struct NeedleRead {
 }
 
 impl NeedleRead {
+    /// What decodes the bytes from `offset` (in the chunk) on; `None`: they are taken as they are. To be waited for before
+    /// a request goes out, which nobody would drain meanwhile.
+    pub(crate) async fn decoder(&self, offset: u64) -> Result<Option<Box<dyn Decode>>, FetchError> {
+        match self.transform.as_ref().map(|transform| transform.start(offset)) {
+            None => Ok(None),
+            Some(Start::Now(decoder)) => Ok(Some(decoder)),
+            Some(Start::Later(decoder)) => {
+                let failed = |error| FetchError::Key { fid: Arc::clone(&self.fid), error };
+                decoder.await.map(Some).map_err(failed)
+            }
+        }
+    }
+
     /// Whether `other` is of the same chunk and can be cut out of the same opening.
     fn opens_with(&self, other: &Self) -> bool {
         matches!((&self.opener, &other.opener), (Some(one), Some(two)) if Arc::ptr_eq(one, two))

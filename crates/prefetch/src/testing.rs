@@ -15,7 +15,7 @@ use prometheus::Registry;
 
 use crate::{
     Decode, Download, Engine, FetchError, Locate, Located, Locations, Metrics, NeedleRead, Piece, Plan, Settings,
-    Transform, Upstream, UpstreamBody, upstream::Answer,
+    Start, Transform, Upstream, UpstreamBody, upstream::Answer,
 };
 
 /// What one request meets instead of a plain answer.
@@ -180,8 +180,8 @@ pub(crate) struct Positional;
 struct PositionalDecoder(u64);
 
 impl Transform for Positional {
-    fn start(&self, offset: u64) -> Box<dyn Decode> {
-        Box::new(PositionalDecoder(offset))
+    fn start(&self, offset: u64) -> Start<'_> {
+        Start::Now(Box::new(PositionalDecoder(offset)))
     }
 }
 

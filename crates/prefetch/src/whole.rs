@@ -70,6 +70,7 @@ async fn opened(shared: &Shared, memory: Memory, read: &NeedleRead, hull: Range<
         let limit = (shared.budget.blocks() * BLOCK) as u64 / 2;
         return Err(FetchError::TooLarge { fid: Arc::clone(&read.fid), size: read.size, limit });
     }
+    let decoder = read.decoder(hull.start).await?;
     let allotment = match memory {
         Memory::Taken(allotment) => allotment,
         // As long as a client that reads nothing is suffered by default: bytes of this download may be out.
@@ -84,10 +85,10 @@ async fn opened(shared: &Shared, memory: Memory, read: &NeedleRead, hull: Range<
     if chunk.len() as u64 != read.size {
         return Err(wrong(format!("opens to {} bytes instead of {}", chunk.len(), read.size)));
     }
-    if let Some(transform) = &read.transform {
+    if let Some(mut decoder) = decoder {
         let (start, end) = (hull.start as usize, hull.end as usize);
         let encrypted = chunk[start..end].to_vec();
-        transform.start(hull.start).copy(&encrypted, &mut chunk[start..end]);
+        decoder.copy(&encrypted, &mut chunk[start..end]);
     }
     Ok(Bytes::from_owner(allotment.whole(chunk)))
 }

@@ -68,7 +68,7 @@ struct Fetch<'a> {
 impl Fetch<'_> {
     async fn span(&mut self) -> Result<(), FetchError> {
         let mut replicas = Replicas::new(self.shared, &self.job.read);
-        let mut decoder = self.decoder();
+        let mut decoder = self.decoder().await?;
         loop {
             let server = replicas.next().await?;
             let Err(cause) = self.attempt(&mut replicas, server, decoder.as_deref_mut()).await else {
@@ -80,14 +80,14 @@ impl Fetch<'_> {
                 if !self.start_over() {
                     return Err(replicas.corrupt(&cause));
                 }
-                decoder = self.decoder();
+                decoder = self.decoder().await?;
             }
             replicas.failed(cause);
         }
     }
 
-    fn decoder(&self) -> Option<Box<dyn Decode>> {
-        self.job.read.transform.as_ref().map(|transform| transform.start(self.job.span.start))
+    async fn decoder(&self) -> Result<Option<Box<dyn Decode>>, FetchError> {
+        self.job.read.decoder(self.job.span.start).await
     }
 
     /// Asks one replica, or two where the first is late, and takes the answer over.

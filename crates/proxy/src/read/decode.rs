@@ -3,7 +3,7 @@
 use std::{io::Read, sync::Arc};
 
 use crypto::{DataKey, KeyStart, Keystream, open_chunk};
-use prefetch::{Decode, Opener, Transform};
+use prefetch::{Decode, Opener, Start, Transform};
 use zeroize::Zeroizing;
 
 /// Decrypts a chunk with AES-CTR from any byte on.
@@ -18,9 +18,16 @@ impl Decrypt {
     }
 }
 
-impl Transform for Decrypt {
-    fn start(&self, offset: u64) -> Box<dyn Decode> {
+impl Decrypt {
+    /// What decrypts the chunk's bytes from `offset` on.
+    pub(super) fn from(&self, offset: u64) -> Box<dyn Decode> {
         Box::new(Running(self.start.keystream(&self.key, offset)))
+    }
+}
+
+impl Transform for Decrypt {
+    fn start(&self, offset: u64) -> Start<'_> {
+        Start::Now(self.from(offset))
     }
 }
 

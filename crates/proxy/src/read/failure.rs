@@ -21,6 +21,11 @@ pub(super) fn to_error(error: &FetchError) -> Error {
         FetchError::Open { .. } | FetchError::Corrupt { .. } => {
             Error::new(Blame::Volume, StatusCode::INTERNAL_SERVER_ERROR, message)
         }
+        // It was made on our side of the seam.
+        FetchError::Key { error, .. } => match error.downcast_ref::<Error>() {
+            Some(error) => error.clone(),
+            None => Error::new(Blame::Kms, StatusCode::INTERNAL_SERVER_ERROR, message),
+        },
         FetchError::Lost(_) => Error::new(Blame::Volume, StatusCode::INTERNAL_SERVER_ERROR, message),
         FetchError::Exhausted { .. } | FetchError::NoLocation(_) if error.is_missing() => {
             Error::new(Blame::Volume, StatusCode::BAD_GATEWAY, message)

@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use crypto::{Layout, Scheme};
 use http::StatusCode;
-use prefetch::{Download, Engine, Plan, Transform};
+use prefetch::{Download, Engine, Plan};
 
 use super::{decode::Decrypt, failure, object, unlock::Unlocked};
 use crate::{
@@ -135,6 +135,6 @@ fn bind(
 
 fn decrypted(decrypt: &Decrypt, offset: u64, content: &[u8]) -> bytes::Bytes {
     let mut plain = vec![0; content.len()];
-    decrypt.start(offset).copy(content, &mut plain);
+    decrypt.from(offset).copy(content, &mut plain);
     plain.into()
 }
