@@ -57,9 +57,13 @@ pub fn evaluate(headers: &HeaderMap, now: Validators<'_>) -> Outcome {
     Outcome::Proceed { range: range_applies(headers, now) }
 }
 
-/// `If-Range`: an ETag must match strongly, a date exactly. What is neither matches nothing.
+/// `If-Range`: an ETag must match strongly, a date exactly. What is neither, or nothing at all, matches nothing: to send
+/// the whole is always right.
 fn range_applies(headers: &HeaderMap, now: Validators<'_>) -> bool {
-    let Some(condition) = joined(headers, &IF_RANGE) else { return true };
+    if !headers.contains_key(IF_RANGE) {
+        return true;
+    }
+    let condition = joined(headers, &IF_RANGE).unwrap_or_default();
     if let Ok(date) = httpdate::parse_http_date(&condition) {
         return now.modified == Some(date);
     }
@@ -103,9 +107,10 @@ fn tags(list: &str) -> Vec<Tag<'_>> {
     }
 }
 
-/// All values of a header as one list. Empty or unreadable counts as absent.
+/// All values of a header as one list. Empty counts as absent. A byte that is no text stays in its tag, as a character that
+/// no tag of ours has: a tag may hold it (RFC 9110, 8.8.3), and a condition that is not understood is still one.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let values: Vec<_> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    let values: Vec<_> = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
     Some(values.join(",")).filter(|list| !list.trim().is_empty())
 }
 
@@ -131,9 +136,14 @@ mod tests {
     const SEND: Outcome = Outcome::Proceed { range: true };
 
     fn judge(conditions: &[(HeaderName, &str)]) -> Outcome {
+        let conditions: Vec<_> = conditions.iter().map(|(name, value)| (name.clone(), value.as_bytes())).collect();
+        judge_bytes(&conditions)
+    }
+
+    fn judge_bytes(conditions: &[(HeaderName, &[u8])]) -> Outcome {
         let mut headers = HeaderMap::new();
         for (name, value) in conditions {
-            headers.append(name, HeaderValue::from_str(value).unwrap());
+            headers.append(name, HeaderValue::from_bytes(value).unwrap());
         }
         let modified = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777));
         evaluate(&headers, Validators { etag: Some("a,b"), modified })
@@ -211,6 +221,34 @@ mod tests {
         ] {
             assert_eq!(judge(&[(IF_RANGE, value)]), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn a_byte_that_is_no_text_does_not_make_a_condition_void() {
+        for (name, value, expected) in [
+            (IF_MATCH, &b"\"\xff\""[..], Outcome::PreconditionFailed),
+            (IF_MATCH, b"\xe9", Outcome::PreconditionFailed),
+            (IF_MATCH, b"\"a,b\xe9\"", Outcome::PreconditionFailed),
+            (IF_MATCH, b"\"\x80\", \"a,b\"", SEND),
+            (IF_NONE_MATCH, b"\"\xff\"", SEND),
+            (IF_NONE_MATCH, b"\"\xff\", \"a,b\"", Outcome::NotModified),
+            (IF_RANGE, b"\"\xff\"", WHOLE),
+            (IF_RANGE, b"Sun, 06 Nov 1994 08:49:37 GMT\x80", WHOLE),
+            (IF_MODIFIED_SINCE, b"\xff", SEND),
+            (IF_UNMODIFIED_SINCE, b"\xff", SEND),
+        ] {
+            assert_eq!(judge_bytes(&[(name.clone(), value)]), expected, "{name}: {}", value.escape_ascii());
+        }
+        // One value that cannot be read does not take those beside it away, nor the condition before which a date yields.
+        assert_eq!(judge_bytes(&[(IF_MATCH, b"\xff"), (IF_MATCH, b"\"a,b\"")]), SEND);
+        assert_eq!(judge_bytes(&[(IF_NONE_MATCH, b"\xff"), (IF_MODIFIED_SINCE, AFTER.as_bytes())]), SEND);
+    }
+
+    #[test]
+    fn an_if_range_that_says_nothing_or_too_much_gets_the_whole() {
+        assert_eq!(judge(&[(IF_RANGE, "")]), WHOLE);
+        assert_eq!(judge(&[(IF_RANGE, AT), (IF_RANGE, AT)]), WHOLE);
+        assert_eq!(judge(&[(IF_RANGE, "\"a,b\""), (IF_RANGE, "\"x\"")]), WHOLE);
     }
 
     #[test]
