@@ -184,6 +184,10 @@ impl Reader {
         let layout = Arc::clone(&file.layout);
         *sse = label(layout.scheme);
 
+        // Whether this caller may have it. What one may not read, a 304, 412 or 416 does not describe either.
+        self.access.managed_keys.check(layout.scheme, caller)?;
+        let customer = unlock::customer_key(&layout, &request.headers)?;
+
         // What is asked for, and whether it exists.
         let validators = Validators { etag: file.etag.as_deref(), modified: entry.modified() };
         let ranged = match conditional::evaluate(&request.headers, validators) {
@@ -205,9 +209,6 @@ impl Reader {
             Ranges::Malformed => return Ok(answer::unsatisfiable(headers, None)),
         };
 
-        // Whether this caller may have it.
-        self.access.managed_keys.check(layout.scheme, caller)?;
-        let customer = unlock::customer_key(&layout, &request.headers)?;
         if request.method == Method::HEAD {
             return Ok(answer::head(headers, size));
         }
