@@ -36,8 +36,8 @@ Presentation = Callable[[Request, Known, Reply], Reply]
 
 @dataclass(frozen=True)
 class Difference:
-    """One line of the list: its name in docs/differences.md, and what it does, or the test in test_faults.py or
-    test_crafted.py that shows it."""
+    """One line of the list: its name in docs/differences.md, and what it does, or the test beside this file that shows
+    it."""
 
     name: str
     repair: Repair | None = None
@@ -330,6 +330,9 @@ ALL += [
     Difference("too-many-parameters", shown_by="test_a_query_that_the_filer_would_not_read_is_refused"),
     Difference("many-attributes", shown_by="test_an_entry_with_more_attributes_than_headers_can_be_is_served"),
     Difference("large-manifests", shown_by="test_a_manifest_of_millions_of_empty_chunks_is_refused"),
+    Difference("tag-of-some-chunks", shown_by="test_sealed_chunks_without_digests_do_not_join_two_versions"),
+    Difference("tag-of-nothing", shown_by="test_an_empty_tag_is_not_that_of_a_file_without_one"),
+    Difference("access-before-conditions", shown_by="test_what_may_not_be_read_is_not_described"),
     Difference("vary", shown_by="test_a_cache_is_told_of_the_origin"),
 ]
 

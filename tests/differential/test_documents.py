@@ -6,6 +6,7 @@ from pathlib import Path
 import differences
 import test_crafted
 import test_faults
+import test_tags
 from files import KINDS, NAMES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -28,7 +29,7 @@ def test_every_line_says_why() -> None:
 def test_what_is_shown_elsewhere_is_shown() -> None:
     for difference in differences.ALL:
         if not difference.repair and not difference.present:
-            shown = [getattr(module, difference.shown_by, None) for module in (test_faults, test_crafted)]
+            shown = [getattr(module, difference.shown_by, None) for module in (test_faults, test_crafted, test_tags)]
             assert any(map(callable, shown)), difference.name
 
 

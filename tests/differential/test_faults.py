@@ -43,6 +43,15 @@ def test_ciphertext_never_goes_out(writer: Writer, pair: Pair) -> None:
     assert ours.status == 400
 
 
+def test_what_may_not_be_read_is_not_described(writer: Writer, pair: Pair) -> None:
+    """The filer tells of an object whatever the caller brings, and so do its 304, 412 and 416."""
+    file = writer.get("sse-c-small")
+    for header, status in [(("If-None-Match", "*"), 200), (("Range", "bytes=99999-"), 416), (("If-Match", '"x"'), 412)]:
+        theirs, ours = both(pair, Request(file.target, headers=(header,)))
+        assert (theirs.status, ours.status) == (status, 400), header
+        assert "etag" not in ours.headers and "content-range" not in ours.headers
+
+
 def test_an_unreadable_chunk_is_an_error(writer: Writer, pair: Pair) -> None:
     writer.rpc.create("/faults/unreadable", [missing(writer)])
     theirs, ours = both(pair, Request("/faults/unreadable"))

@@ -10,13 +10,12 @@ pub mod headers;
 pub mod manifest;
 mod path;
 pub(crate) mod query;
+mod tag;
 pub mod visible;
 
 use std::time::{Duration, SystemTime};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use md5::{Digest, Md5};
 
 pub use self::{
     content_type::ContentTypes,
@@ -72,30 +71,6 @@ impl pb::Entry {
         let remote_size = remote.and_then(|remote| u64::try_from(remote.remote_size).ok()).unwrap_or(0);
         let end = self.chunks.iter().map(pb::FileChunk::end).max().unwrap_or(0);
         attributes.file_size.max(remote_size).max(end)
-    }
-
-    /// The ETag without quotes, as the filer gives it: that of the plaintext. `None`: the filer gives none.
-    ///
-    /// From `ETagEntry` in `weed/filer/filechunks.go`. For S3 multipart objects it is not the ETag that the S3
-    /// gateway gives; that one is the attribute `Seaweed-X-Amz-ETag`, which goes out as a header of its own.
-    pub fn etag(&self) -> Option<String> {
-        if self.kind() == Kind::RemoteOnly {
-            return self.remote_entry.as_ref().map(|remote| remote.remote_e_tag.clone()).filter(|tag| !tag.is_empty());
-        }
-        match self.attributes.as_ref().map(|a| &a.md5) {
-            Some(md5) if !md5.is_empty() => return Some(hex::encode(md5)),
-            _ => {}
-        }
-        // An undecodable MD5 counts as no bytes.
-        let digest = |chunk: &pb::FileChunk| STANDARD.decode(&chunk.e_tag).unwrap_or_default();
-        if let [only] = self.chunks.as_slice() {
-            return Some(hex::encode(digest(only))).filter(|tag| !tag.is_empty());
-        }
-        let mut joined = Md5::new();
-        for chunk in &self.chunks {
-            joined.update(digest(chunk));
-        }
-        Some(format!("{}-{}", hex::encode(joined.finalize()), self.chunks.len()))
     }
 
     /// When the file last changed, in whole seconds, as `Last-Modified` has it. `None`: never recorded, or a date
