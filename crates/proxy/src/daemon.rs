@@ -56,7 +56,7 @@ impl Parts {
     /// Takes the secrets out of `loaded`. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// When a setting turns out not to work: a [`settings::Error`](crate::settings::Error) that says where it is set.
+    /// When a setting turns out not to work: a [`settings::Error`] that says where it is set.
     pub(crate) fn new(loaded: &mut Loaded) -> Result<Self, StartError> {
         Self::of(&mut loaded.config, &mut loaded.security, &loaded.tls).map_err(|error| {
             match error.downcast_ref::<crate::Error>() {
@@ -100,7 +100,7 @@ pub async fn explain(mut loaded: Loaded, path: &str) -> Result<Report, StartErro
 /// Runs the daemon until it is told to stop.
 ///
 /// # Errors
-/// When an address cannot be listened on, or a setting turns out not to work. The latter is a [`settings::Error`](crate::settings::Error).
+/// When an address cannot be listened on, or a setting turns out not to work. The latter is a [`settings::Error`].
 pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     let Parts { metrics, filer, source, keys } = Parts::new(&mut loaded)?;
     let Loaded { config, security, tls, .. } = loaded;

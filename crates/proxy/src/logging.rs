@@ -17,7 +17,7 @@ use tracing_subscriber::{
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// Our crates, by the start of their targets. All others speak up from `warn` on.
-const OURS: [&str; 4] = ["tidegate", "proxy", "prefetch", "crypto"];
+const OURS: [&str; 3] = ["tidegate", "prefetch", "crypto"];
 
 /// How a text line looks on this process's standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,14 +103,15 @@ mod tests {
 
     #[test]
     fn a_line_in_the_journal_has_neither_time_nor_colour() {
-        let text = logged(LogLevel::Info, LogFormat::Text, PLAIN, || tracing::info!(target: "proxy", port = 1, "up"));
-        assert_eq!(text, " INFO proxy: up port=1\n");
+        let text =
+            logged(LogLevel::Info, LogFormat::Text, PLAIN, || tracing::info!(target: "tidegate", port = 1, "up"));
+        assert_eq!(text, " INFO tidegate: up port=1\n");
     }
 
     #[test]
     fn a_terminal_gets_colours_and_the_time() {
         let dress = Dress { colours: true, time: true };
-        let text = logged(LogLevel::Info, LogFormat::Text, dress, || tracing::info!(target: "proxy", "up"));
+        let text = logged(LogLevel::Info, LogFormat::Text, dress, || tracing::info!(target: "tidegate", "up"));
         assert!(text.contains("\x1b["), "{text}");
         assert!(text.contains('T') && text.contains('Z'), "{text}");
     }
@@ -118,7 +119,8 @@ mod tests {
     #[test]
     fn json_is_one_object_a_line() {
         let dress = Dress { colours: true, time: true };
-        let text = logged(LogLevel::Info, LogFormat::Json, dress, || tracing::info!(target: "proxy", port = 1, "up"));
+        let text =
+            logged(LogLevel::Info, LogFormat::Json, dress, || tracing::info!(target: "tidegate", port = 1, "up"));
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&line["message"], &line["port"], &line["level"]), (&"up".into(), &1.into(), &"INFO".into()));
         assert!(line["timestamp"].is_string());

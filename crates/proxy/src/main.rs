@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, process::ExitCode};
 
-use proxy::{
+use tidegate::{
     cli::{self, Command},
     daemon::{self, Loaded, StartError},
     logging, settings, undumpable,

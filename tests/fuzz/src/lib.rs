@@ -5,7 +5,7 @@
 
 use crypto::{Attributes, Kek, Layout, StoredChunk, name};
 use prost::Message;
-use proxy::{
+use tidegate::{
     entry::{Fid, manifest::Manifests, visible::visible},
     filer::pb,
     plan,
