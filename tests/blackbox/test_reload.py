@@ -10,7 +10,7 @@ from catalogue import Catalogue
 from conftest import StartTidegate
 from cryptography import x509
 from expect import json_error, read, same_bytes
-from harness import Cluster, Encryption, Front, Kek, Kms, Tidegate, request
+from harness import Cluster, Encryption, Front, Kek, Kms, Tidegate, request, toml
 from harness.authority import Authority
 from harness.secured import secured_front, tls
 from harness.wire import trust
@@ -85,6 +85,12 @@ def secured(root: Path, kms: Kms, authority: Authority) -> Iterator[Front]:
         yield front
 
 
+@pytest.fixture(scope="module")
+def of_secured(kms: Kms) -> Catalogue:
+    """Objects of `secured`."""
+    return Catalogue(kms)
+
+
 def shown(gate: Tidegate, context: ssl.SSLContext) -> str:
     """The name in the certificate that a new connection is shown."""
     with socket.create_connection(("127.0.0.1", gate.port), timeout=10) as plain:
@@ -125,13 +131,13 @@ def test_a_renewed_certificate_is_shown_to_new_connections(
 def test_renewed_files_are_used_towards_filer_and_volume_servers(
     root: Path,
     secured: Front,
-    kms: Kms,
+    of_secured: Catalogue,
     start_tidegate: StartTidegate,
     authority: Authority,
     tmp_path: Path,
 ) -> None:
     """A stranger's certificate is installed at first, which no server takes; then, without a restart, a good one."""
-    thing = Catalogue(kms).sized(secured, Encryption.SSE_KMS, 300_000, "for-known-clients")
+    thing = of_secured.sized(secured, Encryption.SSE_KMS, 300_000, "for-known-clients")
     cert, key, ca = tmp_path / "client.pem", tmp_path / "client.key", tmp_path / "ca.pem"
     files = {"CERT": cert, "KEY": key}
     env = {f"WEED_HTTPS_CLIENT_{name}": str(file) for name, file in files.items()}
@@ -155,4 +161,30 @@ def test_renewed_files_are_used_towards_filer_and_volume_servers(
     same_bytes(read(gate, thing).body, thing.content)
     cert.write_text("gone")
     assert str(cert) in reload(gate)
+    same_bytes(read(gate, thing).body, thing.content)
+
+
+def test_other_files_are_used_when_security_toml_names_others(
+    root: Path, secured: Front, of_secured: Catalogue, start_tidegate: StartTidegate, authority: Authority, tmp_path: Path
+) -> None:
+    thing = of_secured.sized(secured, Encryption.SSE_KMS, 300_000, "for-files-that-are-named")
+    said = tls(authority)
+    file = tmp_path / "security.toml"
+
+    def name(cert: Path, key: Path, ca: Path) -> None:
+        said["https"]["client"] |= {"cert": str(cert), "key": str(key), "ca": str(ca)}
+        file.write_text(toml.dumps(said))
+
+    name(*authority.issue("named"), authority.ca)
+    gate = start_tidegate(secured, {"filer": {"security_toml": str(file)}})
+    # Before any connection is made that could be used again.
+    name(*authority.issue("named"), Authority(root / "named-strangers", "strangers").ca)
+    assert "ERROR" not in reload(gate)
+    assert read(gate, thing).status in (502, 503)
+    said["https"]["client"]["enabled"] = False
+    file.write_text(toml.dumps(said))
+    assert "https.client: is no longer set; TLS is switched off by a restart only" in reload(gate)
+    said["https"]["client"]["enabled"] = True
+    name(*authority.issue("named"), authority.ca)
+    assert "ERROR" not in reload(gate)
     same_bytes(read(gate, thing).body, thing.content)

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Blame,
-    access::{Access, ManagedKeys, SigningKey, VolumeMint},
+    access::{Access, InForce, ManagedKeys, SigningKey, VolumeMint},
     config::{self, Config, Secret, Window},
     entries::{Entries, Follower},
     entry::ContentTypes,
@@ -28,13 +28,14 @@ use crate::{
     metrics::{self, Cache, Measured, Metrics},
     read::{FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
-    security::Security,
+    security::{Security, VolumeTokens},
     server::{Admin, Drained, Limits, Server, TlsConfig, reloads, signals},
     settings,
     tls::{ClientTls, Tls},
 };
 
 pub use self::loaded::Loaded;
+use self::reload::Reread;
 
 /// How long connecting to the filer may take for a relayed request.
 const RELAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) filer: Arc<FilerClient>,
     pub(crate) source: Arc<Source>,
     pub(crate) keys: Arc<KeyRing>,
+    pub(crate) volume_tokens: InForce<VolumeTokens>,
 }
 
 impl Parts {
@@ -69,11 +71,12 @@ impl Parts {
     fn of(config: &mut Config, security: &mut Security, tls: &Tls) -> Result<Self, StartError> {
         let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
         let filer = Arc::new(filer(&config.filer, tls.grpc.as_ref())?);
-        let mint = security.volume_read.take().map(VolumeMint::new);
+        let volume_tokens = InForce::new(security.volume_read.take());
+        let mint = VolumeMint::new(volume_tokens.clone());
         let source = source(&config.prefetch, &config.cache, &filer, tls.https.as_ref(), mint, &metrics)?;
         let source = Arc::new(source);
         let keys = Arc::new(key_ring(&mut config.sse_s3, &config.sse, &mut config.kms, tls, &source, &metrics)?);
-        Ok(Self { metrics, filer, source, keys })
+        Ok(Self { metrics, filer, source, keys, volume_tokens })
     }
 }
 
@@ -102,13 +105,10 @@ pub async fn explain(mut loaded: Loaded, path: &str) -> Result<Report, StartErro
 /// # Errors
 /// When an address cannot be listened on, or a setting turns out not to work. The latter is a [`settings::Error`].
 pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
-    let Parts { metrics, filer, source, keys } = Parts::new(&mut loaded)?;
-    let Loaded { config, security, tls, .. } = loaded;
-    if security.https.as_ref().is_some_and(|https| https.insecure_skip_verify) {
-        tracing::warn!(
-            "https.client.insecure_skip_verify is set: whoever is in the way can pass for a filer or volume server"
-        );
-    }
+    let Parts { metrics, filer, source, keys, volume_tokens } = Parts::new(&mut loaded)?;
+    let Loaded { config, security, tls, security_file, .. } = loaded;
+    reload::warn_of_unchecked(&security);
+    let read_key = InForce::new(security.filer_read);
     let entries = Entries::new(config.cache.entries.bytes(), metrics.caches.of(Cache::Entries));
     if config.cache.entries.bytes() > 0 {
         tokio::spawn(Follower::new(Arc::clone(&entries), Arc::clone(&filer), metrics.followed.clone()).run());
@@ -118,7 +118,7 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
         entries,
         keys: Arc::clone(&keys),
         relay: relay(&tls)?,
-        access: access(&config.access, security.filer_read),
+        access: access(&config.access, read_key.clone()),
         policy: Policy { ssec_over_http: config.access.ssec_over_http, shared_caches: config.access.shared_caches },
         types: ContentTypes::of_this_machine(),
         origins: Origins::new(&config.filer.allowed_origins),
@@ -137,7 +137,15 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     let admin = server.listen_admin(config.server.admin, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");
     tokio::spawn(sweep(Arc::clone(&keys)));
-    tokio::spawn(reload::run(reloads, tls, keys));
+    let reread = Reread {
+        tls,
+        keys,
+        security: security_file,
+        read_key,
+        volume_tokens,
+        needs_read_key: config.access.managed_keys == config::ManagedKeys::Jwt,
+    };
+    tokio::spawn(reload::run(reloads, reread));
     Ok(server.run(stop, config.server.drain_timeout).await)
 }
 
@@ -156,7 +164,7 @@ fn source(
     cache: &config::Cache,
     filer: &Arc<FilerClient>,
     tls: Option<&ClientTls>,
-    mint: Option<VolumeMint>,
+    mint: VolumeMint,
     metrics: &Metrics,
 ) -> Result<Source, StartError> {
     let settings = prefetch::Settings {
@@ -194,7 +202,7 @@ fn config_of(tls: Option<&ClientTls>) -> Result<Option<rustls::ClientConfig>, se
     tls.map(ClientTls::config).transpose()
 }
 
-fn access(access: &config::Access, read_key: Option<SigningKey>) -> Access {
+fn access(access: &config::Access, read_key: InForce<SigningKey>) -> Access {
     let managed_keys = match access.managed_keys {
         config::ManagedKeys::None => ManagedKeys::None,
         config::ManagedKeys::Jwt => ManagedKeys::Jwt,

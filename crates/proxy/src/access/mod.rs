@@ -5,6 +5,7 @@
 //! how bytes are fetched. All that is refused here is refused before the filer or a KMS is asked for anything.
 
 mod claims;
+mod in_force;
 mod key;
 mod managed;
 mod paths;
@@ -15,11 +16,12 @@ mod volume;
 
 use http::{Method, StatusCode, request::Parts};
 
-pub use self::{key::SigningKey, managed::ManagedKeys};
 pub(crate) use self::{
+    in_force::InForce,
     redact::{Shown, redacted},
     volume::VolumeMint,
 };
+pub use self::{key::SigningKey, managed::ManagedKeys};
 use crate::{
     Blame, Error, Result,
     entry::{EntryPath, NotAnEntry},
@@ -30,8 +32,8 @@ use self::token::Refused;
 
 /// The rules of one front.
 pub struct Access {
-    /// Signs the tokens that readers must bring; `None`: they need none.
-    pub(crate) read_key: Option<SigningKey>,
+    /// Signs the tokens that readers must bring; where it is none, they need none.
+    pub(crate) read_key: InForce<SigningKey>,
     /// Whether the cluster's own files are served.
     pub(crate) system_paths: bool,
     /// Who gets SSE-KMS and SSE-S3 objects decrypted.
@@ -59,12 +61,12 @@ impl Access {
     pub(crate) fn admit(&self, request: &Parts, peer: &Peer) -> Result<Caller> {
         let certificate = peer.tls.as_ref().is_some_and(|tls| tls.client_verified);
         let mut caller = Caller { token: false, certificate };
-        if let Some(key) = &self.read_key {
-            if self.wants_token(request) {
-                token::check(key, request, token::now()).map_err(unauthorized)?;
+        if let Some(key) = self.read_key.get() {
+            if may_want_token(request) {
+                token::check(&key, request, token::now()).map_err(unauthorized)?;
                 caller.token = true;
             } else {
-                token::check_sources(key, request, token::now()).map_err(unauthorized)?;
+                token::check_sources(&key, request, token::now()).map_err(unauthorized)?;
             }
         }
         if !self.system_paths && system::is_touched(request) {
@@ -77,9 +79,14 @@ impl Access {
 
     /// Whether the request is answered only to who brings a read token.
     pub(crate) fn wants_token(&self, request: &Parts) -> bool {
-        let reads = matches!(request.method, Method::GET | Method::HEAD);
-        self.read_key.is_some() && reads && EntryPath::parse(request.uri.path()) != Err(NotAnEntry::Reserved)
+        self.read_key.is_some() && may_want_token(request)
     }
+}
+
+/// Whether the request wants a token where there is a key.
+fn may_want_token(request: &Parts) -> bool {
+    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    reads && EntryPath::parse(request.uri.path()) != Err(NotAnEntry::Reserved)
 }
 
 fn unauthorized(why: Refused) -> Error {
@@ -95,7 +102,7 @@ mod tests {
     use super::*;
 
     fn admit(method: &str, uri: &str, read_key: bool, system_paths: bool) -> Result<Caller> {
-        let read_key = read_key.then(|| SigningKey::new(b"k"));
+        let read_key = InForce::new(read_key.then(|| SigningKey::new(b"k")));
         let access = Access { read_key, system_paths, managed_keys: ManagedKeys::Any };
         let (parts, ()) = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
         access.admit(&parts, &Peer::plain("127.0.0.1:9".parse().unwrap()))

@@ -10,7 +10,7 @@ use base64::{
     Engine as _, alphabet,
     engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::NO_PAD},
 };
-use http::{HeaderMap, Method, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 
 use super::{
     claims::Claims,
@@ -24,6 +24,18 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, lenient(
 
 const fn lenient(config: GeneralPurposeConfig) -> GeneralPurposeConfig {
     config.with_decode_allow_trailing_bits(true)
+}
+
+/// `{"alg":"HS256","typ":"JWT"}`.
+const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
+
+/// The `Authorization` value with a token of `claims`, signed with `key` and HS256.
+pub(super) fn bearer(key: &SigningKey, claims: &serde_json::Value) -> Option<HeaderValue> {
+    let signed = format!("{HEADER}.{}", BASE64.encode(claims.to_string()));
+    let signature = BASE64.encode(key.sign(signed.as_bytes()));
+    let mut value = HeaderValue::try_from(format!("Bearer {signed}.{signature}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Why a request is refused. What is said of the token's content is said only to who has one that is signed.
@@ -119,11 +131,11 @@ fn of(request: &Parts) -> Option<Vec<u8>> {
 /// The tokens of `request`, in the order in which the filer looks for one.
 fn brought(request: &Parts) -> impl Iterator<Item = Vec<u8>> {
     let query = request.uri.query().and_then(|query| query::first(query, "jwt"));
-    let found = [query, bearer(&request.headers), cookie(&request.headers)];
+    let found = [query, in_header(&request.headers), cookie(&request.headers)];
     found.into_iter().flatten().filter(|token| !token.is_empty())
 }
 
-fn bearer(headers: &HeaderMap) -> Option<Vec<u8>> {
+fn in_header(headers: &HeaderMap) -> Option<Vec<u8>> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     // Any one byte may part the scheme from the token.
     (value.len() > 7 && value[..6].eq_ignore_ascii_case(b"bearer")).then(|| value[7..].to_vec())

@@ -1,42 +1,36 @@
 //! The token that a volume server wants for one read (`GenJwtForVolumeServer` in `weed/security/jwt.go`).
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderValue;
 
-use super::token;
+use super::{in_force::InForce, token};
 use crate::security::VolumeTokens;
 
-/// `{"alg":"HS256","typ":"JWT"}`.
-const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
-
-/// Mints read tokens.
-pub(crate) struct VolumeMint(VolumeTokens);
+/// Mints read tokens, while there is a key for them.
+pub(crate) struct VolumeMint(InForce<VolumeTokens>);
 
 impl VolumeMint {
-    /// A mint that signs as `tokens` says.
-    pub(crate) fn new(tokens: VolumeTokens) -> Self {
+    /// A mint that signs as `tokens` says at the time.
+    pub(crate) fn new(tokens: InForce<VolumeTokens>) -> Self {
         Self(tokens)
     }
 
-    /// The `Authorization` value of one request for `fid` (`3,01637037d6`, or with a delta `_1`, which a token leaves out).
+    /// The `Authorization` value of one request for `fid` (`3,01637037d6`, or with a delta `_1`, which a token leaves out);
+    /// `None`: no key.
     pub(crate) fn mint(&self, fid: &str) -> Option<HeaderValue> {
         self.mint_at(fid, token::now())
     }
 
     fn mint_at(&self, fid: &str, now: i64) -> Option<HeaderValue> {
+        let tokens = self.0.get()?;
         let fid = fid.rsplit_once('_').map_or(fid, |(fid, _)| fid);
-        let claims = match self.0.lifetime {
+        let claims = match tokens.lifetime {
             Some(lifetime) => {
                 let exp = now.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
                 serde_json::json!({ "fid": fid, "exp": exp })
             }
             None => serde_json::json!({ "fid": fid }),
         };
-        let signed = format!("{HEADER}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
-        let signature = URL_SAFE_NO_PAD.encode(self.0.key.sign(signed.as_bytes()));
-        let mut value = HeaderValue::try_from(format!("Bearer {signed}.{signature}")).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        token::bearer(&tokens.key, &claims)
     }
 }
 
@@ -44,11 +38,13 @@ impl VolumeMint {
 mod tests {
     use std::time::Duration;
 
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
     use super::*;
     use crate::access::SigningKey;
 
     fn claims(lifetime: Option<Duration>, fid: &str) -> serde_json::Value {
-        let mint = VolumeMint::new(VolumeTokens { key: SigningKey::new(b"v"), lifetime });
+        let mint = VolumeMint::new(InForce::new(Some(VolumeTokens { key: SigningKey::new(b"v"), lifetime })));
         let value = mint.mint_at(fid, 100).unwrap();
         assert!(value.is_sensitive());
         let token = value.to_str().unwrap().strip_prefix("Bearer ").unwrap();

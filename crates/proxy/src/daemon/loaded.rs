@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     config::{self, Config, ManagedKeys, Sources},
-    security::Security,
+    security::{Security, SecurityFile},
     settings::{Environment, Error},
     tls::{KmsFiles, ServerFiles, Tls},
 };
@@ -19,6 +19,8 @@ pub struct Loaded {
     pub security: Security,
     /// Certificates and keys, read and found to go together.
     pub tls: Tls,
+    /// Where `security` was read, and can be read again.
+    pub(crate) security_file: SecurityFile,
     sources: Sources,
 }
 
@@ -29,12 +31,16 @@ impl Loaded {
     /// One [`Error`], the first that is found: it fits on one line and names the file or variable, the key and the fix.
     pub fn read(path: Option<&Path>, environment: &Environment) -> Result<Self, Error> {
         let (config, sources) = config::read(path, environment)?;
-        let security = Security::load(config.filer.security_toml.as_deref().map(Path::new), environment.weed())?;
+        let security_file = SecurityFile {
+            path: config.filer.security_toml.as_ref().map(PathBuf::from),
+            environment: environment.weed().clone(),
+        };
+        let security = security_file.read()?;
         if let Some(missing) = missing(&config, &security) {
             return Err(sources.unusable(&format!("access.managed_keys {missing}")));
         }
         let tls = Tls::new(listener(&config.server), &security, providers(&config.kms))?;
-        Ok(Self { config, security, tls, sources })
+        Ok(Self { config, security, tls, security_file, sources })
     }
 
     /// The error of a setting that could be read but not be used; see [`Sources::unusable`].
@@ -52,12 +58,13 @@ impl Loaded {
     }
 }
 
+/// What is missing for `access.managed_keys = "jwt"`.
+pub(super) const NO_READ_KEY: &str = "\"jwt\" needs jwt.filer_signing.read.key, in the file that filer.security_toml names or in WEED_JWT_FILER_SIGNING_READ_KEY";
+
 /// What `access.managed_keys` needs and nobody has set.
 fn missing(config: &Config, security: &Security) -> Option<&'static str> {
     match config.access.managed_keys {
-        ManagedKeys::Jwt if security.filer_read.is_none() => Some(
-            "\"jwt\" needs jwt.filer_signing.read.key, in the file that filer.security_toml names or in WEED_JWT_FILER_SIGNING_READ_KEY",
-        ),
+        ManagedKeys::Jwt if security.filer_read.is_none() => Some(NO_READ_KEY),
         ManagedKeys::Mtls if config.server.tls_client_ca.is_none() => Some("\"mtls\" needs server.tls_client_ca"),
         _ => None,
     }

@@ -6,26 +6,77 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::{keys::KeyRing, tls::Tls};
+use super::loaded::NO_READ_KEY;
+use crate::{
+    access::{InForce, SigningKey},
+    keys::KeyRing,
+    security::{Security, SecurityFile, VolumeTokens},
+    settings::Error,
+    tls::Tls,
+};
+
+/// What is read again, and where it is put.
+pub(super) struct Reread {
+    pub(super) tls: Tls,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) security: SecurityFile,
+    pub(super) read_key: InForce<SigningKey>,
+    pub(super) volume_tokens: InForce<VolumeTokens>,
+    /// Whether settings that stay as they are want a read key.
+    pub(super) needs_read_key: bool,
+}
 
 /// Reads the SSE-S3 key, then everything that can be read again each time `told`. None of it ends the daemon: what cannot
 /// be used is logged, and what was there before stays in use.
-pub(super) async fn run(mut told: mpsc::Receiver<()>, tls: Tls, keys: Arc<KeyRing>) {
-    read_sse_s3(&keys).await;
+pub(super) async fn run(mut told: mpsc::Receiver<()>, reread: Reread) {
+    let reread = Arc::new(reread);
+    read_sse_s3(&reread.keys).await;
     while told.recv().await.is_some() {
         tracing::info!("reloading certificates and keys");
-        let files = tls.clone();
-        match tokio::task::spawn_blocking(move || files.reload()).await {
-            Ok(errors) => {
-                for error in errors {
-                    tracing::error!(%error, "a TLS file cannot be used; what was read before stays in use");
-                }
-            }
-            Err(error) => tracing::error!(%error, "TLS files were not read again"),
+        let files = Arc::clone(&reread);
+        if let Err(error) = tokio::task::spawn_blocking(move || files.read()).await {
+            tracing::error!(%error, "security.toml and TLS files were not read again");
         }
-        keys.forget().await;
-        read_sse_s3(&keys).await;
+        reread.keys.forget().await;
+        read_sse_s3(&reread.keys).await;
         tracing::info!("reloaded");
+    }
+}
+
+impl Reread {
+    /// Reads the files, and puts in force what they say.
+    fn read(&self) {
+        let security = self.security();
+        for error in self.tls.reload(security.as_ref().ok()) {
+            tracing::error!(%error, "a TLS file cannot be used; what was read before stays in use");
+        }
+        match security {
+            Ok(security) => {
+                warn_of_unchecked(&security);
+                self.read_key.replace(security.filer_read);
+                self.volume_tokens.replace(security.volume_read);
+            }
+            Err(error) => {
+                tracing::error!(%error, "security.toml cannot be used; all that was read of it before stays in use");
+            }
+        }
+    }
+
+    fn security(&self) -> Result<Security, Error> {
+        let security = self.security.read()?;
+        if self.needs_read_key && security.filer_read.is_none() {
+            return Err(Error::at("access.managed_keys", NO_READ_KEY));
+        }
+        Ok(security)
+    }
+}
+
+/// Warns of what `security` leaves open.
+pub(super) fn warn_of_unchecked(security: &Security) {
+    if security.https.as_ref().is_some_and(|https| https.insecure_skip_verify) {
+        tracing::warn!(
+            "https.client.insecure_skip_verify is set: whoever is in the way can pass for a filer or volume server"
+        );
     }
 }
 

@@ -23,12 +23,12 @@ pub(crate) struct VolumeLocations {
     filer: Arc<FilerClient>,
     known: Cache<u32, Locations>,
     counters: CacheCounters,
-    mint: Option<VolumeMint>,
+    mint: VolumeMint,
 }
 
 impl VolumeLocations {
-    /// Remembers nothing yet. Requests carry a token where there is a `mint`.
-    pub(crate) fn new(filer: Arc<FilerClient>, counters: CacheCounters, mint: Option<VolumeMint>) -> Self {
+    /// Remembers nothing yet. Requests carry the tokens of `mint`.
+    pub(crate) fn new(filer: Arc<FilerClient>, counters: CacheCounters, mint: VolumeMint) -> Self {
         let known = Cache::builder().max_capacity(VOLUMES).time_to_live(REMEMBERED).build();
         Self { filer, known, counters, mint }
     }
@@ -41,7 +41,7 @@ impl VolumeLocations {
 
 impl Locate for VolumeLocations {
     fn authorize(&self, fid: &str) -> Option<HeaderValue> {
-        self.mint.as_ref()?.mint(fid)
+        self.mint.mint(fid)
     }
 
     fn locate(&self, volume: u32, fresh: bool) -> Located<'_> {

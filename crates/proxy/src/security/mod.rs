@@ -22,6 +22,26 @@ use crate::{
 /// How long a volume token lives where nothing is said, as at weed (`weed/server/filer_server.go`).
 const VOLUME_TOKEN_SECONDS: u32 = 60;
 
+/// Where [`Security`] comes from: kept, so that it can be read again.
+#[derive(Clone)]
+pub(crate) struct SecurityFile {
+    /// The file, if one is named. Relative names in it are relative to its directory.
+    pub(crate) path: Option<PathBuf>,
+    /// What is laid over it. It does not change while the process runs.
+    pub(crate) environment: WeedEnvironment,
+}
+
+impl SecurityFile {
+    /// Reads the file, and lays the environment over it. Blocks on the file system.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no TOML, or a setting has a wrong form or lacks its other half; never with a
+    /// key's value.
+    pub(crate) fn read(&self) -> Result<Security, Error> {
+        Security::load(self.path.as_deref(), &self.environment)
+    }
+}
+
 /// What a reader takes from `security.toml`. The default is a cluster without any of it.
 #[derive(Default)]
 pub struct Security {
@@ -69,12 +89,7 @@ pub struct Https {
 }
 
 impl Security {
-    /// Reads `file`, if one is named, and lays `environment` over it. Relative names in it are relative to its directory.
-    ///
-    /// # Errors
-    /// When the file cannot be read or is no TOML, or a setting has a wrong form or lacks its other half; never with a
-    /// key's value.
-    pub(crate) fn load(file: Option<&Path>, environment: &WeedEnvironment) -> Result<Self, Error> {
+    fn load(file: Option<&Path>, environment: &WeedEnvironment) -> Result<Self, Error> {
         let settings = Settings::new(file, environment)?;
         let security = Self {
             filer_read: settings.text("jwt.filer_signing.read.key")?.map(|key| SigningKey::new(key.as_bytes())),

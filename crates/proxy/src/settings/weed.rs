@@ -1,15 +1,15 @@
 //! The `WEED_…` variables: SeaweedFS's own settings, which go before its files.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use zeroize::Zeroizing;
 
 /// What every variable of weed's starts with.
 const PREFIX: &str = "WEED_";
 
-/// The `WEED_…` variables that are set and not empty.
-#[derive(Default)]
-pub struct WeedEnvironment(BTreeMap<String, Zeroizing<String>>);
+/// The `WEED_…` variables that are set and not empty. Clones share them.
+#[derive(Clone, Default)]
+pub struct WeedEnvironment(Arc<BTreeMap<String, Zeroizing<String>>>);
 
 impl WeedEnvironment {
     /// Whether a variable of that name is weed's.
@@ -20,7 +20,7 @@ impl WeedEnvironment {
     /// Adds a variable. Weed counts an empty one as not set.
     pub(crate) fn insert(&mut self, name: &str, value: String) {
         if !value.is_empty() {
-            self.0.insert(name.to_owned(), Zeroizing::new(value));
+            Arc::make_mut(&mut self.0).insert(name.to_owned(), Zeroizing::new(value));
         }
     }
 

@@ -30,12 +30,11 @@ use crate::{
 /// Makes connections with what the files said when they were last read.
 #[derive(Clone)]
 pub struct ClientTls {
-    files: Files,
     current: Arc<Current>,
 }
 
 /// The files that are used, by who uses them.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Files {
     /// The filer's gRPC.
     Grpc(Identity),
@@ -46,7 +45,7 @@ enum Files {
 }
 
 /// The files of one KMS provider (PEM).
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct KmsFiles {
     /// The authority that its certificate must come from; `None`: the system's.
     pub(crate) ca: Option<PathBuf>,
@@ -57,6 +56,7 @@ pub(crate) struct KmsFiles {
 /// What one reading of the files gave.
 #[derive(Debug)]
 struct Reading {
+    files: Files,
     verifier: Arc<dyn ServerCertVerifier>,
     identity: Option<Arc<CertifiedKey>>,
 }
@@ -92,9 +92,8 @@ impl ClientTls {
     }
 
     fn new(files: Files) -> Result<Self, Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let current = Arc::new(Current(watch::Sender::new(Arc::new(files.read(provider)?))));
-        Ok(Self { files, current })
+        let current = Arc::new(Current(watch::Sender::new(Arc::new(files.read()?))));
+        Ok(Self { current })
     }
 
     /// The configuration of connections. Those that are made after [`reload`](Self::reload) use what it has read.
@@ -116,21 +115,41 @@ impl ClientTls {
     /// # Errors
     /// When one cannot be used; it is named, and what was read before stays in use.
     pub(super) fn reload(&self) -> Result<(), Error> {
-        let reading = self.files.read(Arc::new(aws_lc_rs::default_provider()))?;
-        self.current.0.send_replace(Arc::new(reading));
+        self.take(self.current.reading().files.clone())
+    }
+
+    /// As [`reload`](Self::reload), with these files from now on.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload).
+    pub(super) fn reload_grpc(&self, files: &Identity) -> Result<(), Error> {
+        self.take(Files::Grpc(files.clone()))
+    }
+
+    /// As [`reload`](Self::reload), with these files from now on.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload).
+    pub(super) fn reload_https(&self, files: &Https) -> Result<(), Error> {
+        self.take(Files::Https(files.clone()))
+    }
+
+    fn take(&self, files: Files) -> Result<(), Error> {
+        self.current.0.send_replace(Arc::new(files.read()?));
         Ok(())
     }
 }
 
 impl Files {
-    fn read(&self, provider: Arc<CryptoProvider>) -> Result<Reading, Error> {
-        let pair = match self {
+    fn read(self) -> Result<Reading, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let pair = match &self {
             Self::Grpc(files) => Some((files.cert.clone(), files.key.clone())),
             Self::Https(files) => files.identity.clone(),
             Self::Kms(files) => files.identity.clone(),
         };
         let identity = pair.map(|(cert, key)| certified(&cert, &key, &provider)).transpose()?;
-        let verifier: Arc<dyn ServerCertVerifier> = match self {
+        let verifier: Arc<dyn ServerCertVerifier> = match &self {
             Self::Grpc(files) => WithoutName::new(Some(files::roots(&files.ca)?), provider),
             Self::Https(files) if files.insecure_skip_verify => WithoutName::new(None, provider),
             // A certificate of its own and no authority: as at weed, nobody is believed.
@@ -139,7 +158,7 @@ impl Files {
             }
             Self::Https(Https { ca, .. }) | Self::Kms(KmsFiles { ca, .. }) => believing(ca.as_deref(), provider)?,
         };
-        Ok(Reading { verifier, identity })
+        Ok(Reading { files: self, verifier, identity })
     }
 }
 

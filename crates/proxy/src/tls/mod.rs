@@ -50,13 +50,34 @@ impl Tls {
         Ok(Self { server, grpc, https, kms })
     }
 
-    /// Reads the files of before anew, for connections from now on; those that are open stay as they are. What cannot be
-    /// used is left as it was, and its error, which names the file, is returned. Blocks on the file system.
-    pub(crate) fn reload(&self) -> Vec<Error> {
+    /// Reads the files anew, for connections from now on; those that are open stay as they are. To the cluster, those that
+    /// `security` names, or else those of before. What cannot be used is left as it was, and its error, which names the
+    /// file, is returned. Blocks on the file system.
+    pub(crate) fn reload(&self, security: Option<&Security>) -> Vec<Error> {
         let server = self.server.as_ref().map(ServerTls::reload);
-        let grpc = self.grpc.as_ref().map(ClientTls::reload);
-        let https = self.https.as_ref().map(ClientTls::reload);
+        let (grpc, https) = match security {
+            Some(security) => (
+                renewed("grpc.client", self.grpc.as_ref(), security.grpc.as_ref(), ClientTls::reload_grpc),
+                renewed("https.client", self.https.as_ref(), security.https.as_ref(), ClientTls::reload_https),
+            ),
+            None => (self.grpc.as_ref().map(ClientTls::reload), self.https.as_ref().map(ClientTls::reload)),
+        };
         let kms = self.kms.values().map(ClientTls::reload);
         [server, grpc, https].into_iter().flatten().chain(kms).filter_map(Result::err).collect()
+    }
+}
+
+/// TLS with the `files` that are named now, if that is how connections are made at all.
+fn renewed<F>(
+    name: &str,
+    tls: Option<&ClientTls>,
+    files: Option<&F>,
+    reload: impl Fn(&ClientTls, &F) -> Result<(), Error>,
+) -> Option<Result<(), Error>> {
+    match (tls, files) {
+        (Some(tls), Some(files)) => Some(reload(tls, files)),
+        (None, None) => None,
+        (Some(_), None) => Some(Err(Error::at(name, "is no longer set; TLS is switched off by a restart only"))),
+        (None, Some(_)) => Some(Err(Error::at(name, "is set now; TLS is switched on by a restart only"))),
     }
 }
