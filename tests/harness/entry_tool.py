@@ -14,7 +14,8 @@ from pathlib import Path
 
 from .protobuf import Field, fields_of, message, message_in, text_in
 
-_CHUNKS, _EXTENDED, _SSE_METADATA = 3, 5, 13
+_CHUNKS, _ATTRIBUTES, _EXTENDED, _SIZE, _SSE_METADATA = 3, 4, 5, 3, 13
+_FILE_SIZE = 1
 _SERVICE = "/filer_pb.SeaweedFiler"
 
 
@@ -24,15 +25,27 @@ def change_entry(
     *,
     sse_metadata: bytes | Sequence[bytes] | None = None,
     extended: Mapping[str, bytes | None] | None = None,
+    sizes: Sequence[int] = (),
+    file_size: int | None = None,
 ) -> None:
-    """Gives all chunks of the entry this `sse_metadata`, or each its own, and sets attributes; None takes one away."""
+    """Gives all chunks of the entry this `sse_metadata`, or each its own, and sets attributes; None takes one away.
+
+    `sizes` are those of the chunks, in the order in which they are listed, and `file_size` is that of the file.
+    """
     if isinstance(sse_metadata, bytes):
         sse_metadata = [sse_metadata]
     encoded = [base64.b64encode(one).decode() for one in sse_metadata or []]
     attributes = {
         name: None if value is None else base64.b64encode(value).decode() for name, value in (extended or {}).items()
     }
-    change = {"filer": filer_grpc, "path": path, "sse_metadata": encoded, "extended": attributes}
+    change = {
+        "filer": filer_grpc,
+        "path": path,
+        "sse_metadata": encoded,
+        "extended": attributes,
+        "sizes": list(sizes),
+        "file_size": file_size,
+    }
     ran = subprocess.run(
         [sys.executable, "-m", __name__],
         cwd=Path(__file__).resolve().parents[1],
@@ -59,10 +72,14 @@ def _main() -> None:
     changed: list[Field] = []
     chunks = 0
     for number, value in fields_of(message_in(answer, 1)):
-        if number == _CHUNKS and metadata:
-            kept = [field for field in fields_of(value) if field[0] != _SSE_METADATA]
-            value = message(*kept, (_SSE_METADATA, metadata[min(chunks, len(metadata) - 1)]))
+        if number == _CHUNKS:
+            if metadata:
+                value = _with(value, _SSE_METADATA, metadata[min(chunks, len(metadata) - 1)])
+            if change["sizes"]:
+                value = _with(value, _SIZE, change["sizes"][chunks])
             chunks += 1
+        if number == _ATTRIBUTES and change["file_size"] is not None:
+            value = _with(value, _FILE_SIZE, change["file_size"])
         if number == _EXTENDED and text_in(value, 1) in attributes:
             continue
         changed.append((number, value))
@@ -71,6 +88,11 @@ def _main() -> None:
             changed.append((_EXTENDED, message((1, key), (2, value))))
     update = message((1, directory), (2, message(*changed)))
     channel.unary_unary(f"{_SERVICE}/UpdateEntry")(update, timeout=20)
+
+
+def _with(raw: bytes, number: int, value: object) -> bytes:
+    """The message with another value in that field."""
+    return message(*(field for field in fields_of(raw) if field[0] != number), (number, value))
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ impl Download {
                         return;
                     }
                     if read.start == 0 {
-                        let is_whole = read.end == read.size && !read.compressed;
+                        let is_whole = read.end == read.size && !read.is_gzip();
                         self.checksum =
                             (is_whole && self.shared.settings.verify).then(|| Arc::new(Checksum::new(read.size)));
                     }
@@ -312,14 +312,11 @@ fn start(
     let lane = Arc::<Lane>::default();
     let left = left(read, then);
     let (task, left, reserved) = if read.opener.is_some() {
-        let blocks = whole::blocks_to_open(read.size);
-        let memory = match purse.take_exactly(blocks) {
-            Some(allotment) => Memory::Taken(allotment),
-            None if ahead.head => Memory::Wait(Arc::clone(purse)),
-            None => return None,
-        };
-        let run = whole::run(Arc::clone(shared), memory, read.clone(), then.to_vec(), sender(&lane));
-        (tokio::spawn(run), left, (blocks * BLOCK) as u64)
+        let memory = Memory::take(purse, read, ahead.head)?;
+        let (shared, purse) = (Arc::clone(shared), Arc::clone(purse));
+        let run = whole::run(shared, purse, memory, read.clone(), then.to_vec(), sender(&lane));
+        // What is cut out of a chunk may be more than the chunk.
+        (tokio::spawn(run), left, left.max((whole::blocks_to_open(read) * BLOCK) as u64))
     } else {
         let want = ahead.window.span(left);
         let mut allotment = purse.take(blocks(want), ahead.head)?;

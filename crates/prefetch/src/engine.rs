@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use crate::{
     Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream,
     budget::{Budget, LONGEST_WAIT, Purse, in_time},
+    pool::Pool,
     servers::Servers,
     whole,
     window::Experience,
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) locate: Arc<dyn Locate>,
     pub(crate) metrics: Metrics,
     pub(crate) experience: Experience,
+    pub(crate) pool: Pool,
 }
 
 impl Engine {
@@ -46,6 +48,7 @@ impl Engine {
                 locate,
                 metrics,
                 experience: Experience::default(),
+                pool: Pool::new(),
             }),
         }
     }
@@ -70,6 +73,14 @@ impl Engine {
     pub async fn read_needle(&self, read: NeedleRead, limit: u64) -> Result<Bytes, FetchError> {
         let purse = self.admit().await?;
         whole::read(&self.shared, &purse, &read, limit).await
+    }
+
+    /// The bytes that are stored of a needle, by the head of an answer.
+    ///
+    /// # Errors
+    /// When no replica says it.
+    pub async fn stored_length(&self, read: &NeedleRead) -> Result<u64, FetchError> {
+        whole::stored_length(&self.shared, read).await
     }
 
     async fn admit(&self) -> Result<Arc<Purse>, FetchError> {

@@ -23,6 +23,7 @@ mod fetch;
 mod lane;
 mod metrics;
 mod plan;
+mod pool;
 mod probe;
 mod servers;
 mod settings;

@@ -30,10 +30,11 @@ pub enum Start<'a> {
 /// A decoder on its way.
 pub type Coming<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Decode>, DecodeError>> + Send + 'a>>;
 
-/// Opens a needle that can only be read whole: sealed with AES-GCM, or compressed on top of that.
+/// Opens a needle that can only be read whole: one that is sealed with AES-GCM.
 pub trait Opener: Send + Sync {
-    /// Turns the stored bytes into the chunk's bytes. An error is a sentence without key material.
-    fn open(&self, stored: Vec<u8>) -> Result<Vec<u8>, String>;
+    /// Opens the stored bytes in place and says where among them what was sealed is now. An error is a sentence without key
+    /// material.
+    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, String>;
 }
 
 /// A byte range of one needle.
@@ -49,12 +50,12 @@ pub struct NeedleRead {
     pub start: u64,
     /// One past the last byte wanted; at most `size`, more than `start`.
     pub end: u64,
-    /// The needle is compressed as it is stored: the server inflates it, and its CRC says nothing about what it sends.
+    /// The chunk is stored as gzip; under the seal, where there is one.
     pub compressed: bool,
     /// Applied to the bytes while they are copied; `None` copies them as they are.
     pub transform: Option<Arc<dyn Transform>>,
-    /// The needle must be fetched whole and opened first; ranges and the transform then apply to what comes out. Reads
-    /// that share one opener (the same `Arc`) are of one chunk, and share its transform too.
+    /// The needle must be fetched whole and opened first; inflating, ranges and the transform then apply to what comes out.
+    /// Reads that share one opener (the same `Arc`) are of one chunk, and share its transform too.
     pub opener: Option<Arc<dyn Opener>>,
 }
 
@@ -70,6 +71,16 @@ impl NeedleRead {
                 decoder.await.map(Some).map_err(failed)
             }
         }
+    }
+
+    /// Whether a volume server may inflate the needle on the way, whose CRC then says nothing about what it sends.
+    pub(crate) fn is_gzip(&self) -> bool {
+        self.compressed && self.opener.is_none()
+    }
+
+    /// Whether what is read whole goes to the client in pieces that are worked out, and not as it is held.
+    pub(crate) fn comes_in_pieces(&self) -> bool {
+        self.compressed || self.transform.is_some()
     }
 
     /// Whether `other` is of the same chunk and can be cut out of the same opening.
@@ -146,13 +157,28 @@ pub(crate) enum Slice {
     Inline(Bytes),
 }
 
-/// The bytes that a read and what follows it give.
-pub(crate) fn left(read: &NeedleRead, then: &[Slice]) -> u64 {
-    let more = then.iter().map(|slice| match slice {
+impl Slice {
+    /// Where in the chunk it ends, if it is of the chunk.
+    pub(crate) fn end(&self) -> Option<u64> {
+        match self {
+            Self::Chunk(range) => Some(range.end),
+            Self::Inline(_) => None,
+        }
+    }
+}
+
+/// The bytes that slices give.
+pub(crate) fn len(slices: &[Slice]) -> u64 {
+    let lens = slices.iter().map(|slice| match slice {
         Slice::Chunk(range) => range.end - range.start,
         Slice::Inline(bytes) => bytes.len() as u64,
     });
-    read.end - read.start + more.sum::<u64>()
+    lens.sum()
+}
+
+/// The bytes that a read and what follows it give.
+pub(crate) fn left(read: &NeedleRead, then: &[Slice]) -> u64 {
+    read.end - read.start + len(then)
 }
 
 /// The pieces of one answer, in order and without gap.

@@ -1,96 +1,248 @@
-//! Needles that can only be read whole: manifests, and chunks that must be opened before a byte of them is known.
+//! Needles that are read whole: manifests, sealed chunks, of which no byte is known before all of it is opened, and
+//! compressed ones, of which a volume server would inflate all anew for every range of them.
+//!
+//! What is stored is fetched once and held, and the ranges that are wanted come out of it one after the other: opened
+//! where it is sealed, inflated where it is compressed, decoded where it is encrypted. Both keep a processor busy, so they
+//! run in the [`Pool`](crate::pool::Pool), a piece at a time: a client that stops reading stops the work.
 
-use std::{ops::Range, sync::Arc};
+mod content;
+mod cut;
+mod stored;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::{
+    content::{Content, Held},
+    cut::{PIECE, Work, pieces, runs},
+    stored::{Stored, stored},
+};
 use crate::{
-    Cause, FetchError, NeedleRead,
+    FetchError, NeedleRead, Opener,
     budget::{Allotment, BLOCK, LONGEST_WAIT, Purse, blocks, in_time},
-    checksum,
     engine::Shared,
-    fetch::{Asked, Replicas, Wanted, ask, is_compressed, length, next},
+    fetch::Wanted,
     lane::{Passed, Sender},
-    metrics::InFlight,
     plan::Slice,
-    servers::{Outcome, Server},
 };
 
 /// What sealing adds to a chunk at most, in bytes: a 12-byte nonce and a 16-byte tag, and the worst case of gzip on
 /// bytes that do not compress.
 const SEAL: u64 = 4 << 10;
+/// Pieces that one needle may have on their way to the client, of at most [`PIECE`] bytes.
+const PIECES: usize = 2;
+/// Up to this many bytes are opened where they are, for which another thread is not worth its while.
+const SMALL: usize = 32 << 10;
 
-/// The blocks that opening a chunk of `size` bytes takes: once as it is stored and once opened.
-pub(crate) fn blocks_to_open(size: u64) -> usize {
-    blocks(size.saturating_add(SEAL).saturating_mul(2))
-}
-
-/// The bytes that [`blocks_to_open`] reserves: what is cut out of one opening is never more.
+/// The bytes that are cut out of one needle at most: text between parts of an answer is held beside it.
 pub(crate) fn room(size: u64) -> u64 {
-    (blocks_to_open(size) as u64).saturating_mul(BLOCK as u64)
+    blocks(size.saturating_add(SEAL).saturating_mul(2)) as u64 * BLOCK as u64
 }
 
-/// Memory for an opened needle: here already, or to be waited for.
+/// The blocks that reading a needle of `stored` bytes takes: what is stored, and the pieces on their way.
+fn blocks_for(read: &NeedleRead, stored: u64) -> usize {
+    let pieces = match read.comes_in_pieces() {
+        true => blocks(read.size.min(PIECE * PIECES as u64)),
+        false => 0,
+    };
+    blocks(stored).saturating_add(pieces)
+}
+
+/// Memory for a needle that is read whole: here already, or to be waited for.
 pub(crate) enum Memory {
-    /// Reserved.
+    /// Reserved for a needle of the usual length.
     Taken(Allotment),
     /// To be waited for: this is the head of its download.
-    Wait(Arc<Purse>),
+    Wait,
 }
 
-/// Fetches a sealed needle, opens it and passes on its bytes `start..end`, and `then` what follows them.
-pub(crate) async fn run(shared: Arc<Shared>, memory: Memory, read: NeedleRead, then: Vec<Slice>, sender: Sender) {
+impl Memory {
+    /// What is free of it now. `None`: not enough, and this is not the `head` of its download.
+    pub(crate) fn take(purse: &Arc<Purse>, read: &NeedleRead, head: bool) -> Option<Self> {
+        match purse.take_exactly(blocks_to_open(read)) {
+            Some(allotment) => Some(Self::Taken(allotment)),
+            None => head.then_some(Self::Wait),
+        }
+    }
+}
+
+/// The blocks that opening a chunk takes that is as long as its size lets expect.
+pub(crate) fn blocks_to_open(read: &NeedleRead) -> usize {
+    blocks_for(read, read.size.saturating_add(SEAL))
+}
+
+/// Fetches a needle that is read whole, opens it and passes on its bytes `start..end`, and `then` what follows them.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    purse: Arc<Purse>,
+    memory: Memory,
+    read: NeedleRead,
+    then: Vec<Slice>,
+    sender: Sender,
+) {
     let slices: Vec<_> = std::iter::once(Slice::Chunk(read.start..read.end)).chain(then).collect();
-    let result = opened(&shared, memory, &read, hull(&slices)).await.map(|chunk| {
+    let result = pass_on(&shared, &purse, memory, &read, slices, &sender).await;
+    sender.end(result);
+}
+
+async fn pass_on(
+    shared: &Shared,
+    purse: &Arc<Purse>,
+    memory: Memory,
+    read: &NeedleRead,
+    slices: Vec<Slice>,
+    sender: &Sender,
+) -> Result<(), FetchError> {
+    // What is waited for here is here when the bytes are.
+    drop(read.decoder(read.start).await?);
+    let Needle { allotment, bytes, gzip } = fetched(shared, purse, memory, read).await?;
+    let stored = bytes.len() as u64;
+    let (held, compressed) = match &read.opener {
+        Some(opener) => (opened(shared, opener, allotment, bytes, read).await?, read.compressed),
+        None => (Held::new(allotment.whole(bytes), 0..stored as usize), gzip),
+    };
+    let content = Content::new(held, compressed).map_err(|reason| unopened(read, reason))?;
+    check_length(&content, stored, read, &slices)?;
+    cut(shared, content, read, slices, sender).await
+}
+
+/// What was fetched, and the memory that it takes.
+struct Needle {
+    allotment: Allotment,
+    bytes: Vec<u8>,
+    /// Whether the server says that it is gzip.
+    gzip: bool,
+}
+
+/// The needle as it is stored. It may be longer than its chunk: a file that was cut short in place keeps its needles.
+async fn fetched(shared: &Shared, purse: &Arc<Purse>, memory: Memory, read: &NeedleRead) -> Result<Needle, FetchError> {
+    let mut limit = read.size.saturating_add(SEAL);
+    let mut taken = match memory {
+        Memory::Taken(allotment) => Some(allotment),
+        Memory::Wait => None,
+    };
+    let mut longer = false;
+    loop {
+        let blocks = blocks_for(read, limit);
+        if blocks > shared.budget.blocks() {
+            return Err(too_large(shared, read, limit));
+        }
+        let mut allotment = match taken.take().or_else(|| purse.take_exactly(blocks)) {
+            Some(allotment) => allotment,
+            // As long as a client that reads nothing is suffered by default: bytes of this download may be out.
+            None => {
+                shared.metrics.memory_was_short("whole");
+                in_time(purse.wait_for(blocks), 4 * LONGEST_WAIT).await?
+            }
+        };
+        match stored(shared, read, &Wanted::Whole, limit).await? {
+            Stored::Here { bytes, gzip } => {
+                allotment.shrink(blocks_for(read, bytes.len() as u64));
+                return Ok(Needle { allotment, bytes, gzip });
+            }
+            Stored::Longer(Some(length)) if !longer => {
+                longer = true;
+                limit = length;
+            }
+            Stored::Longer(_) => return Err(too_large(shared, read, limit.saturating_add(1))),
+        }
+    }
+}
+
+/// The needle without its seal.
+async fn opened(
+    shared: &Shared,
+    opener: &Arc<dyn Opener>,
+    allotment: Allotment,
+    mut bytes: Vec<u8>,
+    read: &NeedleRead,
+) -> Result<Held, FetchError> {
+    if bytes.len() <= SMALL {
+        let place = opener.open(&mut bytes).map_err(|reason| unopened(read, reason))?;
+        return Ok(Held::new(allotment.whole(bytes), place));
+    }
+    let opener = Arc::clone(opener);
+    let open = move || {
+        let place = opener.open(&mut bytes)?;
+        Ok(Held::new(allotment.whole(bytes), place))
+    };
+    let opened: Option<Result<_, String>> = shared.pool.run(open).await;
+    opened.ok_or_else(|| FetchError::Lost(Arc::clone(&read.fid)))?.map_err(|reason| unopened(read, reason))
+}
+
+/// Refuses a chunk that has fewer bytes than the entry says. SeaweedFS 4.05 to 4.07 gave a sealed chunk the size of what is
+/// stored; such a one has what it was cut from.
+fn check_length(content: &Content, stored: u64, read: &NeedleRead, slices: &[Slice]) -> Result<(), FetchError> {
+    let Some(len) = content.len().filter(|len| *len < read.size) else { return Ok(()) };
+    let is_sealed_size = read.opener.is_some() && read.size == stored;
+    if is_sealed_size && slices.iter().all(|slice| slice.end().is_none_or(|end| end <= len)) {
+        return Ok(());
+    }
+    Err(unopened(read, format!("opens to {len} bytes instead of {}", read.size)))
+}
+
+/// Passes the slices on, a piece at a time. More is worked out when the client has taken what was.
+async fn cut(
+    shared: &Shared,
+    mut content: Content,
+    read: &NeedleRead,
+    slices: Vec<Slice>,
+    sender: &Sender,
+) -> Result<(), FetchError> {
+    if read.transform.is_none()
+        && let Some(chunk) = content.at_hand()
+    {
         for slice in slices {
             sender.lane.push(Passed::Bytes(match slice {
                 Slice::Chunk(range) => chunk.slice(range.start as usize..range.end as usize),
                 Slice::Inline(bytes) => bytes,
             }));
         }
-    });
-    sender.end(result);
-}
-
-/// The bytes of the chunk from the first to the last that is wanted.
-fn hull(slices: &[Slice]) -> Range<u64> {
-    let ranges = slices.iter().filter_map(|slice| match slice {
-        Slice::Chunk(range) => Some(range.clone()),
-        Slice::Inline(_) => None,
-    });
-    ranges.reduce(|hull, range| hull.start.min(range.start)..hull.end.max(range.end)).unwrap_or(0..0)
-}
-
-/// The chunk, of which the bytes of `hull` are decoded.
-async fn opened(shared: &Shared, memory: Memory, read: &NeedleRead, hull: Range<u64>) -> Result<Bytes, FetchError> {
-    let Some(opener) = &read.opener else { return Err(FetchError::Lost(Arc::clone(&read.fid))) };
-    let blocks = blocks_to_open(read.size);
-    if blocks > shared.budget.blocks() {
-        let limit = (shared.budget.blocks() * BLOCK) as u64 / 2;
-        return Err(FetchError::TooLarge { fid: Arc::clone(&read.fid), size: read.size, limit });
+        return Ok(());
     }
-    let decoder = read.decoder(hull.start).await?;
-    let allotment = match memory {
-        Memory::Taken(allotment) => allotment,
-        // As long as a client that reads nothing is suffered by default: bytes of this download may be out.
-        Memory::Wait(purse) => {
-            shared.metrics.memory_was_short("whole");
-            in_time(purse.wait_for(blocks), 4 * LONGEST_WAIT).await?
+    let lost = || FetchError::Lost(Arc::clone(&read.fid));
+    let places = Arc::new(Semaphore::new(PIECES));
+    for piece in pieces(slices) {
+        let place = Arc::clone(&places).acquire_owned().await.map_err(|_| lost())?;
+        let memory = content.held().clone();
+        let mut decoded = Vec::new();
+        for run in runs(&piece) {
+            let decoder = read.decoder(run.start).await?;
+            decoded.push((run, decoder));
         }
-    };
-    let stored = stored(shared, read, read.size.saturating_add(SEAL)).await?;
-    let wrong = |reason: String| FetchError::Open { fid: Arc::clone(&read.fid), reason: reason.into() };
-    let mut chunk = opener.open(stored).map_err(wrong)?;
-    if chunk.len() as u64 != read.size {
-        return Err(wrong(format!("opens to {} bytes instead of {}", chunk.len(), read.size)));
+        let mut work = Work::new(content, read.size, decoded);
+        loop {
+            let step = move || (work.go_on(), work);
+            let (done, rest) = shared.pool.run(step).await.ok_or_else(lost)?;
+            work = rest;
+            if done.map_err(|reason| unopened(read, reason))? {
+                break;
+            }
+        }
+        let place = Arc::new(place);
+        let hold = |bytes| Bytes::from_owner(OnItsWay { bytes, _place: Arc::clone(&place), _memory: memory.clone() });
+        let (rest, bytes) = work.finish(piece, hold);
+        content = rest;
+        for bytes in bytes {
+            sender.lane.push(Passed::Bytes(bytes));
+        }
     }
-    if let Some(mut decoder) = decoder {
-        let (start, end) = (hull.start as usize, hull.end as usize);
-        let encrypted = chunk[start..end].to_vec();
-        decoder.copy(&encrypted, &mut chunk[start..end]);
+    Ok(())
+}
+
+/// Bytes of a piece, with its place among those that may be on their way, and the memory that was reserved for it.
+struct OnItsWay {
+    bytes: Vec<u8>,
+    _place: Arc<OwnedSemaphorePermit>,
+    _memory: Held,
+}
+
+impl AsRef<[u8]> for OnItsWay {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
-    Ok(Bytes::from_owner(allotment.whole(chunk)))
 }
 
 /// Reads a needle whole as it is stored.
@@ -102,73 +254,26 @@ pub(crate) async fn read(
 ) -> Result<Bytes, FetchError> {
     let blocks = blocks(limit).min(shared.budget.blocks());
     let allotment = in_time(purse.wait_for(blocks), LONGEST_WAIT).await?;
-    let stored = stored(shared, read, limit.min((blocks * BLOCK) as u64)).await?;
-    Ok(Bytes::from_owner(allotment.whole(stored)))
+    match stored(shared, read, &Wanted::Whole, limit.min((blocks * BLOCK) as u64)).await? {
+        Stored::Here { bytes, .. } => Ok(Bytes::from_owner(allotment.whole(bytes))),
+        Stored::Longer(_) => Err(FetchError::TooLarge { fid: Arc::clone(&read.fid), size: limit + 1, limit }),
+    }
 }
 
-async fn stored(shared: &Shared, read: &NeedleRead, limit: u64) -> Result<Vec<u8>, FetchError> {
-    let in_flight = InFlight::begin(&shared.metrics);
-    shared.servers.fetch_begins();
-    let mut replicas = Replicas::new(shared, read);
-    let result = loop {
-        let server = match replicas.next().await {
-            Ok(server) => server,
-            Err(error) => break Err(error),
-        };
-        replicas.asks(&server);
-        match attempt(shared, server, read, limit).await {
-            Ok(Some(bytes)) => break Ok(bytes),
-            Ok(None) => break Err(FetchError::TooLarge { fid: Arc::clone(&read.fid), size: limit + 1, limit }),
-            Err(cause) => replicas.failed(cause),
-        }
-    };
-    in_flight.end(result.is_ok());
-    result
+/// The bytes that are stored of a needle.
+pub(crate) async fn stored_length(shared: &Shared, read: &NeedleRead) -> Result<u64, FetchError> {
+    match stored(shared, read, &Wanted::Head, 0).await? {
+        Stored::Longer(Some(length)) => Ok(length),
+        Stored::Longer(None) | Stored::Here { .. } => Err(unopened(read, "its length is not said".to_owned())),
+    }
 }
 
-/// `None`: it is larger than `limit`.
-async fn attempt(
-    shared: &Shared,
-    server: Arc<Server>,
-    read: &NeedleRead,
-    limit: u64,
-) -> Result<Option<Vec<u8>>, Cause> {
-    let Asked { answer, server, place, .. } = ask(shared, server, read, &Wanted::Whole).await?;
-    let crc =
-        checksum::of_etag(answer.headers().get(header::ETAG)).filter(|_| shared.settings.verify && !read.compressed);
-    let mut result = collect(shared, answer, limit).await;
-    // Before the next request to this server, which needs a place too.
-    drop(place);
-    if let (Ok(Some(bytes)), Some(stored)) = (&result, crc)
-        && !checksum::matches(crc32c::crc32c(bytes), stored)
-        && !is_compressed(shared, &server, read).await
-    {
-        shared.metrics.crc_failures.inc();
-        result = Err(Cause::Corrupt);
-    }
-    server.ended(result.as_ref().map_or_else(Cause::outcome, |_| Outcome::Sound));
-    result
+fn too_large(shared: &Shared, read: &NeedleRead, size: u64) -> FetchError {
+    FetchError::TooLarge { fid: Arc::clone(&read.fid), size, limit: (shared.budget.blocks() * BLOCK) as u64 }
 }
 
-async fn collect(
-    shared: &Shared,
-    answer: http::Response<crate::UpstreamBody>,
-    limit: u64,
-) -> Result<Option<Vec<u8>>, Cause> {
-    let announced = length(&answer);
-    let mut body = answer.into_body();
-    let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0).min(limit)).unwrap_or(0));
-    while let Some(data) = next(&mut body, shared.settings.idle_timeout).await? {
-        shared.metrics.bytes.inc_by(data.len() as u64);
-        if (bytes.len() + data.len()) as u64 > limit {
-            return Ok(None);
-        }
-        bytes.extend_from_slice(&data);
-    }
-    if let Some(announced) = announced.filter(|announced| *announced != bytes.len() as u64) {
-        return Err(Cause::Length(format!("{} bytes instead of {announced}", bytes.len()).into()));
-    }
-    Ok(Some(bytes))
+fn unopened(read: &NeedleRead, reason: String) -> FetchError {
+    FetchError::Open { fid: Arc::clone(&read.fid), reason: reason.into() }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::time::{Instant, timeout};
 
 use crate::{
@@ -23,6 +23,8 @@ pub(crate) enum Wanted {
     },
     /// All of a needle, whatever its length.
     Whole,
+    /// Nothing but how long it is as it is stored.
+    Head,
 }
 
 impl Wanted {
@@ -30,7 +32,7 @@ impl Wanted {
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Range { range, .. } => range.end - range.start,
-            Self::Whole => 0,
+            Self::Whole | Self::Head => 0,
         }
     }
 
@@ -103,12 +105,14 @@ async fn exchange(
     wanted: &Wanted,
     range: Option<String>,
 ) -> Result<Response<UpstreamBody>, Cause> {
-    let mut request = Request::get(format!("http://{}/{}", server.authority, read.fid));
+    let method = if matches!(wanted, Wanted::Head) { Method::HEAD } else { Method::GET };
+    let uri = format!("http://{}/{}", server.authority, read.fid);
+    let mut request = Request::builder().method(method).uri(uri);
     let partial = range.is_some();
     match (range, wanted) {
         (Some(range), _) => request = request.header(header::RANGE, range),
         (None, Wanted::Range { size, .. }) => request = request.extension(WholeNeedle(*size)),
-        (None, Wanted::Whole) => {}
+        (None, Wanted::Whole | Wanted::Head) => {}
     }
     if let Some(token) = shared.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);

@@ -11,12 +11,10 @@ use crate::{
 struct Reversed;
 
 impl Opener for Reversed {
-    fn open(&self, mut stored: Vec<u8>) -> Result<Vec<u8>, String> {
-        if stored.pop() != Some(b'!') {
-            return Err("not sealed".to_owned());
-        }
-        stored.reverse();
-        Ok(stored)
+    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, String> {
+        let [sealed @ .., b'!'] = stored else { return Err("not sealed".to_owned()) };
+        sealed.reverse();
+        Ok(0..sealed.len())
     }
 }
 
@@ -105,6 +103,54 @@ async fn sealed_needles_are_opened_whole_and_then_cut_and_decoded() {
     let whole = engine.read_needle(read.clone(), 200_000).await.unwrap();
     assert_eq!(whole.len(), 200_000);
     assert!(matches!(engine.read_needle(read, 199_999).await, Err(FetchError::TooLarge { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sealed_needle_that_is_longer_than_its_chunk_gives_the_bytes_of_the_chunk() {
+    for (stored, size) in [(1000, 600), (3 << 20, 600), (200_000, 199_999)] {
+        for with_transform in [false, true] {
+            let script = Script::default();
+            let (mut read, bytes) = sealed(&script, 1, stored);
+            (read.size, read.end) = (size, size);
+            let mut expected = bytes[..size as usize].to_vec();
+            if !with_transform {
+                read.transform = None;
+                expected.iter_mut().enumerate().for_each(|(at, byte)| *byte ^= at as u8);
+            }
+            let (engine, metrics) = script.engine(Settings::default());
+            let plan = Plan::from_iter([Piece::Needle(read.clone()), part(&read, 7..9)]);
+            let got = collect(engine.download(plan).await.unwrap()).await.unwrap();
+            assert!(got == [&expected, &expected[7..9]].concat(), "{size} of {stored} bytes");
+            assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sealed_needle_that_is_shorter_than_its_chunk_is_refused() {
+    let script = Script::default();
+    let (mut read, _) = sealed(&script, 1, 1000);
+    read.size = 1002;
+    let (engine, _) = script.engine(Settings::default());
+    let error = engine.download(Plan::from_iter([part(&read, 0..10)])).await.err().unwrap();
+    assert!(error.to_string().contains("opens to 1000 bytes instead of 1002"), "{error}");
+    // The size of what is stored, of which the bytes are there all the same.
+    read.size = 1001;
+    let got = engine.download(Plan::from_iter([part(&read, 990..1000)])).await.unwrap();
+    assert_eq!(collect(got).await.unwrap().len(), 10);
+    let error = engine.download(Plan::from_iter([part(&read, 990..1001)])).await.err().unwrap();
+    assert!(error.to_string().contains("opens to 1000 bytes instead of 1001"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_needle_that_is_longer_than_all_memory_is_refused_for_that() {
+    let script = Script::default();
+    let (mut read, _) = sealed(&script, 1, 5 << 20);
+    (read.size, read.end) = (600, 600);
+    let (engine, metrics) = script.engine(Settings { memory: 8 << 20, ..Settings::default() });
+    let error = engine.download(Plan::from_iter([Piece::Needle(read)])).await.err().unwrap();
+    assert!(matches!(error, FetchError::TooLarge { size, .. } if size == (5 << 20) + 1), "{error}");
+    assert_eq!(metrics.buffered.get(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ pub mod headers;
 pub mod manifest;
 mod path;
 pub(crate) mod query;
+pub mod sealed;
 mod tag;
 pub mod visible;
 

@@ -21,7 +21,7 @@ const KEYS: usize = 100;
 const AT_ONCE: usize = 16;
 
 pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) -> Result<Report, Unexplained> {
-    let Some(found) = source.filer.lookup(path).await? else { return Err(format!("{path}: no such file").into()) };
+    let Some(found) = source.lookup(path).await? else { return Err(format!("{path}: no such file").into()) };
     let entry = found.entry;
     let mut faults = Vec::new();
     match entry.kind() {

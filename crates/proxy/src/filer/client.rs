@@ -17,7 +17,10 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use super::{pb, status};
-use crate::{Blame, Error, Result, entry::EntryPath};
+use crate::{
+    Blame, Error, Result,
+    entry::{EntryPath, sealed},
+};
 
 /// How long connecting may take before the next filer is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -126,7 +129,10 @@ impl FilerClient {
         };
         Ok(answer.and_then(|answer| {
             let (log_ts_ns, log_signature) = (answer.log_ts_ns, answer.log_signature);
-            answer.entry.map(|entry| Found { entry, log_ts_ns, log_signature })
+            answer.entry.map(|mut entry| {
+                sealed::as_plain(&mut entry);
+                Found { entry, log_ts_ns, log_signature }
+            })
         }))
     }
 

@@ -1,6 +1,6 @@
 //! The bridge between the two crates that do not know each other: a keystream as a transform, a sealed chunk as an opener.
 
-use std::{io::Read, sync::Arc};
+use std::{io::Read, ops::Range, sync::Arc};
 
 use crypto::{DataKey, KeyStart, Keystream, open_chunk};
 use prefetch::{Decode, Opener, Start, Transform};
@@ -39,28 +39,25 @@ impl Decode for Running {
     }
 }
 
-/// Opens a chunk that is sealed whole (`cipher_key`), and inflates it where it was compressed first.
+/// Opens a chunk that is sealed whole (`cipher_key`).
 pub(crate) struct OpenSealed {
     cipher_key: Zeroizing<Vec<u8>>,
-    compressed: bool,
-    /// Bytes of the chunk when it is open.
-    size: u64,
 }
 
 impl OpenSealed {
-    pub(super) fn new(cipher_key: &[u8], compressed: bool, size: u64) -> Self {
-        Self { cipher_key: Zeroizing::new(cipher_key.to_vec()), compressed, size }
+    pub(super) fn new(cipher_key: &[u8]) -> Self {
+        Self { cipher_key: Zeroizing::new(cipher_key.to_vec()) }
+    }
+}
+
+impl Opener for OpenSealed {
+    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, String> {
+        open_chunk(&self.cipher_key, stored).map_err(|error| error.to_string())
     }
 }
 
 /// The first two bytes of gzip.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-impl Opener for OpenSealed {
-    fn open(&self, stored: Vec<u8>) -> Result<Vec<u8>, String> {
-        open_sealed(&self.cipher_key, self.compressed, stored, self.size)
-    }
-}
 
 /// Opens a sealed needle whose size is not known beforehand, only that it is `limit` bytes at most.
 pub(super) fn open_sealed(
@@ -107,11 +104,14 @@ mod tests {
     #[test]
     fn opens_and_refuses_a_sealed_chunk() {
         let key: Vec<u8> = (0..32).collect();
-        let opener = OpenSealed::new(&key, false, 14);
-        assert_eq!(opener.open(hex::decode(SEALED).unwrap()).unwrap(), b"attack at dawn");
-        assert!(opener.open(vec![0; 40]).unwrap_err().contains("tag"));
-        let compressed = OpenSealed::new(&key, true, 14);
-        assert!(compressed.open(hex::decode(SEALED).unwrap()).unwrap_err().contains("gzip"));
+        let opener = OpenSealed::new(&key);
+        let mut stored = hex::decode(SEALED).unwrap();
+        let place = opener.open(&mut stored).unwrap();
+        assert_eq!(&stored[place], b"attack at dawn");
+        assert!(opener.open(&mut [0; 40]).unwrap_err().contains("tag"));
+        let manifest = |compressed, limit| open_sealed(&key, compressed, hex::decode(SEALED).unwrap(), limit);
+        assert_eq!(manifest(false, 14).unwrap(), b"attack at dawn");
+        assert!(manifest(true, 14).unwrap_err().contains("gzip"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) struct FilerKek(pub(crate) Arc<Source>);
 impl FilerKek {
     async fn contents(&self) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let Ok(path) = EntryPath::parse(KEK_PATH) else { return Ok(None) };
-        let Some(found) = self.0.filer.lookup(&path).await? else { return Ok(None) };
+        let Some(found) = self.0.lookup(&path).await? else { return Ok(None) };
         let size = length(&found.entry);
         if size > LIMIT {
             let message = format!("{KEK_PATH} is {size} bytes long, which no SSE-S3 key file is");

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crypto::Layout;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::object;
+use super::{object, source::Source};
 use crate::{
     Result,
     entries::{self, Entries},
     entry::{ContentTypes, EntryPath, Kind, headers},
-    filer::{FilerClient, pb},
+    filer::pb,
 };
 
 /// What is worked out once for a file; `None` for what has no bytes of its own.
@@ -56,7 +56,7 @@ pub(super) type Known = entries::Known<Derived>;
 /// # Errors
 /// When no filer answers, or the entry's encryption metadata cannot be used.
 pub(super) async fn entry(
-    filer: &FilerClient,
+    source: &Source,
     entries: &Entries<Derived>,
     path: &EntryPath,
     types: &ContentTypes,
@@ -66,7 +66,7 @@ pub(super) async fn entry(
     }
     let lookup = entries.begin();
     // Boxed: of requests for an entry that is known, it would be the larger part.
-    let Some(found) = Box::pin(filer.lookup(path)).await? else { return Ok(None) };
+    let Some(found) = Box::pin(source.lookup(path)).await? else { return Ok(None) };
     let derived = match found.entry.kind() {
         Kind::File | Kind::RemoteOnly => Some(File::of(&found.entry, types)?),
         Kind::Directory | Kind::Symlink | Kind::Special => None,

@@ -13,6 +13,7 @@ mod lookup;
 pub(crate) mod object;
 mod origins;
 mod route;
+mod sealed_sizes;
 mod sharing;
 mod source;
 mod unlock;
@@ -133,15 +134,15 @@ impl Reader {
             return Ok(None);
         };
         self.origins.check(&request.headers)?;
-        let (filer, entries) = (&self.source.filer, &self.entries);
-        let Some(known) = lookup::entry(filer, entries, &path, &self.types).await? else {
+        let (source, entries) = (&self.source, &self.entries);
+        let Some(known) = lookup::entry(source, entries, &path, &self.types).await? else {
             return Ok(Some(answer::not_found(request, &self.origins)));
         };
         match self.entry(request, caller, &path, &known, sse).await {
             // A file that was overwritten meanwhile has lost its chunks. Nothing was sent yet, so it is the new one's turn.
             Err(error) if error.blame() == Blame::Volume => {
                 entries.forget(path.as_str());
-                match lookup::entry(filer, entries, &path, &self.types).await? {
+                match lookup::entry(source, entries, &path, &self.types).await? {
                     Some(again) if again.entry == known.entry => Err(error),
                     Some(again) => Box::pin(self.entry(request, caller, &path, &again, sse)).await,
                     None => Ok(Some(answer::not_found(request, &self.origins))),

@@ -122,8 +122,7 @@ pub(crate) fn needle(fid: &Fid, chunk: &pb::FileChunk, range: Range<u64>) -> Nee
         size: chunk.size,
         start: range.start,
         end: range.end,
-        // A sealed chunk was compressed before it was sealed, of which the volume server knows nothing.
-        compressed: chunk.is_compressed && chunk.cipher_key.is_empty(),
+        compressed: chunk.is_compressed,
         transform: None,
         opener: None,
     }
@@ -141,7 +140,7 @@ pub(crate) fn fid(chunk: &pb::FileChunk) -> Result<Fid> {
 
 /// What opens a chunk that is sealed as a whole; `None`: it is not.
 pub(crate) fn opener(chunk: &pb::FileChunk) -> Option<OpenSealed> {
-    (!chunk.cipher_key.is_empty()).then(|| OpenSealed::new(&chunk.cipher_key, chunk.is_compressed, chunk.size))
+    (!chunk.cipher_key.is_empty()).then(|| OpenSealed::new(&chunk.cipher_key))
 }
 
 #[cfg(test)]

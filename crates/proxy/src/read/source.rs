@@ -8,11 +8,11 @@ use crypto::{Layout, Scheme};
 use http::StatusCode;
 use prefetch::{Download, Engine, Plan};
 
-use super::{decode::Decrypt, failure, object, unlock::Unlocked};
+use super::{decode::Decrypt, failure, object, sealed_sizes, unlock::Unlocked};
 use crate::{
     Blame, Error, Result,
-    entry::visible::visible,
-    filer::{FilerClient, pb},
+    entry::{EntryPath, visible::visible},
+    filer::{FilerClient, Found, pb},
     plan::{self, Piece, parts::Section},
 };
 
@@ -41,6 +41,18 @@ impl Planned<'_> {
 }
 
 impl Source {
+    /// Looks an entry up, with the sizes of its chunks as they are read. `None`: there is none.
+    ///
+    /// # Errors
+    /// As [`FilerClient::lookup`].
+    pub(crate) async fn lookup(&self, path: &EntryPath) -> Result<Option<Found>> {
+        let mut found = self.filer.lookup(path).await?;
+        if let Some(found) = &mut found {
+            sealed_sizes::of_file(&self.engine, &mut found.entry).await;
+        }
+        Ok(found)
+    }
+
     /// Plans a body made of `sections` of an entry whose layout has been read.
     ///
     /// # Errors
@@ -56,7 +68,9 @@ impl Source {
             let pieces = plan::assemble(sections, |range| plan::plan_inline(content.len() as u64, range));
             return Ok(Planned { layout, chunks: Cow::default(), content, pieces });
         }
-        let (chunks, layout) = object::chunks(&self.engine, entry, layout, plan::hull(sections)).await?;
+        let hull = plan::hull(sections);
+        let (chunks, layout) = object::chunks(&self.engine, entry, layout, hull.clone()).await?;
+        let chunks = sealed_sizes::of_range(&self.engine, chunks, entry.size(), &hull).await?;
         let runs = visible(&chunks)?;
         let pieces = plan::assemble(sections, |range| plan::plan(&runs, range));
         Ok(Planned { layout, chunks, content, pieces })

@@ -1,0 +1,191 @@
+//! What a needle that was read whole holds, and how ranges of the chunk come out of it.
+//!
+//! Knows gzip. A chunk is inflated front to back and never held whole: of the text only what is asked for is kept.
+
+use std::{
+    io::{Cursor, Read},
+    ops::Range,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+
+use crate::{Decode, budget::Whole};
+
+/// The first bytes of gzip, and of the other compression that SeaweedFS has known (`weed/util/compression.go`).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Bytes that are inflated at most in one go, where none of them are wanted.
+const STRIDE: usize = 4 << 20;
+
+/// The bytes of a needle after any opening, with the memory that they take.
+#[derive(Clone)]
+pub(super) struct Held {
+    memory: Arc<Whole>,
+    /// Where in the buffer they are.
+    place: Range<usize>,
+}
+
+impl Held {
+    pub(super) fn new(memory: Whole, place: Range<usize>) -> Self {
+        Self { memory: Arc::new(memory), place }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &(*self.memory).as_ref()[self.place.clone()]
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+/// The chunk, as it can be read from.
+pub(super) enum Content {
+    /// The bytes themselves.
+    Raw(Held),
+    /// The bytes under gzip.
+    Gzip(Box<Inflating>),
+}
+
+/// Gzip on its way to text.
+pub(super) struct Inflating {
+    held: Held,
+    decoder: MultiGzDecoder<Cursor<Held>>,
+    /// Bytes of text that came out so far.
+    position: u64,
+}
+
+impl Content {
+    /// Bytes that are the chunk, or hold it `compressed`.
+    ///
+    /// # Errors
+    /// In words, when it is compressed in a way that is not known.
+    pub(super) fn new(held: Held, compressed: bool) -> Result<Self, String> {
+        if !compressed {
+            return Ok(Self::Raw(held));
+        }
+        if held.bytes().starts_with(&ZSTD) {
+            return Err("compressed with zstd, which is not supported".to_owned());
+        }
+        if !held.bytes().starts_with(&GZIP) {
+            return Err("compressed in another way than gzip, which is not supported".to_owned());
+        }
+        Ok(Self::Gzip(Box::new(Inflating::new(held))))
+    }
+
+    /// Bytes that the chunk has, where that is known beforehand.
+    pub(super) fn len(&self) -> Option<u64> {
+        match self {
+            Self::Raw(held) => Some(held.place.len() as u64),
+            Self::Gzip(_) => None,
+        }
+    }
+
+    /// All of it, where that takes no work.
+    pub(super) fn at_hand(&self) -> Option<Bytes> {
+        match self {
+            Self::Raw(held) => Some(Bytes::from_owner(held.clone())),
+            Self::Gzip(_) => None,
+        }
+    }
+
+    /// What it comes out of.
+    pub(super) fn held(&self) -> &Held {
+        match self {
+            Self::Raw(held) => held,
+            Self::Gzip(inflating) => &inflating.held,
+        }
+    }
+
+    /// Whether bytes from `start` on can be written now. `false`: more is to be passed over first, another call of this.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(super) fn reach(&mut self, start: u64) -> Result<bool, String> {
+        match self {
+            Self::Raw(_) => Ok(true),
+            Self::Gzip(inflating) => inflating.reach(start),
+        }
+    }
+
+    /// Writes the chunk's bytes from `start` on, which was reached, by way of `decoder`, which begins there.
+    ///
+    /// # Errors
+    /// In words, when it is no gzip, or ends too soon.
+    pub(super) fn write(&mut self, start: u64, to: &mut [u8], decoder: Option<&mut dyn Decode>) -> Result<(), String> {
+        match (self, decoder) {
+            (Self::Raw(held), decoder) => {
+                let from = &held.bytes()[start as usize..][..to.len()];
+                match decoder {
+                    Some(decoder) => decoder.copy(from, to),
+                    None => to.copy_from_slice(from),
+                }
+            }
+            (Self::Gzip(inflating), None) => inflating.read(to)?,
+            (Self::Gzip(inflating), Some(decoder)) => {
+                let mut text = [0; 16 << 10];
+                for to in to.chunks_mut(text.len()) {
+                    let text = &mut text[..to.len()];
+                    inflating.read(text)?;
+                    decoder.copy(text, to);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what stands behind the text, if all of it was read and `size` is where it ends. A file that was cut short in
+    /// place has more text than it has bytes: then nothing is to be checked.
+    ///
+    /// # Errors
+    /// In words, when the text does not match its checksum.
+    pub(super) fn check_end(&mut self, size: u64) -> Result<(), String> {
+        match self {
+            Self::Gzip(inflating) if inflating.position == size => {
+                inflating.decoder.read(&mut [0]).map(drop).map_err(|error| format!("gzip: {error}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Inflating {
+    fn new(held: Held) -> Self {
+        let decoder = MultiGzDecoder::new(Cursor::new(held.clone()));
+        Self { held, decoder, position: 0 }
+    }
+
+    fn reach(&mut self, start: u64) -> Result<bool, String> {
+        if start < self.position {
+            *self = Self::new(self.held.clone());
+        }
+        let over = (start - self.position).min(STRIDE as u64);
+        let mut left = over as usize;
+        let mut text = [0; 16 << 10];
+        while left > 0 {
+            let text = &mut text[..left.min(16 << 10)];
+            self.read(text)?;
+            left -= text.len();
+        }
+        Ok(self.position == start)
+    }
+
+    fn read(&mut self, to: &mut [u8]) -> Result<(), String> {
+        let mut done = 0;
+        while done < to.len() {
+            match self.decoder.read(&mut to[done..]).map_err(|error| format!("gzip: {error}"))? {
+                0 => return Err(format!("inflates to {} bytes only", self.position)),
+                bytes => {
+                    done += bytes;
+                    self.position += bytes as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+}

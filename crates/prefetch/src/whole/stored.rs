@@ -1,0 +1,105 @@
+//! A needle whole, as it is stored, from whichever replica gives it.
+
+use std::sync::Arc;
+
+use http::header;
+
+use crate::{
+    Cause, FetchError, NeedleRead, checksum,
+    engine::Shared,
+    fetch::{Asked, Replicas, Wanted, ask, is_compressed, length, next},
+    metrics::InFlight,
+    servers::{Outcome, Server},
+};
+
+/// What a needle holds, or why not.
+pub(super) enum Stored {
+    /// All of it.
+    Here {
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// Whether the server says that they are gzip.
+        gzip: bool,
+    },
+    /// It is longer than the limit. How long, where the server said so.
+    Longer(Option<u64>),
+}
+
+/// Reads what is `wanted` of a needle, of at most `limit` bytes.
+///
+/// # Errors
+/// When no replica gives it.
+pub(super) async fn stored(
+    shared: &Shared,
+    read: &NeedleRead,
+    wanted: &Wanted,
+    limit: u64,
+) -> Result<Stored, FetchError> {
+    let in_flight = InFlight::begin(&shared.metrics);
+    shared.servers.fetch_begins();
+    let mut replicas = Replicas::new(shared, read);
+    let result = loop {
+        let server = match replicas.next().await {
+            Ok(server) => server,
+            Err(error) => break Err(error),
+        };
+        replicas.asks(&server);
+        match attempt(shared, server, read, wanted, limit).await {
+            Ok(stored) => break Ok(stored),
+            Err(cause) => replicas.failed(cause),
+        }
+    };
+    in_flight.end(result.is_ok());
+    result
+}
+
+async fn attempt(
+    shared: &Shared,
+    server: Arc<Server>,
+    read: &NeedleRead,
+    wanted: &Wanted,
+    limit: u64,
+) -> Result<Stored, Cause> {
+    let Asked { answer, server, place, .. } = ask(shared, server, read, wanted).await?;
+    let gzip = answer.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
+    // A needle that the server inflates on the way has the checksum of other bytes.
+    let is_checked = shared.settings.verify && !matches!(wanted, Wanted::Range { .. }) && (gzip || !read.is_gzip());
+    let crc = checksum::of_etag(answer.headers().get(header::ETAG)).filter(|_| is_checked);
+    let mut result = collect(shared, answer, gzip, limit).await;
+    // Before the next request to this server, which needs a place too.
+    drop(place);
+    if let (Ok(Stored::Here { bytes, .. }), Some(stored)) = (&result, crc)
+        && !checksum::matches(crc32c::crc32c(bytes), stored)
+        && (gzip || !is_compressed(shared, &server, read).await)
+    {
+        shared.metrics.crc_failures.inc();
+        result = Err(Cause::Corrupt);
+    }
+    server.ended(result.as_ref().map_or_else(Cause::outcome, |_| Outcome::Sound));
+    result
+}
+
+async fn collect(
+    shared: &Shared,
+    answer: http::Response<crate::UpstreamBody>,
+    gzip: bool,
+    limit: u64,
+) -> Result<Stored, Cause> {
+    let announced = length(&answer);
+    if announced.is_some_and(|announced| announced > limit) {
+        return Ok(Stored::Longer(announced));
+    }
+    let mut body = answer.into_body();
+    let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
+    while let Some(data) = next(&mut body, shared.settings.idle_timeout).await? {
+        shared.metrics.bytes.inc_by(data.len() as u64);
+        if (bytes.len() + data.len()) as u64 > limit {
+            return Ok(Stored::Longer(None));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    if let Some(announced) = announced.filter(|announced| *announced != bytes.len() as u64) {
+        return Err(Cause::Length(format!("{} bytes instead of {announced}", bytes.len()).into()));
+    }
+    Ok(Stored::Here { bytes, gzip })
+}
