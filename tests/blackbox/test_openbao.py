@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from http.client import IncompleteRead
 from pathlib import Path
 
 import pytest
 from catalogue import PART_SIZES, Catalogue, Object, Shape
 from conftest import StartTidegate
 from expect import json_error, read, same_bytes
-from harness import Cluster, Encryption, Front, Transit, toml
+from harness import Cluster, Encryption, Front, Payload, Tidegate, Transit, open_stream, request, toml
 from harness.authority import Authority
 from harness.tidegate import run
 from harness.transit import SECRET_ID
@@ -113,7 +114,75 @@ def test_refusals_and_outages_are_told_apart(
         assert (answer.header("Retry-After") != "") == retry, fault
         assert answer.body != stored
     transit.reset()
-    assert read(gate, thing).status == 200
+    await_answer(gate, thing)
+
+
+def await_answer(gate: Tidegate, thing: Object) -> None:
+    """Until the service is found to answer again, which one read in some seconds may try."""
+    deadline = time.monotonic() + 30
+    while (answer := read(gate, thing)).status == 503 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert answer.status == 200, answer.body
+
+
+def test_a_service_that_is_down_is_noticed_once(
+    bao: Front, written: Catalogue, start_tidegate: StartTidegate, transit: Transit
+) -> None:
+    """Not by each key that is needed meanwhile."""
+    things = [written.sized(bao, Encryption.SSE_KMS, 100 + number) for number in range(10)]
+    gate = start_tidegate(bao, {"kms": {"cache_ttl": "0s", "providers": {"bao": {"max_retries": 0}}}})
+    assert read(gate, things[0]).status == 200
+    transit.reset()
+    transit.behaviour.sealed = True
+    begun = time.monotonic()
+    for thing in things * 5:
+        answer = read(gate, thing)
+        assert answer.status == 503
+        assert "sealed" in json_error(answer) and answer.header("Retry-After") != ""
+    # After a second, then two and so on, one may try.
+    assert transit.asked("decrypt") <= 2 + (time.monotonic() - begun)
+    transit.reset()
+    await_answer(gate, things[0])
+    assert [read(gate, thing).status for thing in things] == [200] * len(things)
+
+
+@pytest.fixture(scope="module")
+def of_many_parts(bao: Front, written: Catalogue) -> tuple[str, bytes]:
+    """The path of an object whose twelve parts have a key each, and its bytes."""
+    written.get(bao, Encryption.SSE_KMS, Shape.BYTE)  # makes the bucket
+    parts = [Payload(f"part {number}", 5 << 20).bytes() for number in range(12)]
+    bao.s3.put_multipart("things", "twelve-parts", parts, ServerSideEncryption="aws:kms", SSEKMSKeyId=bao.kms.key_id)
+    return "/buckets/things/twelve-parts", b"".join(parts)
+
+
+def test_the_first_byte_does_not_wait_for_the_keys_of_all_parts(
+    bao: Front, of_many_parts: tuple[str, bytes], start_tidegate: StartTidegate, transit: Transit
+) -> None:
+    path, content = of_many_parts
+    gate = start_tidegate(bao)
+    with open_stream("GET", gate.url + path) as response:
+        assert response.status == 200
+        first = response.read(100_000)
+        assert transit.asked("decrypt") <= 6
+        rest = response.read()
+    same_bytes(first + rest, content)
+    assert (transit.asked("decrypt"), transit.asked("login")) == (12, 1)
+
+
+def test_a_key_that_is_refused_in_mid_body_cuts_the_connection(
+    bao: Front, of_many_parts: tuple[str, bytes], start_tidegate: StartTidegate, transit: Transit
+) -> None:
+    path, content = of_many_parts
+    gate = start_tidegate(bao)
+    with open_stream("GET", gate.url + path) as response:
+        assert response.status == 200
+        got = response.read(100_000)
+        transit.behaviour.denied = True
+        with pytest.raises(IncompleteRead) as cut:
+            response.read()
+    got += cut.value.partial
+    assert content.startswith(got) and len(got) < len(content)
+    assert request("GET", gate.url + path, {"Range": "bytes=62000000-62000009"}).status == 403
 
 
 def test_a_wrong_secret_id_blames_the_configuration(

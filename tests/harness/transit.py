@@ -186,6 +186,8 @@ class _Api(BaseHTTPRequestHandler):
             return self._granted("hvs." + secrets.token_urlsafe(24))
         if token != GATEWAY_TOKEN and self.server.tokens.get(token, 0) < time.monotonic():
             raise _Refused(403, "permission denied")
+        if path == "auth/token/lookup-self":
+            return {"data": {"ttl": int(self.server.tokens[token] - time.monotonic()), "policies": ["transit"]}}
         if path == "auth/token/renew-self":
             if not behaviour.renewable:
                 raise _Refused(400, "lease is not renewable")

@@ -11,7 +11,7 @@ use super::{Chunk, Envelope, Key, Replica, Report, Unexplained};
 use crate::{
     entry::{EntryPath, Kind},
     filer::pb,
-    keys::KeyRing,
+    keys::{KeyRing, Urgency},
     read::{Source, bucket, object},
 };
 
@@ -113,7 +113,7 @@ async fn key(ring: &KeyRing, bucket: Option<&str>, index: usize, wrapped: &Wrapp
         key.why = Some(format!("not tried: only the first {KEYS} keys are"));
         return key;
     }
-    match ring.open(bucket, wrapped).await {
+    match ring.open(bucket, wrapped, Urgency::Head).await {
         Ok(_) => key.opens = Some(true),
         Err(error) => {
             key.opens = Some(false);

@@ -23,6 +23,15 @@ use self::{
 };
 use crate::{Blame, Error, Result};
 
+/// Who waits for a data key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// A client, for the answer to begin.
+    Head,
+    /// A download that has not come to it yet.
+    Ahead,
+}
+
 /// How many data keys are kept, and how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -70,7 +79,7 @@ impl KeyRing {
     /// 403, 409, 500, 502 or 503 with the blame on [`Blame::Kms`] or [`Blame::Config`], or what the filer's key file
     /// failed with; 500 and [`Blame::Filer`] if a commitment does not hold. [`Error::delay`] says whether it may pass.
     /// What a KMS failed with is answered again from the cache for seconds only.
-    pub async fn open(&self, bucket: Option<&str>, wrapped: &WrappedKey) -> Result<Arc<DataKey>> {
+    pub async fn open(&self, bucket: Option<&str>, wrapped: &WrappedKey, urgency: Urgency) -> Result<Arc<DataKey>> {
         let customer = matches!(wrapped, WrappedKey::Customer(_));
         if self.require_commitment && !customer && wrapped.commitments().is_empty() {
             return Err(Error::new(Blame::Config, StatusCode::FORBIDDEN, UNCOMMITTED).code("KeyCommitmentMissing"));
@@ -83,7 +92,7 @@ impl KeyRing {
             WrappedKey::Kms(key) => {
                 let (name, provider) = self.providers.choose(bucket, &key.envelope.provider)?;
                 let identity = Identity { opener: name, wrapped: wrapped.id() };
-                self.keys.get(identity, || kms::unwrap(provider, key.clone(), self.hooks.clone())).await?
+                self.keys.get(identity, || kms::unwrap(provider, key.clone(), urgency, self.hooks.clone())).await?
             }
             // Not cached: it is opened here, in a microsecond or two, and an object has as many wrapped keys as chunks,
             // which would push out the keys that a KMS must be asked for.
@@ -103,8 +112,9 @@ impl KeyRing {
     }
 
     /// Forgets the data keys that a KMS opened, so that the next read asks it again: those too that are being opened now,
-    /// which are for the reads that wait for them already.
+    /// which are for the reads that wait for them already. A KMS that was found to be down is asked again as well.
     pub async fn forget(&self) {
+        self.providers.forget_outages();
         self.keys.clear().await;
     }
 

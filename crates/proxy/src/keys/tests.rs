@@ -130,7 +130,7 @@ async fn a_hundred_at_once_make_one_call() {
     let all: Vec<_> = (0..100)
         .map(|_| {
             let ring = ring.clone();
-            tokio::spawn(async move { is_key(&ring.open(None, &wrapped("one")).await.ok().unwrap()) })
+            tokio::spawn(async move { is_key(&ring.open(None, &wrapped("one"), Urgency::Head).await.ok().unwrap()) })
         })
         .collect();
     while kms.calls() == 0 {
@@ -142,8 +142,8 @@ async fn a_hundred_at_once_make_one_call() {
     }
     assert_eq!((kms.calls(), counts.kms("ok")), (1, 1));
     assert_eq!((counts.cache("miss"), counts.cache("hit")), (1, 99));
-    assert!(is_key(&ring.open(None, &wrapped("one")).await.ok().unwrap()));
-    assert!(is_key(&ring.open(None, &wrapped("two")).await.ok().unwrap()));
+    assert!(is_key(&ring.open(None, &wrapped("one"), Urgency::Head).await.ok().unwrap()));
+    assert!(is_key(&ring.open(None, &wrapped("two"), Urgency::Head).await.ok().unwrap()));
     assert_eq!((kms.calls(), counts.cache("hit")), (2, 100));
 }
 
@@ -153,7 +153,7 @@ async fn a_first_caller_that_leaves_costs_the_others_nothing() {
     let ring = ring(&[&kms], &[], counts.clone());
     let open = || {
         let ring = ring.clone();
-        tokio::spawn(async move { is_key(&ring.open(None, &wrapped("one")).await.ok().unwrap()) })
+        tokio::spawn(async move { is_key(&ring.open(None, &wrapped("one"), Urgency::Head).await.ok().unwrap()) })
     };
     // More leave than moka would put up with if each were the one that asks.
     let leaving: Vec<_> = (0..300).map(|_| open()).collect();
@@ -174,15 +174,15 @@ async fn a_first_caller_that_leaves_costs_the_others_nothing() {
 async fn a_key_is_kept_for_its_time() {
     let (kms, counts) = (Gated::new("main", None, 100), Arc::new(Counts::default()));
     let ring = ring(&[&kms], &[], counts);
-    ring.open(None, &wrapped("one")).await.ok().unwrap();
+    ring.open(None, &wrapped("one"), Urgency::Head).await.ok().unwrap();
     tokio::time::advance(Duration::from_secs(299)).await;
-    ring.open(None, &wrapped("one")).await.ok().unwrap();
+    ring.open(None, &wrapped("one"), Urgency::Head).await.ok().unwrap();
     assert_eq!(kms.calls(), 1);
     tokio::time::advance(Duration::from_secs(1)).await;
-    ring.open(None, &wrapped("one")).await.ok().unwrap();
+    ring.open(None, &wrapped("one"), Urgency::Head).await.ok().unwrap();
     assert_eq!(kms.calls(), 2);
     ring.forget().await;
-    ring.open(None, &wrapped("one")).await.ok().unwrap();
+    ring.open(None, &wrapped("one"), Urgency::Head).await.ok().unwrap();
     assert_eq!(kms.calls(), 3);
 }
 
@@ -192,7 +192,7 @@ async fn a_key_that_was_being_opened_when_all_were_forgotten_is_not_kept() {
     let ring = ring(&[&kms], &[], counts);
     let open = || {
         let ring = ring.clone();
-        tokio::spawn(async move { ring.open(None, &wrapped("one")).await.ok().unwrap() })
+        tokio::spawn(async move { ring.open(None, &wrapped("one"), Urgency::Head).await.ok().unwrap() })
     };
     let calls = async |wanted: usize| {
         for _ in 0..1000 {
@@ -226,14 +226,17 @@ async fn refusals_are_answered_again_for_ten_seconds() {
     let (kms, counts) = (Gated::new("main", Some(Failure::Denied), 100), Arc::new(Counts::default()));
     let ring = ring(&[&kms], &[], counts.clone());
     for _ in 0..3 {
-        assert_eq!(ring.open(None, &wrapped("one")).await.err().unwrap().status(), StatusCode::FORBIDDEN);
+        assert_eq!(
+            ring.open(None, &wrapped("one"), Urgency::Head).await.err().unwrap().status(),
+            StatusCode::FORBIDDEN
+        );
         tokio::time::advance(Duration::from_secs(3)).await;
     }
     assert_eq!((kms.calls(), counts.cache("failure")), (1, 2));
     // The operator has allowed it meanwhile.
     kms.fails(None);
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(is_key(&ring.open(None, &wrapped("one")).await.ok().unwrap()));
+    assert!(is_key(&ring.open(None, &wrapped("one"), Urgency::Head).await.ok().unwrap()));
     assert_eq!(kms.calls(), 2);
 }
 
@@ -241,17 +244,65 @@ async fn refusals_are_answered_again_for_ten_seconds() {
 async fn outages_are_tried_three_times_and_answered_again_for_two_seconds() {
     let (kms, counts) = (Gated::new("main", Some(Failure::Unreachable), 100), Arc::new(Counts::default()));
     let ring = ring(&[&kms], &[], counts.clone());
-    let error = ring.open(None, &wrapped("one")).await.err().unwrap();
+    let error = ring.open(None, &wrapped("one"), Urgency::Head).await.err().unwrap();
     assert_eq!((error.status(), error.blame()), (StatusCode::SERVICE_UNAVAILABLE, Blame::Kms));
     assert!(error.delay().is_some());
     assert_eq!((kms.calls(), counts.kms("unreachable")), (3, 3));
     tokio::time::advance(Duration::from_millis(1900)).await;
-    assert!(ring.open(None, &wrapped("one")).await.is_err());
+    assert!(ring.open(None, &wrapped("one"), Urgency::Head).await.is_err());
     assert_eq!(kms.calls(), 3);
     kms.fails(None);
     tokio::time::advance(Duration::from_millis(100)).await;
-    assert!(is_key(&ring.open(None, &wrapped("one")).await.ok().unwrap()));
+    assert!(is_key(&ring.open(None, &wrapped("one"), Urgency::Head).await.ok().unwrap()));
     assert_eq!(kms.calls(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_kms_that_is_down_is_noticed_once_and_not_by_each_cold_key() {
+    let kms = Gated::new("main", Some(Failure::Unreachable), 1000);
+    let providers =
+        Providers::new(vec![Arc::new(kms::AtMost::new(kms.clone(), 4))], None, BTreeMap::new()).ok().unwrap();
+    let sse_s3 = SseS3::new(sse_s3::Settings::default(), Arc::new(NoFile)).ok().unwrap();
+    let ring = KeyRing::new(Settings::default(), providers, sse_s3, Arc::new(()));
+    let open = async |key: String| ring.open(None, &wrapped(&key), Urgency::Head).await.map(drop);
+    for key in 0..50 {
+        let error = open(format!("{key}")).await.unwrap_err();
+        assert_eq!((error.status(), error.blame()), (StatusCode::SERVICE_UNAVAILABLE, Blame::Kms));
+        assert!(error.delay().is_some());
+    }
+    assert_eq!(kms.calls(), 3);
+    // Of all who come later one tries, and when it is answered all are.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    for round in ["a", "b"] {
+        join_all((0..50).map(|key| open(format!("{round}{key}")))).await;
+        assert_eq!(kms.calls(), 6);
+    }
+    kms.fails(None);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    open("c".to_owned()).await.unwrap();
+    assert!(join_all((0..50).map(|key| open(format!("d{key}")))).await.iter().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_nobody_waits_for_yet_leave_room_for_those_that_a_client_waits_for() {
+    let kms = Gated::new("main", None, 0);
+    let providers =
+        Providers::new(vec![Arc::new(kms::AtMost::new(kms.clone(), 4))], None, BTreeMap::new()).ok().unwrap();
+    let sse_s3 = SseS3::new(sse_s3::Settings::default(), Arc::new(NoFile)).ok().unwrap();
+    let ring = Arc::new(KeyRing::new(Settings::default(), providers, sse_s3, Arc::new(())));
+    let open = |key: String, urgency| {
+        let ring = ring.clone();
+        tokio::spawn(async move { ring.open(None, &wrapped(&key), urgency).await.is_ok() })
+    };
+    let ahead: Vec<_> = (0..100).map(|key| open(format!("ahead {key}"), Urgency::Ahead)).collect();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(kms.calls(), 2);
+    let head = open("head".to_owned(), Urgency::Head);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(kms.calls(), 3);
+    kms.gate.add_permits(1000);
+    assert!(head.await.unwrap());
+    assert!(join_all(ahead).await.into_iter().all(|one| one.unwrap()));
 }
 
 #[tokio::test]
@@ -259,18 +310,19 @@ async fn each_provider_has_its_own_answers() {
     let main = Gated::new("main", Some(Failure::Denied), 100);
     let second = Gated::new("second", None, 100);
     let ring = ring(&[&main, &second], &[("b", "second")], Arc::new(Counts::default()));
-    assert!(ring.open(None, &wrapped("one")).await.is_err());
-    assert!(is_key(&ring.open(Some("b"), &wrapped("one")).await.ok().unwrap()));
-    assert!(ring.open(Some("a"), &wrapped("one")).await.is_err());
+    assert!(ring.open(None, &wrapped("one"), Urgency::Head).await.is_err());
+    assert!(is_key(&ring.open(Some("b"), &wrapped("one"), Urgency::Head).await.ok().unwrap()));
+    assert!(ring.open(Some("a"), &wrapped("one"), Urgency::Head).await.is_err());
     assert_eq!((main.calls(), second.calls()), (1, 1));
 }
 
 #[tokio::test]
 async fn customer_keys_are_not_ours_to_open() {
     let ring = ring(&[], &[], Arc::new(Counts::default()));
-    let error = ring.open(None, &WrappedKey::Customer(CustomerKey { md5: [0; 16] })).await.err().unwrap();
+    let error =
+        ring.open(None, &WrappedKey::Customer(CustomerKey { md5: [0; 16] }), Urgency::Head).await.err().unwrap();
     assert_eq!((error.status(), error.blame()), (StatusCode::BAD_REQUEST, Blame::Client));
-    let error = ring.open(None, &wrapped("one")).await.err().unwrap();
+    let error = ring.open(None, &wrapped("one"), Urgency::Head).await.err().unwrap();
     assert_eq!((error.status(), error.blame()), (StatusCode::FORBIDDEN, Blame::Config));
 }
 
@@ -292,13 +344,13 @@ async fn sse_s3_keys_are_opened_here_and_held_against_their_commitment() {
     let counts = Arc::new(Counts::default());
     let ring = KeyRing::new(Settings::default(), Providers::default(), sse_s3, counts.clone());
 
-    assert!(is_key(&ring.open(Some("b"), &sse_s3_key("", "")).await.ok().unwrap()));
+    assert!(is_key(&ring.open(Some("b"), &sse_s3_key("", ""), Urgency::Head).await.ok().unwrap()));
     assert!(counts.cache.lock().unwrap().is_empty());
     for (changed, to) in [("AwMDAwMDAwMDAwMDAwMDAw==", "AwMDAwMDAwMDAwMDAwMDBA=="), ("6eJu", "6eJv")] {
-        let error = ring.open(None, &sse_s3_key(changed, to)).await.err().unwrap();
+        let error = ring.open(None, &sse_s3_key(changed, to), Urgency::Head).await.err().unwrap();
         assert_eq!((error.status(), error.blame()), (StatusCode::INTERNAL_SERVER_ERROR, Blame::Filer));
         assert_eq!(error.short_code(), Some("KeyCommitmentMismatch"));
     }
-    let error = ring.open(None, &sse_s3_key("P1uU", "P1uV")).await.err().unwrap();
+    let error = ring.open(None, &sse_s3_key("P1uU", "P1uV"), Urgency::Head).await.err().unwrap();
     assert_eq!((error.blame(), error.short_code()), (Blame::Config, Some("SseS3Key")));
 }

@@ -11,6 +11,7 @@ mod kek;
 mod locations;
 mod lookup;
 pub(crate) mod object;
+mod opening;
 mod origins;
 mod route;
 mod sealed_sizes;

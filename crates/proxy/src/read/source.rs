@@ -31,10 +31,10 @@ pub(super) struct Planned<'e> {
 }
 
 impl Planned<'_> {
-    /// The chunks that the read takes bytes from.
-    pub(super) fn chunks(&self) -> impl Iterator<Item = usize> {
+    /// The chunks that the read takes bytes from, in its order, and how many.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = (usize, u64)> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Chunk { index, .. } => Some(*index),
+            Piece::Chunk { index, range } => Some((*index, range.end - range.start)),
             Piece::Zeros { .. } | Piece::Inline { .. } | Piece::Framing(_) => None,
         })
     }
@@ -98,7 +98,7 @@ impl Source {
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
         }
         let planned = self.plan(entry, Arc::new(layout), &[Section::File(0..length(entry))]).await?;
-        self.download(&planned, &Unlocked::nothing()).await
+        self.download(&planned, &Unlocked::Nothing).await
     }
 }
 
@@ -139,7 +139,7 @@ fn bind(
             }
             let chunk = &planned.chunks[*index];
             let mut read = object::needle(&object::fid(chunk)?, chunk, range.clone());
-            read.transform = unlocked.chunk(&planned.layout, *index)?.map(|decrypt| Arc::new(decrypt) as Arc<_>);
+            read.transform = unlocked.chunk(&planned.layout, *index)?;
             read.opener = object::opener(chunk).map(|opener| Arc::new(opener) as Arc<_>);
             *last = Some((*index, read.clone()));
             prefetch::Piece::Needle(read)

@@ -1,38 +1,36 @@
 //! From what an object says about its encryption to the keys that a read needs, every one of them checked.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use crypto::{CustomerKey, DataKey, Layout, Scheme, WrappedKey};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, StatusCode};
+use prefetch::Transform;
 
-use super::{customer, decode::Decrypt};
+use super::{customer, decode::Decrypt, opening::Opening};
 use crate::{Blame, Error, Result, keys::KeyRing};
 
-/// Data keys that are asked for at once on behalf of one request.
-const AT_ONCE: usize = 8;
-
-/// The keys of one read. An index without a key belongs to chunks outside of what is read.
-pub(super) struct Unlocked {
-    keys: Vec<Option<Arc<DataKey>>>,
+/// The keys of one read.
+pub(super) enum Unlocked {
+    /// None are needed.
+    Nothing,
+    /// The customer's, for all of it.
+    Customer(Arc<DataKey>),
+    /// Those that a KMS or the SSE-S3 key opens.
+    Managed(Arc<Opening>),
 }
 
 impl Unlocked {
-    /// No keys, for what is not encrypted.
-    pub(super) fn nothing() -> Self {
-        Self { keys: Vec::new() }
-    }
-
     /// The transform for chunk `index` of the layout; `None`: the chunk is raw.
     ///
     /// # Errors
-    /// When the chunk was not among those that the keys were opened for.
-    pub(super) fn chunk(&self, layout: &Layout, index: usize) -> Result<Option<Decrypt>> {
+    /// When the chunk was not among those that the keys are opened for.
+    pub(super) fn chunk(&self, layout: &Layout, index: usize) -> Result<Option<Arc<dyn Transform>>> {
         let Some(start) = layout.chunks.get(index).copied().flatten() else { return Ok(None) };
-        match self.keys.get(start.key) {
-            Some(Some(key)) => Ok(Some(Decrypt::new(Arc::clone(key), start))),
-            _ => Err(unopened(index)),
-        }
+        Ok(Some(match self {
+            Self::Nothing => return Err(unopened(index)),
+            Self::Customer(key) => Arc::new(Decrypt::new(Arc::clone(key), start)),
+            Self::Managed(keys) => keys.decrypt(start)?,
+        }))
     }
 
     /// The transform for inline content; `None`: it is raw.
@@ -41,10 +39,11 @@ impl Unlocked {
     /// When its key was not opened.
     pub(super) fn inline(&self, layout: &Layout) -> Result<Option<Decrypt>> {
         let Some(start) = layout.inline else { return Ok(None) };
-        match self.keys.get(start.key) {
-            Some(Some(key)) => Ok(Some(Decrypt::new(Arc::clone(key), start))),
-            _ => Err(unopened(0)),
-        }
+        Ok(Some(match self {
+            Self::Nothing => return Err(unopened(0)),
+            Self::Customer(key) => Decrypt::new(Arc::clone(key), start),
+            Self::Managed(keys) => keys.decrypt_now(start)?,
+        }))
     }
 }
 
@@ -64,32 +63,23 @@ pub(super) fn customer_key(layout: &Layout, headers: &HeaderMap) -> Result<Optio
     Ok(Some(key))
 }
 
-/// Opens the keys that the chunks of `needed` and the inline content take.
+/// Opens the first keys that a read takes, which needs so many bytes (the second) of these chunks (the first), in that
+/// order.
 ///
 /// # Errors
 /// What the key ring fails with.
 pub(super) async fn open(
-    layout: &Layout,
-    needed: impl Iterator<Item = usize>,
+    layout: &Arc<Layout>,
+    needed: impl Iterator<Item = (usize, u64)>,
     customer: Option<Arc<DataKey>>,
-    ring: &KeyRing,
+    ring: &Arc<KeyRing>,
     bucket: Option<&str>,
 ) -> Result<Unlocked> {
-    if let Some(key) = customer {
-        return Ok(Unlocked { keys: layout.keys.iter().map(|_| Some(Arc::clone(&key))).collect() });
+    match (layout.scheme, customer) {
+        (Scheme::None, _) => Ok(Unlocked::Nothing),
+        (_, Some(key)) => Ok(Unlocked::Customer(key)),
+        (_, None) => Opening::begin(layout, needed, ring, bucket).await.map(Unlocked::Managed),
     }
-    let starts = needed.filter_map(|index| layout.chunks.get(index).copied().flatten());
-    let wanted: BTreeSet<usize> = starts.chain(layout.inline).map(|start| start.key).collect();
-    let opened: Vec<(usize, Arc<DataKey>)> = stream::iter(wanted)
-        .map(|index| async move { Ok::<_, Error>((index, ring.open(bucket, &layout.keys[index]).await?)) })
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
-    let mut keys: Vec<_> = layout.keys.iter().map(|_| None).collect();
-    for (index, key) in opened {
-        keys[index] = Some(key);
-    }
-    Ok(Unlocked { keys })
 }
 
 fn unopened(index: usize) -> Error {

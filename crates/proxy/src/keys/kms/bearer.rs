@@ -66,7 +66,7 @@ impl Token {
 }
 
 impl Lasting for Token {
-    fn begun(&self) -> Instant {
+    fn proven(&self) -> Instant {
         self.begun
     }
 
@@ -121,7 +121,7 @@ impl<L: Login> Tokens<L> {
         let answer = send(token.header()).await?;
         // A token that was revoked, perhaps. With a new one we know.
         if answer.status == StatusCode::UNAUTHORIZED
-            && let Some(token) = self.in_use.instead_of(&token, self.log_in()).await?
+            && let Some(token) = self.in_use.instead_of(&token, async { Ok(false) }, self.log_in()).await?
         {
             return send(token.header()).await;
         }

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use http::StatusCode;
 
-use super::{Provider, error::sanitized};
+use super::{Line, Provider, error::sanitized};
 use crate::{Blame, Error, Result};
 
 /// The configured providers.
@@ -53,6 +53,11 @@ impl Providers {
             })
             .collect::<Result<_>>()?;
         Ok(Self { by_name, default, buckets })
+    }
+
+    /// Asks again those that were found to be down.
+    pub(in crate::keys) fn forget_outages(&self) {
+        self.by_name.values().filter_map(|provider| provider.line()).for_each(Line::forget_outage);
     }
 
     /// The provider that opens an envelope of this kind for an object in this bucket, and its name.

@@ -95,6 +95,11 @@ impl KmsError {
         self.failure
     }
 
+    /// The KMS's own code, where it gave one.
+    pub(super) fn short_code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
     /// What the client is told. `retry_after` is for failures that pass by themselves.
     pub(super) fn told(self, provider: &str, key_id: &str, retry_after: Duration) -> Error {
         let Self { failure, code, detail } = self;

@@ -21,13 +21,16 @@ use tokio::{
 
 use super::KmsError;
 
-/// A token younger than this is not replaced because a request was refused.
+/// A token that was known to be good this short a time ago is not replaced because a request was refused.
 const YOUNG: Duration = Duration::from_secs(10);
 
 /// What must be known of a token to go on with it.
 pub(super) trait Lasting {
-    /// When it was given.
-    fn begun(&self) -> Instant;
+    /// When it was last known to be good: when it was given, or when it was asked about.
+    fn proven(&self) -> Instant;
+
+    /// It was asked about just now, and is good.
+    fn prove(&self) {}
 
     /// Whether its time is over.
     fn over(&self) -> bool;
@@ -91,19 +94,30 @@ impl<T: Lasting> InUse<T> {
         }
     }
 
-    /// A newer token after a request with `refused` was; `None`: there is no better one to be had.
+    /// A newer token after a request with `refused` was; `None`: there is no better one to be had. `holds` asks whether that
+    /// one is still good: if so the refusal was about the request. One asks for all who were refused.
     ///
     /// # Errors
-    /// As [`InUse::good_or`].
-    pub(super) async fn instead_of<F>(&self, refused: &Arc<T>, login: F) -> Result<Option<Arc<T>>, KmsError>
+    /// As [`InUse::good_or`], and what `holds` failed with.
+    pub(super) async fn instead_of<F, H>(
+        &self,
+        refused: &Arc<T>,
+        holds: H,
+        login: F,
+    ) -> Result<Option<Arc<T>>, KmsError>
     where
         F: Future<Output = Result<T, KmsError>>,
+        H: Future<Output = Result<bool, KmsError>>,
     {
         let turn = self.turn().await;
         match self.known() {
             Some(token) if !Arc::ptr_eq(&token, refused) => Ok(Some(token)),
             // Its login was a moment ago, so the refusal is about the request.
-            Some(token) if token.begun().elapsed() < YOUNG => Ok(None),
+            Some(token) if token.proven().elapsed() < YOUNG => Ok(None),
+            Some(token) if holds.await? => {
+                token.prove();
+                Ok(None)
+            }
             _ => turn.log_in(login).await.map(Some),
         }
     }
@@ -170,7 +184,7 @@ mod tests {
     struct Token(Instant, Duration);
 
     impl Lasting for Token {
-        fn begun(&self) -> Instant {
+        fn proven(&self) -> Instant {
             self.0
         }
 
@@ -210,7 +224,7 @@ mod tests {
         tokio::time::advance(YOUNG).await;
         let begun = Instant::now();
         let denied = || login(&count, Some(Failure::BadCredentials));
-        let all = join_all((0..12).map(|_| tokens.instead_of(&refused, denied()))).await;
+        let all = join_all((0..12).map(|_| tokens.instead_of(&refused, async { Ok(false) }, denied()))).await;
         assert!(all.iter().all(Result::is_err));
         assert_eq!((count.load(Ordering::SeqCst), begun.elapsed()), (2, LOGIN));
     }

@@ -1,14 +1,17 @@
-//! How many requests a KMS is asked at once.
+//! How many requests a KMS is asked at once, whose turn it is, and that nobody waits for one that is down.
 //!
 //! Knows counts and time. Must not know what is asked.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crypto::KmsKey;
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
-use super::{About, Decrypted, Failure, KmsError, Provider};
+use super::{About, Decrypted, Failure, KmsError, Provider, circuit::Circuit};
 
 /// A provider that is asked for a bounded number of keys at once; the rest waits in line, for as long as the provider has
 /// patience.
@@ -16,13 +19,51 @@ use super::{About, Decrypted, Failure, KmsError, Provider};
 /// A read of an object of many parts takes many keys, and a KMS has request quotas that everybody shares.
 pub struct AtMost {
     inner: Arc<dyn Provider>,
+    line: Line,
+}
+
+/// The requests to one KMS that wait for their turn.
+pub struct Line {
     places: Semaphore,
+    /// Half of the places. What no client waits for yet waits for one of these first, so that whoever does wait finds a
+    /// short line.
+    ahead: Semaphore,
+    pub(super) circuit: Circuit,
 }
 
 impl AtMost {
     /// `inner`, asked `places` times at once at most. Zero counts as one.
     pub fn new(inner: Arc<dyn Provider>, places: usize) -> Self {
-        Self { inner, places: Semaphore::new(places.max(1)) }
+        let places = places.max(1);
+        let (all, ahead) = (Semaphore::new(places), Semaphore::new(places.div_ceil(2)));
+        Self { inner, line: Line { places: all, ahead, circuit: Circuit::default() } }
+    }
+}
+
+impl Line {
+    /// Waits for the leave to open keys ahead of their client.
+    ///
+    /// # Errors
+    /// When it takes longer than `patience`, or the KMS is found to be down meanwhile.
+    pub(super) async fn ahead(&self, patience: Duration) -> Result<SemaphorePermit<'_>, KmsError> {
+        self.wait(&self.ahead, patience).await
+    }
+
+    /// Asks again.
+    pub(super) fn forget_outage(&self) {
+        self.circuit.close();
+    }
+
+    async fn wait<'s>(&self, places: &'s Semaphore, patience: Duration) -> Result<SemaphorePermit<'s>, KmsError> {
+        let crowded = || KmsError::new(Failure::Throttled, "too many of the daemon's own requests are waiting for it");
+        let place = async {
+            tokio::select! {
+                biased;
+                place = places.acquire() => place.map_err(|_| crowded()),
+                down = self.circuit.opened() => Err(down),
+            }
+        };
+        timeout(patience, place).await.map_err(|_| crowded())?
     }
 }
 
@@ -31,12 +72,13 @@ impl Provider for AtMost {
         self.inner.about()
     }
 
+    fn line(&self) -> Option<&Line> {
+        Some(&self.line)
+    }
+
     fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
         Box::pin(async move {
-            let crowded =
-                || KmsError::new(Failure::Throttled, "too many of the daemon's own requests are waiting for it");
-            let place = tokio::time::timeout(self.inner.about().patience, self.places.acquire()).await;
-            let _place = place.map_err(|_| crowded())?.map_err(|_| crowded())?;
+            let _place = self.line.wait(&self.line.places, self.inner.about().patience).await?;
             self.inner.decrypt(key).await
         })
     }

@@ -14,6 +14,7 @@ mod bearer;
 mod choice;
 #[cfg(feature = "_bearer")]
 mod ciphertext;
+mod circuit;
 mod error;
 #[cfg(feature = "gcp")]
 pub mod gcp;
@@ -44,7 +45,7 @@ use futures_util::future::BoxFuture;
 
 pub use choice::Providers;
 pub use error::{Failure, KmsError};
-pub use limit::AtMost;
+pub use limit::{AtMost, Line};
 pub(super) use retry::unwrap;
 
 /// What a KMS gave for a wrapped data key.
@@ -72,6 +73,11 @@ pub struct About {
 pub trait Provider: Send + Sync {
     /// What is known of it without asking it.
     fn about(&self) -> &About;
+
+    /// Where its requests wait, and whether it is down; `None`: nobody waits, and each finds out.
+    fn line(&self) -> Option<&Line> {
+        None
+    }
 
     /// Asks the KMS once, under the stored key id and context. Bounded in time by the provider's own timeouts.
     fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>>;

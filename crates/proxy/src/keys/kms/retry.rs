@@ -11,7 +11,10 @@ use tokio::time::{Instant, sleep};
 use super::{Decrypted, Failure, KmsError, Provider};
 use crate::{
     Result,
-    keys::hooks::{Hooks, KmsOutcome},
+    keys::{
+        Urgency,
+        hooks::{Hooks, KmsOutcome},
+    },
 };
 
 /// The pause before the first further try lasts up to this long; it doubles from try to try.
@@ -29,35 +32,59 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub(in crate::keys) async fn unwrap(
     provider: Arc<dyn Provider>,
     key: KmsKey,
+    urgency: Urgency,
     hooks: Arc<dyn Hooks>,
 ) -> Result<DataKey> {
+    let name = provider.about().name.as_str();
+    let told = |error: KmsError| error.told(name, &key.key_id, RETRY_AFTER);
+    let Some(line) = provider.line() else { return tried(&*provider, &key, &*hooks, || false).await.map_err(told) };
+    let _leave = match urgency {
+        Urgency::Head => None,
+        Urgency::Ahead => Some(line.ahead(provider.about().patience).await.map_err(told)?),
+    };
+    let pass = line.circuit.enter().map_err(told)?;
+    let is_down = || !pass.tries() && line.circuit.is_open();
+    let result = tried(&*provider, &key, &*hooks, is_down).await;
+    match result.as_ref().map_err(|error| (error, error.failure())) {
+        Err((error, Failure::Unreachable)) => pass.failed(error),
+        // It was not asked, or said nothing but that it was asked too often.
+        Err((_, Failure::Throttled | Failure::NoCredentials | Failure::BadCredentials)) => drop(pass),
+        _ => pass.answered(),
+    }
+    result.map_err(told)
+}
+
+/// As many tries as make sense. None is begun any more when the KMS turns out to be down.
+async fn tried(
+    provider: &dyn Provider,
+    key: &KmsKey,
+    hooks: &dyn Hooks,
+    is_down: impl Fn() -> bool,
+) -> std::result::Result<DataKey, KmsError> {
+    let about = provider.about();
     let begun = Instant::now();
     let mut tries = 0;
     loop {
-        let result = provider.decrypt(&key).await.and_then(|opened| checked(opened, &key.key_id));
+        let result = provider.decrypt(key).await.and_then(|opened| checked(opened, &key.key_id));
         let error = match result {
             Ok(opened) => {
-                hooks.on_kms_request(provider.about().name.as_str(), KmsOutcome::Ok);
+                hooks.on_kms_request(&about.name, KmsOutcome::Ok);
                 return Ok(opened);
             }
             Err(error) => error,
         };
-        hooks.on_kms_request(provider.about().name.as_str(), error.failure().outcome());
+        hooks.on_kms_request(&about.name, error.failure().outcome());
         let pause = pause(tries);
         let more = error.failure().passing()
-            && tries < provider.about().max_retries
-            && begun.elapsed() + pause < provider.about().patience;
+            && tries < about.max_retries
+            && begun.elapsed() + pause < about.patience
+            && !is_down();
         if !more {
-            let told = error.told(provider.about().name.as_str(), &key.key_id, RETRY_AFTER);
-            tracing::warn!(
-                provider = provider.about().name.as_str(),
-                code = told.short_code(),
-                tries = tries + 1,
-                "{told}"
-            );
-            return Err(told);
+            let (provider, failure, tries) = (about.name.as_str(), error.failure(), tries + 1);
+            tracing::warn!(provider, code = error.short_code(), ?failure, tries, "the KMS gave no data key");
+            return Err(error);
         }
-        tracing::debug!(provider = provider.about().name.as_str(), failure = ?error.failure(), ?pause, "KMS request failed, trying again");
+        tracing::debug!(provider = about.name.as_str(), failure = ?error.failure(), ?pause, "KMS request failed, trying again");
         sleep(pause).await;
         tries += 1;
     }

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::keys::{
+    Urgency,
     hooks::{CacheOutcome, Hooks, KmsOutcome},
     kms::{
         scripted::{Say, Scripted},
@@ -109,7 +110,7 @@ async fn throttling_and_failures_are_tried_again_after_a_pause() {
     let kms = Scripted::new(script).await;
     let seen = Arc::new(Seen::default());
     let provider = Arc::new(provider(&kms, Settings::default()));
-    let asking = tokio::spawn(unwrap(provider, wrapped(), seen.clone()));
+    let asking = tokio::spawn(unwrap(provider, wrapped(), Urgency::Head, seen.clone()));
     for _ in 0..3 {
         // The pause begins right after the outcome was told. The clock stands only while nothing is on the wire.
         seen.1.notified().await;
@@ -139,7 +140,10 @@ async fn refusals_are_told_at_once_with_the_kms_code() {
     for (say, status, code, outcome) in cases {
         let kms = Scripted::new([say]).await;
         let seen = Arc::new(Seen::default());
-        let error = unwrap(Arc::new(provider(&kms, Settings::default())), wrapped(), seen.clone()).await.err().unwrap();
+        let error = unwrap(Arc::new(provider(&kms, Settings::default())), wrapped(), Urgency::Head, seen.clone())
+            .await
+            .err()
+            .unwrap();
         assert_eq!((error.status().as_u16(), error.short_code()), (status, Some(code)));
         assert_eq!(error.delay(), None, "{error}");
         assert_eq!(*seen.0.lock().unwrap(), [outcome]);
@@ -155,7 +159,8 @@ async fn refusals_are_told_at_once_with_the_kms_code() {
 async fn a_silent_kms_is_given_up_after_request_timeout() {
     let kms = Scripted::new([Say::Nothing]).await;
     let seen = Arc::new(Seen::default());
-    let asking = tokio::spawn(unwrap(Arc::new(provider(&kms, Settings::default())), wrapped(), seen.clone()));
+    let asking =
+        tokio::spawn(unwrap(Arc::new(provider(&kms, Settings::default())), wrapped(), Urgency::Head, seen.clone()));
     kms.arrived().await;
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(29)).await;
@@ -181,7 +186,7 @@ async fn nobody_there_is_unreachable() {
     while tokio::net::TcpStream::connect(gone).await.is_ok() {
         tokio::task::yield_now().await;
     }
-    let error = unwrap(Arc::new(provider), wrapped(), Arc::new(())).await.err().unwrap();
+    let error = unwrap(Arc::new(provider), wrapped(), Urgency::Head, Arc::new(())).await.err().unwrap();
     assert_eq!((error.status().as_u16(), error.short_code()), (503, Some("KmsUnreachable")));
 }
 

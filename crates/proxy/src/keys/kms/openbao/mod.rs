@@ -16,7 +16,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use crypto::{KmsKey, context_json};
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Request, StatusCode, Uri, header, uri::Scheme};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header, uri::Scheme};
 use rustls::ClientConfig;
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -108,8 +108,7 @@ impl OpenBao {
 
         let token = self.tokens.current().await?;
         let mut answer = self.service.post(&path, Some(token.text()), body.clone()).await?;
-        // A token that ended early is refused in the same words as a request that is not allowed. With a new token we
-        // know which it was.
+        // A token that ended early is refused in the same words as a request that is not allowed.
         if answer.status == StatusCode::FORBIDDEN
             && let Some(token) = self.tokens.instead_of(&token).await?
         {
@@ -141,7 +140,15 @@ struct Service {
 }
 
 impl Service {
+    async fn get(&self, path: &str, token: &str) -> Result<Answer, KmsError> {
+        self.send(Method::GET, path, Some(token), Bytes::new()).await
+    }
+
     async fn post(&self, path: &str, token: Option<&str>, body: Bytes) -> Result<Answer, KmsError> {
+        self.send(Method::POST, path, token, body).await
+    }
+
+    async fn send(&self, method: Method, path: &str, token: Option<&str>, body: Bytes) -> Result<Answer, KmsError> {
         let invalid = |what: String| KmsError::new(Failure::Invalid, &what);
         let below = self.address.path().trim_end_matches('/');
         let uri = Uri::builder()
@@ -150,7 +157,8 @@ impl Service {
             .path_and_query(format!("{below}/v1/{path}"))
             .build()
             .map_err(|error| invalid(error.to_string()))?;
-        let mut request = Request::post(uri).body(body).map_err(|error| invalid(error.to_string()))?;
+        let mut request =
+            Request::builder().method(method).uri(uri).body(body).map_err(|error| invalid(error.to_string()))?;
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // Both servers demand it where a proxy in front could be tricked into sending requests.

@@ -75,6 +75,7 @@ fn pair(path: &str, token: &str) -> (String, String) {
 const DECRYPT: &str = "/v1/my/transit/decrypt/k-1";
 const LOGIN: &str = "/v1/auth/approle/login";
 const RENEW: &str = "/v1/auth/token/renew-self";
+const LOOKUP: &str = "/v1/auth/token/lookup-self";
 
 #[tokio::test]
 async fn asks_as_the_gateway_does_and_gets_the_key() {
@@ -182,14 +183,44 @@ async fn a_token_near_its_greatest_age_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_was_revoked_is_replaced_and_a_young_one_is_believed() {
     let denied = || refused(403, "permission denied");
-    let script = [granted("one", 300), denied(), denied(), granted("two", 300), opened()];
+    let script = [granted("one", 300), denied(), denied(), denied(), granted("two", 300), opened()];
     let service = Scripted::new(script).await;
     let bao = provider(&service, app_role());
     assert_eq!(bao.decrypt(&wrapped("k-1")).await.err().unwrap().failure(), Failure::Denied);
     tokio::time::advance(Duration::from_secs(11)).await;
     assert!(bao.decrypt(&wrapped("k-1")).await.is_ok());
-    let wanted = [pair(LOGIN, ""), pair(DECRYPT, "one"), pair(DECRYPT, "one"), pair(LOGIN, ""), pair(DECRYPT, "two")];
+    let wanted = [
+        pair(LOGIN, ""),
+        pair(DECRYPT, "one"),
+        pair(DECRYPT, "one"),
+        pair(LOOKUP, "one"),
+        pair(LOGIN, ""),
+        pair(DECRYPT, "two"),
+    ];
     assert_eq!(asked(&service), wanted);
+    assert_eq!(service.asked()[3].0.method, Method::GET);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_one_key_with_an_old_token_begins_no_login() {
+    let denied = || refused(403, "permission denied");
+    let holds = || Say::This(200, r#"{"data":{"id":"one","ttl":280}}"#.to_owned());
+    let script =
+        [granted("one", 300), denied(), holds(), denied(), denied(), holds(), denied(), refused(503, "sealed")];
+    let service = Scripted::new(script).await;
+    let bao = provider(&service, app_role());
+    bao.tokens.current().await.ok().unwrap();
+    for failure in [Failure::Denied, Failure::Denied, Failure::Unreachable] {
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert_eq!(bao.decrypt(&wrapped("k-1")).await.err().unwrap().failure(), failure);
+        if failure == Failure::Denied && service.left() == 5 {
+            // It was asked about a moment ago.
+            assert_eq!(bao.decrypt(&wrapped("k-1")).await.err().unwrap().failure(), failure);
+        }
+    }
+    let (decrypt, lookup) = (pair(DECRYPT, "one"), pair(LOOKUP, "one"));
+    let wanted = [&pair(LOGIN, ""), &decrypt, &lookup, &decrypt, &decrypt, &lookup, &decrypt, &lookup];
+    assert_eq!(asked(&service).iter().collect::<Vec<_>>(), wanted);
 }
 
 #[tokio::test(start_paused = true)]

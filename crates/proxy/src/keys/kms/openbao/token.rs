@@ -8,7 +8,7 @@
 
 use std::{
     sync::{
-        Arc, Weak,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -40,6 +40,8 @@ const AGAIN: Duration = Duration::from_secs(10);
 pub(super) struct Token {
     text: Zeroizing<String>,
     begun: Instant,
+    /// When it was asked about and found good.
+    proven: Mutex<Option<Instant>>,
     /// `None`: it does not end.
     lasts: Option<Duration>,
     /// The time that the login gave, which renewals are measured by.
@@ -55,7 +57,15 @@ impl Token {
     fn new(granted: Granted, first: Option<Duration>) -> Self {
         let Granted { token, lasts, renewable } = granted;
         let first = first.unwrap_or(lasts);
-        Self { text: token, begun: Instant::now(), lasts: (!lasts.is_zero()).then_some(lasts), first, renewable }
+        let proven = Mutex::new(None);
+        Self {
+            text: token,
+            begun: Instant::now(),
+            proven,
+            lasts: (!lasts.is_zero()).then_some(lasts),
+            first,
+            renewable,
+        }
     }
 
     /// When it should be renewed; `None`: never.
@@ -65,8 +75,12 @@ impl Token {
 }
 
 impl Lasting for Token {
-    fn begun(&self) -> Instant {
-        self.begun
+    fn proven(&self) -> Instant {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(self.begun)
+    }
+
+    fn prove(&self) {
+        *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     fn over(&self) -> bool {
@@ -104,7 +118,18 @@ impl Tokens {
         if matches!(self.login, Login::Token(_)) {
             return Ok(None);
         }
-        self.in_use.instead_of(refused, self.log_in()).await
+        self.in_use.instead_of(refused, self.holds(refused), self.log_in()).await
+    }
+
+    /// Whether a token is still good. The policy that every token has allows it to ask about itself
+    /// (<https://openbao.org/api-docs/auth/token/#lookup-a-token-self>); one that may not is taken for one that is over.
+    async fn holds(&self, token: &Token) -> Result<bool, KmsError> {
+        let answer = self.service.get("auth/token/lookup-self", token.text()).await?;
+        if answer.status.is_success() {
+            return Ok(true);
+        }
+        let refused = answer::refusal(&answer);
+        if refused.failure().passing() { Err(refused) } else { Ok(false) }
     }
 
     async fn log_in(self: &Arc<Self>) -> Result<Token, KmsError> {
