@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Blame,
-    access::{Access, InForce, ManagedKeys, SigningKey, VolumeMint},
+    access::{Access, InForce, ManagedKeys, VolumeMint},
     config::{self, Config, Secret, Window},
     entries::{Entries, Follower},
     entry::ContentTypes,
@@ -28,7 +28,7 @@ use crate::{
     metrics::{self, Cache, Measured, Metrics},
     read::{FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
-    security::{Security, VolumeTokens},
+    security::{Security, SigningKey, VolumeTokens},
     server::{Admin, Drained, Limits, Server, TlsConfig, reloads, signals},
     settings,
     tls::{ClientTls, Tls},

@@ -18,6 +18,7 @@ pub mod logging;
 pub mod metrics;
 pub mod plan;
 pub mod read;
+mod redact;
 pub mod relay;
 pub mod security;
 pub mod server;

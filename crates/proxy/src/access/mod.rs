@@ -6,25 +6,20 @@
 
 mod claims;
 mod in_force;
-mod key;
 mod managed;
 mod paths;
-mod redact;
 mod system;
 mod token;
 mod volume;
 
 use http::{Method, StatusCode, request::Parts};
 
-pub(crate) use self::{
-    in_force::InForce,
-    redact::{Shown, redacted},
-    volume::VolumeMint,
-};
-pub use self::{key::SigningKey, managed::ManagedKeys};
+pub use self::managed::ManagedKeys;
+pub(crate) use self::{in_force::InForce, volume::VolumeMint};
 use crate::{
     Blame, Error, Result,
     entry::{EntryPath, NotAnEntry},
+    security::SigningKey,
     server::Peer,
 };
 

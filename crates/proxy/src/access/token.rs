@@ -12,12 +12,11 @@ use base64::{
 };
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 
-use super::{
-    claims::Claims,
-    key::{Algorithm, SigningKey},
-    paths,
+use super::{claims::Claims, paths};
+use crate::{
+    entry::query,
+    security::{Algorithm, SigningKey},
 };
-use crate::entry::query;
 
 /// Without padding; bits that are left over don't count.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, lenient(NO_PAD));

@@ -41,7 +41,7 @@ mod tests {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
     use super::*;
-    use crate::access::SigningKey;
+    use crate::security::SigningKey;
 
     fn claims(lifetime: Option<Duration>, fid: &str) -> serde_json::Value {
         let mint = VolumeMint::new(InForce::new(Some(VolumeTokens { key: SigningKey::new(b"v"), lifetime })));

@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 
 use super::loaded::NO_READ_KEY;
 use crate::{
-    access::{InForce, SigningKey},
+    access::InForce,
     keys::KeyRing,
-    security::{Security, SecurityFile, VolumeTokens},
+    security::{Security, SecurityFile, SigningKey, VolumeTokens},
     settings::Error,
     tls::Tls,
 };

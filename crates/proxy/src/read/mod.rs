@@ -36,7 +36,7 @@ use self::{
 };
 use crate::{
     Blame, Error, Result,
-    access::{self, Access, Caller, ManagedKeys},
+    access::{Access, Caller, ManagedKeys},
     entries::{Entries, Written},
     entry::{ContentTypes, EntryPath, Kind},
     filer::pb,
@@ -47,6 +47,7 @@ use crate::{
         parts::{Extent, Section},
         range::{self, Ranges},
     },
+    redact,
     relay::Relay,
     server::{Body, BoxError, Front, Peer, error_response},
 };
@@ -83,14 +84,14 @@ impl Front for Reader {
         let mut response = match read {
             Ok(Some(response)) => response,
             Ok(None) => {
-                let (method, shown) = (parts.method.clone(), access::Shown::to(&parts));
+                let (method, shown) = (parts.method.clone(), redact::Shown::to(&parts));
                 let written = Written::by(&parts, &self.entries);
                 let request = Request::from_parts(parts, body);
                 let relayed = self.relay.forward_to_any(request, self.source.filer.http_authorities(), &peer);
                 let relayed = Box::pin(relayed).await;
                 // Whoever reads after this answer reads what was written.
                 drop(written);
-                let relayed = relayed.and_then(|answer| access::redacted(shown, answer));
+                let relayed = relayed.and_then(|answer| redact::redacted(shown, answer));
                 relayed.unwrap_or_else(|error| refuse(&error, &method))
             }
             Err(error) => {

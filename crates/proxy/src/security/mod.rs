@@ -4,6 +4,7 @@
 //! Knows the names of those settings and how weed looks them up (`weed/util/config.go`, viper: names in any case, an
 //! environment variable that is not empty before the file). Must not know what a token says or how a connection is made.
 
+mod key;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -13,11 +14,10 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use self::key::Algorithm;
+pub use self::key::SigningKey;
 use self::source::Settings;
-use crate::{
-    access::SigningKey,
-    settings::{Error, WeedEnvironment},
-};
+use crate::settings::{Error, WeedEnvironment};
 
 /// How long a volume token lives where nothing is said, as at weed (`weed/server/filer_server.go`).
 const VOLUME_TOKEN_SECONDS: u32 = 60;

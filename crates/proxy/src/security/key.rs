@@ -12,7 +12,7 @@ pub struct SigningKey(Zeroizing<Vec<u8>>);
 
 /// The algorithms that weed takes: all that are HMAC (RFC 7518, 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Algorithm {
+pub(crate) enum Algorithm {
     Hs256,
     Hs384,
     Hs512,
@@ -20,7 +20,7 @@ pub(super) enum Algorithm {
 
 impl Algorithm {
     /// By its name in a token's header.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "HS256" => Self::Hs256,
             "HS384" => Self::Hs384,
@@ -37,7 +37,7 @@ impl SigningKey {
     }
 
     /// Whether `signature` is that of `message`. Takes as long for a wrong one as for a right one.
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match algorithm {
             Algorithm::Hs256 => self.mac::<Hmac<Sha256>>(message).verify_slice(signature).is_ok(),
             Algorithm::Hs384 => self.mac::<Hmac<Sha384>>(message).verify_slice(signature).is_ok(),
@@ -46,7 +46,7 @@ impl SigningKey {
     }
 
     /// The HS256 signature of `message`.
-    pub(super) fn sign(&self, message: &[u8]) -> [u8; 32] {
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 32] {
         self.mac::<Hmac<Sha256>>(message).finalize().into_bytes().into()
     }
 

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use crate::{
     Blame, Error, Result,
     entry::query,
-    server::{Body, BoxError},
+    wire::{Body, BoxError},
 };
 
 /// Names of `filer_pb.FileChunk` whose values are or hold keys, as Go and as protobuf's own JSON write them.
