@@ -105,12 +105,13 @@ def s3(
     return WeedServer(name, "s3", root, {**defaults, **options}, env)
 
 
-def shell(master_address: str, *commands: str, timeout: float = 60.0) -> str:
-    """Runs commands in `weed shell`, under its lock, and answers what it printed.
+def shell(master_address: str, *commands: str, filer: str = "", timeout: float = 60.0) -> str:
+    """Runs commands in `weed shell`, under its lock, and answers what it printed. `filer` (host:port.grpcPort) is needed
+    by those that begin with `fs.`.
 
     The shell's exit code is 0 whatever happened; a command that failed says `error:`, and raises RuntimeError here.
     """
-    argv = [weed_binary(), "shell", f"-master={master_address}"]
+    argv = [weed_binary(), "shell", f"-master={master_address}", *([f"-filer={filer}"] if filer else [])]
     typed = "\n".join(["lock", *commands, "unlock", "exit", ""])
     ran = subprocess.run(argv, input=typed, capture_output=True, text=True, timeout=timeout)
     said = ran.stdout + ran.stderr

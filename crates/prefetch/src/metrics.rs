@@ -16,6 +16,7 @@ pub struct Metrics {
     pub(crate) ejections: IntCounter,
     pub(crate) lookups_again: IntCounter,
     pub(crate) resumed_bytes: IntCounter,
+    pub(crate) moved: IntCounter,
     pub(crate) crc_failures: IntCounter,
     pub(crate) buffered: IntGauge,
     pub(crate) memory_waits: IntCounterVec,
@@ -92,6 +93,11 @@ impl Metrics {
                 registry,
                 "tidegate_fetch_resumed_bytes_total",
                 "Bytes that did not have to be fetched again because a broken fetch went on where it broke.",
+            )?,
+            moved: counter(
+                registry,
+                "tidegate_fetch_moved_chunks_total",
+                "Fetches that went on because the file has the same chunk under another file id.",
             )?,
             crc_failures: counter(
                 registry,

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fmt, future::Future, ops::Range, pin::Pin, sync
 use bytes::Bytes;
 use http::HeaderValue;
 
-use crate::{DecodeError, FetchError, whole::room};
+use crate::{DecodeError, FetchError, Moved, whole::room};
 
 /// Decodes bytes as they are copied out of the network's buffer.
 pub trait Decode: Send {
@@ -57,6 +57,8 @@ pub struct NeedleRead {
     /// The needle must be fetched whole and opened first; inflating, ranges and the transform then apply to what comes out.
     /// Reads that share one opener (the same `Arc`) are of one chunk, and share its transform too.
     pub opener: Option<Arc<dyn Opener>>,
+    /// Who is asked when no server has the needle any more; `None`: then it is lost.
+    pub moved: Option<Arc<dyn Moved>>,
 }
 
 impl NeedleRead {

@@ -215,6 +215,7 @@ impl Script {
             end: size as u64,
             transform: Some(Arc::new(Positional)),
             opener: None,
+            moved: None,
         };
         (read, plain)
     }

@@ -6,6 +6,7 @@
 mod replicas;
 mod request;
 mod sink;
+mod sought;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ pub(crate) use self::{
     replicas::Replicas,
     request::{Asked, Wanted, ask, is_compressed, length},
     sink::Sink,
+    sought::Sought,
 };
 use crate::{
     Cause, Decode, FetchError, NeedleRead, UpstreamBody,
@@ -41,8 +43,16 @@ pub(crate) struct Job {
 pub(crate) async fn run(shared: Arc<Shared>, job: Job, sink: Sink) {
     let in_flight = InFlight::begin(&shared.metrics);
     shared.servers.fetch_begins();
-    let mut fetch =
-        Fetch { shared: &shared, job: &job, position: job.span.start, etag: None, crc: 0, is_longer: false, sink };
+    let mut fetch = Fetch {
+        shared: &shared,
+        job: &job,
+        sought: Sought::new(job.read.clone()),
+        position: job.span.start,
+        etag: None,
+        crc: 0,
+        is_longer: false,
+        sink,
+    };
     let result = fetch.span().await;
     if let (Err(_), Some(checksum)) = (&result, &job.checksum) {
         checksum.give_up();
@@ -55,6 +65,7 @@ pub(crate) async fn run(shared: Arc<Shared>, job: Job, sink: Sink) {
 struct Fetch<'a> {
     shared: &'a Shared,
     job: &'a Job,
+    sought: Sought,
     /// The next byte to be taken over.
     position: u64,
     etag: Option<HeaderValue>,
@@ -67,10 +78,17 @@ struct Fetch<'a> {
 
 impl Fetch<'_> {
     async fn span(&mut self) -> Result<(), FetchError> {
-        let mut replicas = Replicas::new(self.shared, &self.job.read);
+        let mut replicas = Replicas::new(self.shared, &self.sought.read);
         let mut decoder = self.decoder().await?;
         loop {
-            let server = replicas.next().await?;
+            let server = match replicas.next().await {
+                Ok(server) => server,
+                Err(error) => {
+                    self.sought.elsewhere(&self.shared.metrics.moved, error).await?;
+                    replicas = Replicas::new(self.shared, &self.sought.read);
+                    continue;
+                }
+            };
             let Err(cause) = self.attempt(&mut replicas, server, decoder.as_deref_mut()).await else {
                 self.sink.finish();
                 return Ok(());
@@ -118,7 +136,7 @@ impl Fetch<'_> {
         let wanted = Wanted::Range { range: self.position..self.job.span.end, size: self.job.read.size };
         let late = shared.servers.hedge_after(wanted.len());
         replicas.asks(&first);
-        let mut one = std::pin::pin!(ask(shared, first, &self.job.read, &wanted));
+        let mut one = std::pin::pin!(ask(shared, first, &self.sought.read, &wanted));
         let Some(late) = late.filter(|_| replicas.has_another()) else { return one.await };
         let second = tokio::select! {
             biased;
@@ -128,7 +146,7 @@ impl Fetch<'_> {
         let Some(second) = second else { return one.await };
         shared.metrics.hedges_sent.inc();
         // Boxed, as all that hardly any fetch comes to: every fetch is moved into a task of its own.
-        let mut two = Box::pin(ask(shared, Arc::clone(&second), &self.job.read, &wanted));
+        let mut two = Box::pin(ask(shared, Arc::clone(&second), &self.sought.read, &wanted));
         // Whoever is sound first; where one fails the other still has its time.
         let (answer, is_second) = tokio::select! {
             biased;
@@ -202,7 +220,7 @@ impl Fetch<'_> {
         };
         match crc {
             Some(crc) if !checksum::matches(crc, stored) => {
-                if Box::pin(is_compressed(self.shared, server, &self.job.read)).await {
+                if Box::pin(is_compressed(self.shared, server, &self.sought.read)).await {
                     return Ok(());
                 }
                 self.shared.metrics.crc_failures.inc();

@@ -7,7 +7,7 @@ use http::header;
 use crate::{
     Cause, FetchError, NeedleRead, checksum,
     engine::Shared,
-    fetch::{Asked, Replicas, Wanted, ask, is_compressed, length, next},
+    fetch::{Asked, Replicas, Sought, Wanted, ask, is_compressed, length, next},
     metrics::InFlight,
     servers::{Outcome, Server},
 };
@@ -37,14 +37,21 @@ pub(super) async fn stored(
 ) -> Result<Stored, FetchError> {
     let in_flight = InFlight::begin(&shared.metrics);
     shared.servers.fetch_begins();
-    let mut replicas = Replicas::new(shared, read);
+    let mut sought = Sought::new(read.clone());
+    let mut replicas = Replicas::new(shared, &sought.read);
     let result = loop {
         let server = match replicas.next().await {
             Ok(server) => server,
-            Err(error) => break Err(error),
+            Err(error) => match sought.elsewhere(&shared.metrics.moved, error).await {
+                Ok(()) => {
+                    replicas = Replicas::new(shared, &sought.read);
+                    continue;
+                }
+                Err(error) => break Err(error),
+            },
         };
         replicas.asks(&server);
-        match attempt(shared, server, read, wanted, limit).await {
+        match attempt(shared, server, &sought.read, wanted, limit).await {
             Ok(stored) => break Ok(stored),
             Err(cause) => replicas.failed(cause),
         }

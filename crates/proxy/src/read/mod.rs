@@ -10,6 +10,7 @@ mod failure;
 mod kek;
 mod locations;
 mod lookup;
+mod moved;
 pub(crate) mod object;
 mod opening;
 mod origins;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use crypto::Scheme;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use prefetch::Download;
@@ -32,6 +33,7 @@ pub use self::origins::Origins;
 pub(crate) use self::{kek::FilerKek, locations::VolumeLocations, lookup::Derived, route::bucket, source::Source};
 use self::{
     lookup::{File, Known},
+    moved::FileMoves,
     sharing::Given,
 };
 use crate::{
@@ -221,9 +223,20 @@ impl Reader {
         let planned = self.source.plan(entry, layout, &sections).await?;
         let bucket = route::bucket(path);
         let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket).await?;
-        let download = self.source.download(&planned, &unlocked).await?;
+        let download = self.source.download(&planned, &unlocked, Some(self.moves(path))).await?;
         let length = sections.iter().map(Section::len).sum();
         Ok(answer::with_body(status, headers, body(download, length, path)))
+    }
+}
+
+impl Reader {
+    /// Follows the chunks of the file that is at the path.
+    fn moves(&self, path: &EntryPath) -> Arc<FileMoves> {
+        let (source, path) = (Arc::clone(&self.source), path.clone());
+        FileMoves::new(Box::new(move |from| {
+            let (source, path) = (Arc::clone(&source), path.clone());
+            async move { source.chunks_now(&path, from).await }.boxed()
+        }))
     }
 }
 

@@ -125,6 +125,7 @@ pub(crate) fn needle(fid: &Fid, chunk: &pb::FileChunk, range: Range<u64>) -> Nee
         compressed: chunk.is_compressed,
         transform: None,
         opener: None,
+        moved: None,
     }
 }
 

@@ -8,7 +8,7 @@ use crypto::{Layout, Scheme};
 use http::StatusCode;
 use prefetch::{Download, Engine, Plan};
 
-use super::{decode::Decrypt, failure, object, sealed_sizes, unlock::Unlocked};
+use super::{decode::Decrypt, failure, moved::FileMoves, object, sealed_sizes, unlock::Unlocked};
 use crate::{
     Blame, Error, Result,
     entry::{EntryPath, visible::visible},
@@ -76,15 +76,29 @@ impl Source {
         Ok(Planned { layout, chunks, content, pieces })
     }
 
-    /// Starts the download of a planned read and waits for its first bytes.
+    /// Starts the download of a planned read and waits for its first bytes. `moves` follows chunks that get another file id
+    /// meanwhile.
     ///
     /// # Errors
     /// When a chunk has no id, or the first bytes cannot be had.
-    pub(super) async fn download(&self, planned: &Planned<'_>, unlocked: &Unlocked) -> Result<Download> {
+    pub(super) async fn download(
+        &self,
+        planned: &Planned<'_>,
+        unlocked: &Unlocked,
+        moves: Option<Arc<FileMoves>>,
+    ) -> Result<Download> {
         let mut last = None;
-        let pieces: Vec<_> =
-            planned.pieces.iter().map(|piece| bind(planned, unlocked, piece, &mut last)).collect::<Result<_>>()?;
+        let bind = |piece| bind(planned, unlocked, piece, moves.as_ref(), &mut last);
+        let pieces: Vec<_> = planned.pieces.iter().map(bind).collect::<Result<_>>()?;
         self.engine.download(Plan::from_iter(pieces)).await.map_err(|error| failure::to_error(&error))
+    }
+
+    /// The chunks that the file at the path has now, from byte `from` on. `None`: there is no such file, or nobody says.
+    pub(super) async fn chunks_now(&self, path: &EntryPath, from: u64) -> Option<Vec<pb::FileChunk>> {
+        let entry = self.lookup(path).await.ok()??.entry;
+        let layout = Arc::new(object::layout(&entry, &entry.chunks).ok()?);
+        let (chunks, _) = object::chunks(&self.engine, &entry, layout, from..u64::MAX).await.ok()?;
+        Some(chunks.into_owned())
     }
 
     /// Downloads a file that must not be encrypted: one of the cluster's own.
@@ -98,7 +112,7 @@ impl Source {
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
         }
         let planned = self.plan(entry, Arc::new(layout), &[Section::File(0..length(entry))]).await?;
-        self.download(&planned, &Unlocked::Nothing).await
+        self.download(&planned, &Unlocked::Nothing, None).await
     }
 }
 
@@ -116,6 +130,7 @@ fn bind(
     planned: &Planned<'_>,
     unlocked: &Unlocked,
     piece: &Piece,
+    moves: Option<&Arc<FileMoves>>,
     last: &mut Option<Opening>,
 ) -> Result<prefetch::Piece> {
     Ok(match piece {
@@ -141,6 +156,7 @@ fn bind(
             let mut read = object::needle(&object::fid(chunk)?, chunk, range.clone());
             read.transform = unlocked.chunk(&planned.layout, *index)?;
             read.opener = object::opener(chunk).map(|opener| Arc::new(opener) as Arc<_>);
+            read.moved = moves.and_then(|moves| moves.of(chunk));
             *last = Some((*index, read.clone()));
             prefetch::Piece::Needle(read)
         }

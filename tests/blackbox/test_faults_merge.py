@@ -1,0 +1,62 @@
+"""Volumes are merged while eight clients download what is on them: every chunk gets another file id, and the old one is
+gone."""
+
+import json
+
+from catalogue import MIB, Catalogue, Object
+from conftest import StartTidegate
+from downloads import Downloads
+from harness import request
+from harness.weed import shell
+from pairs import SMALL_MEMORY, Breakable
+from waiting import until
+
+TRICKLE = 128 << 10
+"""Bytes per second of one client while volumes are merged."""
+
+
+def test_a_chunk_that_gets_another_file_id_fails_nobody(
+    spread: Breakable, objects: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    things = spread.eight(objects)
+    before = {fid for thing in things for fid in fids(thing)}
+    target, *sources = sorted({volume_of(fid) for fid in before})
+    master = spread.cluster.master
+    until(lambda: sizes_known(master.url, [target, *sources]), "the master knows what is in the volumes", timeout=30)
+    gate = start_tidegate(spread.fronts[4], SMALL_MEMORY)
+    downloads = Downloads(gate, things, TRICKLE)
+    downloads.under_way(TRICKLE)
+    merges = [f"fs.mergeVolumes -fromVolumeId={source} -toVolumeId={target} -dir=/ -apply" for source in sources]
+    filer = spread.fronts[4].filer.full_address
+    shell(master.address, *merges, "volume.vacuum -garbageThreshold=0.0001", filer=filer)
+    moved = before - {fid for thing in things for fid in fids(thing)}
+    assert len(moved) > len(before) // 2, "most chunks have another file id"
+    for fid in moved:
+        assert is_gone(master.url, fid), f"{fid} is still there"
+    downloads.in_the_middle()
+    downloads.pace.rate = None
+    downloads.all_right()
+    assert gate.metrics().sum("tidegate_fetch_moved_chunks_total") > 0
+
+
+def fids(thing: Object) -> list[str]:
+    """The file ids of an object's chunks."""
+    entry = json.loads(request("GET", f"{thing.front.filer.url}{thing.path()}?metadata=true").body)
+    return [chunk["file_id"] for chunk in entry["chunks"]]
+
+
+def volume_of(fid: str) -> int:
+    return int(fid.partition(",")[0])
+
+
+def sizes_known(master: str, volumes: list[int]) -> bool:
+    """Whether the master has heard that there is something in each of the volumes."""
+    status = json.loads(request("GET", f"{master}/vol/status").body)["Volumes"]["DataCenters"]
+    found = [volume for racks in status.values() for nodes in racks.values() for some in nodes.values() for volume in some]
+    return set(volumes) <= {volume["Id"] for volume in found if volume["Size"] > MIB}
+
+
+def is_gone(master: str, fid: str) -> bool:
+    """Whether no volume server has it."""
+    found = json.loads(request("GET", f"{master}/dir/lookup?volumeId={volume_of(fid)}").body)
+    return all(request("GET", f"http://{at['url']}/{fid}").status == 404 for at in found.get("locations", []))
