@@ -14,7 +14,7 @@ use std::{
 };
 
 use aes_gcm::{Aes256Gcm, KeyInit, aead::Aead};
-use crypto::{Attributes, CHUNK_NONCE_LEN, DataKey, Kek, Keystream, Layout, WrappedKey, open_chunk};
+use crypto::{Attributes, CHUNK_NONCE_LEN, DataKey, History, Kek, Keystream, Layout, WrappedKey, open_chunk};
 use ctr::cipher::{KeyIvInit, StreamCipher};
 
 const SIZES: [usize; 6] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
@@ -100,7 +100,7 @@ fn key() -> DataKey {
 
 fn wrapped() -> WrappedKey {
     let entry = [("X-Amz-Server-Side-Encryption", &b"AES256"[..]), ("x-seaweedfs-sse-s3-key", S3_KEY.as_bytes())];
-    Layout::read(&Attributes::new(entry), &[], 5).unwrap().keys.remove(0)
+    Layout::read(&Attributes::new(entry), &History::default(), &[], 5).unwrap().keys.remove(0)
 }
 
 fn row(name: &str, make: impl Fn(usize) -> Box<dyn FnMut()>) {

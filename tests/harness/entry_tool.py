@@ -16,6 +16,8 @@ from .protobuf import Field, fields_of, message, message_in, text_in
 
 _CHUNKS, _ATTRIBUTES, _EXTENDED, _SIZE, _SSE_METADATA = 3, 4, 5, 3, 13
 _FILE_SIZE = 1
+_OF_CHUNK = {"modified_ts_ns": 4, "e_tag": 5, "sse_type": 12, "sse_metadata": 13}
+_OF_ATTRIBUTES = {"file_size": 1, "mtime": 2, "crtime": 6, "md5": 14, "ctime": 18, "mtime_ns": 19, "ctime_ns": 20}
 _SERVICE = "/filer_pb.SeaweedFiler"
 
 
@@ -27,24 +29,32 @@ def change_entry(
     extended: Mapping[str, bytes | None] | None = None,
     sizes: Sequence[int] = (),
     file_size: int | None = None,
+    chunks_of: str | None = None,
+    chunk: Mapping[str, int | str | None] | None = None,
+    attributes: Mapping[str, int | None] | None = None,
 ) -> None:
     """Gives all chunks of the entry this `sse_metadata`, or each its own, and sets attributes; None takes one away.
 
     `sizes` are those of the chunks, in the order in which they are listed, and `file_size` is that of the file.
+    The chunks are replaced by those of the entry `chunks_of`. `chunk` sets fields of all chunks and `attributes` some of the
+    file's, by their names in the proto file; None takes one away.
     """
     if isinstance(sse_metadata, bytes):
         sse_metadata = [sse_metadata]
     encoded = [base64.b64encode(one).decode() for one in sse_metadata or []]
-    attributes = {
+    extended_by_name = {
         name: None if value is None else base64.b64encode(value).decode() for name, value in (extended or {}).items()
     }
     change = {
         "filer": filer_grpc,
         "path": path,
         "sse_metadata": encoded,
-        "extended": attributes,
+        "extended": extended_by_name,
         "sizes": list(sizes),
         "file_size": file_size,
+        "chunks_of": chunks_of,
+        "chunk": dict(chunk or {}),
+        "attributes": dict(attributes or {}),
     }
     ran = subprocess.run(
         [sys.executable, "-m", __name__],
@@ -64,15 +74,25 @@ def _main() -> None:
     import grpc
 
     channel = grpc.insecure_channel(change["filer"])
-    directory, _, name = change["path"].rpartition("/")
-    asked = message((1, directory), (2, name))
-    answer = channel.unary_unary(f"{_SERVICE}/LookupDirectoryEntry")(asked, timeout=20)
+
+    def entry_at(path: str) -> list[Field]:
+        directory, _, name = path.rpartition("/")
+        asked = message((1, directory), (2, name))
+        answer = channel.unary_unary(f"{_SERVICE}/LookupDirectoryEntry")(asked, timeout=20)
+        return list(fields_of(message_in(answer, 1)))
+
+    entry = entry_at(change["path"])
+    if change["chunks_of"]:
+        entry = [field for field in entry if field[0] != _CHUNKS]
+        entry += [field for field in entry_at(change["chunks_of"]) if field[0] == _CHUNKS]
     metadata = [base64.b64decode(one) for one in change["sse_metadata"]]
     attributes = {key: None if text is None else base64.b64decode(text) for key, text in change["extended"].items()}
     changed: list[Field] = []
     chunks = 0
-    for number, value in fields_of(message_in(answer, 1)):
+    for number, value in entry:
         if number == _CHUNKS:
+            for name, one in change["chunk"].items():
+                value = _with(value, _OF_CHUNK[name], one)
             if metadata:
                 value = _with(value, _SSE_METADATA, metadata[min(chunks, len(metadata) - 1)])
             if change["sizes"]:
@@ -80,12 +100,16 @@ def _main() -> None:
             chunks += 1
         if number == _ATTRIBUTES and change["file_size"] is not None:
             value = _with(value, _FILE_SIZE, change["file_size"])
+        if number == _ATTRIBUTES:
+            for name, one in change["attributes"].items():
+                value = _with(value, _OF_ATTRIBUTES[name], one)
         if number == _EXTENDED and text_in(value, 1) in attributes:
             continue
         changed.append((number, value))
     for key, value in attributes.items():
         if value is not None:
             changed.append((_EXTENDED, message((1, key), (2, value))))
+    directory = change["path"].rpartition("/")[0]
     update = message((1, directory), (2, message(*changed)))
     channel.unary_unary(f"{_SERVICE}/UpdateEntry")(update, timeout=20)
 

@@ -90,7 +90,36 @@ pub enum Problem {
     /// An algorithm, version or type that this program does not know.
     #[error("not supported by this version")]
     Unsupported,
+    /// A field that is not known, where any could change what the others mean.
+    #[error("a field that this version does not know")]
+    Unknown,
+    /// Chunks of an encrypted object that do not say how they are encrypted, and nothing else does.
+    #[error(
+        "missing, as after a copy that bypassed the S3 gateway, and {0}; write the object anew, or copy its source \
+         through the S3 gateway"
+    )]
+    Unlabelled(Doubt),
     /// Differs from the same field stored elsewhere in the entry.
     #[error("differs from the rest of the object")]
     Disagrees,
+}
+
+/// Why chunks without a label cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// The entry has no data key, or no IV.
+    #[error("the entry has not kept the key and IV that they were encrypted with")]
+    KeyLost,
+    /// Each part of an upload starts its own stream, and often under its own key.
+    #[error("the object has several parts, and each one's key or IV is lost")]
+    Parts,
+    /// It may be the copy of an object whose chunks each start their own stream.
+    #[error("the object has several chunks and no MD5, so that each may have had a key or IV of its own, now lost")]
+    NoMd5,
+    /// Gateways before 4.22 left encrypted chunks without a label in uploads, and plain ones copied from elsewhere.
+    #[error("the upload's other chunks have one, and whether this one is encrypted cannot be told")]
+    Upload,
+    /// Ciphertext and plain bytes may be mixed, or one be taken for the other.
+    #[error("the file was changed since, and whether its bytes are encrypted cannot be told")]
+    Changed,
 }

@@ -1,55 +1,50 @@
 //! From what is stored to what a reader needs: which keys, and where the keystream of each chunk starts.
 //!
-//! A chunk's own metadata wins over the entry's. What each scheme stores:
+//! [`kind`] says what kind of object the entry is, and [`starts`] where the streams of that kind start. A chunk's own
+//! metadata wins over the entry's. What each scheme stores today:
 //!
 //! | | where the stream of a chunk starts |
 //! |---|---|
 //! | SSE-C, SSE-KMS | the chunk's IV, `partOffset` bytes in |
 //! | SSE-S3 | the chunk's IV as it is: the writer has advanced it |
 //! | no IV in the chunk | the entry's IV, at the chunk's offset in the object |
-//! | `sse_type` 0 in an encrypted object | nowhere: the chunk is raw |
+//! | `sse_type` 0 beside other types | nowhere: the chunk is raw |
+//! | `sse_type` 0 throughout | told from the entry's past, as [`unlabelled`] says |
 //! | inline content | the entry's IV, from its first byte |
-//!
-//! What older gateways wrote is told apart as [`streams`] says.
 
 mod detect;
 mod keyring;
-mod streams;
+mod kind;
+mod parsed;
+mod starts;
+mod unlabelled;
 
 use std::fmt;
 
 use crate::{
     attributes::Attributes,
-    datakey::DataKey,
     echo::Echo,
     error::{MetadataError, Place, Problem},
-    keystream::Keystream,
     metadata::Metadata,
     scheme::Scheme,
+    stored::{History, StoredChunk},
     wrapped::WrappedKey,
 };
 use keyring::Keyring;
-
-/// What the filer stores of one chunk, as far as encryption goes.
-#[derive(Clone, Copy)]
-pub struct StoredChunk<'a> {
-    /// First byte of the chunk in the object.
-    pub offset: u64,
-    /// Plaintext bytes of the chunk.
-    pub size: u64,
-    /// `FileChunk.sse_type`: 0 none, 1 SSE-C, 2 SSE-KMS, 3 SSE-S3.
-    pub sse_type: i32,
-    /// `FileChunk.sse_metadata`: JSON, or empty.
-    pub sse_metadata: &'a [u8],
-    /// When the chunk was written, in nanoseconds since 1970. Decides which of two overlapping chunks is read; the
-    /// keystreams do not depend on it.
-    pub modified_ts_ns: i64,
-}
+pub use kind::Kind;
+use parsed::{Parsed, metadata_place};
+pub use starts::KeyStart;
+pub use unlabelled::Reading;
 
 /// How to decrypt an object. See [`Layout::read`].
 pub struct Layout {
     /// The object's encryption.
     pub scheme: Scheme,
+    /// How the object tells where keystreams start.
+    pub kind: Kind,
+    /// Whether each of the chunks given would start where it does whatever other chunks the object has: then a reader of
+    /// a range needs no others. Without it, give all of them.
+    pub stands_alone: bool,
     /// The keys it takes, each once. Empty where there is nothing to decrypt.
     ///
     /// SSE-S3 wraps one data key anew for each chunk, so there it is as many as chunks.
@@ -64,24 +59,6 @@ pub struct Layout {
     pub customer_key_md5: Option<[u8; 16]>,
 }
 
-/// Where the keystream of a chunk starts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct KeyStart {
-    /// Index into [`Layout::keys`].
-    pub key: usize,
-    /// IV of the stream.
-    pub iv: [u8; 16],
-    /// Position in the stream of the chunk's first byte.
-    pub offset: u64,
-}
-
-impl KeyStart {
-    /// The keystream from byte `from` of the chunk on, under the unwrapped key.
-    pub fn keystream(&self, key: &DataKey, from: u64) -> Keystream {
-        Keystream::new(key, self.iv, self.offset.wrapping_add(from))
-    }
-}
-
 impl Layout {
     /// Reads how an object is encrypted.
     ///
@@ -90,16 +67,17 @@ impl Layout {
     /// An object without bytes needs no key, so of a stub's metadata only the echo is read.
     pub fn read(
         attributes: &Attributes<'_>,
+        history: &History,
         chunks: &[StoredChunk<'_>],
         inline_len: usize,
     ) -> Result<Self, MetadataError> {
         let scheme = detect::scheme(attributes, chunks)?;
-        let entry = match (scheme, inline_len, chunks) {
-            (Scheme::Kms | Scheme::S3, 0, []) => Metadata::default(),
-            _ => Metadata::of_entry(scheme, attributes)?,
-        };
+        let entry = entry_metadata(scheme, attributes, chunks, inline_len)?;
+        let object = Parsed::new(scheme, attributes, history, &entry, chunks, inline_len)?;
+        let kind = kind::classify(&object)?;
         let mut keyring = Keyring::new(&entry);
-        let starts = streams::starts(scheme, attributes, &entry, chunks, &mut keyring)?;
+        let starts = starts::starts(&object, kind, &mut keyring)?;
+        let stands_alone = object.stands_alone(kind);
         let inline = match (scheme, inline_len) {
             (Scheme::None, _) | (_, 0) => None,
             _ => Some(inline_start(scheme, &entry, &mut keyring)?),
@@ -107,7 +85,37 @@ impl Layout {
         keyring.absorb(entry.key);
         let customer_key_md5 = keyring.customer_key_md5();
         let echo = Echo::read(scheme, attributes, first_metadata(chunks))?;
-        Ok(Self { scheme, keys: keyring.into_keys(), chunks: starts, inline, echo, customer_key_md5 })
+        let keys = keyring.into_keys();
+        Ok(Self { scheme, kind, stands_alone, keys, chunks: starts, inline, echo, customer_key_md5 })
+    }
+}
+
+impl Kind {
+    /// The kind of an object, also of one that [`Layout::read`] refuses for where its keystreams start.
+    ///
+    /// # Errors
+    /// When its metadata cannot be understood at all.
+    pub fn of(
+        attributes: &Attributes<'_>,
+        history: &History,
+        chunks: &[StoredChunk<'_>],
+        inline_len: usize,
+    ) -> Result<Self, MetadataError> {
+        let scheme = detect::scheme(attributes, chunks)?;
+        let entry = entry_metadata(scheme, attributes, chunks, inline_len)?;
+        kind::classify(&Parsed::new(scheme, attributes, history, &entry, chunks, inline_len)?)
+    }
+}
+
+fn entry_metadata(
+    scheme: Scheme,
+    attributes: &Attributes<'_>,
+    chunks: &[StoredChunk<'_>],
+    inline_len: usize,
+) -> Result<Metadata, MetadataError> {
+    match (scheme, inline_len, chunks) {
+        (Scheme::Kms | Scheme::S3, 0, []) => Ok(Metadata::default()),
+        _ => Metadata::of_entry(scheme, attributes),
     }
 }
 
@@ -123,18 +131,7 @@ fn first_metadata<'a>(chunks: &[StoredChunk<'a>]) -> Option<(Place, &'a [u8])> {
     Some((metadata_place(first), chunks[first].sse_metadata))
 }
 
-/// The `sse_metadata` of a chunk.
-fn metadata_place(index: usize) -> Place {
-    Place::Chunk { index, field: "sse_metadata".to_owned() }
-}
-
 // Wrapped keys and IVs have no business in a log.
-impl fmt::Debug for KeyStart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyStart").field("key", &self.key).field("offset", &self.offset).finish_non_exhaustive()
-    }
-}
-
 impl fmt::Debug for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Layout")

@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::{
     attributes::{Attributes, name},
     error::{MetadataError, Problem},
-    layout::StoredChunk,
     metadata::entry,
+    stored::StoredChunk,
 };
 
 /// What S3 allows.

@@ -15,7 +15,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test fails loudly and has no callers")]
 
-use crypto::{Attributes, ChunkError, DataKey, Kek, Layout, StoredChunk, WrappedKey, open_chunk};
+use crypto::{Attributes, ChunkError, DataKey, History, Kek, Layout, StoredChunk, WrappedKey, open_chunk};
 
 const KEK: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const NONCE: &str = "BwcHBwcHBwcHBwcH";
@@ -42,7 +42,7 @@ fn opens(stored: &str, changed: &str) -> bool {
     );
     let json = json.replacen(stored, changed, 1);
     let entry = [("X-Amz-Server-Side-Encryption", &b"AES256"[..]), ("x-seaweedfs-sse-s3-key", json.as_bytes())];
-    let Ok(layout) = Layout::read(&Attributes::new(entry), &[], 5) else { return false };
+    let Ok(layout) = Layout::read(&Attributes::new(entry), &History::default(), &[], 5) else { return false };
     let WrappedKey::S3(key) = &layout.keys[0] else { panic!("the metadata is one of SSE-S3") };
     Kek::from_hex(KEK).unwrap().open(key).is_ok_and(|opened| layout.keys[0].verify(&opened).is_ok())
 }
@@ -88,7 +88,7 @@ fn kms(key_id: &str, ciphertext: &str, context: &str) -> [u8; 32] {
         r#"{{"algorithm":"aws:kms","keyId":"{key_id}","encryptedDataKey":"{envelope}","iv":"{IV}","encryptionContext":{{"a":"{context}"}}}}"#
     );
     let entry = [("X-Amz-Server-Side-Encryption", &b"aws:kms"[..]), ("x-seaweedfs-sse-kms-key", json.as_bytes())];
-    Layout::read(&Attributes::new(entry), &[], 5).unwrap().keys[0].id()
+    Layout::read(&Attributes::new(entry), &History::default(), &[], 5).unwrap().keys[0].id()
 }
 
 /// The KMS is what notices; it must be asked, and not a cache that knows the key of the unchanged object.
@@ -109,8 +109,8 @@ fn ctr_does_not_notice_another_offset_or_an_uncommitted_iv() {
             r#"{{"algorithm":"AES256","iv":"{iv}","keyMD5":"YTkzMTg0N2M2ZWFlMmNlOA==","partOffset":{offset}}}"#
         );
         let metadata = json.as_bytes();
-        let chunk = StoredChunk { offset: 0, size: 16, sse_type: 1, sse_metadata: metadata, modified_ts_ns: 1 };
-        let layout = Layout::read(&Attributes::new([]), &[chunk], 0).unwrap();
+        let chunk = StoredChunk { size: 16, sse_type: 1, sse_metadata: metadata, ..StoredChunk::default() };
+        let layout = Layout::read(&Attributes::new([]), &History::default(), &[chunk], 0).unwrap();
         let mut bytes = [0; 16];
         let key = DataKey::from_slice(&[7; 32]).unwrap();
         layout.chunks[0].unwrap().keystream(&key, 0).apply(&mut bytes);

@@ -3,7 +3,7 @@
 //!
 //! They are functions of a library, so that the seeds also run as a plain test, without a fuzzer.
 
-use crypto::{Attributes, Kek, Layout, StoredChunk, name};
+use crypto::{Attributes, History, Kek, Layout, StoredChunk, name};
 use prost::Message;
 use tidegate::{
     entry::{Fid, manifest::Manifests, visible::visible},
@@ -20,18 +20,18 @@ pub fn sse_metadata(data: &[u8]) {
         .enumerate()
         .map(|(index, sse_metadata)| {
             let (offset, modified_ts_ns) = (index as u64 * 1000, index as i64);
-            StoredChunk { offset, size: 1000, sse_type, sse_metadata, modified_ts_ns }
+            StoredChunk { offset, size: 1000, sse_type, sse_metadata, modified_ts_ns, ..StoredChunk::default() }
         })
         .collect();
-    let _ = Layout::read(&Attributes::new([]), &chunks, 0);
+    let _ = Layout::read(&Attributes::new([]), &History::default(), &chunks, 0);
     let first = chunks[0].sse_metadata;
     for entry in [
         [(name::ALGORITHM, &b"aws:kms"[..]), (name::KMS_KEY, first)],
         [(name::ALGORITHM, &b"AES256"[..]), (name::S3_KEY, first)],
         [(name::CUSTOMER_ALGORITHM, &b"AES256"[..]), (name::CUSTOMER_IV, first)],
     ] {
-        let _ = Layout::read(&Attributes::new(entry), &[], 5);
-        let _ = Layout::read(&Attributes::new(entry), &chunks, 0);
+        let _ = Layout::read(&Attributes::new(entry), &History::default(), &[], 5);
+        let _ = Layout::read(&Attributes::new(entry), &History::default(), &chunks, 0);
     }
 }
 
@@ -42,7 +42,7 @@ pub fn envelope(data: &[u8]) {
         base64(data)
     );
     let entry = [(name::ALGORITHM, &b"aws:kms"[..]), (name::KMS_KEY, json.as_bytes())];
-    if let Ok(layout) = Layout::read(&Attributes::new(entry), &[], 5) {
+    if let Ok(layout) = Layout::read(&Attributes::new(entry), &History::default(), &[], 5) {
         for key in &layout.keys {
             key.id();
         }

@@ -3,15 +3,16 @@
 use crate::{
     attributes::{Attributes, name},
     error::{MetadataError, Place, Problem},
-    layout::StoredChunk,
     metadata::entry,
     scheme::Scheme,
+    stored::StoredChunk,
 };
 
 /// The scheme of an object: that of its chunks, or if they are silent, of its entry.
 ///
-/// The `AES256` header alone does not make an object encrypted: copies leave it behind. Two schemes among the chunks of
-/// one object are an error, since each has its own rules on who may read. Raw chunks under an entry that says encrypted
+/// The `AES256` header alone does not make an object encrypted: copies leave it behind. What an SSE-S3 upload was begun
+/// with does: gateways before 4.22 have left objects with nothing else, and copies drop it. Two schemes among the chunks
+/// of one object are an error, since each has its own rules on who may read. Raw chunks under an entry that says encrypted
 /// (the gateway makes them when it copies parts into an SSE-C upload) keep the entry's scheme, so that no one gets them
 /// who could not read the object.
 pub(super) fn scheme(attributes: &Attributes<'_>, chunks: &[StoredChunk<'_>]) -> Result<Scheme, MetadataError> {
@@ -39,7 +40,7 @@ fn of_entry(attributes: &Attributes<'_>) -> Result<Scheme, MetadataError> {
     }
     match attributes.filled(name::ALGORITHM) {
         Some(b"aws:kms") => Ok(Scheme::Kms),
-        Some(b"AES256") | None if has(name::S3_KEY) => Ok(Scheme::S3),
+        Some(b"AES256") | None if has(name::S3_KEY) || has(name::S3_BASE_IV) => Ok(Scheme::S3),
         Some(b"AES256") | None if has(name::KMS_KEY) => Ok(Scheme::Kms),
         Some(b"AES256") | None => Ok(Scheme::None),
         Some(_) => Err(entry(name::ALGORITHM).fails(Problem::Unsupported)),

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use crypto::{Layout, WrappedKey};
+use crypto::{Kind, Layout, Scheme, WrappedKey};
 use futures_util::{StreamExt, stream};
 
 use super::{Chunk, Envelope, Key, Replica, Report, Unexplained};
 use crate::{
-    entry::{EntryPath, Kind},
+    entry::{self, EntryPath},
     filer::pb,
     keys::{KeyRing, Urgency},
     read::{Source, bucket, object},
@@ -25,17 +25,23 @@ pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) ->
     let entry = found.entry;
     let mut faults = Vec::new();
     match entry.kind() {
-        Kind::File => {}
-        Kind::RemoteOnly => faults.push("the bytes are in a remote store only".to_owned()),
-        Kind::Directory | Kind::Symlink | Kind::Special => return Err(format!("{path}: not a regular file").into()),
+        entry::Kind::File => {}
+        entry::Kind::RemoteOnly => faults.push("the bytes are in a remote store only".to_owned()),
+        entry::Kind::Directory | entry::Kind::Symlink | entry::Kind::Special => {
+            return Err(format!("{path}: not a regular file").into());
+        }
     }
     let (chunks, layout) = laid_out(source, &entry, &mut faults).await;
+    let kind = match &layout {
+        Some(layout) => Some(layout.kind),
+        None => object::kind(&entry, &chunks),
+    };
     let keys = match &layout {
         Some(layout) => keys(ring, bucket(path), layout).await,
         None => Vec::new(),
     };
     let chunks: Vec<Chunk> = stream::iter(chunks.iter().enumerate())
-        .map(|(index, stored)| chunk(source, stored, key_of(layout.as_deref(), index)))
+        .map(|(index, stored)| chunk(source, stored, layout.as_deref(), index))
         .buffered(AT_ONCE)
         .collect()
         .await;
@@ -47,6 +53,7 @@ pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) ->
         size: entry.size(),
         inline: entry.content.len() as u64,
         sse: layout.as_ref().map(|layout| layout.scheme.as_str()),
+        kind: kind.map(Kind::as_str),
         faults,
         keys,
         chunks,
@@ -124,12 +131,14 @@ async fn key(ring: &KeyRing, bucket: Option<&str>, index: usize, wrapped: &Wrapp
     key
 }
 
-async fn chunk(source: &Source, stored: &pb::FileChunk, key: Option<usize>) -> Chunk {
+async fn chunk(source: &Source, stored: &pb::FileChunk, layout: Option<&Layout>, index: usize) -> Chunk {
+    let key = key_of(layout, index);
+    let scheme = layout.filter(|_| key.is_some()).map(|layout| layout.scheme);
     let mut chunk = Chunk {
         fid: stored.file_id.clone(),
         offset: stored.offset,
         size: stored.size,
-        layers: layers(stored),
+        layers: layers(stored, scheme),
         key,
         replicas: Vec::new(),
         fault: None,
@@ -159,12 +168,13 @@ async fn chunk(source: &Source, stored: &pb::FileChunk, key: Option<usize>) -> C
     chunk
 }
 
-fn layers(stored: &pb::FileChunk) -> Vec<&'static str> {
-    let sse = match stored.sse_type {
-        0 => None,
-        1 => Some("sse-c"),
-        2 => Some("sse-kms"),
-        3 => Some("sse-s3"),
+/// `scheme` is that of the keystream under the chunk, which it need not say itself.
+fn layers(stored: &pb::FileChunk, scheme: Option<Scheme>) -> Vec<&'static str> {
+    let sse = match (scheme, stored.sse_type) {
+        (Some(Scheme::C), _) | (_, 1) => Some("sse-c"),
+        (Some(Scheme::Kms), _) | (_, 2) => Some("sse-kms"),
+        (Some(Scheme::S3), _) | (_, 3) => Some("sse-s3"),
+        (_, 0) => None,
         _ => Some("sse-unknown"),
     };
     let sealed = (!stored.cipher_key.is_empty()).then_some("gcm");

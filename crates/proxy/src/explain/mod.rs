@@ -28,6 +28,9 @@ pub struct Report {
     pub inline: u64,
     /// `none`, `c`, `kms` or `s3`; nothing if the metadata cannot be understood.
     pub sse: Option<&'static str>,
+    /// How the file tells where its keystreams start: `plain`, `self-describing`, `equal runs`, `upload parts`,
+    /// `entry stream`, or `unlabelled` with how it is read; nothing if the metadata cannot be understood.
+    pub kind: Option<&'static str>,
     /// What is wrong with the file as a whole, in one sentence each.
     pub faults: Vec<String>,
     /// The data keys, each once.

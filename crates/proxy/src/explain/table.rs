@@ -25,6 +25,7 @@ pub(super) fn lines(report: &Report) -> String {
         fact("inline", &format!("{} bytes in the entry itself", report.inline));
     }
     fact("encryption", sse);
+    fact("kind", report.kind.unwrap_or("not understood"));
     fact("chunks", &report.chunks.len().to_string());
     fact("readable", if report.readable { "yes, as far as can be seen" } else { "NO" });
     for fault in &report.faults {
@@ -133,6 +134,7 @@ mod tests {
             size: 5,
             inline: 0,
             sse: Some("kms"),
+            kind: Some("self-describing"),
             faults: Vec::new(),
             keys: vec![key],
             chunks: vec![chunk],
@@ -145,6 +147,7 @@ mod tests {
         let page = report().to_table();
         for words in [
             "SSE-KMS",
+            "kind       self-describing",
             "readable   NO",
             "NO: the KMS refuses",
             "aws:s3:arn = arn:aws:s3:::b/a",

@@ -47,6 +47,9 @@ pub struct RemoteEntry {
     /// Name of the remote storage configuration.
     #[prost(string, tag = "1")]
     pub storage_name: String,
+    /// When the bytes were last fetched from there or sent there, in nanoseconds since the epoch.
+    #[prost(int64, tag = "2")]
+    pub last_local_sync_ts_ns: i64,
     /// The remote's own ETag.
     #[prost(string, tag = "3")]
     pub remote_e_tag: String,
@@ -74,7 +77,7 @@ pub struct FileChunk {
     /// Nanoseconds since the epoch; of overlapping chunks the greatest wins.
     #[prost(int64, tag = "4")]
     pub modified_ts_ns: i64,
-    /// Base64 of the MD5 of the chunk's bytes.
+    /// Base64 of the MD5 of the chunk's bytes; of a chunk fetched from a remote store the needle's CRC in hex.
     #[prost(string, tag = "5")]
     pub e_tag: String,
     /// The needle's id as a message; inside manifests mostly this one.
@@ -146,9 +149,15 @@ pub struct FuseAttributes {
     /// MD5 of the whole file; empty where it was never computed.
     #[prost(bytes = "bytes", tag = "14")]
     pub md5: Bytes,
+    /// Last change of the file or its attributes, in seconds since the epoch.
+    #[prost(int64, tag = "18")]
+    pub ctime: i64,
     /// The nanoseconds that belong to [`FuseAttributes::mtime`].
     #[prost(int32, tag = "19")]
     pub mtime_ns: i32,
+    /// The nanoseconds that belong to [`FuseAttributes::ctime`].
+    #[prost(int32, tag = "20")]
+    pub ctime_ns: i32,
 }
 
 /// Asks for one entry.

@@ -333,7 +333,11 @@ fn sse_s3_key(changed: &str, to: &str) -> WrappedKey {
         "keyCommitment":"6eJu3mJUyTElvwB1KG8turXreOa/+uDUECODOEmUUbw="}"#;
     let json = json.replace(changed, to);
     let entry = [("X-Amz-Server-Side-Encryption", &b"AES256"[..]), ("x-seaweedfs-sse-s3-key", json.as_bytes())];
-    crypto::Layout::read(&crypto::Attributes::new(entry), &[], 5).ok().unwrap().keys.remove(0)
+    crypto::Layout::read(&crypto::Attributes::new(entry), &crypto::History::default(), &[], 5)
+        .ok()
+        .unwrap()
+        .keys
+        .remove(0)
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, ops::Range, pin::pin, sync::Arc};
 
-use crypto::{Attributes, Layout, Scheme, StoredChunk};
+use crypto::{Attributes, History, Kind, Layout, MetadataError, Scheme, StoredChunk};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::StatusCode;
 use prefetch::{Engine, FetchError, NeedleRead};
@@ -32,12 +32,26 @@ const AT_ONCE: usize = 4;
 /// # Errors
 /// 500 that names the field that is not understood.
 pub(crate) fn layout(entry: &pb::Entry, chunks: &[pb::FileChunk]) -> Result<Layout> {
-    let attributes = Attributes::new(entry.extended.iter().map(|(name, value)| (name.as_str(), value.as_ref())));
-    let chunks: Vec<_> = chunks.iter().map(stored).collect();
-    Layout::read(&attributes, &chunks, entry.content.len()).map_err(|error| {
+    look(entry, chunks, Layout::read).map_err(|error| {
         let message = format!("the object's encryption metadata cannot be used: {error}");
         Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message).code("InvalidEncryptionMetadata")
     })
+}
+
+/// What kind of encrypted object the entry is, also of one whose layout is refused; `None`: that cannot be told.
+pub(crate) fn kind(entry: &pb::Entry, chunks: &[pb::FileChunk]) -> Option<Kind> {
+    look(entry, chunks, Kind::of).ok()
+}
+
+/// Asks `question` about an entry with these chunks, put as far as encryption goes.
+fn look<T>(
+    entry: &pb::Entry,
+    chunks: &[pb::FileChunk],
+    question: fn(&Attributes<'_>, &History, &[StoredChunk<'_>], usize) -> Result<T, MetadataError>,
+) -> Result<T, MetadataError> {
+    let attributes = Attributes::new(entry.extended.iter().map(|(name, value)| (name.as_str(), value.as_ref())));
+    let chunks: Vec<_> = chunks.iter().map(stored).collect();
+    question(&attributes, &history(entry), &chunks, entry.content.len())
 }
 
 fn stored(chunk: &pb::FileChunk) -> StoredChunk<'_> {
@@ -47,6 +61,22 @@ fn stored(chunk: &pb::FileChunk) -> StoredChunk<'_> {
         sse_type: chunk.sse_type,
         sse_metadata: &chunk.sse_metadata,
         modified_ts_ns: chunk.modified_ts_ns,
+        e_tag: &chunk.e_tag,
+        is_compressed: chunk.is_compressed,
+        is_manifest: chunk.is_chunk_manifest,
+    }
+}
+
+fn history(entry: &pb::Entry) -> History {
+    let nanoseconds = |seconds: i64, rest: i32| seconds.saturating_mul(1_000_000_000).saturating_add(rest.into());
+    let synced_ns = entry.remote_entry.as_ref().map_or(0, |remote| remote.last_local_sync_ts_ns);
+    let Some(attributes) = &entry.attributes else { return History { synced_ns, ..History::default() } };
+    History {
+        created: attributes.crtime,
+        modified_ns: nanoseconds(attributes.mtime, attributes.mtime_ns),
+        changed_ns: nanoseconds(attributes.ctime, attributes.ctime_ns),
+        synced_ns,
+        has_md5: !attributes.md5.is_empty(),
     }
 }
 

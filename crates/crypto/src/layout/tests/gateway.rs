@@ -11,7 +11,7 @@ use md5::{Digest, Md5};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use crate::{Attributes, DataKey, Kek, Layout, Scheme, StoredChunk, VerifyError, WrappedKey};
+use crate::{Attributes, DataKey, History, Kek, Layout, Scheme, StoredChunk, VerifyError, WrappedKey};
 
 #[derive(Deserialize)]
 struct File {
@@ -67,7 +67,8 @@ impl Object {
             self.extended.iter().map(|(name, value)| (name, STANDARD.decode(value).unwrap())).collect();
         let attributes = Attributes::new(values.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         let chunks: Vec<_> = self.chunks.iter().map(Chunk::stored).collect();
-        Layout::read(&attributes, &chunks, 0).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+        Layout::read(&attributes, &History { created: 1, ..History::default() }, &chunks, 0)
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
     /// The first letters of an object's name say what it must be, unless it was copied to a plain one.
@@ -95,7 +96,14 @@ impl Object {
 impl Chunk {
     fn stored(&self) -> StoredChunk<'_> {
         let Self { offset, size, sse_type, ref sse_metadata, .. } = *self;
-        StoredChunk { offset, size, sse_type, sse_metadata: sse_metadata.as_bytes(), modified_ts_ns: 0 }
+        StoredChunk {
+            offset,
+            size,
+            sse_type,
+            sse_metadata: sse_metadata.as_bytes(),
+            modified_ts_ns: 1,
+            ..StoredChunk::default()
+        }
     }
 }
 
@@ -191,7 +199,7 @@ fn a_changed_iv_is_refused_where_a_commitment_was_stored_beside_it() {
             json["iv"] = STANDARD.encode(iv).into();
             let json = json.to_string();
             let stored = StoredChunk { sse_metadata: json.as_bytes(), ..chunk.stored() };
-            let layout = Layout::read(&Attributes::default(), &[stored], 0).unwrap();
+            let layout = Layout::read(&Attributes::default(), &History::default(), &[stored], 0).unwrap();
             let verified = layout.keys[0].verify(&file.unwrap_key(&layout.keys[0]));
             assert_eq!(verified, Err(VerifyError::Commitment), "{name}, bit {bit}");
         }

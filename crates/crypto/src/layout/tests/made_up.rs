@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::{Attributes, Layout, MetadataError, StoredChunk};
+use crate::{Attributes, History, Layout, MetadataError, StoredChunk};
 
 pub(super) const MIB: u64 = 1 << 20;
 /// An entry's part boundaries.
@@ -48,7 +48,14 @@ pub(super) fn s3_without_iv(nonce: u8) -> String {
 #[derive(Clone, Default)]
 pub(super) struct Entry {
     pub(super) extended: Vec<(&'static str, Vec<u8>)>,
+    pub(super) history: History,
     pub(super) chunks: Vec<(i32, String)>,
+    /// When each chunk was written; 0 where it does not say.
+    pub(super) written: Vec<i64>,
+    /// Of all chunks.
+    pub(super) e_tag: &'static str,
+    /// All chunks.
+    pub(super) compressed: bool,
     pub(super) inline_len: usize,
 }
 
@@ -56,7 +63,7 @@ impl Entry {
     pub(super) fn new(extended: &[(&'static str, &str)], chunks: &[(i32, &str)]) -> Self {
         let extended = extended.iter().map(|(name, value)| (*name, value.as_bytes().to_vec())).collect();
         let chunks = chunks.iter().map(|(sse_type, json)| (*sse_type, (*json).to_owned())).collect();
-        Self { extended, chunks, inline_len: 0 }
+        Self { extended, chunks, ..Self::default() }
     }
 
     pub(super) fn inline(extended: &[(&'static str, &str)]) -> Self {
@@ -70,10 +77,20 @@ impl Entry {
 
     pub(super) fn read(&self) -> Result<Layout, MetadataError> {
         let attributes = Attributes::new(self.extended.iter().map(|(name, value)| (*name, value.as_slice())));
-        let chunk = |(index, (sse_type, json)): (usize, &(i32, String))| stored(index, *sse_type, json.clone());
-        let chunks: Vec<_> = self.chunks.iter().enumerate().map(chunk).collect();
-        let views: Vec<_> = chunks.iter().map(|(chunk, json)| view(chunk, json)).collect();
-        Layout::read(&attributes, &views, self.inline_len)
+        let mut chunks = Vec::new();
+        for (index, (sse_type, json)) in self.chunks.iter().enumerate() {
+            chunks.push(StoredChunk {
+                offset: index as u64 * MIB,
+                size: MIB,
+                sse_type: *sse_type,
+                sse_metadata: json.as_bytes(),
+                modified_ts_ns: self.written.get(index).copied().unwrap_or(0),
+                e_tag: self.e_tag,
+                is_compressed: self.compressed,
+                is_manifest: false,
+            });
+        }
+        Layout::read(&attributes, &self.history, &chunks, self.inline_len)
     }
 
     /// For each chunk: index of its key, first byte of its IV, position in the stream.
@@ -85,13 +102,4 @@ impl Entry {
     pub(super) fn fails(&self) -> String {
         self.read().err().unwrap().to_string()
     }
-}
-
-fn stored(index: usize, sse_type: i32, json: String) -> (StoredChunk<'static>, String) {
-    let offset = index as u64 * MIB;
-    (StoredChunk { offset, size: MIB, sse_type, sse_metadata: b"", modified_ts_ns: 0 }, json)
-}
-
-fn view<'a>(chunk: &StoredChunk<'a>, json: &'a str) -> StoredChunk<'a> {
-    StoredChunk { sse_metadata: json.as_bytes(), ..*chunk }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::made_up::{BOUNDARIES, Entry, MIB, base64, customer, iv, kms, s3, s3_without_iv};
-use crate::{Attributes, Echo, Layout, Scheme, StoredChunk, WrappedKey};
+use crate::{Attributes, Echo, History, Kind, Layout, Reading, Scheme, StoredChunk, WrappedKey};
 
 const CUSTOMER_IV: &str = "x-seaweedfs-sse-c-iv";
 const CUSTOMER_MD5: &str = "X-Amz-Server-Side-Encryption-Customer-Key-MD5";
@@ -222,8 +222,8 @@ fn two_schemes_in_one_object_are_refused() {
 #[test]
 fn positions_beyond_all_numbers_are_refused() {
     let json = customer(1, i64::MAX);
-    let chunk = |size| StoredChunk { offset: 0, size, sse_type: 1, sse_metadata: json.as_bytes(), modified_ts_ns: 0 };
-    let read = |size| Layout::read(&Attributes::default(), &[chunk(size)], 0);
+    let chunk = |size| StoredChunk { size, sse_type: 1, sse_metadata: json.as_bytes(), ..StoredChunk::default() };
+    let read = |size| Layout::read(&Attributes::default(), &History::default(), &[chunk(size)], 0);
     assert!(read(1 << 62).is_ok());
     assert_eq!(read(u64::MAX).err().unwrap().to_string(), "sse_metadata.partOffset of chunk 0: out of range");
 }
@@ -264,11 +264,25 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![prop::collection::vec(any::<u8>(), 0..60), json().prop_map(String::into_bytes)]
 }
 
+fn history() -> impl Strategy<Value = History> {
+    (any::<i64>(), any::<i64>(), any::<i64>(), any::<i64>(), any::<bool>()).prop_map(
+        |(created, modified_ns, changed_ns, synced_ns, has_md5)| History {
+            created,
+            modified_ns,
+            changed_ns,
+            synced_ns,
+            has_md5,
+        },
+    )
+}
+
 proptest! {
     /// Whatever is stored: no panic, and an encrypted chunk has a keystream or the whole is refused.
     #[test]
     fn no_metadata_makes_it_panic(
         chunks in prop::collection::vec((any::<u64>(), 1..u64::MAX, 0..4_i32, bytes()), 0..4),
+        written in any::<i64>(),
+        history in history(),
         attributes in prop::collection::vec((0..8_usize, bytes()), 0..4),
         inline_len in 0..2_usize,
     ) {
@@ -280,13 +294,15 @@ proptest! {
         let chunks: Vec<_> = chunks
             .iter()
             .map(|(offset, size, sse_type, json)| StoredChunk {
-                offset: *offset, size: *size, sse_type: *sse_type, sse_metadata: json, modified_ts_ns: 0,
+                offset: *offset, size: *size, sse_type: *sse_type, sse_metadata: json, modified_ts_ns: written,
+                ..StoredChunk::default()
             })
             .collect();
-        if let Ok(layout) = Layout::read(&attributes, &chunks, inline_len) {
+        if let Ok(layout) = Layout::read(&attributes, &history, &chunks, inline_len) {
             prop_assert_eq!(layout.chunks.len(), chunks.len());
+            let is_one_stream = layout.kind == Kind::Unlabelled(Reading::Ciphertext);
             for (chunk, start) in chunks.iter().zip(&layout.chunks) {
-                prop_assert_eq!(chunk.sse_type != 0, start.is_some());
+                prop_assert_eq!(chunk.sse_type != 0 || is_one_stream, start.is_some());
                 prop_assert!(start.is_none_or(|start| start.key < layout.keys.len()));
             }
         }
