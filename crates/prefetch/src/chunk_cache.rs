@@ -128,6 +128,10 @@ impl<U: Upstream> Upstream for ChunkCache<U> {
         }
     }
 
+    fn holds(&self, fid: &str) -> bool {
+        self.kept.contains_key(fid)
+    }
+
     fn held(&self, fid: &str) -> Option<Bytes> {
         // It waits only while the cache puts itself in order; then the needle is asked for as if it were not here.
         let needle = self.kept.get(fid).now_or_never()??;

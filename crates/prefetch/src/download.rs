@@ -3,72 +3,58 @@
 //! Fetches are started only while the client asks for bytes: a client that stops reading stops the fetching, and no
 //! request is opened that nobody is about to drain. What is on its way is drained into its reservation at the
 //! network's speed.
+//!
+//! What comes next is [`upcoming`]'s, what has begun is [`ordered`]'s; how far one may be ahead of the other is the
+//! window's and the memory's. Who waits here is woken by the head of what has begun or, where nothing has, by memory that
+//! comes back and fetches that end.
+
+mod fetching;
+mod ordered;
+mod upcoming;
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::time::Instant;
 
+use self::{
+    fetching::Fetching,
+    ordered::{Found, Ordered, Slot},
+    upcoming::{Span, Upcome, Upcoming},
+};
 use crate::{
-    FetchError, NeedleRead, Plan, Start,
-    budget::{BLOCK, Purse, blocks},
-    checksum::Checksum,
+    FetchError, Plan, Start,
+    budget::{Account, BLOCK, LONGEST_WAIT, Reservation, in_time},
     engine::Shared,
-    fetch::{self, Job, Sink},
-    lane::{Found, Lane, Running, Sender},
-    plan::{Slice, Step, left},
-    whole::{self, Memory},
+    handover::Running,
+    urgency::Urgency,
     window::Window,
 };
 
 /// The bytes of a plan, in order. Ends with an error, or after exactly [`Plan::len`] bytes. Dropping it ends its fetches.
 pub struct Download {
     shared: Arc<Shared>,
-    purse: Arc<Purse>,
-    pieces: VecDeque<Step>,
-    slots: VecDeque<Slot>,
-    /// Of the first of `pieces`, where it is a chunk that is read in full.
-    checksum: Option<Arc<Checksum>>,
+    account: Arc<Account>,
     window: Window,
-    /// Fetches in `slots`.
-    fetches: usize,
-    /// Those of them that have not ended.
+    upcoming: Upcoming,
+    ordered: Ordered,
+    /// Its fetches that have not ended.
     running: Arc<Running>,
-    /// Bytes of memory that `slots` hold and that were not delivered yet.
-    outstanding: u64,
-    /// Whether the next wait is the first one, which says nothing about the window.
-    fresh: bool,
+    /// The memory that the head waits for, before it can begin. Nothing else begins meanwhile.
+    memory: Option<Memory>,
     /// Bytes of the whole download that were not delivered yet.
     remaining: u64,
     first: Option<Bytes>,
     failed: bool,
 }
 
-/// Something at its place in the order.
-enum Slot {
-    Zeros(u64),
-    Inline(Bytes),
-    Fetch(Fetching),
-}
-
-/// A span on its way.
-struct Fetching {
-    fid: Arc<str>,
-    left: u64,
-    /// Bytes of memory that are reserved for what is left.
-    reserved: u64,
-    asked: Instant,
-    /// Whether the client has come to it.
-    reached: bool,
-    lane: Arc<Lane>,
-    task: AbortHandle,
-}
+/// Memory on its way.
+type Memory = Pin<Box<dyn Future<Output = Result<Reservation, FetchError>> + Send>>;
 
 impl Drop for Download {
     fn drop(&mut self) {
@@ -79,35 +65,20 @@ impl Drop for Download {
     }
 }
 
-impl Drop for Fetching {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A chunk of up to this many bytes is held back until its checksum is known, so that one that arrives wrong can always be
-/// had from another replica. Of a larger one the client would feel the wait.
-const HELD: u64 = 1 << 20;
-
-/// What holes are made of.
-static ZEROS: [u8; BLOCK] = [0; BLOCK];
-
 impl Download {
-    pub(crate) fn new(shared: Arc<Shared>, purse: Arc<Purse>, plan: Plan) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, account: Arc<Account>, plan: Plan) -> Self {
         let memory = (shared.budget.blocks() * BLOCK) as u64 / 2;
         let window = Window::new(shared.settings.window, memory, &shared.experience);
         let remaining = plan.len();
+        let upcoming = Upcoming::new(plan.pieces, shared.settings.verify);
         Self {
             shared,
-            purse,
-            pieces: plan.pieces,
-            slots: VecDeque::new(),
-            checksum: None,
+            account,
             window,
-            fetches: 0,
+            upcoming,
+            ordered: Ordered::default(),
             running: Arc::default(),
-            outstanding: 0,
-            fresh: true,
+            memory: None,
             remaining,
             first: None,
             failed: false,
@@ -126,210 +97,191 @@ impl Download {
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, FetchError>>> {
+        let bytes = ready!(self.poll_next_bytes(cx));
+        match &bytes {
+            Some(Ok(bytes)) => self.remaining -= bytes.len() as u64,
+            Some(Err(_)) => {
+                self.failed = true;
+                self.ordered.clear();
+                self.upcoming.clear();
+                self.memory = None;
+            }
+            None => {}
+        }
+        Poll::Ready(bytes)
+    }
+
+    fn poll_next_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, FetchError>>> {
         loop {
             self.fetch_ahead();
-            let Some(head) = self.slots.front_mut() else {
-                if self.remaining == 0 {
-                    return Poll::Ready(None);
+            match self.ordered.poll(cx) {
+                Some(Found::Bytes(bytes)) => {
+                    self.window.delivered(bytes.len() as u64);
+                    return Poll::Ready(Some(Ok(bytes)));
                 }
-                // All the memory of this download is on its way to the client, or its last fetch is about to end.
-                self.purse.wake_on_return(cx.waker());
-                self.running.wake_on_end(cx.waker());
-                self.fetch_ahead();
-                if self.slots.is_empty() {
+                Some(Found::Ended(first_byte, lay)) => {
+                    self.window.ended(first_byte, lay);
+                }
+                Some(Found::Late(reached)) => {
+                    if self.window.automatic().is_none() {
+                        // It has room again when a fetch ends, whichever it is.
+                        self.running.wake_on_end(cx.waker());
+                        self.fetch_ahead();
+                    } else if reached {
+                        self.window.client_waited(Instant::now());
+                        self.fetch_ahead();
+                    }
                     return Poll::Pending;
                 }
-                continue;
-            };
-            let bytes = match head {
-                Slot::Zeros(left) => {
-                    let bytes = Bytes::from_static(&ZEROS).slice(..(*left).min(BLOCK as u64) as usize);
-                    *left -= bytes.len() as u64;
-                    if *left == 0 {
-                        self.slots.pop_front();
-                    }
-                    bytes
-                }
-                Slot::Inline(bytes) => {
-                    let bytes = std::mem::take(bytes);
-                    self.slots.pop_front();
-                    bytes
-                }
-                Slot::Fetch(fetching) => {
-                    let reached = std::mem::replace(&mut fetching.reached, true);
-                    let Poll::Ready(found) = fetching.lane.poll(cx) else {
-                        if self.window.automatic().is_none() {
-                            // It has room again when a fetch ends, whichever it is.
-                            self.running.wake_on_end(cx.waker());
-                            self.fetch_ahead();
-                        } else if !reached && !std::mem::take(&mut self.fresh) {
-                            self.window.client_waited();
-                            self.fetch_ahead();
-                        }
-                        return Poll::Pending;
-                    };
-                    match found {
-                        Found::Bytes(bytes) if bytes.len() as u64 <= fetching.left => {
-                            let len = bytes.len() as u64;
-                            fetching.left -= len;
-                            fetching.reserved -= len;
-                            self.outstanding -= len;
-                            self.window.delivered(len);
-                            bytes
-                        }
-                        Found::End(at) if fetching.left == 0 => {
-                            if let Some(begun) = fetching.lane.begun() {
-                                self.window.arrived(begun - fetching.asked);
-                            }
-                            self.window.lay_unread(at.elapsed());
-                            self.outstanding -= fetching.reserved;
-                            self.fetches -= 1;
-                            self.slots.pop_front();
-                            continue;
-                        }
-                        Found::Failed(error) => return Poll::Ready(Some(Err(self.fail(error)))),
-                        Found::Bytes(_) | Found::End(_) => {
-                            let lost = FetchError::Lost(Arc::clone(&fetching.fid));
-                            return Poll::Ready(Some(Err(self.fail(lost))));
-                        }
+                Some(Found::Kept) => {
+                    if let Some(bytes) = ready!(self.poll_kept(cx))? {
+                        return Poll::Ready(Some(Ok(bytes)));
                     }
                 }
-            };
-            self.remaining -= bytes.len() as u64;
-            return Poll::Ready(Some(Ok(bytes)));
+                Some(Found::Failed(error)) => return Poll::Ready(Some(Err(error))),
+                None if self.remaining == 0 => return Poll::Ready(None),
+                None => ready!(self.poll_begin(cx))?,
+            }
         }
     }
 
-    fn fail(&mut self, error: FetchError) -> FetchError {
-        self.failed = true;
-        self.slots.clear();
-        self.pieces.clear();
-        error
+    /// Waits until what comes next has begun: all the memory of this download is on its way to the client, or its last
+    /// fetch is about to end, or the head needs more memory than there is now.
+    fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FetchError>> {
+        self.running.wake_on_end(cx.waker());
+        if !self.has_room() {
+            return Poll::Pending;
+        }
+        let Some(span) = self.span() else { return Poll::Pending };
+        let reservation = ready!(self.poll_memory(&span, cx))?;
+        self.start(span, reservation, Urgency::Head);
+        Poll::Ready(Ok(()))
     }
 
-    /// Starts what the window and the memory allow.
+    /// Begins what the window and the memory allow.
     fn fetch_ahead(&mut self) {
-        while let Some(piece) = self.pieces.front_mut() {
-            match piece {
-                Step::Zeros(len) => {
-                    let len = *len;
-                    self.slots.push_back(Slot::Zeros(len));
-                    self.pieces.pop_front();
-                }
-                Step::Inline(bytes) => {
-                    let bytes = std::mem::take(bytes);
-                    self.slots.push_back(Slot::Inline(bytes));
-                    self.pieces.pop_front();
-                }
-                Step::Needle { read, then } => {
-                    // What is here needs no fetch ahead: it is decoded when the client comes to it.
-                    let here = self.slots.is_empty().then(|| held(&self.shared, &self.purse, read)).flatten();
-                    if let Some(bytes) = here {
-                        // What was fetched of the chunk before can no longer be put together to a whole.
-                        if let Some(checksum) = self.checksum.take() {
-                            checksum.give_up();
-                        }
-                        read.start += bytes.len() as u64;
-                        if read.start == read.end {
-                            self.pieces.pop_front();
-                        }
-                        self.slots.push_back(Slot::Inline(bytes));
+        while self.memory.is_none()
+            && let Some(next) = self.upcoming.next()
+        {
+            match next {
+                Upcome::Zeros(len) => self.ordered.push(Slot::Zeros(len)),
+                Upcome::Inline(bytes) => self.ordered.push(Slot::Inline(bytes)),
+                Upcome::Needle => {
+                    if !self.has_room() || !self.begin_needle() {
                         return;
                     }
-                    if !self.window.has_room(self.running.fetches(), self.fetches, self.outstanding) {
-                        return;
-                    }
-                    if read.start == 0 {
-                        let is_whole = read.end == read.size && !read.is_gzip();
-                        self.checksum =
-                            (is_whole && self.shared.settings.verify).then(|| Arc::new(Checksum::new(read.size)));
-                    }
-                    let head = self.slots.is_empty();
-                    let checksum = self.checksum.clone();
-                    let ahead = Ahead { window: &self.window, running: &self.running, head };
-                    let Some(fetching) = start(&self.shared, &self.purse, read, then, checksum, &ahead) else {
-                        self.shared.metrics.memory_was_short("ahead");
-                        self.window.memory_was_short();
-                        return;
-                    };
-                    read.start += fetching.left;
-                    // What is opened is fetched at once, with all that is cut out of it.
-                    if read.start == read.end || read.opener.is_some() {
-                        self.checksum = None;
-                        self.pieces.pop_front();
-                    }
-                    self.outstanding += fetching.reserved;
-                    self.fetches += 1;
-                    self.slots.push_back(Slot::Fetch(fetching));
                 }
             }
         }
     }
-}
 
-/// The next block of `read`, decoded, if the needle is in memory. `None`: it is not, or there is no memory for the block.
-fn held(shared: &Shared, purse: &Arc<Purse>, read: &NeedleRead) -> Option<Bytes> {
-    if read.opener.is_some() {
-        return None;
+    fn has_room(&self) -> bool {
+        let (requests, bytes) = (self.ordered.requests(), self.ordered.bytes());
+        self.window.has_room(self.running.fetches(), requests, bytes, self.shared.budget.part())
     }
-    let stored = shared.upstream.held(&read.fid).filter(|stored| stored.len() as u64 == read.size)?;
-    let end = read.end.min(read.start + BLOCK as u64);
-    let stored = &stored[read.start as usize..end as usize];
-    // One that is to be waited for takes the way of a fetch.
-    let decoder = match read.transform.as_ref().map(|transform| transform.start(read.start)) {
-        None => None,
-        Some(Start::Now(decoder)) => Some(decoder),
-        Some(Start::Later(_)) => return None,
-    };
-    let mut block = purse.take(1, true)?.block();
-    let spare = &mut block.spare()[..stored.len()];
-    match decoder {
-        Some(mut decoder) => decoder.copy(stored, spare),
-        None => spare.copy_from_slice(stored),
+
+    /// Begins the next span of the needle that is next. `false`: there is no memory.
+    fn begin_needle(&mut self) -> bool {
+        if self.upcoming.needle().is_some_and(|read| self.shared.upstream.holds(&read.fid))
+            && let Some(read) = self.upcoming.take_needle()
+        {
+            self.ordered.push(Slot::Kept(read));
+            return true;
+        }
+        let Some(span) = self.span() else { return false };
+        let (least, most) = span.blocks();
+        let (useful, urgency) = if self.ordered.is_empty() {
+            (least, Urgency::Head)
+        } else {
+            (least.max(self.shared.budget.useful(most)), Urgency::Ahead)
+        };
+        let Some(reservation) = Reservation::take(&self.account, useful, most, urgency) else {
+            if urgency == Urgency::Ahead {
+                self.shared.metrics.memory_was_short("ahead");
+                self.window.memory_was_short(self.shared.budget.part());
+            }
+            return false;
+        };
+        self.start(span, reservation, urgency);
+        true
     }
-    block.advance(stored.len());
-    Some(block.freeze())
-}
 
-/// What a download says of the fetch that it starts.
-struct Ahead<'a> {
-    window: &'a Window,
-    running: &'a Arc<Running>,
-    /// Whether the client waits for it.
-    head: bool,
-}
+    /// Memory for what the client waits for. What is passed on as it comes goes on as soon as a block of its floor comes
+    /// back; what is of no use in part waits in line, and nothing else begins meanwhile.
+    fn poll_memory(&mut self, span: &Span, cx: &mut Context<'_>) -> Poll<Result<Reservation, FetchError>> {
+        self.account.wake_on_return(cx.waker());
+        let (least, most) = span.blocks();
+        if let Some(reservation) = Reservation::take(&self.account, least, most, Urgency::Head) {
+            self.memory = None;
+            return Poll::Ready(Ok(reservation));
+        }
+        if least == 1 {
+            return Poll::Pending;
+        }
+        let blocks = self.shared.budget.blocks();
+        if least > blocks {
+            let (fid, size, limit) = (Arc::clone(&span.read.fid), span.read.size, (blocks * BLOCK) as u64);
+            return Poll::Ready(Err(FetchError::TooLarge { fid, size, limit }));
+        }
+        let memory = self.memory.get_or_insert_with(|| {
+            self.shared.metrics.memory_was_short("whole");
+            // As long as a client that reads nothing is suffered by default: bytes of this download may be out.
+            Box::pin(in_time(Reservation::line_up(&self.account, least), 4 * LONGEST_WAIT))
+        });
+        let reservation = ready!(memory.as_mut().poll(cx));
+        self.memory = None;
+        Poll::Ready(reservation)
+    }
 
-/// Starts the next span of `read`, and of what comes with it. `None`: there is no memory.
-fn start(
-    shared: &Arc<Shared>,
-    purse: &Arc<Purse>,
-    read: &NeedleRead,
-    then: &[Slice],
-    checksum: Option<Arc<Checksum>>,
-    ahead: &Ahead<'_>,
-) -> Option<Fetching> {
-    let sender = |lane: &Arc<Lane>| Sender::new(Arc::clone(lane), Arc::clone(&read.fid), Arc::clone(ahead.running));
-    let lane = Arc::<Lane>::default();
-    let left = left(read, then);
-    let (task, left, reserved) = if read.opener.is_some() {
-        let memory = Memory::take(purse, read, ahead.head)?;
-        let (shared, purse) = (Arc::clone(shared), Arc::clone(purse));
-        let run = whole::run(shared, purse, memory, read.clone(), then.to_vec(), sender(&lane));
-        // What is cut out of a chunk may be more than the chunk.
-        (tokio::spawn(run), left, left.max((whole::blocks_to_open(read) * BLOCK) as u64))
-    } else {
-        let want = ahead.window.span(left);
-        let mut allotment = purse.take(blocks(want), ahead.head)?;
-        let len = want.min((allotment.blocks() * BLOCK) as u64);
-        allotment.shrink(blocks(len));
-        let reserved = (allotment.blocks() * BLOCK) as u64;
-        let hold = checksum.is_some() && len == read.size && len <= HELD;
-        let sink = Sink::new(len, hold, allotment, sender(&lane));
-        let job = Job { read: read.clone(), span: read.start..read.start + len, checksum };
-        (tokio::spawn(fetch::run(Arc::clone(shared), job, sink)), len, reserved)
-    };
-    let task = task.abort_handle();
-    Some(Fetching { fid: Arc::clone(&read.fid), left, reserved, asked: Instant::now(), reached: false, lane, task })
+    fn span(&mut self) -> Option<Span> {
+        let (window, part) = (&self.window, self.shared.budget.part());
+        self.upcoming.span(|left| window.span(left, part), self.shared.budget.blocks())
+    }
+
+    /// Starts to fetch a span, as much of it as the memory is for.
+    fn start(&mut self, span: Span, reservation: Reservation, urgency: Urgency) {
+        self.upcoming.begun(span.len_in(reservation.blocks()));
+        let fetching = Fetching::start(&self.shared, &self.running, span, reservation, urgency);
+        self.ordered.push(Slot::Fetch(fetching));
+    }
+
+    /// The next block of the needle in memory that the client has come to, decoded. `None`: it is no longer there, or cannot
+    /// be decoded yet, and is fetched like any other.
+    fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, FetchError>> {
+        let Some(read) = self.ordered.kept() else { return Poll::Ready(Ok(None)) };
+        let stored = self.shared.upstream.held(&read.fid).filter(|stored| stored.len() as u64 == read.size);
+        // What it is decoded with may have to be waited for: that is a fetch's business.
+        let decoder = match read.transform.as_ref().map(|transform| transform.start(read.start)) {
+            None => Some(None),
+            Some(Start::Now(decoder)) => Some(Some(decoder)),
+            Some(Start::Later(_)) => None,
+        };
+        let (Some(stored), Some(decoder)) = (stored, decoder) else {
+            let (window, budget) = (&self.window, &self.shared.budget);
+            let mut needle = Upcoming::of_needle(read.clone(), self.shared.settings.verify);
+            let Some(span) = needle.span(|left| window.span(left, budget.part()), budget.blocks()) else {
+                return Poll::Ready(Ok(None));
+            };
+            let reservation = ready!(self.poll_memory(&span, cx))?;
+            self.ordered.took_of_kept(span.len_in(reservation.blocks()));
+            let fetching = Fetching::start(&self.shared, &self.running, span, reservation, Urgency::Head);
+            self.ordered.push_first(Slot::Fetch(fetching));
+            return Poll::Ready(Ok(None));
+        };
+        self.account.wake_on_return(cx.waker());
+        let Some(mut reservation) = Reservation::take(&self.account, 1, 1, Urgency::Head) else { return Poll::Pending };
+        let end = read.end.min(read.start + BLOCK as u64);
+        let stored = &stored[read.start as usize..end as usize];
+        let mut block = reservation.block();
+        let spare = &mut block.spare()[..stored.len()];
+        match decoder {
+            Some(mut decoder) => decoder.copy(stored, spare),
+            None => spare.copy_from_slice(stored),
+        }
+        block.advance(stored.len());
+        self.ordered.took_of_kept(stored.len() as u64);
+        Poll::Ready(Ok(Some(block.freeze())))
+    }
 }
 
 impl Stream for Download {
@@ -352,3 +304,5 @@ mod late_keys;
 mod machine;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiting;

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 
 use crate::{
     Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream,
-    budget::{Budget, LONGEST_WAIT, Purse, in_time},
+    budget::{Account, Budget, LONGEST_WAIT, in_time},
     pool::Pool,
     servers::Servers,
     whole,
@@ -60,8 +60,8 @@ impl Engine {
     /// # Errors
     /// When the first piece cannot be had from any replica, or there was no memory for that long.
     pub async fn download(&self, plan: Plan) -> Result<Download, FetchError> {
-        let purse = self.admit().await?;
-        let mut download = Download::new(Arc::clone(&self.shared), purse, plan);
+        let account = self.admit().await?;
+        let mut download = Download::new(Arc::clone(&self.shared), account, plan);
         download.begin().await?;
         Ok(download)
     }
@@ -71,8 +71,8 @@ impl Engine {
     /// # Errors
     /// When no replica has it, it is larger than `limit`, or there was no memory for half a minute.
     pub async fn read_needle(&self, read: NeedleRead, limit: u64) -> Result<Bytes, FetchError> {
-        let purse = self.admit().await?;
-        whole::read(&self.shared, &purse, &read, limit).await
+        let account = self.admit().await?;
+        whole::read(&self.shared, &account, &read, limit).await
     }
 
     /// The bytes that are stored of a needle, by the head of an answer.
@@ -83,10 +83,10 @@ impl Engine {
         whole::stored_length(&self.shared, read).await
     }
 
-    async fn admit(&self) -> Result<Arc<Purse>, FetchError> {
+    async fn admit(&self) -> Result<Arc<Account>, FetchError> {
         let mut admitted = std::pin::pin!(self.shared.budget.admit());
         match admitted.as_mut().now_or_never() {
-            Some(purse) => Ok(purse),
+            Some(account) => Ok(account),
             None => {
                 self.shared.metrics.memory_was_short("floor");
                 in_time(admitted, LONGEST_WAIT).await

@@ -20,7 +20,8 @@ mod download;
 mod engine;
 mod error;
 mod fetch;
-mod lane;
+mod handover;
+mod line;
 mod metrics;
 mod moved;
 mod plan;
@@ -32,7 +33,6 @@ mod sync;
 #[cfg(test)]
 mod testing;
 mod upstream;
-#[cfg_attr(not(test), expect(dead_code))]
 mod urgency;
 mod whole;
 mod window;

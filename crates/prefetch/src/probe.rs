@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     Cause, Engine, NeedleRead,
     fetch::{Wanted, ask},
+    urgency::{Priority, Urgency},
 };
 
 /// One replica, and why it does not answer if it does not.
@@ -26,7 +27,8 @@ impl Engine {
                 true => Wanted::Whole,
                 false => Wanted::Range { range: 0..1, size: read.size },
             };
-            let answered = ask(shared, shared.servers.get(authority), read, &wanted).await.map(drop);
+            let priority = Priority::new(Urgency::Head);
+            let answered = ask(shared, shared.servers.get(authority), read, &wanted, &priority).await.map(drop);
             probed.push((Arc::clone(authority), answered));
         }
         Ok(probed)

@@ -2,7 +2,7 @@
 //! meet (`cargo test -p prefetch --features shuttle shuttle`).
 
 #[cfg(not(feature = "shuttle"))]
-pub(crate) use std::sync::{Mutex, atomic::AtomicUsize};
+pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
 
 #[cfg(feature = "shuttle")]
-pub(crate) use shuttle::sync::{Mutex, atomic::AtomicUsize};
+pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic::AtomicUsize};

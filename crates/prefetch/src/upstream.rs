@@ -24,6 +24,12 @@ pub trait Upstream: Send + Sync + 'static {
     /// answer began. Dropping the future or the body gives the request up.
     fn send(&self, request: Request<()>) -> Answer<'_>;
 
+    /// Whether the bytes of a whole needle are here already.
+    fn holds(&self, fid: &str) -> bool {
+        let _ = fid;
+        false
+    }
+
     /// The bytes of a whole needle, if they are here already: as they are stored.
     fn held(&self, fid: &str) -> Option<Bytes> {
         let _ = fid;

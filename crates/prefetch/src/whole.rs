@@ -21,11 +21,12 @@ use self::{
 };
 use crate::{
     FetchError, NeedleRead, Opener,
-    budget::{Allotment, BLOCK, LONGEST_WAIT, Purse, blocks, in_time},
+    budget::{Account, BLOCK, LONGEST_WAIT, Reservation, blocks, in_time},
     engine::Shared,
     fetch::Wanted,
-    lane::{Passed, Sender},
+    handover::{Part, Sender},
     plan::Slice,
+    urgency::{Priority, Urgency},
 };
 
 /// What sealing adds to a chunk at most, in bytes: a 12-byte nonce and a 16-byte tag, and the worst case of gzip on
@@ -50,58 +51,41 @@ fn blocks_for(read: &NeedleRead, stored: u64) -> usize {
     blocks(stored).saturating_add(pieces)
 }
 
-/// Memory for a needle that is read whole: here already, or to be waited for.
-pub(crate) enum Memory {
-    /// Reserved for a needle of the usual length.
-    Taken(Allotment),
-    /// To be waited for: this is the head of its download.
-    Wait,
-}
-
-impl Memory {
-    /// What is free of it now. `None`: not enough, and this is not the `head` of its download.
-    pub(crate) fn take(purse: &Arc<Purse>, read: &NeedleRead, head: bool) -> Option<Self> {
-        match purse.take_exactly(blocks_to_open(read)) {
-            Some(allotment) => Some(Self::Taken(allotment)),
-            None => head.then_some(Self::Wait),
-        }
-    }
-}
-
 /// The blocks that opening a chunk takes that is as long as its size lets expect.
 pub(crate) fn blocks_to_open(read: &NeedleRead) -> usize {
     blocks_for(read, read.size.saturating_add(SEAL))
 }
 
 /// Fetches a needle that is read whole, opens it and passes on its bytes `start..end`, and `then` what follows them.
+/// `memory` is for one of the usual length.
 pub(crate) async fn run(
     shared: Arc<Shared>,
-    purse: Arc<Purse>,
-    memory: Memory,
+    memory: Reservation,
     read: NeedleRead,
     then: Vec<Slice>,
+    priority: Arc<Priority>,
     sender: Sender,
 ) {
     let slices: Vec<_> = std::iter::once(Slice::Chunk(read.start..read.end)).chain(then).collect();
-    let result = pass_on(&shared, &purse, memory, &read, slices, &sender).await;
+    let result = pass_on(&shared, memory, &read, slices, &priority, &sender).await;
     sender.end(result);
 }
 
 async fn pass_on(
     shared: &Shared,
-    purse: &Arc<Purse>,
-    memory: Memory,
+    memory: Reservation,
     read: &NeedleRead,
     slices: Vec<Slice>,
+    priority: &Priority,
     sender: &Sender,
 ) -> Result<(), FetchError> {
     // What is waited for here is here when the bytes are.
     drop(read.decoder(read.start).await?);
-    let Needle { allotment, bytes, gzip } = fetched(shared, purse, memory, read).await?;
+    let Needle { memory, bytes, gzip } = fetched(shared, memory, read, priority).await?;
     let stored = bytes.len() as u64;
     let (held, compressed) = match &read.opener {
-        Some(opener) => (opened(shared, opener, allotment, bytes, read).await?, read.compressed),
-        None => (Held::new(allotment.whole(bytes), 0..stored as usize), gzip),
+        Some(opener) => (opened(shared, opener, memory, bytes, read).await?, read.compressed),
+        None => (Held::new(memory.buffer(bytes), 0..stored as usize), gzip),
     };
     let content = Content::new(held, compressed).map_err(|reason| unopened(read, reason))?;
     check_length(&content, stored, read, &slices)?;
@@ -110,37 +94,26 @@ async fn pass_on(
 
 /// What was fetched, and the memory that it takes.
 struct Needle {
-    allotment: Allotment,
+    memory: Reservation,
     bytes: Vec<u8>,
     /// Whether the server says that it is gzip.
     gzip: bool,
 }
 
 /// The needle as it is stored. It may be longer than its chunk: a file that was cut short in place keeps its needles.
-async fn fetched(shared: &Shared, purse: &Arc<Purse>, memory: Memory, read: &NeedleRead) -> Result<Needle, FetchError> {
+async fn fetched(
+    shared: &Shared,
+    mut memory: Reservation,
+    read: &NeedleRead,
+    priority: &Priority,
+) -> Result<Needle, FetchError> {
     let mut limit = read.size.saturating_add(SEAL);
-    let mut taken = match memory {
-        Memory::Taken(allotment) => Some(allotment),
-        Memory::Wait => None,
-    };
     let mut longer = false;
     loop {
-        let blocks = blocks_for(read, limit);
-        if blocks > shared.budget.blocks() {
-            return Err(too_large(shared, read, limit));
-        }
-        let mut allotment = match taken.take().or_else(|| purse.take_exactly(blocks)) {
-            Some(allotment) => allotment,
-            // As long as a client that reads nothing is suffered by default: bytes of this download may be out.
-            None => {
-                shared.metrics.memory_was_short("whole");
-                in_time(purse.wait_for(blocks), 4 * LONGEST_WAIT).await?
-            }
-        };
-        match stored(shared, read, &Wanted::Whole, limit).await? {
+        match stored(shared, read, &Wanted::Whole, limit, priority).await? {
             Stored::Here { bytes, gzip } => {
-                allotment.shrink(blocks_for(read, bytes.len() as u64));
-                return Ok(Needle { allotment, bytes, gzip });
+                memory.shrink(blocks_for(read, bytes.len() as u64));
+                return Ok(Needle { memory, bytes, gzip });
             }
             Stored::Longer(Some(length)) if !longer => {
                 longer = true;
@@ -148,6 +121,14 @@ async fn fetched(shared: &Shared, purse: &Arc<Purse>, memory: Memory, read: &Nee
             }
             Stored::Longer(_) => return Err(too_large(shared, read, limit.saturating_add(1))),
         }
+        let blocks = blocks_for(read, limit);
+        if blocks > shared.budget.blocks() {
+            return Err(too_large(shared, read, limit));
+        }
+        let account = memory.give_back();
+        shared.metrics.memory_was_short("whole");
+        // As long as a client that reads nothing is suffered by default: bytes of this download may be out.
+        memory = in_time(Reservation::line_up(&account, blocks), 4 * LONGEST_WAIT).await?;
     }
 }
 
@@ -155,18 +136,18 @@ async fn fetched(shared: &Shared, purse: &Arc<Purse>, memory: Memory, read: &Nee
 async fn opened(
     shared: &Shared,
     opener: &Arc<dyn Opener>,
-    allotment: Allotment,
+    memory: Reservation,
     mut bytes: Vec<u8>,
     read: &NeedleRead,
 ) -> Result<Held, FetchError> {
     if bytes.len() <= SMALL {
         let place = opener.open(&mut bytes).map_err(|reason| unopened(read, reason))?;
-        return Ok(Held::new(allotment.whole(bytes), place));
+        return Ok(Held::new(memory.buffer(bytes), place));
     }
     let opener = Arc::clone(opener);
     let open = move || {
         let place = opener.open(&mut bytes)?;
-        Ok(Held::new(allotment.whole(bytes), place))
+        Ok(Held::new(memory.buffer(bytes), place))
     };
     let opened: Option<Result<_, String>> = shared.pool.run(open).await;
     opened.ok_or_else(|| FetchError::Lost(Arc::clone(&read.fid)))?.map_err(|reason| unopened(read, reason))
@@ -195,7 +176,7 @@ async fn cut(
         && let Some(chunk) = content.at_hand()
     {
         for slice in slices {
-            sender.lane.push(Passed::Bytes(match slice {
+            sender.handover.push(Part::Bytes(match slice {
                 Slice::Chunk(range) => chunk.slice(range.start as usize..range.end as usize),
                 Slice::Inline(bytes) => bytes,
             }));
@@ -226,7 +207,7 @@ async fn cut(
         let (rest, bytes) = work.finish(piece, hold);
         content = rest;
         for bytes in bytes {
-            sender.lane.push(Passed::Bytes(bytes));
+            sender.handover.push(Part::Bytes(bytes));
         }
     }
     Ok(())
@@ -248,21 +229,22 @@ impl AsRef<[u8]> for OnItsWay {
 /// Reads a needle whole as it is stored.
 pub(crate) async fn read(
     shared: &Shared,
-    purse: &Arc<Purse>,
+    account: &Arc<Account>,
     read: &NeedleRead,
     limit: u64,
 ) -> Result<Bytes, FetchError> {
     let blocks = blocks(limit).min(shared.budget.blocks());
-    let allotment = in_time(purse.wait_for(blocks), LONGEST_WAIT).await?;
-    match stored(shared, read, &Wanted::Whole, limit.min((blocks * BLOCK) as u64)).await? {
-        Stored::Here { bytes, .. } => Ok(Bytes::from_owner(allotment.whole(bytes))),
+    let memory = in_time(Reservation::line_up(account, blocks), LONGEST_WAIT).await?;
+    let priority = Priority::new(Urgency::Head);
+    match stored(shared, read, &Wanted::Whole, limit.min((blocks * BLOCK) as u64), &priority).await? {
+        Stored::Here { bytes, .. } => Ok(Bytes::from_owner(memory.buffer(bytes))),
         Stored::Longer(_) => Err(FetchError::TooLarge { fid: Arc::clone(&read.fid), size: limit + 1, limit }),
     }
 }
 
 /// The bytes that are stored of a needle.
 pub(crate) async fn stored_length(shared: &Shared, read: &NeedleRead) -> Result<u64, FetchError> {
-    match stored(shared, read, &Wanted::Head, 0).await? {
+    match stored(shared, read, &Wanted::Head, 0, &Priority::new(Urgency::Head)).await? {
         Stored::Longer(Some(length)) => Ok(length),
         Stored::Longer(None) | Stored::Here { .. } => Err(unopened(read, "its length is not said".to_owned())),
     }

@@ -2,13 +2,17 @@
 //!
 //! A fixed window counts requests. The automatic one counts bytes: it begins at [`FIRST`], grows when the client
 //! reaches a span that has not begun to arrive (the distance is larger than what is in flight), and shrinks when memory is
-//! short. A span, the unit of a request, is a share of it, so that a short download makes small requests and a long one
-//! few. What downloads found they needed is where later ones begin: see [`Experience`].
+//! short. It does not grow beyond what the distance can be worth at the pace that the download has: where the servers give
+//! no more, more in flight only makes others wait. A span, the unit of a request, is a share of it, so that a short
+//! download makes small requests and a long one few. What downloads found they needed is where later ones begin: see
+//! [`Experience`].
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::{budget::BLOCK, settings::WindowSetting};
 
@@ -24,6 +28,9 @@ const UNREAD: Duration = Duration::from_millis(500);
 const REQUESTS: usize = 1024;
 /// The smallest and the largest request, in bytes.
 const SPAN: (u64, u64) = (256 << 10, 4 << 20);
+/// What the distance is worth is the pace times the time to a first byte. The window may be so many times that: as much
+/// again is being read, and both are only known as they were.
+const WORTH: f64 = 4.0;
 /// Bytes per second that nobody's network goes beyond: what a distance can be worth at most.
 const FASTEST: f64 = 2e9;
 
@@ -43,6 +50,15 @@ pub(crate) struct Window {
     grown: u64,
     /// The shortest time to a first byte so far.
     nearest: Option<Duration>,
+    /// When the client last waited. The first wait of a download is that for its first byte.
+    waited: Option<Instant>,
+    /// Bytes that went to the client since.
+    since: u64,
+    /// Bytes per second that went to the client from one wait to the next: the best, of which a little is forgotten each
+    /// time.
+    pace: f64,
+    /// What had gone to the client when memory was last short.
+    short_at: Option<u64>,
 }
 
 impl Window {
@@ -54,28 +70,44 @@ impl Window {
         };
         let ceiling = LARGEST.min(memory).max(BLOCK as u64);
         let begun = experience.window().min(ceiling / 2).max(FIRST).min(ceiling);
-        Self { fixed, target: begun, ceiling, growths: 0, total: 0, delivered: 0, begun, grown: begun, nearest: None }
-    }
-
-    /// Whether one more request may start, where `running` have not ended, and `requests`, those included, hold
-    /// `outstanding` bytes of memory.
-    ///
-    /// A fixed window is never behind because of the order: with one request late, the others go on, until they hold
-    /// as much again as the window less the late one.
-    pub(crate) fn has_room(&self, running: usize, requests: usize, outstanding: u64) -> bool {
-        match self.fixed {
-            Some(fixed) => running < fixed && requests < 2 * fixed - 1,
-            None => requests == 0 || (requests < REQUESTS && outstanding < self.target),
+        Self {
+            fixed,
+            target: begun,
+            ceiling,
+            growths: 0,
+            total: 0,
+            delivered: 0,
+            begun,
+            grown: begun,
+            nearest: None,
+            waited: None,
+            since: 0,
+            pace: 0.0,
+            short_at: None,
         }
     }
 
-    /// The bytes of the next request, of `left` that the piece still has. A small rest is not left over.
+    /// Whether one more request may start, where `running` have not ended, and `requests`, those included, hold
+    /// `outstanding` bytes of memory, of which `part` is this download's.
+    ///
+    /// A fixed window is never behind because of the order: with one request late, the others go on, until they hold
+    /// as much again as the window less the late one.
+    pub(crate) fn has_room(&self, running: usize, requests: usize, outstanding: u64, part: u64) -> bool {
+        match self.fixed {
+            Some(fixed) => running < fixed && requests < 2 * fixed - 1,
+            None => requests == 0 || (requests < REQUESTS && outstanding < self.target.min(part.saturating_mul(2))),
+        }
+    }
+
+    /// The bytes of the next request, of `left` that the piece still has, where `part` of the memory is this download's. A
+    /// small rest is not left over.
     ///
     /// As long as the window has not shrunk, a chunk of the usual size is one request: then its checksum can be known before
     /// a byte of it is out.
-    pub(crate) fn span(&self, left: u64) -> u64 {
-        let shrunk = self.fixed.is_none() && self.target < FIRST;
+    pub(crate) fn span(&self, left: u64, part: u64) -> u64 {
+        let shrunk = self.fixed.is_none() && self.target < FIRST.min(part);
         let span = if shrunk { (self.target / 2).clamp(SPAN.0, SPAN.1) } else { SPAN.1 };
+        let span = span.min(part.max(SPAN.0));
         if left <= span + span / 4 { left } else { span }
     }
 
@@ -85,34 +117,48 @@ impl Window {
     }
 
     /// The client came to a span of which no byte had arrived.
-    pub(crate) fn client_waited(&mut self) {
+    pub(crate) fn client_waited(&mut self, now: Instant) {
+        let Some(before) = self.waited.replace(now) else { return };
+        let pace = std::mem::take(&mut self.since) as f64 / (now - before).as_secs_f64().max(1e-6);
+        self.pace = pace.max(self.pace * 0.9);
         let factor = if self.growths < 3 { 4 } else { 2 };
         self.growths = self.growths.saturating_add(1);
-        self.target = (self.target * factor).min(self.ceiling);
+        let grown = (self.target * factor).min(self.ceiling).min(self.worth());
+        self.target = self.target.max(grown);
         self.grown = self.target;
     }
 
-    /// A fetch had its first byte after that time.
-    pub(crate) fn arrived(&mut self, after: Duration) {
-        self.nearest = Some(self.nearest.map_or(after, |nearest| nearest.min(after)));
+    /// The most that the distance can be worth at this pace, in bytes.
+    fn worth(&self) -> u64 {
+        let Some(nearest) = self.nearest else { return u64::MAX };
+        ((self.pace * nearest.as_secs_f64() * WORTH) as u64).max(STEADY)
+    }
+
+    /// A span was read to its end: its first byte had come after `first_byte`, and all of it had been here for `lay`.
+    pub(crate) fn ended(&mut self, first_byte: Option<Duration>, lay: Duration) {
+        if let Some(first_byte) = first_byte {
+            self.nearest = Some(self.nearest.map_or(first_byte, |nearest| nearest.min(first_byte)));
+        }
+        if lay > UNREAD {
+            self.shrink();
+        }
     }
 
     /// That many bytes went to the client.
     pub(crate) fn delivered(&mut self, bytes: u64) {
         self.total = self.total.saturating_add(bytes);
+        self.since = self.since.saturating_add(bytes);
         self.delivered = self.delivered.saturating_add(bytes);
         self.target = self.target.max((self.delivered / 2).min(STEADY).min(self.ceiling));
     }
 
-    /// There was no memory for speculation.
-    pub(crate) fn memory_was_short(&mut self) {
-        self.shrink();
-    }
-
-    /// A span had been here in full for that long when the client had read it.
-    pub(crate) fn lay_unread(&mut self, time: Duration) {
-        if time > UNREAD {
+    /// There was no memory for what lies ahead. Said again and again as long as it lasts, it counts once for each window;
+    /// with `part` of the memory a download may always reckon.
+    pub(crate) fn memory_was_short(&mut self, part: u64) {
+        if self.target > part && self.short_at.is_none_or(|at| self.total - at >= self.target) {
+            self.short_at = Some(self.total);
             self.shrink();
+            self.target = self.target.max(part);
         }
     }
 
@@ -170,59 +216,125 @@ impl Experience {
 mod tests {
     use super::*;
 
+    /// Without limit.
+    const ALL: u64 = u64::MAX;
+
+    /// The client waits so many times, a second apart, having got that many bytes each time.
+    fn waits(window: &mut Window, times: u32, bytes: u64) {
+        let mut now = window.waited.unwrap_or_else(Instant::now);
+        window.client_waited(now);
+        for _ in 0..times {
+            now += Duration::from_secs(1);
+            window.since += bytes;
+            window.client_waited(now);
+        }
+    }
+
     #[test]
     fn fixed_counts_requests_only() {
         let window = Window::new(WindowSetting::Fixed(2), u64::MAX, &Experience::default());
-        assert!(window.has_room(1, 1, u64::MAX));
-        assert!(!window.has_room(2, 2, 0));
-        assert!(window.has_room(1, 2, u64::MAX), "one is late");
-        assert!(!window.has_room(1, 3, 0), "and not read for long");
+        assert!(window.has_room(1, 1, u64::MAX, ALL));
+        assert!(!window.has_room(2, 2, 0, ALL));
+        assert!(window.has_room(1, 2, u64::MAX, ALL), "one is late");
+        assert!(!window.has_room(1, 3, 0, ALL), "and not read for long");
     }
 
     #[test]
     fn one_at_a_time_is_one_at_a_time() {
         let window = Window::new(WindowSetting::Fixed(1), u64::MAX, &Experience::default());
-        assert!(window.has_room(0, 0, 0));
-        assert!(!window.has_room(0, 1, 0), "its bytes are not read yet");
+        assert!(window.has_room(0, 0, 0, ALL));
+        assert!(!window.has_room(0, 1, 0, ALL), "its bytes are not read yet");
     }
 
     #[test]
     fn auto_begins_small_and_reaches_the_ceiling_within_a_few_waits() {
         let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
-        assert!(!window.has_room(1, 1, FIRST));
-        (0..3).for_each(|_| window.client_waited());
-        assert!(window.has_room(1, 1, LARGEST - 1));
-        (0..99).for_each(|_| window.client_waited());
-        assert!(!window.has_room(1, 1, LARGEST));
+        assert!(!window.has_room(1, 1, FIRST, ALL));
+        waits(&mut window, 3, 0);
+        assert!(window.has_room(1, 1, LARGEST - 1, ALL));
+        waits(&mut window, 99, 0);
+        assert!(!window.has_room(1, 1, LARGEST, ALL));
     }
 
     #[test]
     fn short_memory_and_slow_clients_shrink_it() {
         let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
-        (0..9).for_each(|_| window.client_waited());
-        (0..99).for_each(|_| window.memory_was_short());
-        assert!(window.has_room(1, 1, SPAN.0 - 1) && !window.has_room(1, 1, SPAN.0));
-        assert_eq!(window.span(u64::MAX), SPAN.0);
-        (0..2).for_each(|_| window.client_waited());
-        window.lay_unread(UNREAD);
-        assert!(window.has_room(1, 1, FIRST - 1));
-        (0..9).for_each(|_| window.lay_unread(2 * UNREAD));
-        assert!(!window.has_room(1, 1, FIRST - 1));
+        waits(&mut window, 9, 0);
+        (0..99).for_each(|_| {
+            window.memory_was_short(0);
+            window.total += LARGEST;
+        });
+        assert!(window.has_room(1, 1, SPAN.0 - 1, ALL) && !window.has_room(1, 1, SPAN.0, ALL));
+        assert_eq!(window.span(u64::MAX, ALL), SPAN.0);
+        waits(&mut window, 1, 0);
+        window.ended(None, UNREAD);
+        assert!(window.has_room(1, 1, FIRST - 1, ALL));
+        (0..9).for_each(|_| window.ended(None, 2 * UNREAD));
+        assert!(!window.has_room(1, 1, FIRST - 1, ALL));
+    }
+
+    #[test]
+    fn where_the_server_gives_no_more_the_window_does_not_grow() {
+        let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        window.ended(Some(Duration::from_millis(10)), Duration::ZERO);
+        waits(&mut window, 99, 100 << 20);
+        assert_eq!(window.automatic(), Some(STEADY), "a hundred MiB a second over 10 ms are one MiB");
+        waits(&mut window, 1, 400 << 20);
+        assert_eq!(window.automatic(), Some(16 << 20), "and four times that, when the server gives more");
+        waits(&mut window, 99, 0);
+        assert_eq!(window.automatic(), Some(16 << 20), "it does not shrink for that");
+    }
+
+    #[test]
+    fn the_wait_for_the_first_byte_says_nothing() {
+        let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        window.client_waited(Instant::now());
+        assert_eq!(window.automatic(), Some(FIRST));
+    }
+
+    #[test]
+    fn memory_that_is_short_counts_once_for_each_window() {
+        let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        waits(&mut window, 9, 0);
+        (0..99).for_each(|_| window.memory_was_short(0));
+        assert_eq!(window.automatic(), Some(LARGEST / 2));
+        window.delivered(LARGEST / 2 - 1);
+        window.memory_was_short(0);
+        assert_eq!(window.automatic(), Some(LARGEST / 2));
+        window.delivered(1);
+        window.memory_was_short(0);
+        assert_eq!(window.automatic(), Some(LARGEST / 4));
+        window.delivered(LARGEST);
+        window.memory_was_short(LARGEST / 5);
+        assert_eq!(window.automatic(), Some(LARGEST / 5), "with its part it may reckon");
+        window.delivered(LARGEST);
+        window.memory_was_short(LARGEST / 5);
+        assert_eq!(window.automatic(), Some(LARGEST / 5));
+    }
+
+    #[test]
+    fn one_of_many_downloads_makes_requests_of_its_part_of_the_memory() {
+        let window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        assert_eq!(window.span(u64::MAX, 1 << 20), 1 << 20);
+        assert_eq!(window.span(u64::MAX, 0), SPAN.0);
+        assert!(window.has_room(1, 1, (512 << 10) - 1, SPAN.0) && !window.has_room(1, 1, 512 << 10, SPAN.0));
     }
 
     #[test]
     fn a_span_never_leaves_a_crumb() {
         let window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
-        let span = window.span(u64::MAX);
-        assert_eq!(window.span(span + 1), span + 1);
-        assert_eq!(window.span(2 * span), span);
-        assert_eq!(window.span(10), 10);
+        let span = window.span(u64::MAX, ALL);
+        assert_eq!(window.span(span + 1, ALL), span + 1);
+        assert_eq!(window.span(2 * span, ALL), span);
+        assert_eq!(window.span(10, ALL), 10);
     }
 
-    fn ended(experience: &Experience, waits: u32, total: u64, remaining: u64, distance: Duration) {
+    fn ended(experience: &Experience, waited: u32, total: u64, remaining: u64, distance: Duration) {
         let mut window = Window::new(WindowSetting::Auto, 1 << 40, experience);
-        window.arrived(distance);
-        (0..waits).for_each(|_| window.client_waited());
+        window.ended(Some(distance), Duration::ZERO);
+        if waited > 0 {
+            waits(&mut window, waited, 1 << 40);
+        }
         window.delivered(total);
         experience.note(&window, remaining);
     }
@@ -234,10 +346,10 @@ mod tests {
         let experience = Experience::default();
         (0..20).for_each(|_| ended(&experience, 3, 1 << 30, 0, FAR));
         let window = Window::new(WindowSetting::Auto, 1 << 40, &experience);
-        assert!(window.has_room(1, 1, LARGEST / 2 - 1) && !window.has_room(1, 1, LARGEST / 2));
+        assert!(window.has_room(1, 1, LARGEST / 2 - 1, ALL) && !window.has_room(1, 1, LARGEST / 2, ALL));
         let window = Window::new(WindowSetting::Auto, 8 << 20, &experience);
         assert!(
-            window.has_room(1, 1, (4 << 20) - 1) && !window.has_room(1, 1, 4 << 20),
+            window.has_room(1, 1, (4 << 20) - 1, ALL) && !window.has_room(1, 1, 4 << 20, ALL),
             "where there is little memory"
         );
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::{
-    Cause, Engine, Metrics, Piece, Settings, WindowSetting,
+    Cause, Engine, Metrics, NeedleRead, Piece, Settings, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -358,6 +358,10 @@ impl crate::Upstream for Remembering {
         self.script.send(request)
     }
 
+    fn holds(&self, _fid: &str) -> bool {
+        self.remembers.load(Ordering::SeqCst)
+    }
+
     fn held(&self, fid: &str) -> Option<Bytes> {
         self.remembers.load(Ordering::SeqCst).then(|| self.script.0.lock().unwrap().needles[fid].clone())
     }
@@ -374,7 +378,7 @@ async fn a_chunk_that_is_in_memory_only_in_its_middle_does_not_wait_for_a_checks
         let engine = Engine::new(settings, upstream, Arc::new(script.clone()), metrics);
         // Somebody else has all the shared memory, so that a span is a floor.
         let other = engine.shared.budget.admit().await;
-        let _all = other.take(4, false).unwrap();
+        let _all = Reservation::take(&other, 4, 4, Urgency::Head).unwrap();
         let ((one, a), (two, b)) = (script.needle(1, 5 * BLOCK), script.needle(2, 3 * BLOCK));
         let plan = Plan::from_iter([Piece::Needle(one), Piece::Needle(NeedleRead { start: 1000, ..two })]);
         let mut download = engine.download(plan).await.unwrap();
@@ -430,7 +434,7 @@ async fn a_read_waits_for_memory_only_so_long() {
     assert_eq!(begin.elapsed().as_secs(), 30);
     drop(holders);
     assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), bytes);
-    let purse = engine.shared.budget.admit().await;
-    let _all = purse.take(4, false).unwrap();
+    let account = engine.shared.budget.admit().await;
+    let _all = Reservation::take(&account, 4, 4, Urgency::Head).unwrap();
     assert!(matches!(engine.read_needle(read, 1 << 20).await, Err(FetchError::NoMemory)));
 }

@@ -28,6 +28,7 @@ use crate::{
     metrics::InFlight,
     servers::{Outcome, Server},
     upstream::chain,
+    urgency::Priority,
 };
 
 /// What one fetch is to do.
@@ -37,6 +38,8 @@ pub(crate) struct Job {
     pub(crate) span: Range<u64>,
     /// The chunk's checksum, where the chunk is read in full.
     pub(crate) checksum: Option<Arc<Checksum>>,
+    /// Whether the client waits for it.
+    pub(crate) priority: Arc<Priority>,
 }
 
 /// Fetches a span and passes it on.
@@ -136,7 +139,7 @@ impl Fetch<'_> {
         let wanted = Wanted::Range { range: self.position..self.job.span.end, size: self.job.read.size };
         let late = shared.servers.hedge_after(wanted.len());
         replicas.asks(&first);
-        let mut one = std::pin::pin!(ask(shared, first, &self.sought.read, &wanted));
+        let mut one = std::pin::pin!(ask(shared, first, &self.sought.read, &wanted, &self.job.priority));
         let Some(late) = late.filter(|_| replicas.has_another()) else { return one.await };
         let second = tokio::select! {
             biased;
@@ -146,7 +149,7 @@ impl Fetch<'_> {
         let Some(second) = second else { return one.await };
         shared.metrics.hedges_sent.inc();
         // Boxed, as all that hardly any fetch comes to: every fetch is moved into a task of its own.
-        let mut two = Box::pin(ask(shared, Arc::clone(&second), &self.sought.read, &wanted));
+        let mut two = Box::pin(ask(shared, Arc::clone(&second), &self.sought.read, &wanted, &self.job.priority));
         // Whoever is sound first; where one fails the other still has its time.
         let (answer, is_second) = tokio::select! {
             biased;

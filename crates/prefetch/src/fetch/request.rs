@@ -10,6 +10,7 @@ use crate::{
     chunk_cache::WholeNeedle,
     engine::Shared,
     servers::{Place, Server},
+    urgency::{Priority, Urgency},
 };
 
 /// Which bytes a request asks for.
@@ -33,6 +34,14 @@ impl Wanted {
         match self {
             Self::Range { range, .. } => range.end - range.start,
             Self::Whole | Self::Head => 0,
+        }
+    }
+
+    /// The same, by what is known of the needle: a manifest is small, whatever it covers.
+    fn len_of(&self, read: &NeedleRead) -> u64 {
+        match self {
+            Self::Whole if read.opener.is_some() => read.size,
+            Self::Whole | Self::Head | Self::Range { .. } => self.len(),
         }
     }
 
@@ -64,8 +73,9 @@ pub(crate) async fn ask(
     server: Arc<Server>,
     read: &NeedleRead,
     wanted: &Wanted,
+    priority: &Priority,
 ) -> Result<Asked, Cause> {
-    let place = server.admit().await;
+    let place = server.admit(priority, wanted.len_of(read)).await;
     let begin = Instant::now();
     let result = head(shared, &server, read, wanted).await;
     match &result {
@@ -158,7 +168,7 @@ fn check_length(answer: &Response<UpstreamBody>, wanted: &Wanted, partial: bool)
 /// Whether the server keeps the needle compressed and inflates it for us, whatever the entry says: then its CRC is that
 /// of other bytes than it sends. Asked only when a checksum does not match.
 pub(crate) async fn is_compressed(shared: &Shared, server: &Server, read: &NeedleRead) -> bool {
-    let _place = server.admit().await;
+    let _place = server.admit(&Priority::new(Urgency::Head), 0).await;
     let request = Request::get(format!("http://{}/{}", server.authority, read.fid));
     let mut request = request.header(header::ACCEPT_ENCODING, "gzip");
     if let Some(token) = shared.locate.authorize(&read.fid) {

@@ -1,16 +1,14 @@
 //! Where the bytes of a fetch go: decoded in the copy into blocks that were reserved for them, and passed on when full.
 
-use bytes::Bytes;
-
 use crate::{
     Decode, FetchError,
-    budget::{Allotment, BLOCK, Block},
-    lane::{Passed, Sender},
+    budget::{Block, Reservation},
+    handover::{Part, Sender},
 };
 
 /// The fetch's way to its download.
 pub(crate) struct Sink {
-    allotment: Allotment,
+    reservation: Reservation,
     /// Blocks that were filled, taken back and can be filled again.
     spare: Vec<Block>,
     block: Option<Block>,
@@ -23,10 +21,10 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// For a span of that many bytes, which `allotment` covers. With `hold`, nothing is passed on before the end.
-    pub(crate) fn new(span: u64, hold: bool, allotment: Allotment, sender: Sender) -> Self {
+    /// For a span of that many bytes, which `reservation` covers. With `hold`, nothing is passed on before the end.
+    pub(crate) fn new(span: u64, hold: bool, reservation: Reservation, sender: Sender) -> Self {
         let held = hold.then(Vec::new);
-        Self { allotment, spare: Vec::new(), block: None, held, span, left: span, sender }
+        Self { reservation, spare: Vec::new(), block: None, held, span, left: span, sender }
     }
 
     /// Resolves when the client waits and there is something to pass on.
@@ -34,14 +32,14 @@ impl Sink {
         if self.held.is_some() || self.left == 0 || self.block.as_ref().is_none_or(|block| block.filled().is_empty()) {
             return std::future::pending().await;
         }
-        self.sender.lane.hungry().await;
+        self.sender.handover.hungry().await;
     }
 
     /// Copies bytes in. A block that is full is passed on, except the last one: see [`Sink::finish`].
     pub(crate) fn copy(&mut self, mut data: &[u8], mut decoder: Option<&mut (dyn Decode + 'static)>) {
         while !data.is_empty() {
             let block = self.block.get_or_insert_with(|| {
-                let mut block = self.spare.pop().unwrap_or_else(|| self.allotment.block());
+                let mut block = self.spare.pop().unwrap_or_else(|| self.reservation.block());
                 block.clear();
                 block
             });
@@ -61,34 +59,37 @@ impl Sink {
         }
     }
 
-    /// Passes on what the block holds, before the end of the span. Unless the block is full, its bytes go as a copy, so
-    /// that the reservation, which counts full blocks, still suffices.
+    /// Passes on what the block holds, before the end of the span. One that is not full goes if there is a block to go on
+    /// with; else its bytes go when it is.
     pub(crate) fn flush(&mut self) {
         let Some(mut block) = self.block.take_if(|block| !block.filled().is_empty()) else { return };
         if let Some(held) = &mut self.held {
             return held.push(block);
         }
-        if block.filled().len() == BLOCK {
-            return self.sender.lane.push(Passed::Block(block));
+        if !block.spare().is_empty() {
+            self.block = self.spare.pop().or_else(|| self.reservation.one_more());
+            let Some(next) = &mut self.block else {
+                self.block = Some(block);
+                return;
+            };
+            next.clear();
         }
-        self.sender.lane.push(Passed::Bytes(Bytes::copy_from_slice(block.filled())));
-        block.clear();
-        self.block = Some(block);
+        self.sender.handover.push(Part::Block(block));
     }
 
     /// Passes on the last piece, and what was held before it.
     pub(crate) fn finish(&mut self) {
         for block in self.held.iter_mut().flat_map(|held| held.drain(..)) {
-            self.sender.lane.push(Passed::Block(block));
+            self.sender.handover.push(Part::Block(block));
         }
         if let Some(block) = self.block.take_if(|block| !block.filled().is_empty()) {
-            self.sender.lane.push(Passed::Block(block));
+            self.sender.handover.push(Part::Block(block));
         }
     }
 
     /// Takes everything back, to begin anew; `false`: some bytes are out already.
     pub(crate) fn take_back(&mut self) -> bool {
-        let Some(blocks) = self.sender.lane.take_back() else { return false };
+        let Some(blocks) = self.sender.handover.take_back() else { return false };
         self.spare.extend(blocks);
         self.spare.extend(self.held.iter_mut().flat_map(|held| held.drain(..)));
         self.spare.extend(self.block.take());

@@ -4,7 +4,6 @@
 
 mod allowance;
 mod latency;
-#[cfg_attr(not(test), expect(dead_code))]
 mod places;
 mod server;
 #[cfg(test)]
@@ -20,10 +19,13 @@ use prometheus::IntCounter;
 use rand::seq::IndexedRandom;
 use tokio::time::Instant;
 
-pub(crate) use self::server::{Outcome, Place, Server};
 use self::{
     allowance::{Allowance, ONE},
     latency::Latencies,
+};
+pub(crate) use self::{
+    places::Place,
+    server::{Outcome, Server},
 };
 use crate::plan::Locations;
 

@@ -1,24 +1,24 @@
 //! The places at one volume server: how many requests it has at once, and who of those who wait is next.
 //!
 //! First goes what a client waits for, and of that what is small; within a kind, who came first. So that every wait has an
-//! end, one place in [`TURNS`] goes to whoever has waited longest, whatever it is. Where small reads meet a server that is
+//! end, one place in eight goes to whoever has waited longest, whatever it is. Where small reads meet a server that is
 //! full of other things, a quarter of its places is left free of fetching ahead for a while, and an eighth of large heads,
 //! so that the next small read finds one.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::urgency::{Priority, Urgency};
+use crate::{
+    line::{Line, Rank},
+    urgency::{Priority, Urgency},
+};
 
 /// The largest request that is small, in bytes.
 const SMALL: u64 = 256 << 10;
-/// One place in so many goes to who has waited longest.
-const TURNS: u32 = 8;
 /// How long places are left free for small heads after one has needed them.
 const LEFT_FREE: Duration = Duration::from_secs(10);
 
@@ -51,9 +51,6 @@ impl Kind {
     }
 }
 
-/// Where one waits: its kind, and how many came before it.
-type Rank = (Kind, u64);
-
 /// The places of one server.
 pub(crate) struct Places {
     most: usize,
@@ -63,11 +60,7 @@ pub(crate) struct Places {
 #[derive(Default)]
 struct State {
     taken: usize,
-    waiting: BTreeMap<Rank, oneshot::Sender<Place>>,
-    /// How many have come to wait so far.
-    arrivals: u64,
-    /// Places given since the one who has waited longest was last let in.
-    passed_over: u32,
+    line: Line<Kind, oneshot::Sender<Place>>,
     /// Until when places are left free for small heads.
     left_free_until: Option<Instant>,
 }
@@ -101,25 +94,23 @@ impl Places {
     /// Requests that have a place or wait for one.
     pub(crate) fn load(&self) -> usize {
         let state = self.state();
-        state.taken + state.waiting.len()
+        state.taken + state.line.len()
     }
 
     /// Whether a place is free, and nobody waits for it.
     pub(crate) fn has_room(&self) -> bool {
         let state = self.state();
-        state.taken < self.most && state.waiting.is_empty()
+        state.taken < self.most && state.line.is_empty()
     }
 
     fn line_up(self: &Arc<Self>, kind: Kind) -> Ticket {
         let (sender, place) = oneshot::channel();
         let mut state = self.state();
-        let rank = (kind, state.arrivals);
-        state.arrivals += 1;
         // A place that aheads would have to leave free is needed.
         if kind == Kind::SmallHead && state.taken >= self.most - Kind::LargeAhead.leaves(self.most) {
             state.left_free_until = Some(Instant::now() + LEFT_FREE);
         }
-        state.waiting.insert(rank, sender);
+        let rank = state.line.join(kind, sender);
         drop(state);
         self.let_in();
         Ticket { places: Arc::clone(self), rank, place }
@@ -144,22 +135,14 @@ impl Places {
 impl State {
     /// Takes a place for whoever is next, if there is one and it is free for them.
     fn next(&mut self, most: usize) -> Option<oneshot::Sender<Place>> {
-        if self.taken >= most {
+        let (kind, _) = self.line.first()?;
+        // Whoever has waited longest may have what is left free for others.
+        let fits = if self.line.is_turn_of_longest() { self.taken < most } else { self.has_room_for(kind, most) };
+        if !fits {
             return None;
         }
-        let first = *self.waiting.keys().next()?;
-        let (rank, is_longest) = if self.passed_over + 1 < TURNS {
-            if !self.has_room_for(first.0, most) {
-                return None;
-            }
-            (first, false)
-        } else {
-            (*self.waiting.keys().min_by_key(|(_, arrival)| *arrival)?, true)
-        };
-        let others = self.waiting.len() > 1;
-        self.passed_over = if others && !is_longest { self.passed_over + 1 } else { 0 };
         self.taken += 1;
-        self.waiting.remove(&rank)
+        self.line.let_in()
     }
 
     fn has_room_for(&self, kind: Kind, most: usize) -> bool {
@@ -178,7 +161,7 @@ impl Drop for Place {
 /// A turn in the line. Given up when it is dropped.
 struct Ticket {
     places: Arc<Places>,
-    rank: Rank,
+    rank: Rank<Kind>,
     place: oneshot::Receiver<Place>,
 }
 
@@ -186,10 +169,7 @@ impl Ticket {
     /// Its client waits for it now. It has waited for as long as before.
     fn promote(&mut self, bytes: u64) {
         let mut state = self.places.state();
-        if let Some(sender) = state.waiting.remove(&self.rank) {
-            self.rank.0 = Kind::new(Urgency::Head, bytes);
-            state.waiting.insert(self.rank, sender);
-        }
+        self.rank = state.line.change(self.rank, Kind::new(Urgency::Head, bytes));
         drop(state);
         self.places.let_in();
     }
@@ -198,7 +178,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         // A place that was given and not taken comes back with the channel.
-        let waited = self.places.state().waiting.remove(&self.rank);
+        let waited = self.places.state().line.leave(&self.rank);
         if waited.is_some() {
             self.places.let_in();
         }
@@ -212,6 +192,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::line::TURNS;
 
     const LARGE: u64 = 4 << 20;
 

@@ -6,10 +6,10 @@ use std::{
 };
 
 use prometheus::IntCounter;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
+
+use super::places::{Place, Places};
+use crate::urgency::Priority;
 
 /// How fast old latencies are forgotten.
 const MEMORY: Duration = Duration::from_secs(10);
@@ -37,8 +37,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Server {
     /// `host:port`.
     pub(crate) authority: Arc<str>,
-    places: Arc<Semaphore>,
-    per_server: usize,
+    places: Arc<Places>,
     standing: Mutex<Standing>,
     ejections: IntCounter,
 }
@@ -55,11 +54,6 @@ struct Standing {
     probe: Option<Instant>,
 }
 
-/// One of the server's places, taken by one request.
-pub(crate) struct Place {
-    _permit: OwnedSemaphorePermit,
-}
-
 impl Server {
     pub(super) fn new(authority: Arc<str>, per_server: usize, ejections: IntCounter) -> Self {
         let standing = Standing {
@@ -70,18 +64,17 @@ impl Server {
             aside_until: None,
             probe: None,
         };
-        let places = Arc::new(Semaphore::new(per_server));
-        Self { authority, places, per_server, standing: Mutex::new(standing), ejections }
+        let places = Places::new(per_server);
+        Self { authority, places, standing: Mutex::new(standing), ejections }
     }
 
-    /// Waits for a place.
-    pub(crate) async fn admit(&self) -> Place {
-        let permit = Arc::clone(&self.places).acquire_owned().await;
-        Place { _permit: permit.expect("the semaphore is never closed") }
+    /// Waits for a place for a request of `bytes`.
+    pub(crate) async fn admit(&self, priority: &Priority, bytes: u64) -> Place {
+        self.places.admit(priority, bytes).await
     }
 
     pub(super) fn has_place(&self) -> bool {
-        self.places.available_permits() > 0
+        self.places.has_room()
     }
 
     /// The answer began `latency` after the request.
@@ -149,7 +142,7 @@ impl Server {
 
     /// What one more request is expected to cost: latency times load, in nanoseconds.
     pub(super) fn cost(&self, now: Instant) -> u64 {
-        let load = self.per_server - self.places.available_permits().min(self.per_server) + 1;
+        let load = self.places.load() + 1;
         // One that was never asked costs little, but not nothing: it must not get all the load at once.
         let latency = self.standing().decayed(now).max(50e-6);
         (latency * load as f64 * 1e9) as u64

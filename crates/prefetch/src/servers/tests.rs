@@ -1,4 +1,5 @@
 use super::*;
+use crate::urgency::{Priority, Urgency};
 
 fn servers(per_server: usize) -> (Servers, IntCounter) {
     let ejections = IntCounter::new("ejections", "of servers").unwrap();
@@ -18,7 +19,7 @@ async fn the_idle_one_is_chosen_before_the_busy_one_and_none_twice() {
     let (servers, _) = servers(2);
     let both = locations(&["a:1", "b:1"]);
     let busy = servers.choose(&both, &tried(&["b:1"])).unwrap();
-    let _place = busy.admit().await;
+    let _place = busy.admit(&Priority::new(Urgency::Head), 1).await;
     for _ in 0..32 {
         assert_eq!(&*servers.choose(&both, &[]).unwrap().authority, "b:1");
     }

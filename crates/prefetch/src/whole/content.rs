@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 
-use crate::{Decode, budget::Whole};
+use crate::{Decode, budget::Buffer};
 
 /// The first bytes of gzip, and of the other compression that SeaweedFS has known (`weed/util/compression.go`).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -23,13 +23,13 @@ const STRIDE: usize = 4 << 20;
 /// The bytes of a needle after any opening, with the memory that they take.
 #[derive(Clone)]
 pub(super) struct Held {
-    memory: Arc<Whole>,
+    memory: Arc<Buffer>,
     /// Where in the buffer they are.
     place: Range<usize>,
 }
 
 impl Held {
-    pub(super) fn new(memory: Whole, place: Range<usize>) -> Self {
+    pub(super) fn new(memory: Buffer, place: Range<usize>) -> Self {
         Self { memory: Arc::new(memory), place }
     }
 

@@ -126,16 +126,19 @@ mod tests {
     use super::{super::content::Held, *};
     use crate::{
         Start, Transform,
-        budget::{Budget, blocks},
+        budget::{Budget, Reservation, blocks},
         testing::Positional,
+        urgency::Urgency,
     };
 
     fn held(bytes: Vec<u8>) -> Held {
         let budget = Budget::new(64 << 20, IntGauge::new("in_use", "bytes").unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let purse = runtime.block_on(budget.admit());
+        let account = runtime.block_on(budget.admit());
         let place = 0..bytes.len();
-        Held::new(purse.take_exactly(blocks(bytes.len() as u64 + 1)).unwrap().whole(bytes), place)
+        let blocks = blocks(bytes.len() as u64 + 1);
+        let memory = Reservation::take(&account, blocks, blocks, Urgency::Head).unwrap();
+        Held::new(memory.buffer(bytes), place)
     }
 
     fn gzip(text: &[u8]) -> Vec<u8> {

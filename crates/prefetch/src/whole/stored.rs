@@ -10,6 +10,7 @@ use crate::{
     fetch::{Asked, Replicas, Sought, Wanted, ask, is_compressed, length, next},
     metrics::InFlight,
     servers::{Outcome, Server},
+    urgency::Priority,
 };
 
 /// What a needle holds, or why not.
@@ -34,6 +35,7 @@ pub(super) async fn stored(
     read: &NeedleRead,
     wanted: &Wanted,
     limit: u64,
+    priority: &Priority,
 ) -> Result<Stored, FetchError> {
     let in_flight = InFlight::begin(&shared.metrics);
     shared.servers.fetch_begins();
@@ -51,7 +53,7 @@ pub(super) async fn stored(
             },
         };
         replicas.asks(&server);
-        match attempt(shared, server, &sought.read, wanted, limit).await {
+        match attempt(shared, server, &sought.read, wanted, limit, priority).await {
             Ok(stored) => break Ok(stored),
             Err(cause) => replicas.failed(cause),
         }
@@ -66,8 +68,9 @@ async fn attempt(
     read: &NeedleRead,
     wanted: &Wanted,
     limit: u64,
+    priority: &Priority,
 ) -> Result<Stored, Cause> {
-    let Asked { answer, server, place, .. } = ask(shared, server, read, wanted).await?;
+    let Asked { answer, server, place, .. } = ask(shared, server, read, wanted, priority).await?;
     let gzip = answer.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
     // A needle that the server inflates on the way has the checksum of other bytes.
     let is_checked = shared.settings.verify && !matches!(wanted, Wanted::Range { .. }) && (gzip || !read.is_gzip());

@@ -17,14 +17,14 @@ use tokio::{sync::Notify, time::Instant};
 use crate::{FetchError, budget::Block};
 
 /// What is passed on.
-pub(crate) enum Passed {
+pub(crate) enum Part {
     /// A block that is done with.
     Block(Block),
     /// Bytes, with whatever holds their memory.
     Bytes(Bytes),
 }
 
-impl Passed {
+impl Part {
     fn into_bytes(self) -> Bytes {
         match self {
             Self::Block(block) => block.freeze(),
@@ -61,9 +61,9 @@ impl Running {
     }
 }
 
-/// The two ends of a lane share it.
+/// What the fetch and its download share.
 #[derive(Default)]
-pub(crate) struct Lane {
+pub(crate) struct Handover {
     state: Mutex<State>,
     waiting: AtomicWaker,
     hungry: Notify,
@@ -71,7 +71,7 @@ pub(crate) struct Lane {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Passed>,
+    queue: VecDeque<Part>,
     taken: bool,
     /// When the first bytes came.
     begun: Option<Instant>,
@@ -79,7 +79,7 @@ struct State {
 }
 
 /// What the download finds.
-pub(crate) enum Found {
+pub(crate) enum Next {
     /// The next bytes.
     Bytes(Bytes),
     /// Everything was given; this is when the fetch had ended.
@@ -88,12 +88,12 @@ pub(crate) enum Found {
     Failed(FetchError),
 }
 
-impl Lane {
+impl Handover {
     /// Passes bytes on.
-    pub(crate) fn push(&self, passed: Passed) {
+    pub(crate) fn push(&self, part: Part) {
         let mut state = self.state();
         state.begun.get_or_insert_with(Instant::now);
-        state.queue.push_back(passed);
+        state.queue.push_back(part);
         drop(state);
         self.waiting.wake();
     }
@@ -115,9 +115,9 @@ impl Lane {
         if state.taken {
             return None;
         }
-        let blocks = state.queue.drain(..).filter_map(|passed| match passed {
-            Passed::Block(block) => Some(block),
-            Passed::Bytes(_) => None,
+        let blocks = state.queue.drain(..).filter_map(|part| match part {
+            Part::Block(block) => Some(block),
+            Part::Bytes(_) => None,
         });
         Some(blocks.collect())
     }
@@ -128,7 +128,7 @@ impl Lane {
     }
 
     /// The next bytes, the end, or a wake-up later.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Found> {
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Next> {
         if let Some(found) = self.find() {
             return Poll::Ready(found);
         }
@@ -141,15 +141,15 @@ impl Lane {
         Poll::Pending
     }
 
-    fn find(&self) -> Option<Found> {
+    fn find(&self) -> Option<Next> {
         let mut state = self.state();
-        if let Some(passed) = state.queue.pop_front() {
+        if let Some(part) = state.queue.pop_front() {
             state.taken = true;
-            return Some(Found::Bytes(passed.into_bytes()));
+            return Some(Next::Bytes(part.into_bytes()));
         }
         match state.ended.as_ref()? {
-            (Ok(()), at) => Some(Found::End(*at)),
-            (Err(error), _) => Some(Found::Failed(error.clone())),
+            (Ok(()), at) => Some(Next::End(*at)),
+            (Err(error), _) => Some(Next::Failed(error.clone())),
         }
     }
 
@@ -160,7 +160,7 @@ impl Lane {
 
 /// The fetch's end. A fetch that is dropped without a word, because it panicked, has failed.
 pub(crate) struct Sender {
-    pub(crate) lane: Arc<Lane>,
+    pub(crate) handover: Arc<Handover>,
     fid: Arc<str>,
     running: Arc<Running>,
     ended: bool,
@@ -168,21 +168,21 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// One more of those that are `running`, until it ends.
-    pub(crate) fn new(lane: Arc<Lane>, fid: Arc<str>, running: Arc<Running>) -> Self {
+    pub(crate) fn new(handover: Arc<Handover>, fid: Arc<str>, running: Arc<Running>) -> Self {
         running.begin();
-        Self { lane, fid, running, ended: false }
+        Self { handover, fid, running, ended: false }
     }
 
     pub(crate) fn end(mut self, result: Result<(), FetchError>) {
         self.ended = true;
-        self.lane.end(result);
+        self.handover.end(result);
     }
 }
 
 impl Drop for Sender {
     fn drop(&mut self) {
         if !self.ended {
-            self.lane.end(Err(FetchError::Lost(Arc::clone(&self.fid))));
+            self.handover.end(Err(FetchError::Lost(Arc::clone(&self.fid))));
         }
         self.running.end();
     }

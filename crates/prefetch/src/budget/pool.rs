@@ -1,0 +1,256 @@
+//! What all downloads share: blocks, those who wait for them, and buffers to use again.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use prometheus::IntGauge;
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::Instant,
+};
+
+use crate::{
+    line::{Line, Rank},
+    sync::{Mutex, MutexGuard},
+    urgency::Urgency,
+};
+
+/// Bytes in a block.
+pub(crate) const BLOCK: usize = 64 << 10;
+/// How long blocks are put by for those who wait, before others may have them for as long. What they wait for may be with
+/// a client that stalls, and nobody has anything of what is put by meanwhile.
+const PUTS_BY: Duration = Duration::from_secs(1);
+/// Buffers kept for reuse when nobody needs them: 16 MiB.
+const KEPT: usize = 256;
+
+/// The blocks that hold `bytes`.
+pub(crate) fn blocks(bytes: u64) -> usize {
+    usize::try_from(bytes.div_ceil(BLOCK as u64)).unwrap_or(usize::MAX)
+}
+
+/// The budget.
+pub(crate) struct Budget {
+    /// One permit for each download that has a floor.
+    pub(super) floors: Arc<Semaphore>,
+    shared: usize,
+    state: Mutex<State>,
+    in_use: IntGauge,
+}
+
+#[derive(Default)]
+struct State {
+    /// Shared blocks that nobody has.
+    free: usize,
+    /// Shared blocks that are put by for those who wait.
+    put_by: usize,
+    /// Whether of an odd number of blocks that come back the odd one is put by.
+    puts_odd_by: bool,
+    /// Since when somebody has been waiting.
+    since: Option<Instant>,
+    /// Those who wait for shared blocks, by how many.
+    line: Line<usize, oneshot::Sender<SharedBlocks>>,
+    /// Downloads that run.
+    downloads: usize,
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Budget {
+    /// A budget of `bytes`, rounded down to blocks, at least two floors of `floor` blocks. `in_use` shows the bytes of
+    /// filled blocks.
+    pub(super) fn with_floors(bytes: u64, floor: usize, in_use: IntGauge) -> Arc<Self> {
+        let blocks = usize::try_from(bytes / BLOCK as u64).unwrap_or(usize::MAX).clamp(2 * floor, u32::MAX as usize);
+        let floors = blocks / 2 / floor;
+        let shared = blocks - floors * floor;
+        let state = State { free: shared, ..State::default() };
+        Arc::new(Self { floors: Arc::new(Semaphore::new(floors)), shared, state: Mutex::new(state), in_use })
+    }
+
+    /// The most that one download may use beyond its floor, in blocks.
+    pub(crate) fn blocks(&self) -> usize {
+        self.shared
+    }
+
+    /// What one download may reckon with now, in bytes: its part of what is shared, or more while much is free.
+    pub(crate) fn part(&self) -> u64 {
+        let state = self.state();
+        let part = (self.shared / state.downloads.max(1)).max(state.free / 8);
+        (part * BLOCK) as u64
+    }
+
+    /// The blocks without which a request for `most` is not worth it, as long as no client waits for it: all of them, or an
+    /// eighth of what is shared. Less would soon be all that anybody gets: whatever comes back is gone in pieces of that
+    /// size.
+    pub(crate) fn useful(&self, most: usize) -> usize {
+        most.min((self.shared / 8).max(1))
+    }
+
+    /// Takes from `least` to `most` shared blocks, at least one, as many as are free. `None`: not so many are.
+    pub(super) fn take(self: &Arc<Self>, least: usize, most: usize, urgency: Urgency) -> Option<SharedBlocks> {
+        let mut state = self.state();
+        if !state.puts_by() {
+            state.free += std::mem::take(&mut state.put_by);
+        }
+        let for_heads = match urgency {
+            Urgency::Head => 0,
+            Urgency::Ahead => self.shared / 4,
+        };
+        let taken = most.min(state.free.saturating_sub(for_heads));
+        if taken == 0 || taken < least {
+            return None;
+        }
+        state.free -= taken;
+        drop(state);
+        Some(SharedBlocks { budget: Arc::clone(self), blocks: taken })
+    }
+
+    /// Lines up for exactly `blocks`, at most [`Budget::blocks`].
+    pub(super) fn line_up(self: &Arc<Self>, blocks: usize) -> SharedTurn {
+        let (answer, given) = oneshot::channel();
+        let mut state = self.state();
+        state.since.get_or_insert_with(Instant::now);
+        let rank = state.line.join(blocks, answer);
+        drop(state);
+        self.serve();
+        SharedTurn { budget: Arc::clone(self), rank, given }
+    }
+
+    /// Gives those who wait what is there for them.
+    fn serve(self: &Arc<Self>) {
+        loop {
+            let Some((blocks, answer)) = self.state().serve() else { return };
+            // Whoever gave up meanwhile gives them back at once.
+            let _ = answer.send(SharedBlocks { budget: Arc::clone(self), blocks });
+        }
+    }
+
+    /// One download more, or one less.
+    pub(super) fn download_begins(&self) {
+        self.state().downloads += 1;
+    }
+
+    pub(super) fn download_ends(&self) {
+        self.state().downloads -= 1;
+    }
+
+    /// So many bytes of memory are in use now, until [`Budget::unused`].
+    pub(super) fn used(&self, blocks: usize) {
+        self.in_use.add((blocks * BLOCK) as i64);
+    }
+
+    pub(super) fn unused(&self, blocks: usize) {
+        self.in_use.sub((blocks * BLOCK) as i64);
+    }
+
+    /// The memory of one block.
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        let kept = self.state().buffers.pop();
+        kept.unwrap_or_else(|| vec![0; BLOCK])
+    }
+
+    pub(super) fn keep(&self, buffer: Vec<u8>) {
+        let mut state = self.state();
+        if state.buffers.len() < KEPT {
+            state.buffers.push(buffer);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.state().free
+    }
+}
+
+impl State {
+    /// Whether blocks are put by now: every other [`PUTS_BY`] of those in which somebody waits.
+    fn puts_by(&self) -> bool {
+        self.since.is_some_and(|since| (since.elapsed().as_millis() / PUTS_BY.as_millis()).is_multiple_of(2))
+    }
+
+    fn release(&mut self, blocks: usize) {
+        if !self.puts_by() {
+            self.free += blocks;
+            return;
+        }
+        let put_by = (blocks + usize::from(self.puts_odd_by)) / 2;
+        self.puts_odd_by ^= blocks % 2 == 1;
+        self.put_by += put_by;
+        self.free += blocks - put_by;
+    }
+
+    fn serve(&mut self) -> Option<(usize, oneshot::Sender<SharedBlocks>)> {
+        let Some((blocks, _)) = self.line.first() else {
+            self.since = None;
+            self.free += std::mem::take(&mut self.put_by);
+            return None;
+        };
+        if blocks > self.free + self.put_by {
+            return None;
+        }
+        let put_by = self.put_by.min(blocks);
+        self.put_by -= put_by;
+        self.free -= blocks - put_by;
+        Some((blocks, self.line.let_in()?))
+    }
+}
+
+/// Shared blocks that somebody has. They come back when this is dropped.
+pub(super) struct SharedBlocks {
+    budget: Arc<Budget>,
+    blocks: usize,
+}
+
+impl SharedBlocks {
+    pub(super) fn len(&self) -> usize {
+        self.blocks
+    }
+
+    /// Takes some of them out.
+    pub(super) fn split(&mut self, blocks: usize) -> Self {
+        let blocks = blocks.min(self.blocks);
+        self.blocks -= blocks;
+        Self { budget: Arc::clone(&self.budget), blocks }
+    }
+}
+
+impl Drop for SharedBlocks {
+    fn drop(&mut self) {
+        if self.blocks > 0 {
+            self.budget.state().release(self.blocks);
+            self.budget.serve();
+        }
+    }
+}
+
+/// A place in the line for shared blocks; resolves to them. Dropping it gives the place up.
+pub(super) struct SharedTurn {
+    budget: Arc<Budget>,
+    rank: Rank<usize>,
+    given: oneshot::Receiver<SharedBlocks>,
+}
+
+impl Future for SharedTurn {
+    type Output = SharedBlocks;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SharedBlocks> {
+        Poll::Ready(ready!(self.given.poll_unpin(cx)).expect("whoever lines up is served"))
+    }
+}
+
+impl Drop for SharedTurn {
+    fn drop(&mut self) {
+        // What was given and not taken comes back with the channel.
+        let waited = self.budget.state().line.leave(&self.rank);
+        if waited.is_some() {
+            self.budget.serve();
+        }
+    }
+}

@@ -1,0 +1,258 @@
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Wake, Waker},
+};
+
+use futures_util::poll;
+use prometheus::IntGauge;
+
+use super::{account::FLOOR, *};
+use crate::urgency::Urgency::{Ahead, Head};
+
+/// With `shared` blocks, and as many for floors.
+fn budget(shared: usize) -> (Arc<Budget>, IntGauge) {
+    let gauge = IntGauge::new("in_use", "bytes").unwrap();
+    (Budget::new((2 * shared * BLOCK) as u64, gauge.clone()), gauge)
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn head(account: &Arc<Account>, least: usize, most: usize) -> Option<Reservation> {
+    Reservation::take(account, least, most, Head)
+}
+
+fn ahead(account: &Arc<Account>, least: usize, most: usize) -> Option<Reservation> {
+    Reservation::take(account, least, most, Ahead)
+}
+
+#[tokio::test]
+async fn a_head_falls_back_on_its_floor_and_what_lies_ahead_does_not() {
+    let (budget, _) = budget(2 * FLOOR);
+    let account = budget.admit().await;
+    let all = head(&account, 1, 10).unwrap();
+    assert_eq!(all.blocks(), 2 * FLOOR);
+    assert!(ahead(&account, 1, 1).is_none());
+    let floor = head(&account, 1, 10).unwrap();
+    assert_eq!(floor.blocks(), FLOOR);
+    assert!(head(&account, 1, 1).is_none());
+    drop(floor);
+    assert!(head(&account, FLOOR + 1, 10).is_none());
+    assert_eq!(head(&account, 1, 1).unwrap().blocks(), 1);
+}
+
+#[tokio::test]
+async fn what_lies_ahead_leaves_a_quarter_to_heads() {
+    let (budget, _) = budget(16);
+    let account = budget.admit().await;
+    let first = ahead(&account, 1, 99).unwrap();
+    assert_eq!((first.blocks(), budget.free()), (12, 4));
+    assert!(ahead(&account, 1, 1).is_none());
+    assert_eq!(head(&account, 1, 99).unwrap().blocks(), 4);
+}
+
+#[tokio::test]
+async fn a_wish_is_not_met_with_less_than_is_useful() {
+    let (budget, _) = budget(16);
+    let account = budget.admit().await;
+    let _others = ahead(&account, 9, 9).unwrap();
+    assert!(ahead(&account, 4, 64).is_none(), "three blocks are no use");
+    assert_eq!(ahead(&account, 3, 64).unwrap().blocks(), 3);
+}
+
+#[test]
+fn an_eighth_of_what_is_shared_is_of_use_and_all_that_is_wanted() {
+    let sizes = |shared| [1, 8, 64].map(|most| budget(shared).0.useful(most));
+    assert_eq!(sizes(2048), [1, 8, 64]);
+    assert_eq!(sizes(80), [1, 8, 10]);
+    assert_eq!(sizes(4), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_head_has_its_floor_where_the_rest_is_no_more_than_that() {
+    let (budget, _) = budget(16);
+    let account = budget.admit().await;
+    let _others = head(&account, 14, 14).unwrap();
+    let floor = head(&account, 1, 64).unwrap();
+    assert_eq!((floor.blocks(), budget.free()), (FLOOR, 2));
+    assert_eq!(head(&account, 1, 64).unwrap().blocks(), 2, "and what is left where the floor is out");
+    let _other = head(&account, 1, 1).unwrap();
+    assert_eq!(budget.free(), 1);
+    drop(floor);
+    drop(head(&account, 1, 1).unwrap());
+    assert_eq!(budget.free(), 1, "one is enough, and it is shared");
+}
+
+#[tokio::test]
+async fn a_block_counts_until_its_last_reference_is_gone() {
+    let (budget, gauge) = budget(2);
+    let account = budget.admit().await;
+    let mut reservation = head(&account, 2, 2).unwrap();
+    reservation.shrink(1);
+    let mut block = reservation.block();
+    block.spare()[..3].copy_from_slice(b"abc");
+    block.advance(3);
+    let bytes = block.freeze();
+    let slice = bytes.slice(1..);
+    drop((bytes, reservation));
+    assert_eq!((gauge.get(), budget.free()), (BLOCK as i64, 1));
+    assert_eq!(&slice[..], b"bc");
+    drop(slice);
+    assert_eq!((gauge.get(), budget.free()), (0, 2));
+}
+
+#[tokio::test]
+async fn a_buffer_counts_as_what_was_reserved_for_it() {
+    let (budget, gauge) = budget(4);
+    let account = budget.admit().await;
+    let buffer = head(&account, 3, 3).unwrap().buffer(vec![7; 10]);
+    assert_eq!((gauge.get(), budget.free(), buffer.as_ref()), (3 * BLOCK as i64, 1, &[7; 10][..]));
+    drop(buffer);
+    assert_eq!((gauge.get(), budget.free()), (0, 4));
+}
+
+#[tokio::test]
+async fn one_that_waits_for_much_does_not_take_everything_that_comes_back() {
+    let (budget, _) = budget(16);
+    let (first, second) = (budget.admit().await, budget.admit().await);
+    let mut held = head(&first, 16, 16).unwrap();
+    let mut much = pin!(Reservation::line_up(&second, 16));
+    assert!(poll!(much.as_mut()).is_pending());
+    // Of two that come back, one is for the others.
+    held.shrink(12);
+    assert_eq!(budget.free(), 2);
+    let others = head(&first, 2, 2).unwrap();
+    held.shrink(11);
+    held.shrink(10);
+    assert_eq!(budget.free(), 1, "also where they come back one by one");
+    held.shrink(7);
+    held.shrink(4);
+    assert_eq!(budget.free(), 4, "of three and three, three");
+    assert!(poll!(much.as_mut()).is_pending());
+    // And the one who waits has it all in the end.
+    drop((others, held));
+    let all = much.await;
+    assert_eq!((all.blocks(), budget.free()), (16, 0));
+    drop(all);
+    assert_eq!(budget.free(), 16);
+}
+
+#[tokio::test]
+async fn who_waits_has_it_in_the_end_however_often_others_take_what_is_free() {
+    let (budget, _) = budget(64);
+    let (first, second) = (budget.admit().await, budget.admit().await);
+    let mut held: Vec<_> = (0..64).map(|_| head(&first, 1, 1).unwrap()).collect();
+    let mut all = pin!(Reservation::line_up(&second, 64));
+    let mut rounds = 0;
+    while poll!(all.as_mut()).is_pending() {
+        held.clear();
+        held.extend(std::iter::from_fn(|| (budget.free() > 0).then(|| head(&first, 1, 1).unwrap())));
+        rounds += 1;
+        assert!(rounds < 10, "half of what others have comes to it each time");
+    }
+}
+
+#[tokio::test]
+async fn who_wants_little_goes_first_but_not_for_ever() {
+    let (budget, _) = budget(16);
+    let account = budget.admit().await;
+    let held = head(&account, 16, 16).unwrap();
+    let mut much = pin!(Reservation::line_up(&account, 16));
+    let mut little = pin!(Reservation::line_up(&account, 4));
+    assert!(poll!(much.as_mut()).is_pending());
+    drop(held);
+    let mut turn = poll!(little.as_mut());
+    assert!(turn.is_ready() && poll!(much.as_mut()).is_pending());
+    let mut turns = 1;
+    loop {
+        // One more comes before the last one is done.
+        let mut next = pin!(Reservation::line_up(&account, 4));
+        if budget.free() >= 4 {
+            assert!(poll!(next.as_mut()).is_ready());
+        }
+        drop(turn);
+        turn = std::task::Poll::Pending;
+        turns += 1;
+        if poll!(much.as_mut()).is_ready() {
+            return assert!(turns <= 9, "{turns}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_put_by_for_one_who_gives_up_is_free_again() {
+    let (budget, _) = budget(16);
+    let account = budget.admit().await;
+    let mut held = head(&account, 16, 16).unwrap();
+    let mut turn = Box::pin(Reservation::line_up(&account, 16));
+    let mut other = Box::pin(Reservation::line_up(&account, 12));
+    assert!(poll!(turn.as_mut()).is_pending() && poll!(other.as_mut()).is_pending());
+    held.shrink(8);
+    assert_eq!(budget.free(), 4);
+    drop(other);
+    assert_eq!(budget.free(), 4, "it is put by for the other one still");
+    drop(turn);
+    assert_eq!(budget.free(), 8);
+    let given = Reservation::line_up(&account, 8);
+    assert_eq!(budget.free(), 0);
+    drop(given);
+    assert_eq!(budget.free(), 8, "given and not taken");
+}
+
+#[tokio::test]
+async fn half_of_the_memory_at_most_is_floors() {
+    let (budget, _) = budget(2 * FLOOR);
+    let accounts = [budget.admit().await, budget.admit().await];
+    let mut third = pin!(budget.admit());
+    assert!(poll!(third.as_mut()).is_pending());
+    drop(accounts);
+    assert!(poll!(third.as_mut()).is_ready());
+}
+
+#[tokio::test]
+async fn a_floor_that_is_on_its_way_to_the_client_wakes_who_waits_for_it() {
+    let (budget, _) = budget(4);
+    let account = budget.admit().await;
+    let _shared = head(&account, 4, 4).unwrap();
+    let wakes = Arc::<Wakes>::default();
+    let block = head(&account, 1, 2).unwrap().block();
+    account.wake_on_return(&Waker::from(Arc::clone(&wakes)));
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
+    drop(block.freeze());
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_download_reckons_with_its_part_or_with_what_is_free() {
+    let (budget, _) = budget(64);
+    let block = BLOCK as u64;
+    assert_eq!(budget.part(), 64 * block);
+    let accounts = [budget.admit().await, budget.admit().await, budget.admit().await, budget.admit().await];
+    assert_eq!(budget.part(), 16 * block);
+    let many: Vec<_> = futures_util::future::join_all((4..32).map(|_| budget.admit())).await;
+    assert_eq!(budget.part(), 8 * block, "an eighth of what is free");
+    let _all = head(&accounts[0], 64, 64).unwrap();
+    assert_eq!(budget.part(), 2 * block);
+    drop(many);
+    assert_eq!(budget.part(), 16 * block);
+}
+
+#[tokio::test]
+async fn memory_is_used_again() {
+    let (budget, _) = budget(4);
+    let account = budget.admit().await;
+    let mut block = head(&account, 1, 1).unwrap().block();
+    block.spare()[0] = 42;
+    drop(block);
+    assert_eq!(head(&account, 1, 1).unwrap().block().spare()[0], 42, "what is not written is not cleared either");
+}

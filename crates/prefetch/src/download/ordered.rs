@@ -1,0 +1,159 @@
+//! What has begun, in the order in which the client gets it.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::fetching::Fetching;
+use crate::{FetchError, NeedleRead, budget::BLOCK, handover::Next};
+
+/// What holes are made of.
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
+
+/// Something at its place in the order.
+pub(super) enum Slot {
+    /// That many zeros.
+    Zeros(u64),
+    /// Bytes that are here.
+    Inline(Bytes),
+    /// A needle that was in memory when it was looked for. It is decoded when the client comes to it.
+    Kept(NeedleRead),
+    /// A span on its way.
+    Fetch(Fetching),
+}
+
+/// What the client finds.
+pub(super) enum Found {
+    /// The next bytes.
+    Bytes(Bytes),
+    /// A needle that was in memory: the next bytes are to be taken out of it.
+    Kept,
+    /// A span of which everything was given: how long its first byte took, and how long all of it had been here.
+    Ended(Option<Duration>, Duration),
+    /// A span that has nothing yet; whether the client has come to it just now.
+    Late(bool),
+    /// A span that failed.
+    Failed(FetchError),
+}
+
+/// What has begun, in order.
+#[derive(Default)]
+pub(super) struct Ordered {
+    slots: VecDeque<Slot>,
+    requests: usize,
+    bytes: u64,
+}
+
+impl Ordered {
+    /// Whether nothing has begun.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// How many spans and needles that are in memory lie before the client.
+    pub(super) fn requests(&self) -> usize {
+        self.requests
+    }
+
+    /// The bytes of memory that they take or would take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Something comes after all that has begun.
+    pub(super) fn push(&mut self, slot: Slot) {
+        self.count(&slot);
+        self.slots.push_back(slot);
+    }
+
+    /// Something comes before all that has begun.
+    pub(super) fn push_first(&mut self, slot: Slot) {
+        self.count(&slot);
+        self.slots.push_front(slot);
+    }
+
+    /// Nothing of it is wanted any more.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The needle in memory that the client has come to.
+    pub(super) fn kept(&self) -> Option<&NeedleRead> {
+        match self.slots.front() {
+            Some(Slot::Kept(read)) => Some(read),
+            _ => None,
+        }
+    }
+
+    /// That many bytes of it were taken out, or are fetched after all.
+    pub(super) fn took_of_kept(&mut self, len: u64) {
+        if let Some(Slot::Kept(read)) = self.slots.front_mut() {
+            read.start += len;
+            self.bytes -= len;
+            if read.start >= read.end {
+                self.requests -= 1;
+                self.slots.pop_front();
+            }
+        }
+    }
+
+    /// What the client finds at the head of what has begun; `None`: nothing has. Who finds nothing yet is woken later.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Found> {
+        Some(match self.slots.front_mut()? {
+            Slot::Zeros(left) => {
+                let bytes = Bytes::from_static(&ZEROS).slice(..(*left).min(BLOCK as u64) as usize);
+                *left -= bytes.len() as u64;
+                if *left == 0 {
+                    self.slots.pop_front();
+                }
+                Found::Bytes(bytes)
+            }
+            Slot::Inline(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.slots.pop_front();
+                Found::Bytes(bytes)
+            }
+            Slot::Kept(_) => Found::Kept,
+            Slot::Fetch(fetching) => {
+                fetching.priority.reach();
+                let reached = std::mem::replace(&mut fetching.reached, true);
+                let Poll::Ready(next) = fetching.handover.poll(cx) else { return Some(Found::Late(!reached)) };
+                match next {
+                    Next::Bytes(bytes) if bytes.len() as u64 <= fetching.left => {
+                        let len = bytes.len() as u64;
+                        fetching.left -= len;
+                        // An opened chunk may give more than it takes: the text between its parts is here already.
+                        let freed = len.min(fetching.reserved);
+                        fetching.reserved -= freed;
+                        self.bytes -= freed;
+                        Found::Bytes(bytes)
+                    }
+                    Next::End(at) if fetching.left == 0 => {
+                        let first_byte = fetching.handover.begun().map(|begun| begun - fetching.asked);
+                        self.bytes -= fetching.reserved;
+                        self.requests -= 1;
+                        self.slots.pop_front();
+                        Found::Ended(first_byte, at.elapsed())
+                    }
+                    Next::Failed(error) => Found::Failed(error),
+                    Next::Bytes(_) | Next::End(_) => Found::Failed(FetchError::Lost(Arc::clone(&fetching.fid))),
+                }
+            }
+        })
+    }
+
+    fn count(&mut self, slot: &Slot) {
+        let bytes = match slot {
+            Slot::Zeros(_) | Slot::Inline(_) => return,
+            Slot::Kept(read) => read.end - read.start,
+            Slot::Fetch(fetching) => fetching.reserved,
+        };
+        self.requests += 1;
+        self.bytes += bytes;
+    }
+}

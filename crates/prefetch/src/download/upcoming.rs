@@ -1,0 +1,154 @@
+//! What comes next: the steps of a plan that have not begun.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    NeedleRead,
+    budget::{BLOCK, blocks},
+    checksum::Checksum,
+    plan::{Slice, Step, left},
+    whole,
+};
+
+/// A chunk of up to this many bytes is held back until its checksum is known, so that one that arrives wrong can always be
+/// had from another replica. Of a larger one the client would feel the wait.
+const HELD: u64 = 1 << 20;
+
+/// The steps of a plan that have not begun, in order.
+pub(super) struct Upcoming {
+    steps: VecDeque<Step>,
+    /// Of the first step, where it is a chunk that is read in full.
+    checksum: Option<Arc<Checksum>>,
+    verify: bool,
+}
+
+/// What can be done next.
+pub(super) enum Upcome {
+    /// That many zeros.
+    Zeros(u64),
+    /// Bytes that are here already.
+    Inline(Bytes),
+    /// Bytes of a needle.
+    Needle,
+}
+
+/// What one request could bring.
+pub(super) struct Span {
+    /// From the first byte that has not begun to the last that is wanted.
+    pub(super) read: NeedleRead,
+    /// Bytes that it gives, where it has all the memory that it can use.
+    pub(super) len: u64,
+    pub(super) kind: Kind,
+}
+
+/// What is done with the bytes, and so how much memory they take.
+pub(super) enum Kind {
+    /// They are passed on as they come, as many as there is memory for.
+    Streamed(Option<Arc<Checksum>>),
+    /// They are a chunk that is held until its checksum is known.
+    Held(Arc<Checksum>),
+    /// They are a chunk that must be opened before a byte of it is known, and what is cut out of it.
+    Opened(Vec<Slice>),
+}
+
+impl Span {
+    /// The blocks that it needs at least, and can use at most.
+    pub(super) fn blocks(&self) -> (usize, usize) {
+        match &self.kind {
+            Kind::Streamed(_) => (1, blocks(self.len)),
+            Kind::Held(_) => (blocks(self.len), blocks(self.len)),
+            Kind::Opened(_) => {
+                let blocks = whole::blocks_to_open(&self.read);
+                (blocks, blocks)
+            }
+        }
+    }
+
+    /// The bytes that it gives with that many blocks.
+    pub(super) fn len_in(&self, blocks: usize) -> u64 {
+        match &self.kind {
+            Kind::Streamed(_) => self.len.min((blocks * BLOCK) as u64),
+            Kind::Held(_) | Kind::Opened(_) => self.len,
+        }
+    }
+}
+
+impl Upcoming {
+    /// All of a plan's steps. With `verify`, chunks that are read in full get a checksum.
+    pub(super) fn new(steps: VecDeque<Step>, verify: bool) -> Self {
+        Self { steps, checksum: None, verify }
+    }
+
+    /// One needle alone.
+    pub(super) fn of_needle(read: NeedleRead, verify: bool) -> Self {
+        Self::new([Step::Needle { read, then: Vec::new() }].into(), verify)
+    }
+
+    /// Nothing more is to come.
+    pub(super) fn clear(&mut self) {
+        self.steps.clear();
+    }
+
+    /// What is next. Whatever is no needle is taken out.
+    pub(super) fn next(&mut self) -> Option<Upcome> {
+        match self.steps.front_mut()? {
+            Step::Needle { .. } => return Some(Upcome::Needle),
+            Step::Zeros(_) | Step::Inline(_) => {}
+        }
+        match self.steps.pop_front()? {
+            Step::Zeros(len) => Some(Upcome::Zeros(len)),
+            Step::Inline(bytes) => Some(Upcome::Inline(bytes)),
+            Step::Needle { .. } => None,
+        }
+    }
+
+    /// The needle that is next, where no part of it has begun and ranges of it can be read.
+    pub(super) fn needle(&self) -> Option<&NeedleRead> {
+        match self.steps.front()? {
+            Step::Needle { read, .. } if read.opener.is_none() && self.checksum.is_none() => Some(read),
+            _ => None,
+        }
+    }
+
+    /// Takes out the needle that is next.
+    pub(super) fn take_needle(&mut self) -> Option<NeedleRead> {
+        self.needle()?;
+        match self.steps.pop_front()? {
+            Step::Needle { read, .. } => Some(read),
+            Step::Zeros(_) | Step::Inline(_) => None,
+        }
+    }
+
+    /// The next span of the needle that is next: `most` gives the bytes of a request of so many that are left, and a
+    /// chunk that does not fit `memory` blocks is not held.
+    pub(super) fn span(&mut self, most: impl Fn(u64) -> u64, memory: usize) -> Option<Span> {
+        let Some(Step::Needle { read, then }) = self.steps.front() else { return None };
+        let left = left(read, then);
+        if read.opener.is_some() {
+            return Some(Span { read: read.clone(), len: left, kind: Kind::Opened(then.clone()) });
+        }
+        let is_full = read.start == 0 && read.end == read.size && !read.is_gzip();
+        if is_full && self.verify && self.checksum.is_none() {
+            self.checksum = Some(Arc::new(Checksum::new(read.size)));
+        }
+        let checksum = self.checksum.clone();
+        let (len, kind) = match checksum {
+            Some(checksum) if is_full && left <= HELD && blocks(left) <= memory => (left, Kind::Held(checksum)),
+            checksum => (most(left), Kind::Streamed(checksum)),
+        };
+        Some(Span { read: read.clone(), len, kind })
+    }
+
+    /// The first `len` bytes of the span have begun.
+    pub(super) fn begun(&mut self, len: u64) {
+        let Some(Step::Needle { read, .. }) = self.steps.front_mut() else { return };
+        read.start += len;
+        // What is opened is fetched at once, with all that is cut out of it.
+        if read.start >= read.end || read.opener.is_some() {
+            self.checksum = None;
+            self.steps.pop_front();
+        }
+    }
+}

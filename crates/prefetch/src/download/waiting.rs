@@ -1,0 +1,353 @@
+//! What a download waits for, and what must not wait for it.
+
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
+use http::{Request, Response, header};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use prometheus::Registry;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::*;
+use crate::{
+    Answer, Engine, Metrics, NeedleRead, Opener, Piece, Settings, Upstream, WindowSetting,
+    testing::{Fault, Script, collect},
+};
+
+const MIB: usize = 1 << 20;
+
+/// Opens to what is stored.
+struct Plain;
+
+impl Opener for Plain {
+    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, String> {
+        Ok(0..stored.len())
+    }
+}
+
+/// A needle that can only be read whole.
+fn sealed(script: &Script, key: u32, size: usize) -> NeedleRead {
+    NeedleRead { opener: Some(Arc::new(Plain)), ..script.needle(key, size).0 }
+}
+
+fn plan(reads: impl IntoIterator<Item = NeedleRead>) -> Plan {
+    reads.into_iter().map(Piece::Needle).collect()
+}
+
+/// Takes that many shared blocks for somebody else.
+async fn taken(engine: &Engine, blocks: usize) -> Reservation {
+    let account = engine.shared.budget.admit().await;
+    Reservation::take(&account, blocks, blocks, Urgency::Head).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_for_which_memory_is_short_is_not_let_out_before_its_checksum_is_known() {
+    let script = Script::default();
+    script.locations([vec!["a:1"], vec!["b:1"]]);
+    let (read, expected) = script.needle(1, MIB);
+    script.fault("a:1", [Fault::Flip(3)]);
+    let (engine, metrics) = script.engine(Settings { memory: 64 * BLOCK as u64, ..Settings::default() });
+    let others = taken(&engine, 30).await;
+    let download = tokio::spawn({
+        let (engine, plan) = (engine.clone(), plan([read]));
+        async move { collect(engine.download(plan).await.unwrap()).await }
+    });
+    sleep(Duration::from_secs(1)).await;
+    drop(others);
+    assert_eq!(download.await.unwrap().unwrap(), expected);
+    assert_eq!(metrics.crc_failures.get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_takes_no_shared_memory_before_its_own_head_has_some() {
+    for window in [WindowSetting::Fixed(8), WindowSetting::Auto] {
+        let script = Script::default();
+        // The sealed one needs nearly all that is shared; those that follow could have what it waits for.
+        let reads = [sealed(&script, 1, MIB), script.needle(2, 6 * BLOCK).0, script.needle(3, 6 * BLOCK).0];
+        let (engine, _) = script.engine(Settings { window, memory: 80 * BLOCK as u64, ..Settings::default() });
+        let others = taken(&engine, 8).await;
+        let begin = Instant::now();
+        let download = tokio::spawn({
+            let (engine, plan) = (engine.clone(), plan(reads));
+            async move { collect(engine.download(plan).await.unwrap()).await.map(|bytes| bytes.len()) }
+        });
+        sleep(Duration::from_secs(1)).await;
+        drop(others);
+        assert_eq!(download.await.unwrap().unwrap(), MIB + 12 * BLOCK);
+        assert_eq!(begin.elapsed().as_secs(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_sealed_head_that_waits_leaves_memory_to_the_others() {
+    let script = Script::default();
+    let (engine, metrics) = script.engine(Settings { memory: 512 * BLOCK as u64, ..Settings::default() });
+    // A client that reads nothing for a minute has some of what the sealed one needs.
+    let stalled = taken(&engine, 40).await;
+    let sealed = sealed(&script, 1, 13 * MIB);
+    let waiting = tokio::spawn({
+        let engine = engine.clone();
+        async move { collect(engine.download(plan([sealed])).await.unwrap()).await.map(|bytes| bytes.len()) }
+    });
+    // The others have what is free, and give it back again and again.
+    let other = script.needle(2, 16 * MIB).0;
+    let mut download = engine.download(plan(vec![other; 8])).await.unwrap();
+    let mut bytes = 0;
+    while let Some(next) = download.next().await {
+        bytes += next.unwrap().len();
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!waiting.is_finished() && bytes == 128 * MIB);
+    let requests = script.requests().len();
+    assert!(requests < 512, "{requests} requests: all of a floor's size would be 1024");
+    assert_eq!(metrics.memory_waits.with_label_values(&["whole"]).get(), 1);
+    drop(stalled);
+    assert_eq!(waiting.await.unwrap().unwrap(), 13 * MIB);
+}
+
+/// An upstream that has some needles in memory.
+struct Remembering {
+    script: Script,
+    fids: Arc<Mutex<Vec<Arc<str>>>>,
+}
+
+impl Upstream for Remembering {
+    fn send(&self, request: Request<()>) -> Answer<'_> {
+        self.script.send(request)
+    }
+
+    fn holds(&self, fid: &str) -> bool {
+        self.fids.lock().unwrap().iter().any(|kept| **kept == *fid)
+    }
+
+    fn held(&self, fid: &str) -> Option<Bytes> {
+        self.holds(fid).then(|| self.script.0.lock().unwrap().needles[fid].clone())
+    }
+}
+
+fn remembering(script: &Script, reads: &[&NeedleRead]) -> (Engine, Arc<Mutex<Vec<Arc<str>>>>) {
+    let fids = Arc::new(Mutex::new(reads.iter().map(|read| Arc::clone(&read.fid)).collect()));
+    let upstream = Remembering { script: script.clone(), fids: Arc::clone(&fids) };
+    let metrics = Metrics::register(&Registry::new()).unwrap();
+    (Engine::new(Settings::default(), upstream, Arc::new(script.clone()), metrics), fids)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_chunk_in_memory_is_fetched_while_that_is_read() {
+    let script = Script::default();
+    script.latency(Duration::from_millis(40));
+    let ((one, a), (two, b), (three, c)) =
+        (script.needle(1, MIB / 2), script.needle(2, MIB / 4), script.needle(3, 70_000));
+    let (engine, _) = remembering(&script, &[&one, &two]);
+    let mut download = engine.download(plan([one, two, three])).await.unwrap();
+    let first = download.next().await.unwrap().unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(script.requests(), ["a:1 3,0300000001 whole"]);
+    let begin = Instant::now();
+    let rest = collect(download).await.unwrap();
+    assert_eq!([&first[..], &rest[..]].concat(), [a, b, c].concat());
+    assert_eq!(begin.elapsed(), Duration::ZERO, "it was here already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_was_in_memory_and_is_gone_when_the_client_comes_to_it_is_fetched() {
+    let script = Script::default();
+    let ((one, a), (two, b), (three, c)) = (script.needle(1, 200_000), script.needle(2, MIB / 2), script.needle(3, 9));
+    script.fault("a:1", [Fault::Late(Duration::ZERO), Fault::Late(Duration::ZERO), Fault::FlipWhole(7)]);
+    let (engine, fids) = remembering(&script, &[&one, &two]);
+    let mut download = engine.download(plan([one.clone(), two.clone(), three])).await.unwrap();
+    let mut got = Vec::new();
+    // The first one goes after its first block, the other one before it is reached.
+    while let Some(bytes) = timeout(Duration::from_secs(60), download.next()).await.expect("it goes on") {
+        got.extend_from_slice(&bytes.unwrap());
+        fids.lock().unwrap().clear();
+    }
+    assert_eq!(got, [a, b, c].concat());
+    let mut requests = script.requests();
+    requests.sort();
+    let rest = format!("a:1 3,0100000001 bytes={BLOCK}-199999");
+    // The second one came wrong, was asked for compressed, and then again.
+    let two = "a:1 3,0200000001 whole";
+    assert_eq!(requests, [&rest, two, two, two, "a:1 3,0300000001 whole"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_are_passed_on_early_are_within_the_budget() {
+    let script = Script::default();
+    let (read, expected) = script.needle(1, 2 * MIB);
+    let metrics = Metrics::register(&Registry::new()).unwrap();
+    let line = Line::new(script.clone(), 1e6);
+    let engine = Engine::new(Settings::default(), line, Arc::new(script.clone()), metrics.clone());
+    let mut download = engine.download(plan([read])).await.unwrap();
+    // A client whose connection still holds all that it was given.
+    let mut held: Vec<Bytes> = Vec::new();
+    while let Some(bytes) = download.next().await {
+        held.push(bytes.unwrap());
+        let bytes: usize = held.iter().map(Bytes::len).sum();
+        assert!(metrics.buffered.get() >= bytes as i64, "{} counted of {bytes}", metrics.buffered.get());
+    }
+    assert!(held.len() > 40, "some of it came early");
+    assert_eq!(held.concat(), expected);
+}
+
+/// A line of so many bytes a second between all servers and us, after 2 ms.
+struct Line {
+    script: Script,
+    pace: f64,
+    free_at: Arc<Mutex<Instant>>,
+    /// Bytes that were asked for, and requests.
+    asked: Arc<Mutex<(u64, u64)>>,
+}
+
+impl Line {
+    fn new(script: Script, pace: f64) -> Self {
+        Self { script, pace, free_at: Arc::new(Mutex::new(Instant::now())), asked: Arc::default() }
+    }
+}
+
+impl Upstream for Line {
+    fn send(&self, request: Request<()>) -> Answer<'_> {
+        let (free_at, pace) = (Arc::clone(&self.free_at), self.pace);
+        Box::pin(async move {
+            sleep(Duration::from_millis(2)).await;
+            let answer = self.script.send(request).await?;
+            let length = answer.headers()[header::CONTENT_LENGTH].to_str().unwrap().parse::<u64>().unwrap();
+            let mut asked = self.asked.lock().unwrap();
+            *asked = (asked.0 + length, asked.1 + 1);
+            drop(asked);
+            let (head, body) = answer.into_parts();
+            // Frames of 10,000 bytes, as they come through the line, which all answers share.
+            let frames = stream::unfold(body, move |mut body| {
+                let free_at = Arc::clone(&free_at);
+                async move {
+                    let frame: Frame<Bytes> = body.frame().await?.unwrap();
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    let due = {
+                        let mut free_at = free_at.lock().unwrap();
+                        *free_at = (*free_at).max(Instant::now() - Duration::from_millis(4))
+                            + Duration::from_secs_f64(bytes as f64 / pace);
+                        *free_at
+                    };
+                    // The clock ticks in milliseconds: what a tick was too long for comes with the next one.
+                    if due > Instant::now() + Duration::from_millis(1) {
+                        sleep_until(due).await;
+                    }
+                    Some((Ok(frame), body))
+                }
+            });
+            Ok(Response::from_parts(head, StreamBody::new(frames).boxed_unsync()))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_line_is_full_the_window_does_not_grow() {
+    let script = Script::default();
+    let (read, _) = script.needle(1, 4 * MIB);
+    let (line, metrics) = (Line::new(script.clone(), 100e6), Metrics::register(&Registry::new()).unwrap());
+    let settings = Settings { verify: false, ..Settings::default() };
+    let engine = Engine::new(settings, line, Arc::new(script.clone()), metrics);
+    let read = NeedleRead { transform: None, ..read };
+    let mut download = engine.download(plan(vec![read; 64])).await.unwrap();
+    let begin = Instant::now();
+    let mut most = 0;
+    while let Some(bytes) = download.next().await {
+        bytes.unwrap();
+        most = most.max(download.window.automatic().unwrap());
+    }
+    assert!(most <= 8 << 20, "{most}");
+    let pace = 256.0 * MIB as f64 / begin.elapsed().as_secs_f64();
+    assert!(pace > 95e6, "and the line stays full: {pace}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_read_waits_for_no_fetch_that_lies_ahead_of_somebody() {
+    let script = Script::default();
+    let (large, small) = (script.needle(1, 4 * MIB).0, script.needle(2, 4096).0);
+    let (line, metrics) = (Line::new(script.clone(), 100e6), Metrics::register(&Registry::new()).unwrap());
+    let settings = Settings { verify: false, ..Settings::default() };
+    let engine = Engine::new(settings, line, Arc::new(script.clone()), metrics);
+    let large = NeedleRead { transform: None, ..large };
+    let alone = times(&engine, &small, 50).await;
+    let downloads: Vec<_> = (0..2)
+        .map(|_| {
+            let (engine, plan) = (engine.clone(), plan(vec![large.clone(); 256]));
+            tokio::spawn(async move {
+                let mut download = engine.download(plan).await.unwrap();
+                while let Some(bytes) = download.next().await {
+                    bytes.unwrap();
+                }
+            })
+        })
+        .collect();
+    sleep(Duration::from_secs(1)).await;
+    let beside = times(&engine, &small, 200).await;
+    assert!(downloads.iter().all(|download| !download.is_finished()));
+    assert!(beside <= alone * 3, "{beside:?}, alone {alone:?}");
+}
+
+/// The 99th percentile of that many reads.
+async fn times(engine: &Engine, read: &NeedleRead, count: usize) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..count {
+        let begin = Instant::now();
+        collect(engine.download(plan([read.clone()])).await.unwrap()).await.unwrap();
+        times.push(begin.elapsed());
+        sleep(Duration::from_millis(3)).await;
+    }
+    times.sort();
+    times[count * 99 / 100]
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_more_downloads_the_smaller_their_requests_but_not_without_end() {
+    let mut sizes = Vec::new();
+    for downloads in [20, 200] {
+        let script = Script::default();
+        let read = NeedleRead { transform: None, ..script.needle(1, 4 * MIB).0 };
+        let (line, metrics) = (Line::new(script.clone(), 1e9), Metrics::register(&Registry::new()).unwrap());
+        let asked = Arc::clone(&line.asked);
+        let settings = Settings { verify: false, memory: 256 << 20, ..Settings::default() };
+        let engine = Engine::new(settings, line, Arc::new(script.clone()), metrics);
+        let downloads: Vec<_> = (0..downloads)
+            .map(|_| {
+                let (engine, plan) = (engine.clone(), plan(vec![read.clone(); 800 / downloads]));
+                tokio::spawn(async move {
+                    let mut download = engine.download(plan).await.unwrap();
+                    while let Some(bytes) = download.next().await {
+                        bytes.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for download in downloads {
+            download.await.unwrap();
+        }
+        let (bytes, requests) = *asked.lock().unwrap();
+        sizes.push(bytes / requests);
+    }
+    assert!(sizes[0] >= 2 << 20, "{sizes:?}");
+    assert!(sizes[1] >= 512 << 10, "{sizes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_a_head_waits_for_is_waited_for_only_so_long() {
+    let script = Script::default();
+    let (engine, _) = script.engine(Settings { memory: 80 * BLOCK as u64, ..Settings::default() });
+    let others = taken(&engine, 8).await;
+    let sealed = sealed(&script, 1, MIB);
+    let begin = Instant::now();
+    let error = engine.download(plan([sealed.clone()])).await.err().unwrap();
+    assert!(matches!(error, FetchError::NoMemory), "{error}");
+    assert_eq!((begin.elapsed(), script.requests().len()), (4 * LONGEST_WAIT, 0));
+    // What was put by for it is free again, also where it gives up before.
+    assert!(engine.download(plan([sealed])).now_or_never().is_none());
+    drop(others);
+    assert_eq!(engine.shared.budget.free(), 40);
+}
