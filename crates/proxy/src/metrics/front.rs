@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
     body::{MeasuredBody, Record},
     requests::{CLIENT_LEFT, MethodLabel, Requests, Sse},
 };
-use crate::server::{Front, Peer};
+use crate::wire::{Front, Peer, Received};
 
 /// Counts every request of the front inside, exactly once, when its answer is out or its client has left.
 ///
@@ -30,7 +29,7 @@ impl<F> Measured<F> {
 impl<F: Front> Front for Measured<F> {
     type Body = MeasuredBody<F::Body>;
 
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Self::Body> {
+    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         let started = Instant::now();
         let mut unanswered =
             Unanswered { requests: &self.requests, method: request.method().into(), started: Some(started) };

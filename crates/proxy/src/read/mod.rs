@@ -26,7 +26,6 @@ use bytes::Bytes;
 use crypto::Scheme;
 use futures_util::{FutureExt, StreamExt};
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
-use hyper::body::Incoming;
 use prefetch::Download;
 
 pub use self::origins::Origins;
@@ -51,7 +50,7 @@ use crate::{
     },
     redact,
     relay::Relay,
-    server::{Body, BoxError, Front, Peer, error_response},
+    wire::{Body, BoxError, Front, Peer, Received, error_response},
 };
 
 /// What the operator allows.
@@ -78,7 +77,7 @@ pub struct Reader {
 impl Front for Reader {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let mut sse = Sse::None;
         let read = self.read(&parts, &peer, &mut sse).await;

@@ -11,6 +11,8 @@ mod upload;
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     header::{EXPECT, HOST},
@@ -18,6 +20,7 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body as _;
+use http_body_util::{BodyExt as _, BodyStream};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -25,6 +28,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use tokio::time::{Instant, timeout_at};
 
 use self::{
     expect::Gate,
@@ -32,7 +36,7 @@ use self::{
 };
 use crate::{
     Blame, Error, Result,
-    server::{Body, Peer},
+    wire::{Body, BoxError, Peer, Received},
 };
 
 /// Relays to filers over pooled HTTP/1.1 connections. Cheap to share behind an `Arc`.
@@ -80,7 +84,7 @@ impl Relay {
     ///
     /// # Errors
     /// The same.
-    pub async fn forward(&self, request: Request<Incoming>, authority: &str, peer: &Peer) -> Result<Response<Body>> {
+    pub async fn forward(&self, request: Request<Received>, authority: &str, peer: &Peer) -> Result<Response<Body>> {
         self.forward_to_any(request, [authority], peer).await
     }
 
@@ -98,7 +102,7 @@ impl Relay {
     /// when it is not `host:port`.
     pub async fn forward_to_any(
         &self,
-        request: Request<Incoming>,
+        request: Request<Received>,
         authorities: impl IntoIterator<Item = &str>,
         peer: &Peer,
     ) -> Result<Response<Body>> {
@@ -118,6 +122,7 @@ impl Relay {
         }
         let replayable = replayable(&parts.method, &body);
         let expects = wants_continue(&parts, &body);
+        let may_break_off = !expects && !body.is_end_stream();
         let unread = Unread::new(body);
         let mut unreachable = None;
         for authority in authorities {
@@ -127,6 +132,7 @@ impl Relay {
             let uri = at_filer(&head.uri, &self.scheme, authority)?;
             self.prepare(&mut head, uri, authority, peer)?;
             match self.send(Request::from_parts(head, upload), replayable, gate.as_ref()).await {
+                Ok(response) if may_break_off && refuses(&response) => return Ok(refused(response).await),
                 Ok(response) => return Ok(returned(response, gate)),
                 Err(error) => {
                     let failed = failed(&error, &parts.method, authority);
@@ -208,7 +214,7 @@ fn at_filer(uri: &Uri, scheme: &Scheme, authority: &str) -> Result<Uri> {
 }
 
 /// Whether sending the request twice does the same as sending it once.
-fn replayable(method: &Method, body: &Incoming) -> bool {
+fn replayable(method: &Method, body: &Received) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && body.is_end_stream()
 }
 
@@ -220,7 +226,7 @@ fn head_of(original: &Request<Upload>) -> Request<Upload> {
     request
 }
 
-fn wants_continue(parts: &Parts, body: &Incoming) -> bool {
+fn wants_continue(parts: &Parts, body: &Received) -> bool {
     let asks = |headers: &HeaderMap| {
         headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     };
@@ -237,6 +243,40 @@ fn returned(response: Response<Incoming>, gate: Option<Gate>) -> Response<Body> 
         Box::new(gate) as Box<dyn Send>
     });
     Response::from_parts(parts, Body::incoming(body, held))
+}
+
+/// Whether the filer may have answered before it had the whole body: its connection ends soon then.
+fn refuses(response: &Response<Incoming>) -> bool {
+    let is_short = response.body().size_hint().exact().is_some_and(|length| length <= REFUSAL);
+    is_short && (response.status().is_client_error() || response.status().is_server_error())
+}
+
+/// The longest refusal that is read before it is passed on, bytes.
+const REFUSAL: u64 = 64 << 10;
+/// How long its body may take.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A refusal as one piece: a client of HTTP/2 that has the header may end its upload short, at which its stream is reset,
+/// and the connection to the filer may break on what is still sent there.
+async fn refused(response: Response<Incoming>) -> Response<Body> {
+    let (parts, mut body) = returned(response, None).into_parts();
+    let length = body.size_hint().exact();
+    let until = Instant::now() + REFUSAL_PATIENCE;
+    let mut pieces = Vec::new();
+    while let Ok(Some(piece)) = timeout_at(until, body.frame()).await {
+        // An error is passed on in its place: a refusal that breaks off is no whole one.
+        pieces.push(piece.map(|frame| frame.into_data().unwrap_or_default()));
+    }
+    let rest = BodyStream::new(body).map(|piece| piece.map(|frame| frame.into_data().unwrap_or_default()));
+    let pieces: Result<Vec<Bytes>, BoxError> = pieces.into_iter().collect();
+    let body = match pieces {
+        Ok(pieces) if Some(pieces.iter().map(|piece| piece.len() as u64).sum()) == length => {
+            Body::full(pieces.concat())
+        }
+        Ok(pieces) => Body::from_stream(length, stream::iter(pieces.into_iter().map(Ok)).chain(rest)),
+        Err(error) => Body::from_stream(length, stream::iter([Err(error)])),
+    };
+    Response::from_parts(parts, body)
 }
 
 fn no_filer() -> Error {

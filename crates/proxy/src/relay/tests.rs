@@ -3,7 +3,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -25,7 +24,7 @@ struct Relaying {
 impl Front for Relaying {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
         let method = request.method().clone();
         match self.relay.forward(request, &self.filer, &peer).await {
             Ok(response) => response,
@@ -314,7 +313,7 @@ async fn a_relay_that_leads_to_itself_is_noticed() {
     impl Front for Arc<Late> {
         type Body = Body;
 
-        async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
             let method = request.method().clone();
             match self.0.forward(request, self.1.get().unwrap(), &peer).await {
                 Ok(response) => response,

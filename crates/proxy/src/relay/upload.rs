@@ -9,17 +9,16 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::expect::{Held, Watch};
-use crate::server::BoxError;
+use crate::wire::{BoxError, Received};
 
 /// What the filer's connection reads from: the client's body, once the gate (if there is one) lets it.
 ///
 /// A client that sent `Expect: 100-continue` is told to go on when its body is first polled, so a body behind a closed
 /// gate is not polled.
 pub(super) struct Upload {
-    body: Option<Incoming>,
+    body: Option<Received>,
     gate: Option<Watch>,
     /// Where the body goes back to if nobody has read from it.
     unread: Option<Unread>,
@@ -27,10 +26,10 @@ pub(super) struct Upload {
 
 /// A body of which nothing was read yet, to be sent to whoever takes the connection.
 #[derive(Clone)]
-pub(super) struct Unread(Arc<Mutex<Option<Incoming>>>);
+pub(super) struct Unread(Arc<Mutex<Option<Received>>>);
 
 impl Unread {
-    pub(super) fn new(body: Incoming) -> Self {
+    pub(super) fn new(body: Received) -> Self {
         Self(Arc::new(Mutex::new(Some(body))))
     }
 

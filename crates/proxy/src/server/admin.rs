@@ -8,7 +8,6 @@ use http::{
     HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE, SERVER as SERVER_HEADER},
 };
-use hyper::body::Incoming;
 use prometheus::{Registry, TextEncoder};
 use tokio::{
     sync::Mutex,
@@ -16,7 +15,7 @@ use tokio::{
 };
 
 use super::shutdown::Draining;
-use crate::wire::{Body, Front, Peer, SERVER};
+use crate::wire::{Body, Front, Peer, Received, SERVER};
 
 /// Answers whether requests can be served now: `Err` says in one sentence why not.
 pub trait Readiness: Send + Sync + 'static {
@@ -108,7 +107,7 @@ impl<R: Readiness> Admin<R> {
 impl<R: Readiness> Front for Admin<R> {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Incoming>, _peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<Received>, _peer: Peer) -> Response<Body> {
         self.answer(request.method(), request.uri().path()).await
     }
 }

@@ -30,10 +30,10 @@ use super::{
     limits::Limits,
     serving::Serving,
     shutdown::Stage,
-    socket::{Reset, Socket},
+    socket::{Ending, Socket},
     stream::{StreamExecutor, Taken},
 };
-use crate::wire::{Body, Front, Peer, PeerTls, bug_response};
+use crate::wire::{Body, Front, Peer, PeerTls, Received, bug_response};
 
 /// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
 pub(super) async fn serve<F: Front>(stream: TcpStream, mut peer: Peer, mut serving: Serving<F>) {
@@ -42,8 +42,8 @@ pub(super) async fn serve<F: Front>(stream: TcpStream, mut peer: Peer, mut servi
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let socket = Socket::new(stream, serving.limits.write_timeout);
-    let reset = socket.reset();
-    let Some(tls) = &serving.tls else { return talk(socket, reset, peer, serving).await };
+    let ending = socket.ending();
+    let Some(tls) = &serving.tls else { return talk(socket, ending, peer, serving).await };
     let handshake = timeout(serving.limits.header_read_timeout, TlsAcceptor::from(tls()).accept(socket));
     let stream = tokio::select! {
         biased;
@@ -57,23 +57,23 @@ pub(super) async fn serve<F: Front>(stream: TcpStream, mut peer: Peer, mut servi
     // The handshake ends with an error when a certificate is shown that does not hold.
     let client_verified = stream.get_ref().1.peer_certificates().is_some();
     peer.tls = Some(PeerTls { client_verified });
-    talk(stream, reset, peer, serving).await;
+    talk(stream, ending, peer, serving).await;
 }
 
 /// HTTP on a connection that is set up.
 async fn talk<F: Front>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    reset: Reset,
+    ending: Ending,
     peer: Peer,
     serving: Serving<F>,
 ) {
     let Serving { front, limits, mut stages, drains_at, .. } = serving;
     let asked = Arc::new(AtomicBool::new(false));
     let service = {
-        let (reset, asked) = (reset.clone(), asked.clone());
+        let (ending, asked) = (ending.clone(), asked.clone());
         service_fn(move |request| {
             asked.store(true, Ordering::Relaxed);
-            answer(request, peer.clone(), front.clone(), reset.clone())
+            answer(request, peer.clone(), front.clone(), ending.clone())
         })
     };
 
@@ -88,8 +88,9 @@ async fn talk<F: Front>(
         tokio::select! {
             biased;
             result = connection.as_mut() => {
+                ending.linger();
                 match result {
-                    Ok(()) => reset.disarm(),
+                    Ok(()) => ending.disarm(),
                     Err(error) => tracing::debug!(error, "connection ended"),
                 }
                 return;
@@ -136,12 +137,13 @@ async fn answer<F: Front>(
     request: Request<Incoming>,
     peer: Peer,
     front: Arc<F>,
-    reset: Reset,
+    ending: Ending,
 ) -> Result<Response<Taken<Either<F::Body, Body>>>, Infallible> {
     let method = request.method().clone();
     let version = request.version();
     // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
-    let handled = std::panic::AssertUnwindSafe(async { front.handle(request, peer).await }).catch_unwind().await;
+    let handled =
+        std::panic::AssertUnwindSafe(async { front.handle(Received::of(request), peer).await }).catch_unwind().await;
     let response = match handled {
         Ok(response) => response.map(Either::Left),
         Err(_panic) => {
@@ -150,7 +152,7 @@ async fn answer<F: Front>(
         }
     };
     if version < Version::HTTP_11 && ends_with_the_connection(&response, &method) {
-        reset.arm();
+        ending.arm();
     }
     Ok(response.map(Taken::new))
 }

@@ -5,9 +5,14 @@
 //!
 //! Bytes that wait to be written hold memory that others wait for. When the system has taken none of them for the write
 //! timeout, the write fails, and with it the connection.
+//!
+//! A connection that is closed with bytes in it that were not read is reset, and with it goes what its client has not read
+//! yet: the answer to a request that was too large, say. So one that ended well is closed on our side only, and what still
+//! comes is read and thrown away for a while.
 
 use std::{
     io,
+    os::fd::{AsFd as _, OwnedFd},
     pin::Pin,
     sync::{
         Arc,
@@ -18,43 +23,67 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
-    time::Instant,
+    runtime::Handle,
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::stall::StallTimer;
+use crate::wire::{LINGER, LINGER_BYTES, LINGER_PAUSE};
 
 pub(super) struct Socket {
     stream: TcpStream,
-    reset: Reset,
+    ending: Ending,
+    /// The client has closed its side.
+    over: bool,
     write_timeout: Duration,
     /// Since when the system takes no bytes.
     stalled: Option<Instant>,
     timer: StallTimer,
 }
 
-/// Whether closing the socket resets the connection. Clones speak of the same socket.
+/// How the connection ends when the socket is closed. Clones speak of the same socket.
 #[derive(Clone, Default)]
-pub(super) struct Reset(Arc<AtomicBool>);
+pub(super) struct Ending(Arc<Flags>);
 
-impl Reset {
+#[derive(Default)]
+struct Flags {
+    resets: AtomicBool,
+    lingers: AtomicBool,
+}
+
+impl Ending {
+    /// With a reset.
     pub(super) fn arm(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.resets.store(true, Ordering::Release);
     }
 
+    /// As it would otherwise.
     pub(super) fn disarm(&self) {
-        self.0.store(false, Ordering::Release);
+        self.0.resets.store(false, Ordering::Release);
+    }
+
+    /// Unless with a reset, by and by: what was written is to reach a client that still sends.
+    pub(super) fn linger(&self) {
+        self.0.lingers.store(true, Ordering::Release);
     }
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
-        Self { stream, reset: Reset::default(), write_timeout, stalled: None, timer: StallTimer::default() }
+        Self {
+            stream,
+            ending: Ending::default(),
+            over: false,
+            write_timeout,
+            stalled: None,
+            timer: StallTimer::default(),
+        }
     }
 
-    pub(super) fn reset(&self) -> Reset {
-        self.reset.clone()
+    pub(super) fn ending(&self) -> Ending {
+        self.ending.clone()
     }
 
     /// The outcome of a write, or what comes of it if it has waited for too long. `first` is of the bytes to write.
@@ -87,17 +116,47 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.reset.0.load(Ordering::Acquire)
-            && let Err(error) = self.stream.set_zero_linger()
-        {
-            tracing::debug!(%error, "a cut connection could not be set to reset");
+        let Flags { resets, lingers } = &*self.ending.0;
+        if resets.load(Ordering::Acquire) {
+            if let Err(error) = self.stream.set_zero_linger() {
+                tracing::debug!(%error, "a cut connection could not be set to reset");
+            }
+        } else if lingers.load(Ordering::Acquire) && !self.over && self.stalled.is_none() {
+            // The same connection by another name, since this one is going.
+            match (self.stream.as_fd().try_clone_to_owned(), Handle::try_current()) {
+                (Ok(stream), Ok(runtime)) => drop(runtime.spawn(linger(stream))),
+                (Err(error), _) => tracing::debug!(%error, "a connection is closed at once"),
+                (Ok(_), Err(_)) => {}
+            }
         }
     }
 }
 
+/// Closes our side, and reads until the client has closed its own, pauses for too long, or a bound is reached.
+async fn linger(stream: OwnedFd) -> io::Result<()> {
+    let mut stream = TcpStream::from_std(stream.into())?;
+    stream.shutdown().await?;
+    let until = Instant::now() + LINGER;
+    let mut thrown_away = 0;
+    let mut buffer = vec![0; SCRATCH];
+    while thrown_away < LINGER_BYTES {
+        match timeout_at(until, timeout(LINGER_PAUSE, stream.read(&mut buffer))).await {
+            Ok(Ok(Ok(read @ 1..))) => thrown_away += read as u64,
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
+/// How much is thrown away at once, bytes.
+const SCRATCH: usize = 16 << 10;
+
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+        self.over |= outcome.is_err() || (buf.filled().len() == before && buf.remaining() > 0);
+        Poll::Ready(outcome)
     }
 }
 

@@ -11,7 +11,6 @@ use std::{
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -19,19 +18,20 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Body, BoxError, Drained, Front, Limits, Notice, Peer, Server};
+use super::{Drained, Limits, Notice, Server};
+use crate::wire::{Body, BoxError, Front, Peer, Received};
 
 /// A front that is a function.
 pub(crate) struct FrontFn<H>(pub(crate) H);
 
 impl<H, A> Front for FrontFn<H>
 where
-    H: Fn(Request<Incoming>, Peer) -> A + Send + Sync + 'static,
+    H: Fn(Request<Received>, Peer) -> A + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send,
 {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
         (self.0)(request, peer).await
     }
 }
@@ -83,7 +83,7 @@ pub(crate) fn run(server: Server, addr: SocketAddr) -> Running {
 /// Serves what `handle` answers.
 pub(crate) async fn start_fn<H, A>(handle: H) -> Running
 where
-    H: Fn(Request<Incoming>, Peer) -> A + Send + Sync + 'static,
+    H: Fn(Request<Received>, Peer) -> A + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
 {
     start(FrontFn(handle)).await

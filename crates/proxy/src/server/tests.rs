@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
@@ -12,8 +12,9 @@ use super::{
     testing::{FrontFn, Raw, held_body, loopback, once, run, start, start_fn, start_held, start_silent},
     *,
 };
+use crate::wire::Received;
 
-fn path(request: &Request<hyper::body::Incoming>) -> String {
+fn path(request: &Request<Received>) -> String {
     request.uri().path().to_owned()
 }
 
@@ -345,4 +346,49 @@ async fn a_head_of_an_error_has_the_length_of_the_body_it_lacks() {
     let head = client.head().await;
     assert!(head.contains("Content-Length: 42\r\n"), "{head}");
     assert_eq!(client.rest().await.0, "");
+}
+
+/// A client that has sent all before it reads, and what it read then.
+async fn answered_after(mut client: Raw, head: String, body: usize) -> String {
+    client.send(head).await;
+    let piece = "u".repeat(64 << 10);
+    for _ in 0..body / piece.len() {
+        client.send(piece.as_str()).await;
+    }
+    client.head().await
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_sends_first_and_reads_then() {
+    let server = start_fn(|_, _| async {
+        let error = crate::Error::new(crate::Blame::Client, StatusCode::BAD_REQUEST, "no");
+        error_response(&error, &Method::PUT)
+    })
+    .await;
+    let length = 32 << 20;
+    for more in ["", "Connection: close\r\n", "Expect: 100-continue\r\n"] {
+        let head = format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n{more}\r\n");
+        let answer = answered_after(server.connect().await, head, length).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{more}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_refusal_of_a_head_that_is_too_large_reaches_its_client() {
+    let server = start_fn(|_, _| async { Response::new(Body::empty()) }).await;
+    let head = format!("GET / HTTP/1.1\r\nX-Long: {}", "x".repeat(1 << 20));
+    let answer = answered_after(server.connect().await, head, 16 << 20).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[tokio::test]
+async fn what_was_refused_is_read_to_its_end_and_the_connection_kept() {
+    let server = start_fn(|_, _| async { Response::new(Body::full("no")) }).await;
+    let mut client = server.connect().await;
+    for _ in 0..2 {
+        client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nfirst").await;
+        assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(client.exactly(2).await, "no");
+        client.send("other").await;
+    }
 }

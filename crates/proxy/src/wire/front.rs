@@ -6,9 +6,8 @@ use std::future::Future;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
 
-use super::{BoxError, Peer};
+use super::{BoxError, Peer, Received};
 
 /// Answers the requests of one listener. The filer front is one; a listener of another protocol brings its own.
 pub trait Front: Send + Sync + 'static {
@@ -16,5 +15,5 @@ pub trait Front: Send + Sync + 'static {
     type Body: http_body::Body<Data = Bytes, Error = BoxError> + Send + Unpin + 'static;
 
     /// Answers one request. Dropped when the client leaves before the answer, or when a drain runs out of time.
-    fn handle(&self, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn handle(&self, request: Request<Received>, peer: Peer) -> impl Future<Output = Response<Self::Body>> + Send;
 }

@@ -6,11 +6,16 @@ mod body;
 mod error_response;
 mod front;
 mod peer;
+mod received;
 
-pub(crate) use self::error_response::bug_response;
 pub use self::{
     body::{Body, BoxError},
     error_response::{SERVER, error_response},
     front::Front,
     peer::{Peer, PeerTls},
+    received::Received,
+};
+pub(crate) use self::{
+    error_response::bug_response,
+    received::{LINGER, LINGER_BYTES, LINGER_PAUSE},
 };

@@ -1,0 +1,139 @@
+//! The body of a request, of which the rest is thrown away when nobody wants it.
+//!
+//! A client that is answered in the middle of its upload may go on sending, and reads the answer when it has sent all. To
+//! close the connection with bytes in it that were not read resets it, and to reset a stream of HTTP/2 ends it: either way
+//! the answer may be lost. So what still comes is read for a while.
+//!
+//! Knows when a body is over. Must not know what is in it.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes};
+use http::{HeaderMap, Request, header::EXPECT};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout, timeout_at},
+};
+
+/// How long what nobody wants is read.
+pub(crate) const LINGER: Duration = Duration::from_secs(30);
+/// How long a client may send nothing meanwhile.
+pub(crate) const LINGER_PAUSE: Duration = Duration::from_secs(5);
+/// How much of it is read, bytes.
+pub(crate) const LINGER_BYTES: u64 = 1 << 30;
+
+/// What a client sends beside the head of its request. Dropped before its end it goes on being read, for 30 seconds and 1 GiB
+/// at most, and as long as the client pauses for no more than 5 seconds.
+pub struct Received {
+    /// `None`: it has ended, or broken off.
+    body: Option<Incoming>,
+    /// The client waits to be asked for the body, which it is when the body is first polled.
+    waits: bool,
+}
+
+impl Received {
+    /// The same request with a body that is read to its end.
+    pub fn of(request: Request<Incoming>) -> Request<Self> {
+        let (parts, body) = request.into_parts();
+        let waits = waits_to_be_asked(&parts.headers);
+        Request::from_parts(parts, Self { body: Some(body), waits })
+    }
+}
+
+fn waits_to_be_asked(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.waits = false;
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            self.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        // Whoever waits to be asked need not send, and must not be asked for what will be thrown away.
+        if self.waits || self.is_end_stream() {
+            return;
+        }
+        if let (Some(body), Ok(runtime)) = (self.body.take(), Handle::try_current()) {
+            runtime.spawn(throw_away(body));
+        }
+    }
+}
+
+/// Reads to the end, to the bounds, or to the client's leaving. Memory is held for what comes at once only.
+async fn throw_away<B: Body + Unpin>(mut body: B) {
+    let until = Instant::now() + LINGER;
+    let mut left = LINGER_BYTES;
+    while let Ok(Ok(Some(Ok(frame)))) = timeout_at(until, timeout(LINGER_PAUSE, body.frame())).await {
+        let length = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+        let Some(rest) = left.checked_sub(length) else { return };
+        left = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{StreamExt as _, stream};
+    use http_body_util::StreamBody;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Throws away so many pieces of that many bytes that come after a pause each; answers how long it took.
+    async fn thrown_away(pieces: usize, bytes: usize, pause: Duration) -> Duration {
+        let piece = Bytes::from(vec![0; bytes]);
+        let coming = stream::iter(0..pieces).then(move |_| {
+            let piece = piece.clone();
+            async move {
+                sleep(pause).await;
+                Ok::<_, Infallible>(Frame::data(piece))
+            }
+        });
+        let begun = Instant::now();
+        throw_away(StreamBody::new(Box::pin(coming))).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_wants_is_read_within_bounds() {
+        let second = Duration::from_secs(1);
+        assert_eq!(thrown_away(10, 9, second).await, 10 * second, "to its end");
+        assert_eq!(thrown_away(100, 9, second).await, LINGER, "for a while");
+        assert_eq!(thrown_away(3, 9, 6 * second).await, LINGER_PAUSE, "while something comes");
+        let most = usize::try_from(LINGER_BYTES).unwrap() >> 20;
+        let pause = Duration::from_millis(1);
+        assert_eq!(
+            thrown_away(2 * most, 1 << 20, pause).await,
+            (u32::try_from(most).unwrap() + 1) * pause,
+            "and so much"
+        );
+    }
+}
