@@ -123,7 +123,12 @@ def make_starter(root: Path, stack: ExitStack, prefix: str) -> StartTidegate:
     count = 0
 
     def start(
-        front: Front, change: dict[str, object] | None = None, *, without: str = "", **options: object
+        front: Front,
+        change: dict[str, object] | None = None,
+        *,
+        without: str = "",
+        ready: bool = True,
+        **options: object,
     ) -> Tidegate:
         nonlocal count
         count += 1
@@ -131,7 +136,7 @@ def make_starter(root: Path, stack: ExitStack, prefix: str) -> StartTidegate:
         config.pop(without, None)
         gate = Tidegate(root / "tidegate", config, name=f"{prefix}{count}", **options)
         stack.callback(gate.stop, 2.0)
-        gate.start()
+        gate.start(ready=ready)
         return gate
 
     return start
@@ -168,7 +173,7 @@ def gate_1mb(front_1mb: Front, gates) -> Tidegate:
 def start_tidegate(root: Path, request: pytest.FixtureRequest) -> Iterator[StartTidegate]:
     """Starts a tidegate for this test alone: `start_tidegate(front, {"access": {"managed_keys": "none"}})`.
 
-    `without` names a table to leave out.
+    `without` names a table to leave out; without `ready` nobody waits until it is.
     """
     with ExitStack() as stack:
         name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)

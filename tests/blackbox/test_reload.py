@@ -151,7 +151,7 @@ def test_renewed_files_are_used_towards_filer_and_volume_servers(
     strangers = Authority(root / "reload-strangers", "strangers")
     install(strangers, authority)
     security = str(secured.filer.log.parent.parent / "security.toml")
-    gate = start_tidegate(secured, {"filer": {"security_toml": security}}, env=env)
+    gate = start_tidegate(secured, {"filer": {"security_toml": security}}, env=env, ready=False)
     assert read(gate, thing).status in (502, 503)
     install(authority, strangers)
     reload(gate)

@@ -1,6 +1,8 @@
-"""Signing keys change while the servers run: at SIGHUP, as every weed process reads them again."""
+"""Signing keys change while the servers run: at SIGHUP, as every weed process reads them again. And what the filer demands is
+found out where tidegate was not told."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -125,3 +127,95 @@ def test_a_key_that_is_gone_everywhere_is_wanted_no_more(
     reload(gate)
     assert "wrong jwt" in json_error(request("GET", gate.url + thing.path()))
     assert request("GET", gate.url + thing.path(), bearer("old")).body == thing.content
+
+
+def statuses(gate: Tidegate, path: str) -> set[int]:
+    """What reads of every kind are answered without a token."""
+    conditions = [{}, {"Range": "bytes=0-9"}, {"Range": "bytes=99999999-"}, {"If-None-Match": "*"}, {"If-Match": '"x"'}]
+    return {
+        request(method, gate.url + target, headers).status
+        for method in ("GET", "HEAD")
+        for target in (path, path + "-not")
+        for headers in conditions
+    }
+
+
+@pytest.mark.parametrize("encryption", [Encryption.NONE, Encryption.SSE_KMS], ids=lambda e: e.title)
+def test_a_read_token_that_nobody_told_tidegate_closes_reads(
+    rotating: Rotating, things: Catalogue, start_tidegate: StartTidegate, encryption: Encryption
+) -> None:
+    path = things.sized(rotating.front, encryption, 3_000_000, "of-all-times").path()
+    assert request("GET", rotating.front.filer.url + path).status == 401
+    gate = start_tidegate(rotating.front, ready=False)
+    assert statuses(gate, path) == {503}
+    answer = request("GET", gate.url + path, bearer("old"))
+    assert answer.status == 503
+    said = json_error(answer)
+    assert "jwt.filer_signing.read.key" in said and "filer.security_toml" in said
+    assert b'"blame":"config"' in answer.body
+    readiness = request("GET", f"{gate.admin_url}/readyz")
+    assert readiness.status == 503 and b"jwt.filer_signing.read.key" in readiness.body
+    until(lambda: f'filer="{rotating.front.filer.address}"' in gate.log.read_text(), "the log names the filer")
+    # What the filer judges by itself, it goes on judging.
+    assert request("GET", f"{gate.url}{path}?metadata=true", bearer("old")).status == 200
+    assert request("GET", f"{gate.url}{path}?metadata=true").status == 401
+
+
+def test_a_filer_that_comes_back_with_a_key_finds_its_door_closed(
+    rotating: Rotating, things: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    path = things.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all").path()
+    filer = rotating.front.filer
+    rotating.rotate(NO_KEYS, probe=path, headers={}, status=200)
+    try:
+        for cached in ("off", "64MiB"):
+            gate = start_tidegate(rotating.front, {"cache": {"entries": cached}})
+            assert request("GET", gate.url + path).status == 200
+            filer.kill()
+            assert request("GET", gate.url + path).status in (502, 503)
+            rotating.write(keys_of("old"))
+            filer.start()
+            # From the first moment on at which it may have an entry to give.
+            seen, deadline = [], time.monotonic() + 60
+            while b"jwt.filer_signing.read.key" not in (answer := request("GET", gate.url + path)).body:
+                seen.append(answer.status)
+                assert time.monotonic() < deadline
+            assert set(seen) <= {502, 503}
+            assert statuses(gate, path) == {503}
+            rotating.rotate(NO_KEYS, probe=path, headers={}, status=200)
+            until(lambda gate=gate: request("GET", gate.url + path).status == 200, "it serves again", timeout=30)
+    finally:
+        rotating.rotate(keys_of("old"), probe=path, headers={}, status=401)
+
+
+def test_a_filer_that_is_given_a_key_while_it_runs_is_found_out(
+    rotating: Rotating, things: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    path = things.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all").path()
+    rotating.rotate(NO_KEYS, probe=path, headers={}, status=200)
+    gate = start_tidegate(rotating.front)
+    assert request("GET", gate.url + path).status == 200
+    rotating.rotate(keys_of("old"), probe=path, headers={}, status=401)
+    until(lambda: request("GET", gate.url + path).status == 503, "reads are closed", timeout=30)
+
+
+def test_a_key_that_the_filer_has_no_more_closes_reads_until_it_is_told(
+    rotating: Rotating, things: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    path = things.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all").path()
+    gate = start_tidegate(rotating.front, security_of(rotating.front))
+    assert status_of(gate, path, "old") == 200
+    rotating.rotate(keys_of("new"), probe=path, headers=bearer("new"), status=200)
+    try:
+        until(lambda: status_of(gate, path, "old") == 503, "the old key opens nothing", timeout=30)
+        reload(gate)
+        assert (status_of(gate, path, "new"), status_of(gate, path, "old")) == (200, 401)
+    finally:
+        rotating.rotate(keys_of("old"), probe=path, headers=bearer("old"), status=200)
+
+
+def test_a_filer_without_keys_beside_a_tidegate_with_keys_is_well(front_1mb: Front, start_tidegate: StartTidegate) -> None:
+    assert request("PUT", f"{front_1mb.filer.url}/beside/x", body=b"x").status == 201
+    gate = start_tidegate(front_1mb, env={"WEED_JWT_FILER_SIGNING_READ_KEY": "old filer read"})
+    assert request("GET", f"{gate.url}/beside/x").status == 401
+    assert request("GET", f"{gate.url}/beside/x", bearer("old")).body == b"x"

@@ -71,6 +71,19 @@ def test_relays_over_tls(front: Front, things: Catalogue, gate: Tidegate) -> Non
     assert request("GET", gate.url + path).status == 401
 
 
+def test_a_filer_that_wants_https_closes_reads_where_tidegate_was_not_told(
+    front: Front, things: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    path = things.get(front, Encryption.NONE, Shape.BYTE).path()
+    plain = request("HEAD", f"http://{front.filer.address}/nowhere")
+    assert plain.status == 400
+    gate = start_tidegate(front, security_of(front), env={"WEED_HTTPS_CLIENT_ENABLED": "false"}, ready=False)
+    answer = request("GET", gate.url + path, TOKEN)
+    assert answer.status == 503
+    assert "https.client.enabled" in json_error(answer)
+    assert request("GET", f"{gate.admin_url}/readyz").status == 503
+
+
 @pytest.mark.parametrize("table", ["grpc", "https"])
 def test_an_authority_that_is_not_the_clusters_is_not_believed(
     root: Path, front: Front, things: Catalogue, start_tidegate: StartTidegate, authority: Authority, table: str
@@ -82,7 +95,7 @@ def test_an_authority_that_is_not_the_clusters_is_not_believed(
         with pytest.raises(Exception, match="not ready"):
             start_tidegate(front, security_of(front), env=ca)
         return
-    gate = start_tidegate(front, security_of(front), env=ca)
+    gate = start_tidegate(front, security_of(front), env=ca, ready=False)
     for target in (path, path + "?metadata=true"):
         answer = request("GET", gate.url + target, TOKEN)
         assert answer.status in (502, 503), target

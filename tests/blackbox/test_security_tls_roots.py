@@ -44,7 +44,7 @@ def test_the_systems_authorities_are_believed_where_none_is_named(
     security.write_text("[https.client]\nenabled = true\n")
     roots = authority.ca if trusted else Authority(root / "nobody's", "nobody").ca
     config = {"filer": {"security_toml": str(security)}}
-    gate = start_tidegate(open_front, config, env={"SSL_CERT_FILE": str(roots), "SSL_CERT_DIR": None})
+    gate = start_tidegate(open_front, config, env={"SSL_CERT_FILE": str(roots), "SSL_CERT_DIR": None}, ready=trusted)
     answer = request("GET", gate.url + "/system-roots")
     relayed = request("GET", gate.url + "/system-roots?metadata=true")
     if trusted:

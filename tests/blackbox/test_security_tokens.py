@@ -347,7 +347,7 @@ def test_a_volume_token_is_minted_anew_for_each_read(front: Front, things: Catal
 def test_without_the_key_volume_servers_refuse(front: Front, things: Catalogue, start_tidegate: StartTidegate) -> None:
     """The caller's own token is for the filer: it is not passed on in place of one that is missing."""
     thing = things.get(front, Encryption.NONE, Shape.MANY)
-    gate = start_tidegate(front)
+    gate = start_tidegate(front, env={"WEED_JWT_FILER_SIGNING_READ_KEY": FILER_READ_KEY})
     answer = request("GET", gate.url + thing.path(), {"Authorization": f"Bearer {good()}"})
     assert answer.status in (502, 503)
     assert "401" in json_error(answer)

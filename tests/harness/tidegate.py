@@ -80,10 +80,11 @@ class Tidegate(Process):
         """Where the filer front has an object."""
         return f"{self.url}/buckets/{bucket}/{key}"
 
-    def start(self) -> None:
-        """Starts it and waits until it is ready to serve."""
+    def start(self, *, ready: bool = True) -> None:
+        """Starts it and waits until it is ready to serve, or only until it listens."""
         super().start()
-        self.wait_ready(lambda: wire.request("GET", f"{self.admin_url}/readyz", timeout=2).status == 200, timeout=20)
+        path = "readyz" if ready else "healthz"
+        self.wait_ready(lambda: wire.request("GET", f"{self.admin_url}/{path}", timeout=5).status == 200, timeout=20)
 
     def scrape(self) -> str:
         """The text at /metrics."""

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Blame,
-    access::{Access, InForce, ManagedKeys, VolumeMint},
+    access::{Access, AtFilers, Demands, InForce, ManagedKeys, VolumeMint},
     config::{self, Config, Secret, Window},
     entries::{Entries, Follower},
     entry::ContentTypes,
@@ -113,12 +113,15 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     if config.cache.entries.bytes() > 0 {
         tokio::spawn(Follower::new(Arc::clone(&entries), Arc::clone(&filer), metrics.followed.clone()).run());
     }
+    let relay = Arc::new(relay(&tls)?);
+    let demands = Arc::new(Demands::new(AtFilers::new(Arc::clone(&filer), Arc::clone(&relay)), read_key.clone()));
     let reader = Reader {
         source,
         entries,
         keys: Arc::clone(&keys),
-        relay: relay(&tls)?,
+        relay,
         access: access(&config.access, read_key.clone()),
+        demands: Arc::clone(&demands),
         policy: Policy { ssec_over_http: config.access.ssec_over_http, shared_caches: config.access.shared_caches },
         types: ContentTypes::of_this_machine(),
         origins: Origins::new(&config.filer.allowed_origins),
@@ -133,7 +136,7 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
             Arc::new(front),
         )
         .await?;
-    let admin = Admin::new(metrics.registry, readiness(filer), server.draining());
+    let admin = Admin::new(metrics.registry, readiness(filer, Arc::clone(&demands)), server.draining());
     let admin = server.listen_admin(config.server.admin, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");
     tokio::spawn(sweep(Arc::clone(&keys)));
@@ -141,11 +144,13 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
         tls,
         keys,
         security: security_file,
+        demands: Arc::clone(&demands),
         read_key,
         volume_tokens,
         needs_read_key: config.access.managed_keys == config::ManagedKeys::Jwt,
     };
     tokio::spawn(reload::run(reloads, reread));
+    tokio::spawn(async move { demands.run().await });
     Ok(server.run(stop, config.server.drain_timeout).await)
 }
 
@@ -245,13 +250,20 @@ fn key_ring(
     Ok(KeyRing::new(settings, providers, sse_s3, Arc::new(Counted(metrics.clone()))))
 }
 
-/// Ready is who reaches a filer.
+/// Ready is who reaches a filer and has what it demands of readers.
 fn readiness(
     filer: Arc<FilerClient>,
+    demands: Arc<Demands>,
 ) -> impl Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync + 'static {
     move || {
-        let filer = Arc::clone(&filer);
-        Box::pin(async move { filer.ping().await.map_err(|error| error.message().to_owned()) })
+        let (filer, demands) = (Arc::clone(&filer), Arc::clone(&demands));
+        Box::pin(async move {
+            let ready = async {
+                filer.ping().await?;
+                demands.check().await
+            };
+            ready.await.map_err(|error: crate::Error| error.message().to_owned())
+        })
     }
 }
 

@@ -5,17 +5,23 @@
 //! how bytes are fetched. All that is refused here is refused before the filer or a KMS is asked for anything.
 
 mod claims;
+mod demands;
 mod in_force;
 mod managed;
 mod paths;
 mod system;
 mod token;
+mod verdict;
 mod volume;
 
 use http::{Method, StatusCode, request::Parts};
 
 pub use self::managed::ManagedKeys;
-pub(crate) use self::{in_force::InForce, volume::VolumeMint};
+pub(crate) use self::{
+    demands::{AtFilers, Demands},
+    in_force::InForce,
+    volume::VolumeMint,
+};
 use crate::{
     Blame, Error, Result,
     entry::{EntryPath, NotAnEntry},

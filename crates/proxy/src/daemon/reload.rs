@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::loaded::NO_READ_KEY;
 use crate::{
-    access::InForce,
+    access::{Demands, InForce},
     keys::KeyRing,
     security::{Security, SecurityFile, SigningKey, VolumeTokens},
     settings::Error,
@@ -20,6 +20,7 @@ pub(super) struct Reread {
     pub(super) tls: Tls,
     pub(super) keys: Arc<KeyRing>,
     pub(super) security: SecurityFile,
+    pub(super) demands: Arc<Demands>,
     pub(super) read_key: InForce<SigningKey>,
     pub(super) volume_tokens: InForce<VolumeTokens>,
     /// Whether settings that stay as they are want a read key.
@@ -37,6 +38,7 @@ pub(super) async fn run(mut told: mpsc::Receiver<()>, reread: Reread) {
         if let Err(error) = tokio::task::spawn_blocking(move || files.read()).await {
             tracing::error!(%error, "security.toml and TLS files were not read again");
         }
+        reread.demands.doubt();
         reread.keys.forget().await;
         read_sse_s3(&reread.keys).await;
         tracing::info!("reloaded");

@@ -1,7 +1,10 @@
 //! Unary calls to the filers, in turn until one answers.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::{pb, status};
+use super::{connections::Counted, pb, status};
 use crate::{
     Blame, Error, Result,
     entry::{EntryPath, sealed},
@@ -36,6 +39,8 @@ const MAX_MESSAGE: usize = 64 << 20;
 #[derive(Debug)]
 struct Filer {
     channel: Channel,
+    /// How many connections the channel has begun.
+    connections: Arc<AtomicU64>,
     grpc_authority: String,
     http_authority: String,
 }
@@ -70,9 +75,12 @@ impl FilerClient {
             let endpoint = Endpoint::from_shared(format!("http://{grpc_authority}")).map_err(|_| {
                 config_error(format!("filer.addresses: `{grpc_authority}` is not host:port; write it as weed does"))
             })?;
-            Ok((connect(endpoint), grpc_authority, http_authority))
+            let connections = Arc::default();
+            let connector = Counted::new(tcp(), Arc::clone(&connections));
+            let channel = settings(endpoint).connect_with_connector_lazy(connector);
+            Ok(Filer { channel, connections, grpc_authority, http_authority })
         });
-        Self::with_channels(channels.collect::<Result<_>>()?)
+        Self::with_filers(channels.collect::<Result<_>>()?)
     }
 
     /// As [`new`](Self::new), with `tls` on every connection.
@@ -84,14 +92,13 @@ impl FilerClient {
             let endpoint = Endpoint::from_shared(format!("https://{grpc_authority}")).map_err(|_| {
                 config_error(format!("filer.addresses: `{grpc_authority}` is not host:port; write it as weed does"))
             })?;
-            let mut tcp = HttpConnector::new();
-            tcp.set_nodelay(true);
-            tcp.enforce_http(false);
             let connector = HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_only().enable_http2();
-            let channel = settings(endpoint).connect_with_connector_lazy(connector.wrap_connector(tcp));
-            Ok((channel, grpc_authority, http_authority))
+            let connections = Arc::default();
+            let connector = Counted::new(connector.wrap_connector(tcp()), Arc::clone(&connections));
+            let channel = settings(endpoint).connect_with_connector_lazy(connector);
+            Ok(Filer { channel, connections, grpc_authority, http_authority })
         });
-        Self::with_channels(channels.collect::<Result<_>>()?)
+        Self::with_filers(channels.collect::<Result<_>>()?)
     }
 
     /// A client over channels that somebody else has set up, with TLS for example: `(channel, gRPC authority, HTTP
@@ -100,13 +107,19 @@ impl FilerClient {
     /// # Errors
     /// Blames the configuration if there is no channel.
     pub fn with_channels(channels: Vec<(Channel, String, String)>) -> Result<Self> {
-        if channels.is_empty() {
+        let filers = channels.into_iter().map(|(channel, grpc_authority, http_authority)| Filer {
+            channel,
+            connections: Arc::default(),
+            grpc_authority,
+            http_authority,
+        });
+        Self::with_filers(filers.collect())
+    }
+
+    fn with_filers(filers: Vec<Filer>) -> Result<Self> {
+        if filers.is_empty() {
             return Err(config_error("filer.addresses is empty; name at least one filer".to_owned()));
         }
-        let filers = channels
-            .into_iter()
-            .map(|(channel, grpc_authority, http_authority)| Filer { channel, grpc_authority, http_authority })
-            .collect();
         Ok(Self { filers, healthy: AtomicUsize::new(0) })
     }
 
@@ -154,6 +167,21 @@ impl FilerClient {
     /// The index of the filer that is asked first.
     pub(crate) fn preferred(&self) -> usize {
         self.first()
+    }
+
+    /// How many filers there are.
+    pub(crate) fn count(&self) -> usize {
+        self.filers.len()
+    }
+
+    /// How many connections were begun to the gRPC of filer `index`. All that it has answered came over one of them.
+    pub(crate) fn connections(&self, index: usize) -> u64 {
+        self.filers[index].connections.load(Ordering::Acquire)
+    }
+
+    /// The HTTP authority of filer `index`.
+    pub(crate) fn http_name(&self, index: usize) -> &str {
+        &self.filers[index].http_authority
     }
 
     /// The gRPC authority of filer `index`.
@@ -282,8 +310,11 @@ impl Filer {
     }
 }
 
-fn connect(endpoint: Endpoint) -> Channel {
-    settings(endpoint).connect_lazy()
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.set_nodelay(true);
+    tcp.enforce_http(false);
+    tcp
 }
 
 fn settings(endpoint: Endpoint) -> Endpoint {

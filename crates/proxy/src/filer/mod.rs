@@ -4,6 +4,7 @@
 //! clients, what a chunk's bytes mean, or ciphers.
 
 mod client;
+mod connections;
 pub mod pb;
 mod status;
 

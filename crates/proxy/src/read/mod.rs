@@ -37,7 +37,7 @@ use self::{
 };
 use crate::{
     Blame, Error, Result,
-    access::{Access, Caller, ManagedKeys},
+    access::{Access, Caller, Demands, ManagedKeys},
     entries::{Entries, Written},
     entry::{ContentTypes, EntryPath, Kind},
     filer::pb,
@@ -67,8 +67,9 @@ pub struct Reader {
     pub(crate) source: Arc<Source>,
     pub(crate) entries: Arc<Entries<Derived>>,
     pub(crate) keys: Arc<KeyRing>,
-    pub(crate) relay: Relay,
+    pub(crate) relay: Arc<Relay>,
     pub(crate) access: Access,
+    pub(crate) demands: Arc<Demands>,
     pub(crate) policy: Policy,
     pub(crate) types: ContentTypes,
     pub(crate) origins: Origins,
@@ -137,21 +138,31 @@ impl Reader {
             return Ok(None);
         };
         self.origins.check(&request.headers)?;
-        let (source, entries) = (&self.source, &self.entries);
-        let Some(known) = lookup::entry(source, entries, &path, &self.types).await? else {
+        let Some(known) = self.lookup(&path).await? else {
             return Ok(Some(answer::not_found(request, &self.origins)));
         };
         match self.entry(request, caller, &path, &known, sse).await {
             // A file that was overwritten meanwhile has lost its chunks. Nothing was sent yet, so it is the new one's turn.
             Err(error) if error.blame() == Blame::Volume => {
-                entries.forget(path.as_str());
-                match lookup::entry(source, entries, &path, &self.types).await? {
+                self.entries.forget(path.as_str());
+                match self.lookup(&path).await? {
                     Some(again) if again.entry == known.entry => Err(error),
                     Some(again) => Box::pin(self.entry(request, caller, &path, &again, sse)).await,
                     None => Ok(Some(answer::not_found(request, &self.origins))),
                 }
             }
             answered => answered,
+        }
+    }
+
+    /// The entry at `path`, if readers may know of it: what the filers demand of them is asked when one has answered.
+    async fn lookup(&self, path: &EntryPath) -> Result<Option<Arc<Known>>> {
+        match lookup::entry(&self.source, &self.entries, path, &self.types).await {
+            Err(unreachable) if unreachable.delay().is_some() => Err(unreachable),
+            found => {
+                self.demands.check().await?;
+                found
+            }
         }
     }
 

@@ -14,8 +14,8 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
-    header::{EXPECT, HOST},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{AUTHORIZATION, EXPECT, HOST, USER_AGENT},
     request::Parts,
     uri::{Authority, PathAndQuery, Scheme},
 };
@@ -36,7 +36,7 @@ use self::{
 };
 use crate::{
     Blame, Error, Result,
-    wire::{Body, BoxError, Peer, Received},
+    wire::{Body, BoxError, Peer, Received, SERVER},
 };
 
 /// Relays to filers over pooled HTTP/1.1 connections. Cheap to share behind an `Arc`.
@@ -144,6 +144,36 @@ impl Relay {
             }
         }
         Err(unreachable.unwrap_or_else(no_filer))
+    }
+
+    /// What the filer at `authority` answers to a HEAD of `path` with `authorization`, in tidegate's own name. A filer's
+    /// answer in words, where there is none, is for the log.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or leaves without an answer.
+    pub(crate) async fn head(
+        &self,
+        authority: &str,
+        path: &'static str,
+        authorization: Option<HeaderValue>,
+    ) -> std::result::Result<StatusCode, String> {
+        let uri = at_filer(&Uri::from_static(path), &self.scheme, authority).map_err(|error| error.to_string())?;
+        let mut request = Request::new(Upload::none());
+        *request.method_mut() = Method::HEAD;
+        *request.uri_mut() = uri;
+        request.headers_mut().insert(USER_AGENT, SERVER);
+        if let Some(authorization) = authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization);
+        }
+        match self.send(request, true, None).await {
+            Ok(answer) => Ok(answer.status()),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
+    /// Whether filers are spoken to over TLS.
+    pub(crate) fn is_over_tls(&self) -> bool {
+        self.scheme == Scheme::HTTPS
     }
 
     /// Sends a request to one filer, and once more if it was lost on an old connection and that changes nothing.
