@@ -37,7 +37,9 @@ impl Engine {
     /// downloads are started, not here.
     pub fn new(settings: Settings, upstream: impl Upstream, locate: Arc<dyn Locate>, metrics: Metrics) -> Self {
         let budget = Budget::new(settings.memory, metrics.buffered.clone());
-        let servers = Servers::new(settings.per_server, metrics.ejections.clone());
+        // Whoever waits for a server to come back has a floor: three quarters of all floors stay for others.
+        let patient = (budget.free_floors() / 4).max(1);
+        let servers = Servers::new(settings.per_server, patient, metrics.ejections.clone());
         let upstream = Box::new(upstream);
         Self {
             shared: Arc::new(Shared {

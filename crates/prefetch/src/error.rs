@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::servers::Outcome;
+use crate::{outcome::Outcome, servers::Flaw};
 
 /// Why one attempt at one replica failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -55,19 +55,29 @@ impl Cause {
         }
     }
 
-    /// What it says about the server: a 404 or 401 is about a needle or a token, not about the server's health.
+    /// What it says about the server: a 404, a 401 or another needle is about a needle or a token, not about the server.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Self::NotFound | Self::Unauthorized => Outcome::Sound,
+            Self::NotFound | Self::Unauthorized | Self::Changed => Outcome::OfNeedle,
             Self::Busy(_) => Outcome::Busy,
-            Self::Connect(_)
-            | Self::Timeout
-            | Self::Status(_)
-            | Self::Broken(_)
-            | Self::Length(_)
-            | Self::Changed
-            | Self::Corrupt => Outcome::Failed,
+            Self::Connect(_) | Self::Timeout | Self::Status(_) | Self::Broken(_) | Self::Length(_) | Self::Corrupt => {
+                Outcome::Failed
+            }
         }
+    }
+
+    /// What it says about the needle at that server. A server answers 500 where it cannot read a needle soundly itself.
+    pub(crate) fn flaw(&self) -> Option<Flaw> {
+        match self {
+            Self::NotFound => Some(Flaw::Missing),
+            Self::Corrupt | Self::Length(_) | Self::Status(500) => Some(Flaw::Unsound),
+            _ => None,
+        }
+    }
+
+    /// Whether the server is not there, or went away in the middle: it may be restarting.
+    pub(crate) fn is_of_the_moment(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Broken(_))
     }
 }
 

@@ -24,6 +24,7 @@ mod handover;
 mod line;
 mod metrics;
 mod moved;
+mod outcome;
 mod plan;
 mod pool;
 mod probe;

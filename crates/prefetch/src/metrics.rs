@@ -2,6 +2,8 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::servers::Flaw;
+
 /// The engine's metrics, all of them at 0 from the start.
 #[derive(Clone)]
 pub struct Metrics {
@@ -14,6 +16,7 @@ pub struct Metrics {
     pub(crate) hedges_sent: IntCounter,
     pub(crate) hedges_won: IntCounter,
     pub(crate) ejections: IntCounter,
+    pub(crate) flaws: IntCounterVec,
     pub(crate) lookups_again: IntCounter,
     pub(crate) resumed_bytes: IntCounter,
     pub(crate) moved: IntCounter,
@@ -54,6 +57,15 @@ impl Metrics {
             "Times that prefetch.memory was short: for a download's floor, for a chunk read whole, for fetching ahead.",
             "for",
         )?;
+        let flaws = counters(
+            registry,
+            "tidegate_replica_flaws_total",
+            "Needles found that one server lacks, or could not give soundly.",
+            "flaw",
+        )?;
+        for flaw in Flaw::ALL {
+            flaws.with_label_values(&[flaw.label()]);
+        }
         for reason in REASONS {
             retries.with_label_values(&[reason]);
         }
@@ -84,6 +96,7 @@ impl Metrics {
                 "tidegate_volume_server_ejections_total",
                 "Times that a volume server was set aside for repeated failures.",
             )?,
+            flaws,
             lookups_again: counter(
                 registry,
                 "tidegate_volume_lookups_again_total",
@@ -116,6 +129,10 @@ impl Metrics {
 
     pub(crate) fn retried(&self, reason: &str) {
         self.retries.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn found(&self, flaw: Flaw) {
+        self.flaws.with_label_values(&[flaw.label()]).inc();
     }
 
     pub(crate) fn memory_was_short(&self, what_for: &str) {

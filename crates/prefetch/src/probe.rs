@@ -27,8 +27,9 @@ impl Engine {
                 true => Wanted::Whole,
                 false => Wanted::Range { range: 0..1, size: read.size },
             };
-            let priority = Priority::new(Urgency::Head);
-            let answered = ask(shared, shared.servers.get(authority), read, &wanted, &priority).await.map(drop);
+            let mut attempt = shared.servers.attempt_at(authority);
+            attempt.place(&Priority::new(Urgency::Head), 0).await;
+            let answered = ask(shared, attempt, read, &wanted).await.map(drop).map_err(|failure| failure.cause);
             probed.push((Arc::clone(authority), answered));
         }
         Ok(probed)

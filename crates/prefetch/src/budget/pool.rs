@@ -70,6 +70,11 @@ impl Budget {
         Arc::new(Self { floors: Arc::new(Semaphore::new(floors)), shared, state: Mutex::new(state), in_use })
     }
 
+    /// The floors that are free: so many more downloads are let in.
+    pub(crate) fn free_floors(&self) -> usize {
+        self.floors.available_permits()
+    }
+
     /// The most that one download may use beyond its floor, in blocks.
     pub(crate) fn blocks(&self) -> usize {
         self.shared

@@ -438,3 +438,96 @@ async fn a_read_waits_for_memory_only_so_long() {
     let _all = Reservation::take(&account, 4, 4, Urgency::Head).unwrap();
     assert!(matches!(engine.read_needle(read, 1 << 20).await, Err(FetchError::NoMemory)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn needles_that_one_of_two_servers_lost_are_read_from_the_other_and_use_up_nothing() {
+    let script = Script::default();
+    script.locations([vec!["lost:1", "has:1"]]);
+    script.latency(Duration::from_millis(1));
+    let reads: Vec<_> = (1..=300).map(|key| script.needle(key, 4096)).collect();
+    script.fault("lost:1", std::iter::repeat_n(Fault::Status(404), 100_000));
+    let (engine, metrics) = script.engine(Settings::default());
+    for _ in 0..10 {
+        for (read, bytes) in &reads {
+            let plan = Plan::from_iter([Piece::Needle(read.clone())]);
+            assert_eq!(&collect(engine.download(plan).await.unwrap()).await.unwrap(), bytes);
+        }
+    }
+    let asked = script.requests().iter().filter(|request| request.starts_with("lost:1")).count();
+    assert!(asked <= 300, "{asked}: each needle is asked for there once at most");
+    assert_eq!(metrics.flaws.with_label_values(&["missing"]).get(), asked as u64);
+    assert_eq!(metrics.ejections.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_unreplicated_server_takes_no_retries_of_healthy_volumes() {
+    let script = Script::default();
+    script.locations([vec!["dead:1"]]);
+    let (read, bytes) = script.needle(1, 1000);
+    script.fault("dead:1", std::iter::repeat_n(Fault::Refuse, 100_000));
+    let (engine, _) = script.engine(fixed(1));
+    let plan = Plan::from_iter([Piece::Needle(read)]);
+    for _ in 0..3000 {
+        assert!(engine.download(plan.clone()).await.is_err());
+    }
+    // The other volume has one location too, which breaks off and has to be asked again.
+    script.locations([vec!["healthy:1"]]);
+    for _ in 0..50 {
+        script.fault("healthy:1", [Fault::BreakAfter(10), Fault::BreakAfter(10)]);
+        assert_eq!(collect(engine.download(plan.clone()).await.unwrap()).await.unwrap(), bytes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_only_server_that_comes_back_within_2_s_cuts_nobody_and_one_that_stays_dead_cuts_in_5_s() {
+    for (refusals, comes_back) in [(20, true), (100_000, false)] {
+        let script = Script::default();
+        let (plan, expected) = script.needles(40, 100_000);
+        let (engine, _) = script.engine(fixed(4));
+        let mut downloads: Vec<_> = Vec::new();
+        for _ in 0..3 {
+            let mut download = engine.download(plan.clone()).await.unwrap();
+            let first = download.next().await.unwrap().unwrap();
+            downloads.push((download, first));
+        }
+        script.fault("a:1", std::iter::repeat_n(Fault::Refuse, refusals));
+        let begin = Instant::now();
+        let ended =
+            futures_util::future::join_all(downloads.into_iter().map(|(download, first)| async move {
+                collect(download).await.map(|rest| [&first[..], &rest].concat())
+            }));
+        for download in ended.await {
+            match comes_back {
+                true => assert_eq!(download.unwrap(), expected),
+                false => assert!(matches!(download, Err((_, FetchError::Exhausted { cause: Cause::Connect(_), .. })))),
+            }
+        }
+        assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+        if !comes_back {
+            let asked = script.requests().len();
+            assert!(asked < 200, "{asked} requests: one finds out for all");
+            // What begins later finds it dead and is told at once.
+            let begin = Instant::now();
+            assert!(engine.download(plan).await.is_err());
+            assert_eq!(begin.elapsed(), Duration::ZERO);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stands_still_in_the_middle_of_a_body_is_left_in_a_second() {
+    let script = Script::default();
+    script.locations([vec!["a:1", "b:1"]]);
+    let (plan, expected) = script.needles(1, 100_000);
+    for server in ["a:1", "b:1"] {
+        script.fault(server, [Fault::StallAfter(30_000)]);
+    }
+    let (engine, metrics) = script.engine(Settings::default());
+    let begin = Instant::now();
+    let download = tokio::spawn(async move { collect(engine.download(plan).await.unwrap()).await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    script.0.lock().unwrap().faults.clear();
+    assert_eq!(download.await.unwrap().unwrap(), expected);
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert_eq!(metrics.resumed_bytes.get(), 30_000);
+}

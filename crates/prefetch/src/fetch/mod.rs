@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use tokio::time::{sleep, timeout};
 
 pub(crate) use self::{
-    replicas::Replicas,
+    replicas::{Failure, Replicas},
     request::{Asked, Wanted, ask, is_compressed, length},
     sink::Sink,
     sought::Sought,
@@ -26,7 +26,8 @@ use crate::{
     checksum::{self, Checksum},
     engine::Shared,
     metrics::InFlight,
-    servers::{Outcome, Server},
+    outcome::Outcome,
+    servers::Attempt,
     upstream::chain,
     urgency::Priority,
 };
@@ -45,7 +46,6 @@ pub(crate) struct Job {
 /// Fetches a span and passes it on.
 pub(crate) async fn run(shared: Arc<Shared>, job: Job, sink: Sink) {
     let in_flight = InFlight::begin(&shared.metrics);
-    shared.servers.fetch_begins();
     let mut fetch = Fetch {
         shared: &shared,
         job: &job,
@@ -81,30 +81,41 @@ struct Fetch<'a> {
 
 impl Fetch<'_> {
     async fn span(&mut self) -> Result<(), FetchError> {
-        let mut replicas = Replicas::new(self.shared, &self.sought.read);
+        let (shared, job) = (self.shared, self.job);
+        let replicas_of = |read: &NeedleRead| Replicas::new(shared, read, &job.priority);
+        let mut replicas = replicas_of(&self.sought.read);
         let mut decoder = self.decoder().await?;
         loop {
-            let server = match replicas.next().await {
-                Ok(server) => server,
+            let first = match replicas.next(self.wanted().len()).await {
+                Ok(first) => first,
                 Err(error) => {
                     self.sought.elsewhere(&self.shared.metrics.moved, error).await?;
-                    replicas = Replicas::new(self.shared, &self.sought.read);
+                    replicas = replicas_of(&self.sought.read);
                     continue;
                 }
             };
-            let Err(cause) = self.attempt(&mut replicas, server, decoder.as_deref_mut()).await else {
+            let before = self.position;
+            let Err(failure) = self.attempt(&mut replicas, first, decoder.as_deref_mut()).await else {
                 self.sink.finish();
                 return Ok(());
             };
-            if let Cause::Corrupt | Cause::Changed = cause {
+            if self.position > before {
+                replicas.goes_on();
+            }
+            if let Cause::Corrupt | Cause::Changed = failure.cause {
                 // What was taken over cannot be trusted, or not be continued.
                 if !self.start_over() {
-                    return Err(replicas.corrupt(&cause));
+                    return Err(replicas.corrupt(failure));
                 }
                 decoder = self.decoder().await?;
             }
-            replicas.failed(cause);
+            replicas.failed(failure);
         }
+    }
+
+    /// What is left to be asked for.
+    fn wanted(&self) -> Wanted {
+        Wanted::Range { range: self.position..self.job.span.end, size: self.job.read.size }
     }
 
     async fn decoder(&self) -> Result<Option<Box<dyn Decode>>, FetchError> {
@@ -115,41 +126,65 @@ impl Fetch<'_> {
     async fn attempt(
         &mut self,
         replicas: &mut Replicas<'_>,
-        server: Arc<Server>,
+        first: Attempt,
         decoder: Option<&mut (dyn Decode + 'static)>,
-    ) -> Result<(), Cause> {
+    ) -> Result<(), Failure> {
         let resumed = self.position - self.job.span.start;
-        let asked = self.first_answer(replicas, server).await?;
-        self.same_needle(asked.answer.headers().get(header::ETAG))?;
-        self.shared.metrics.resumed_bytes.inc_by(resumed);
-        let Asked { answer, server, place, is_longer } = asked;
-        self.is_longer = is_longer;
-        let mut result = self.take_over(answer, decoder).await;
-        drop(place);
+        let Asked { answer, mut attempt, is_longer } = self.first_answer(replicas, first).await?;
+        let server = Arc::clone(attempt.authority());
+        let mut result = self.same_needle(answer.headers().get(header::ETAG));
+        if result.is_ok() {
+            self.shared.metrics.resumed_bytes.inc_by(resumed);
+            self.is_longer = is_longer;
+            let has_another = replicas.has_another(attempt.server());
+            result = self.take_over(answer, &attempt, has_another, decoder).await;
+        }
+        // Others may have it while this one waits for the rest of the chunk.
+        attempt.leave_place();
         if result.is_ok() {
             result = self.verify(&server).await;
         }
-        server.ended(result.as_ref().map_or_else(Cause::outcome, |()| Outcome::Sound));
-        result
+        attempt.ended(result.as_ref().map_or_else(Cause::outcome, |()| Outcome::Sound));
+        result.map_err(|cause| Failure { server, cause })
     }
 
-    /// The first sound answer, of one replica or of two.
-    async fn first_answer(&mut self, replicas: &mut Replicas<'_>, first: Arc<Server>) -> Result<Asked, Cause> {
+    /// The first sound answer, of one replica or of two. A second one is asked when the first is late, as far as that may be
+    /// done, and when it stands still.
+    async fn first_answer(&mut self, replicas: &mut Replicas<'_>, first: Attempt) -> Result<Asked, Failure> {
         let shared = self.shared;
-        let wanted = Wanted::Range { range: self.position..self.job.span.end, size: self.job.read.size };
-        let late = shared.servers.hedge_after(wanted.len());
-        replicas.asks(&first);
-        let mut one = std::pin::pin!(ask(shared, first, &self.sought.read, &wanted, &self.job.priority));
-        let Some(late) = late.filter(|_| replicas.has_another()) else { return one.await };
-        let second = tokio::select! {
+        let wanted = self.wanted();
+        let server = Arc::clone(first.server());
+        let mut one = std::pin::pin!(ask(shared, first, &self.sought.read, &wanted));
+        if !replicas.has_another(&server) {
+            return one.await;
+        }
+        let late = async {
+            match shared.servers.hedge_after(wanted.len()) {
+                Some(late) => sleep(late).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut second = tokio::select! {
             biased;
             answer = &mut one => return answer,
-            () = sleep(late) => replicas.hedge(),
+            () = late => replicas.hedge(&server, wanted.len()),
+            () = server.stands_still() => None,
         };
+        if second.is_none() {
+            // A second one is not to be had for being late. But nobody waits for one that stands still.
+            second = tokio::select! {
+                biased;
+                answer = &mut one => return answer,
+                second = async {
+                    server.stands_still().await;
+                    replicas.beside(&server, wanted.len()).await
+                } => second,
+            };
+        }
         let Some(second) = second else { return one.await };
         shared.metrics.hedges_sent.inc();
         // Boxed, as all that hardly any fetch comes to: every fetch is moved into a task of its own.
-        let mut two = Box::pin(ask(shared, Arc::clone(&second), &self.sought.read, &wanted, &self.job.priority));
+        let mut two = Box::pin(ask(shared, second, &self.sought.read, &wanted));
         // Whoever is sound first; where one fails the other still has its time.
         let (answer, is_second) = tokio::select! {
             biased;
@@ -160,14 +195,15 @@ impl Fetch<'_> {
             (Ok(asked), is_second) => {
                 if is_second {
                     shared.metrics.hedges_won.inc();
-                    replicas.asks(&second);
                 }
                 Ok(asked)
             }
-            (Err(_), true) => one.await,
-            (Err(cause), false) => {
-                replicas.failed(cause);
-                replicas.asks(&second);
+            (Err(failure), true) => {
+                replicas.failed(failure);
+                one.await
+            }
+            (Err(failure), false) => {
+                replicas.failed(failure);
                 two.await
             }
         }
@@ -176,6 +212,8 @@ impl Fetch<'_> {
     async fn take_over(
         &mut self,
         answer: Response<UpstreamBody>,
+        attempt: &Attempt,
+        has_another: bool,
         mut decoder: Option<&mut (dyn Decode + 'static)>,
     ) -> Result<(), Cause> {
         let mut body = answer.into_body();
@@ -184,6 +222,7 @@ impl Fetch<'_> {
             let data = tokio::select! {
                 biased;
                 data = next(&mut body, self.shared.settings.idle_timeout) => data?,
+                () = attempt.server().stands_still(), if has_another => return Err(Cause::Timeout),
                 () = self.sink.wanted() => {
                     self.sink.flush();
                     continue;
@@ -192,6 +231,7 @@ impl Fetch<'_> {
             let Some(data) = data else {
                 return Err(Cause::Length(format!("ended {} bytes early", end - self.position).into()));
             };
+            attempt.heard();
             self.shared.metrics.bytes.inc_by(data.len() as u64);
             if data.len() as u64 > end - self.position {
                 return Err(Cause::Length("sent more bytes than announced".into()));
@@ -206,7 +246,7 @@ impl Fetch<'_> {
     }
 
     /// Checks the chunk before its last piece is given away; the spans before have been checked in when they ended.
-    async fn verify(&self, server: &Server) -> Result<(), Cause> {
+    async fn verify(&self, server: &Arc<str>) -> Result<(), Cause> {
         let Some(checksum) = &self.job.checksum else { return Ok(()) };
         let Some(stored) = checksum::of_etag(self.etag.as_ref()).filter(|_| !self.is_longer) else {
             checksum.give_up();

@@ -1,82 +1,186 @@
-//! The replicas of one needle, each asked once for each lookup of its volume.
+//! The replicas of one needle: which to ask next, and when to give up.
 //!
-//! A replica that is busy, or did not accept the token, is asked once more after the others: it has the needle.
+//! Every location may be asked once. After that the volume is looked up afresh, and those that are known are asked again
+//! as far as each server's retries go. A replica that is busy, or did not accept the token, is given time: it has the
+//! needle. Servers that are gone are waited for as long as they may be restarting.
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::select_all;
 use rand::RngExt;
-use tokio::time::sleep;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 
-use crate::{Cause, FetchError, Locations, NeedleRead, engine::Shared, servers::Server};
+use crate::{
+    Cause, FetchError, Locations, NeedleRead,
+    engine::Shared,
+    servers::{Attempt, Server},
+    urgency::{Priority, Urgency},
+};
 
 /// How long to leave busy servers alone, at least and at most.
 const BUSY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(300));
+/// Rounds of waiting for busy servers.
+const ROUNDS: u32 = 5;
+/// How long a server that is gone is waited for, from its first failure on.
+const RESTART: Duration = Duration::from_secs(5);
+/// How long to wait before a server that is gone is asked again, at least and at most; longer each time.
+const GONE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(150));
+/// How often that becomes longer.
+const GROWS: u32 = 3;
+/// How often what nobody waits for looks whether it may be asked for again.
+const AHEAD: Duration = Duration::from_millis(100);
+
+/// What one replica did wrong.
+pub(crate) struct Failure {
+    /// Its address.
+    pub(crate) server: Arc<str>,
+    /// What it was.
+    pub(crate) cause: Cause,
+}
+
+/// That a volume is to be looked up.
+#[derive(Clone, Copy)]
+struct Lookup {
+    /// Whether what is remembered does not count.
+    fresh: bool,
+}
 
 /// Which replica to ask next.
 pub(crate) struct Replicas<'a> {
     shared: &'a Shared,
     volume: u32,
     fid: Arc<str>,
+    priority: &'a Priority,
     locations: Option<Locations>,
+    /// Whether `locations` are to be asked for, and afresh.
+    locate: Option<Lookup>,
+    /// Those that were asked, in this round and ever.
     tried: Vec<Arc<str>>,
+    asked: Vec<Arc<str>>,
     /// Who asked to be asked again later, and has not been yet.
     later: Vec<Arc<str>>,
-    /// Busy rounds so far.
+    /// Who could not be reached, or broke off.
+    gone: Vec<Arc<str>>,
+    /// Busy rounds so far, and rounds of waiting for servers that are gone.
     rounds: u32,
+    waits: u32,
     refreshed: bool,
-    asked: Option<Arc<Server>>,
-    last: Option<(Arc<str>, Cause)>,
+    patience: Option<OwnedSemaphorePermit>,
+    last: Option<Failure>,
 }
 
-/// Rounds of waiting for busy servers.
-const ROUNDS: u32 = 5;
-
 impl<'a> Replicas<'a> {
-    pub(crate) fn new(shared: &'a Shared, read: &NeedleRead) -> Self {
+    pub(crate) fn new(shared: &'a Shared, read: &NeedleRead, priority: &'a Priority) -> Self {
         Self {
             shared,
             volume: read.volume,
             fid: Arc::clone(&read.fid),
+            priority,
             locations: None,
+            locate: Some(Lookup { fresh: false }),
             tried: Vec::new(),
+            asked: Vec::new(),
             later: Vec::new(),
+            gone: Vec::new(),
             rounds: 0,
+            waits: 0,
             refreshed: false,
-            asked: None,
+            patience: None,
             last: None,
         }
     }
 
-    /// The next one to ask.
+    /// The next one to ask for `bytes`, with a place at it.
     ///
     /// # Errors
-    /// When every one has failed twice over, or the retries of this process are used up.
-    pub(crate) async fn next(&mut self) -> Result<Arc<Server>, FetchError> {
-        if let Some((_, cause)) = &self.last {
-            if !self.shared.servers.may_retry() {
-                tracing::warn!(fid = &*self.fid, "the retries of this process are used up for the moment");
-                return Err(self.exhausted());
-            }
-            self.shared.metrics.retried(cause.reason());
-        }
+    /// When every one has failed, and asking again is of no use or not allowed.
+    pub(crate) async fn next(&mut self, bytes: u64) -> Result<Attempt, FetchError> {
         loop {
-            let locations = match &self.locations {
-                Some(locations) => locations,
-                None => {
-                    let found = self.shared.locate.locate(self.volume, self.refreshed).await;
-                    let found = found.map_err(|reason| FetchError::Locate { volume: self.volume, reason })?;
-                    self.locations.insert(found)
+            let locations = self.located().await?;
+            if let Some(attempt) = self.shared.servers.choose(&locations, &self.tried, &self.fid) {
+                if let Some(attempt) = self.at_its_place(attempt, bytes).await {
+                    if let Some(failure) = &self.last {
+                        self.shared.metrics.retried(failure.cause.reason());
+                    }
+                    return Ok(attempt);
                 }
-            };
-            if let Some(server) = self.shared.servers.choose(locations, &self.tried) {
-                return Ok(server);
-            }
-            if !self.later.is_empty() && self.rounds < ROUNDS {
+            } else if !self.later.is_empty() && self.rounds < ROUNDS {
                 self.wait_for_the_busy().await;
             } else if !self.refreshed {
                 self.look_up_again();
-            } else {
+            } else if !self.waited_for_the_gone().await {
                 return Err(self.exhausted());
+            }
+        }
+    }
+
+    async fn located(&mut self) -> Result<Locations, FetchError> {
+        if let Some(Lookup { fresh }) = self.locate {
+            let found = self.shared.locate.locate(self.volume, fresh).await;
+            let found = found.map_err(|reason| FetchError::Locate { volume: self.volume, reason })?;
+            self.locate = None;
+            // A server that is gone is no longer named. Where nobody is, it is waited for where it was.
+            if !found.is_empty() || self.locations.is_none() {
+                self.locations = Some(found);
+            }
+        }
+        Ok(self.locations.clone().unwrap_or_default())
+    }
+
+    /// Waits for a place. `None`: another one is to be chosen, because this one was set aside meanwhile, or was asked
+    /// before and may not be asked again.
+    async fn at_its_place(&mut self, mut attempt: Attempt, bytes: u64) -> Option<Attempt> {
+        let authority = Arc::clone(attempt.authority());
+        if self.asked.contains(&authority) && !self.may_be_asked_again(&attempt).await {
+            tracing::warn!(fid = &*self.fid, server = &*authority, "the retries of this server are used up");
+            self.tried.push(authority);
+            return None;
+        }
+        if self.others(&authority) > 0 {
+            if !attempt.place_unless_set_aside(self.priority, bytes).await {
+                return None;
+            }
+        } else {
+            // Nobody else has it. But whoever stands still for so long is not waited for.
+            let longest = self.shared.settings.first_byte_timeout;
+            let server = Arc::clone(attempt.server());
+            let has_place = {
+                let mut place = std::pin::pin!(attempt.place(self.priority, bytes));
+                loop {
+                    if timeout(longest, &mut place).await.is_ok() {
+                        break true;
+                    }
+                    if server.silent_for() >= longest {
+                        break false;
+                    }
+                }
+            };
+            if !has_place {
+                self.failed(Failure { server: authority, cause: Cause::Timeout });
+                return None;
+            }
+        }
+        self.asked.push(authority);
+        self.shared.servers.fetch_begins(attempt.server());
+        Some(attempt)
+    }
+
+    /// Whether a server may be asked again. What nobody waits for leaves half of the retries to what somebody waits for.
+    async fn may_be_asked_again(&self, attempt: &Attempt) -> bool {
+        loop {
+            let urgency = self.priority.urgency();
+            if attempt.server().may_be_asked_again(urgency) {
+                return true;
+            }
+            if urgency == Urgency::Head {
+                return false;
+            }
+            tokio::select! {
+                () = self.priority.reached() => {}
+                () = sleep(AHEAD) => {}
             }
         }
     }
@@ -93,52 +197,140 @@ impl<'a> Replicas<'a> {
     fn look_up_again(&mut self) {
         self.shared.metrics.lookups_again.inc();
         self.refreshed = true;
-        self.locations = None;
+        self.locate = Some(Lookup { fresh: true });
         self.tried.clear();
         self.later.clear();
     }
 
-    /// Says that `server` is being asked.
-    pub(crate) fn asks(&mut self, server: &Arc<Server>) {
-        self.asked = Some(Arc::clone(server));
+    /// Waits a moment for servers that are gone, and may be back then. `false`: they have been gone for too long, or too
+    /// many wait.
+    async fn waited_for_the_gone(&mut self) -> bool {
+        let servers: Vec<_> = self.gone.iter().map(|authority| self.shared.servers.get(authority)).collect();
+        let now = Instant::now();
+        let until = servers.iter().filter_map(|server| Some(server.down_since()? + RESTART)).max();
+        let Some(until) = until.filter(|until| *until > now) else { return false };
+        if self.patience.is_none() {
+            self.patience = self.shared.servers.may_wait();
+        }
+        if self.patience.is_none() {
+            return false;
+        }
+        let pause = rand::rng().random_range(GONE.0..GONE.1) * 2u32.pow(self.waits.min(GROWS));
+        self.waits += 1;
+        sleep_until(until.min(now + pause)).await;
+        // One finds out whether a server is back, and all others wait for that one.
+        loop {
+            let turns = servers.iter().map(|server| {
+                let mut turns = Box::pin(server.turns());
+                turns.as_mut().enable();
+                turns
+            });
+            let turns = select_all(turns.collect::<Vec<_>>());
+            let now = Instant::now();
+            if servers.iter().any(|server| server.may_be_asked(now)) {
+                break;
+            }
+            if now >= until {
+                return false;
+            }
+            let due = servers.iter().filter_map(|server| server.probed_at()).min();
+            tokio::select! {
+                _ = turns => {}
+                () = sleep_until(due.map_or(until, |due| due.min(until))) => {}
+            }
+        }
+        self.tried.retain(|tried| !self.gone.contains(tried));
+        self.gone.clear();
+        // It may be somewhere else now.
+        self.locate = Some(Lookup { fresh: self.shared.servers.may_look_up(self.volume) });
+        true
+    }
+
+    /// How many there are to ask beside that one.
+    fn others(&self, authority: &Arc<str>) -> usize {
+        let is_other = |other: &&Arc<str>| *other != authority && !self.tried.contains(other);
+        self.locations.as_ref().map_or(0, |locations| locations.iter().filter(is_other).count())
     }
 
     /// Whether there is one beside the one that is being asked.
-    pub(crate) fn has_another(&self) -> bool {
-        self.locations.as_ref().is_some_and(|locations| locations.len() > self.tried.len() + 1)
+    pub(crate) fn has_another(&self, asked: &Server) -> bool {
+        self.others(&asked.authority) > 0
     }
 
-    /// One to ask beside the one that is late, if that is allowed now.
-    pub(crate) fn hedge(&mut self) -> Option<Arc<Server>> {
-        let mut taken = self.tried.clone();
-        taken.extend(self.asked.as_ref().map(|asked| Arc::clone(&asked.authority)));
-        let second = self.shared.servers.choose_for_hedge(self.locations.as_ref()?, &taken)?;
-        self.shared.servers.may_hedge().then_some(second)
-    }
-
-    /// Says that the one asked last has failed.
-    pub(crate) fn failed(&mut self, cause: Cause) {
-        let Some(server) = self.asked.take() else { return };
-        tracing::debug!(fid = &*self.fid, server = &*server.authority, %cause, "fetch attempt failed");
-        if matches!(cause, Cause::Busy(_)) || (matches!(cause, Cause::Unauthorized) && self.rounds == 0) {
-            self.later.push(Arc::clone(&server.authority));
+    /// One to ask for `bytes` beside the one that is late, if that is allowed now.
+    pub(crate) fn hedge(&mut self, late: &Server, bytes: u64) -> Option<Attempt> {
+        let taken = self.tried_and(late);
+        let mut second = self.shared.servers.choose_for_hedge(self.locations.as_ref()?, &taken, &self.fid)?;
+        if !second.try_place(self.priority, bytes) || !self.shared.servers.may_hedge() {
+            return None;
         }
-        self.tried.push(Arc::clone(&server.authority));
-        self.last = Some((Arc::clone(&server.authority), cause));
+        self.asked.push(Arc::clone(second.authority()));
+        Some(second)
+    }
+
+    /// One to ask for `bytes` beside the one that stands still.
+    pub(crate) async fn beside(&mut self, stands_still: &Server, bytes: u64) -> Option<Attempt> {
+        let taken = self.tried_and(stands_still);
+        loop {
+            let mut second = self.shared.servers.choose(self.locations.as_ref()?, &taken, &self.fid)?;
+            if second.place_unless_set_aside(self.priority, bytes).await {
+                self.asked.push(Arc::clone(second.authority()));
+                return Some(second);
+            }
+        }
+    }
+
+    fn tried_and(&self, server: &Server) -> Vec<Arc<str>> {
+        self.tried.iter().chain([&server.authority]).map(Arc::clone).collect()
+    }
+
+    /// Says that one has failed.
+    pub(crate) fn failed(&mut self, failure: Failure) {
+        let Failure { server, cause } = &failure;
+        tracing::debug!(fid = &*self.fid, server = &**server, %cause, "fetch attempt failed");
+        if let Some(flaw) = cause.flaw()
+            && self.shared.servers.note(&self.fid, server, flaw)
+        {
+            self.shared.metrics.found(flaw);
+            tracing::info!(fid = &*self.fid, server = &**server, %cause, "a replica of a needle is flawed");
+        }
+        if matches!(cause, Cause::Busy(_)) || (matches!(cause, Cause::Unauthorized) && self.rounds == 0) {
+            self.later.push(Arc::clone(server));
+        }
+        if cause.is_of_the_moment() {
+            self.gone.push(Arc::clone(server));
+        }
+        // Where there is no other, the next thing is to look up anyway.
+        if matches!(cause, Cause::NotFound) && self.others(server) > 0 && self.shared.servers.may_look_up(self.volume) {
+            self.look_up_beside();
+        }
+        self.tried.push(Arc::clone(server));
+        self.last = Some(failure);
+    }
+
+    /// Bytes came since the last failure: whoever gave them is there.
+    pub(crate) fn goes_on(&mut self) {
+        self.waits = 0;
+    }
+
+    /// Looks the volume up afresh for those who come later: a server that was named does not have a needle of it.
+    fn look_up_beside(&self) {
+        let (locate, volume) = (Arc::clone(&self.shared.locate), self.volume);
+        tokio::spawn(async move { locate.locate(volume, true).await.ok() });
     }
 
     /// The error of a span whose bytes are wrong and out already.
-    pub(crate) fn corrupt(&self, cause: &Cause) -> FetchError {
-        let server = self.asked.as_ref().map_or_else(|| Arc::from("?"), |asked| Arc::clone(&asked.authority));
+    pub(crate) fn corrupt(&self, failure: Failure) -> FetchError {
+        let (fid, Failure { server, cause }) = (Arc::clone(&self.fid), failure);
         match cause {
-            Cause::Corrupt => FetchError::Corrupt { fid: Arc::clone(&self.fid), server },
-            other => FetchError::Exhausted { fid: Arc::clone(&self.fid), server, cause: other.clone() },
+            Cause::Corrupt => FetchError::Corrupt { fid, server },
+            cause => FetchError::Exhausted { fid, server, cause },
         }
     }
 
     fn exhausted(&self) -> FetchError {
         match &self.last {
-            Some((server, cause)) => {
+            Some(Failure { server, cause }) => {
                 FetchError::Exhausted { fid: Arc::clone(&self.fid), server: Arc::clone(server), cause: cause.clone() }
             }
             None => FetchError::NoLocation(self.volume),

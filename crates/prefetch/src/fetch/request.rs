@@ -3,13 +3,14 @@
 use std::{ops::Range, sync::Arc};
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::{
     Cause, NeedleRead, UpstreamBody,
     chunk_cache::WholeNeedle,
     engine::Shared,
-    servers::{Place, Server},
+    fetch::replicas::Failure,
+    servers::Attempt,
     urgency::{Priority, Urgency},
 };
 
@@ -38,7 +39,7 @@ impl Wanted {
     }
 
     /// The same, by what is known of the needle: a manifest is small, whatever it covers.
-    fn len_of(&self, read: &NeedleRead) -> u64 {
+    pub(crate) fn len_of(&self, read: &NeedleRead) -> u64 {
         match self {
             Self::Whole if read.opener.is_some() => read.size,
             Self::Whole | Self::Head | Self::Range { .. } => self.len(),
@@ -59,50 +60,48 @@ impl Wanted {
 /// A sound answer, its body still to be read.
 pub(crate) struct Asked {
     pub(crate) answer: Response<UpstreamBody>,
-    pub(crate) server: Arc<Server>,
-    /// Taken until the body is read.
-    pub(crate) place: Place,
+    /// Of which whoever reads the body says how it ended.
+    pub(crate) attempt: Attempt,
     /// Whether the needle is longer than the entry says: a file that was cut short in place keeps its needles. Then their
     /// checksums are those of more bytes than the file has.
     pub(crate) is_longer: bool,
 }
 
-/// Waits for a place at the server, asks it and checks the head of the answer. Whoever reads the body says how it ended.
+/// Asks a server and checks the head of the answer.
 pub(crate) async fn ask(
     shared: &Shared,
-    server: Arc<Server>,
+    mut attempt: Attempt,
     read: &NeedleRead,
     wanted: &Wanted,
-    priority: &Priority,
-) -> Result<Asked, Cause> {
-    let place = server.admit(priority, wanted.len_of(read)).await;
-    let begin = Instant::now();
-    let result = head(shared, &server, read, wanted).await;
-    match &result {
-        Ok(_) => {
-            let latency = begin.elapsed();
-            server.first_byte(latency);
+) -> Result<Asked, Failure> {
+    attempt.sent();
+    match head(shared, attempt.authority(), read, wanted).await {
+        Ok((answer, is_longer)) => {
+            let latency = attempt.first_byte();
             shared.servers.first_byte(wanted.len(), latency);
+            Ok(Asked { answer, attempt, is_longer })
         }
-        Err(cause) => server.ended(cause.outcome()),
+        Err(cause) => {
+            let server = Arc::clone(attempt.authority());
+            attempt.ended(cause.outcome());
+            Err(Failure { server, cause })
+        }
     }
-    let (answer, is_longer) = result?;
-    Ok(Asked { answer, server, place, is_longer })
 }
 
 /// A sound answer, and whether it is of a needle that is longer than was thought.
 async fn head(
     shared: &Shared,
-    server: &Server,
+    authority: &str,
     read: &NeedleRead,
     wanted: &Wanted,
 ) -> Result<(Response<UpstreamBody>, bool), Cause> {
-    let answer = exchange(shared, server, read, wanted, wanted.range_header()).await?;
+    let answer = exchange(shared, authority, read, wanted, wanted.range_header()).await?;
     let Wanted::Range { range, size } = wanted else { return Ok((answer, false)) };
     if answer.status() == StatusCode::OK && length(&answer).is_some_and(|length| length > *size) {
         drop(answer);
         let range = format!("bytes={}-{}", range.start, range.end - 1);
-        return Ok((exchange(shared, server, read, wanted, Some(range)).await?, true));
+        return Ok((exchange(shared, authority, read, wanted, Some(range)).await?, true));
     }
     let is_longer = total(&answer).is_some_and(|total| total > *size);
     Ok((answer, is_longer))
@@ -110,13 +109,13 @@ async fn head(
 
 async fn exchange(
     shared: &Shared,
-    server: &Server,
+    authority: &str,
     read: &NeedleRead,
     wanted: &Wanted,
     range: Option<String>,
 ) -> Result<Response<UpstreamBody>, Cause> {
     let method = if matches!(wanted, Wanted::Head) { Method::HEAD } else { Method::GET };
-    let uri = format!("http://{}/{}", server.authority, read.fid);
+    let uri = format!("http://{authority}/{}", read.fid);
     let mut request = Request::builder().method(method).uri(uri);
     let partial = range.is_some();
     match (range, wanted) {
@@ -167,9 +166,10 @@ fn check_length(answer: &Response<UpstreamBody>, wanted: &Wanted, partial: bool)
 
 /// Whether the server keeps the needle compressed and inflates it for us, whatever the entry says: then its CRC is that
 /// of other bytes than it sends. Asked only when a checksum does not match.
-pub(crate) async fn is_compressed(shared: &Shared, server: &Server, read: &NeedleRead) -> bool {
-    let _place = server.admit(&Priority::new(Urgency::Head), 0).await;
-    let request = Request::get(format!("http://{}/{}", server.authority, read.fid));
+pub(crate) async fn is_compressed(shared: &Shared, authority: &Arc<str>, read: &NeedleRead) -> bool {
+    let mut attempt = shared.servers.attempt_at(authority);
+    attempt.place(&Priority::new(Urgency::Head), 0).await;
+    let request = Request::get(format!("http://{authority}/{}", read.fid));
     let mut request = request.header(header::ACCEPT_ENCODING, "gzip");
     if let Some(token) = shared.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);

@@ -149,7 +149,7 @@ mod tests {
         let script = Script::default();
         let (mut read, _) = script.needle(1, 3000);
         let moves = moves(&mut read, &["4,0200000009"]);
-        script.fault("a:1", vec![Fault::Refuse; 9]);
+        script.fault("a:1", vec![Fault::Refuse; 1000]);
         let (engine, _) = script.engine(Settings::default());
         let error = engine.download(Plan::from_iter([Piece::Needle(read)])).await.err().unwrap();
         assert!(!error.is_missing(), "{error}");

@@ -44,7 +44,16 @@ impl Balance {
 
     /// Takes one, if there is one.
     pub(super) fn spend(&self) -> bool {
-        self.update(|balance| if balance >= ONE { (balance - ONE, true) } else { (balance, false) })
+        self.spend_down_to(0)
+    }
+
+    /// Takes one, if there is one beyond half of what is saved up at most.
+    pub(super) fn spend_upper_half(&self) -> bool {
+        self.spend_down_to(self.allowance.most / 2)
+    }
+
+    fn spend_down_to(&self, left: u64) -> bool {
+        self.update(|balance| if balance >= left + ONE { (balance - ONE, true) } else { (balance, false) })
     }
 
     fn update<R>(&self, change: impl FnOnce(u64) -> (u64, R)) -> R {

@@ -1,11 +1,15 @@
 //! The volume servers as they are seen from here: which replica to ask next, and how long to wait before asking a second.
 //!
-//! Knows servers, latencies and failures. Must not know what is fetched.
+//! Knows servers, latencies, failures, and what single replicas could not give. Must not know what is fetched.
 
 mod allowance;
+mod attempt;
+mod flaws;
 mod latency;
+mod pace;
 mod places;
 mod server;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -15,89 +19,138 @@ use std::{
     time::Duration,
 };
 
+use moka::sync::Cache;
 use prometheus::IntCounter;
 use rand::seq::IndexedRandom;
-use tokio::time::Instant;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use self::{
     allowance::{Allowance, ONE},
+    flaws::Flaws,
     latency::Latencies,
 };
-pub(crate) use self::{
-    places::Place,
-    server::{Outcome, Server},
-};
+pub(crate) use self::{attempt::Attempt, flaws::Flaw, server::Server};
 use crate::plan::Locations;
 
-/// Retries: a fifth of all fetches and ten a second, of which up to a thousand are saved up for the moment when a server dies
-/// under many downloads.
-const RETRIES: Allowance = Allowance { per_fetch: ONE / 5, per_second: 10 * ONE, most: 1000 * ONE };
+/// What may be spent on asking one server again for what it was asked for before: a fifth of the fetches at it and ten a
+/// second, of which some are saved up for the moment when it dies under many downloads.
+const RETRIES: Allowance = Allowance { per_fetch: ONE / 5, per_second: 10 * ONE, most: 200 * ONE };
 /// Second requests: one in fifty, not saved up for long.
 const HEDGES: Allowance = Allowance { per_fetch: ONE / 50, per_second: 0, most: 10 * ONE };
+/// How often a volume is looked up afresh at most.
+const LOOKED_UP: Duration = Duration::from_secs(1);
+/// Volumes for which that is remembered.
+const VOLUMES: u64 = 10_000;
+/// Servers beyond which those are forgotten that nobody asked for [`FORGOTTEN`].
+const MANY: usize = 256;
+/// How long that is.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 
-/// All volume servers that were ever named, and what may be spent on their failures.
+/// All volume servers that were named lately, and what may be spent on their failures.
 pub(crate) struct Servers {
     per_server: usize,
     known: Mutex<HashMap<Arc<str>, Arc<Server>>>,
-    retries: allowance::Balance,
+    flaws: Flaws,
     hedges: allowance::Balance,
     latencies: Latencies,
+    looked_up: Cache<u32, ()>,
+    patient: Arc<Semaphore>,
     ejections: IntCounter,
 }
 
 impl Servers {
-    /// At most `per_server` requests at once to each. `ejections` counts how often one is set aside.
-    pub(crate) fn new(per_server: usize, ejections: IntCounter) -> Self {
+    /// At most `per_server` requests at once to each. Up to `patient` fetches wait for servers that are gone. `ejections`
+    /// counts how often one is set aside.
+    pub(crate) fn new(per_server: usize, patient: usize, ejections: IntCounter) -> Self {
         Self {
             per_server: per_server.max(1),
             known: Mutex::default(),
-            retries: RETRIES.saved_up(),
+            flaws: Flaws::new(),
             hedges: HEDGES.empty(),
             latencies: Latencies::default(),
+            looked_up: Cache::builder().max_capacity(VOLUMES).time_to_live(LOOKED_UP).build(),
+            patient: Arc::new(Semaphore::new(patient)),
             ejections,
         }
     }
 
-    /// The one to ask: of two random ones that were not tried and are not set aside, the one with the lower cost. Where all
-    /// that is left is set aside, one of those: the last location of a chunk is always tried.
-    pub(crate) fn choose(&self, locations: &Locations, tried: &[Arc<str>]) -> Option<Arc<Server>> {
-        let untried = self.untried(locations, tried);
+    /// The one to ask for a needle, of those that were not tried. First those that are in good standing and have the needle
+    /// as far as is known, then those that are set aside, then those that could not give it before: every location of a
+    /// chunk may be tried. Of two random ones of the first kind that there is, the one with the lower cost.
+    pub(crate) fn choose(&self, locations: &Locations, tried: &[Arc<str>], fid: &str) -> Option<Attempt> {
         let now = Instant::now();
-        let (fit, aside): (Vec<_>, Vec<_>) = untried.into_iter().partition(|server| server.may_be_asked(now));
-        let pool = if fit.is_empty() { aside } else { fit };
-        let chosen = pool.sample(&mut rand::rng(), 2).min_by_key(|server| server.cost(now))?;
-        chosen.asked(now);
-        Some(Arc::clone(chosen))
+        let flawed = self.flaws.of(fid);
+        let mut kinds: [Vec<_>; 4] = Default::default();
+        for server in self.untried(locations, tried) {
+            let is_flawed = flawed.iter().any(|(authority, _)| *authority == server.authority);
+            kinds[usize::from(!server.may_be_asked(now)) + 2 * usize::from(is_flawed)].push(server);
+        }
+        let pool = kinds.into_iter().find(|kind| !kind.is_empty())?;
+        cheapest(pool.sample(&mut rand::rng(), 2), now).map(Attempt::new)
     }
 
-    /// One for a second request beside the first: not tried, in good standing and with a place free.
-    pub(crate) fn choose_for_hedge(&self, locations: &Locations, tried: &[Arc<str>]) -> Option<Arc<Server>> {
+    /// One for a second request beside the first: not tried, in good standing and with the needle, as far as is known.
+    pub(crate) fn choose_for_hedge(&self, locations: &Locations, tried: &[Arc<str>], fid: &str) -> Option<Attempt> {
         let now = Instant::now();
-        let untried = self.untried(locations, tried).into_iter();
-        untried.filter(|server| server.is_good() && server.has_place()).min_by_key(|server| server.cost(now))
+        let flawed = self.flaws.of(fid);
+        let fit: Vec<_> = self
+            .untried(locations, tried)
+            .filter(|server| server.is_good() && flawed.iter().all(|(authority, _)| *authority != server.authority))
+            .collect();
+        cheapest(fit.iter(), now).map(Attempt::new)
     }
 
-    fn untried(&self, locations: &Locations, tried: &[Arc<str>]) -> Vec<Arc<Server>> {
+    fn untried<'a>(
+        &'a self,
+        locations: &'a Locations,
+        tried: &'a [Arc<str>],
+    ) -> impl Iterator<Item = Arc<Server>> + 'a {
         let untried = locations.iter().filter(|authority| !tried.contains(authority));
-        untried.map(|authority| self.get(authority)).collect()
+        untried.map(|authority| self.get(authority))
+    }
+
+    /// A request to the server at this address, whatever is thought of it.
+    pub(crate) fn attempt_at(&self, authority: &Arc<str>) -> Attempt {
+        Attempt::new(self.get(authority))
     }
 
     /// The server at this address.
     pub(crate) fn get(&self, authority: &Arc<str>) -> Arc<Server> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Server::new(Arc::clone(authority), self.per_server, self.ejections.clone()));
-        Arc::clone(known.entry(Arc::clone(authority)).or_insert_with(new))
+        if let Some(server) = known.get(authority) {
+            return Arc::clone(server);
+        }
+        if known.len() >= MANY {
+            known.retain(|_, server| !server.is_forgotten(FORGOTTEN));
+        }
+        let server = Arc::new(Server::new(Arc::clone(authority), self.per_server, self.ejections.clone()));
+        known.insert(Arc::clone(authority), Arc::clone(&server));
+        server
     }
 
-    /// A fetch begins: it earns its share of retries and hedges.
-    pub(crate) fn fetch_begins(&self) {
-        self.retries.earn();
+    /// Remembers that a server could not give a needle; `false`: it was known.
+    pub(crate) fn note(&self, fid: &Arc<str>, authority: &Arc<str>, flaw: Flaw) -> bool {
+        self.flaws.note(fid, authority, flaw)
+    }
+
+    /// Whether a volume may be looked up afresh now: once a second.
+    pub(crate) fn may_look_up(&self, volume: u32) -> bool {
+        let entry = self.looked_up.entry(volume).or_insert(());
+        entry.is_fresh()
+    }
+
+    /// Leave to wait for servers that are gone, as long as not too many do: each of them holds memory.
+    pub(crate) fn may_wait(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.patient).try_acquire_owned().ok()
+    }
+
+    /// A fetch begins at a server: it earns its share of retries and hedges.
+    pub(crate) fn fetch_begins(&self, server: &Server) {
+        server.earn();
         self.hedges.earn();
-    }
-
-    /// Whether one more retry may be made now.
-    pub(crate) fn may_retry(&self) -> bool {
-        self.retries.spend()
     }
 
     /// Whether one more second request may be made now.
@@ -115,4 +168,12 @@ impl Servers {
     pub(crate) fn first_byte(&self, bytes: u64, latency: Duration) {
         self.latencies.record(bytes, latency);
     }
+}
+
+fn cheapest<'a>(servers: impl Iterator<Item = &'a Arc<Server>>, now: Instant) -> Option<Arc<Server>> {
+    let servers: Vec<_> = servers.collect();
+    let slowest = servers.iter().map(|server| server.latency(now)).fold(0.0, f64::max);
+    let cost = |server: &&&Arc<Server>| server.cost(now, slowest);
+    let cheapest = servers.iter().min_by(|one, two| cost(one).total_cmp(&cost(two)))?;
+    Some(Arc::clone(cheapest))
 }

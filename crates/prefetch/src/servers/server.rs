@@ -1,169 +1,292 @@
-//! One volume server: its load, its latency, its standing.
+//! One volume server: its load, its pace, its standing.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use prometheus::IntCounter;
-use tokio::time::Instant;
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
 
-use super::places::{Place, Places};
-use crate::urgency::Priority;
+use super::{
+    RETRIES,
+    allowance::Balance,
+    pace::{Pace, UNKNOWN},
+    places::Places,
+    standing::{Event, Standing},
+};
+use crate::{outcome::Outcome, urgency::Urgency};
 
-/// How fast old latencies are forgotten.
-const MEMORY: Duration = Duration::from_secs(10);
-/// What a failure counts as, however fast it came: a server that refuses at once must not look quick.
-const PENALTY: Duration = Duration::from_secs(2);
-/// Failures in a row that set a server aside.
-const FAILURES: u32 = 5;
-/// How long it is set aside the first time; twice as long each time after.
-const ASIDE: Duration = Duration::from_secs(1);
-/// How long at most.
-const ASIDE_AT_MOST: Duration = Duration::from_secs(60);
-
-/// How a request ended, as far as it says something about the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// It gave what was asked for, or a sound answer about one needle.
-    Sound,
-    /// It asked to be left alone for a moment.
-    Busy,
-    /// It failed.
-    Failed,
-}
+/// A server from which nothing comes for that long, on any connection, stands still, unless it is known to be slow.
+const SILENT: Duration = Duration::from_secs(1);
+/// How many times its usual latency that must be.
+const SILENT_TIMES: f64 = 8.0;
 
 /// One volume server.
 pub(crate) struct Server {
     /// `host:port`.
     pub(crate) authority: Arc<str>,
-    places: Arc<Places>,
-    standing: Mutex<Standing>,
+    pub(super) places: Arc<Places>,
+    state: Mutex<State>,
+    /// When something last came from it: nanoseconds since `known`.
+    heard: AtomicU64,
+    known: Instant,
+    /// Its standing has changed.
+    turned: Notify,
+    /// What may be spent on asking it for something again.
+    retries: Balance,
     ejections: IntCounter,
 }
 
-struct Standing {
-    /// Peak-sensitive average of the time to the first byte, in seconds: rises at once, falls slowly.
-    latency: f64,
-    updated: Instant,
-    failures: u32,
-    /// How often in a row it was set aside.
-    times_aside: u32,
-    aside_until: Option<Instant>,
-    /// Since when a request is finding out whether it is back.
-    probe: Option<Instant>,
+struct State {
+    standing: Standing,
+    pace: Pace,
+    /// Requests that have a place, and since when there was always one.
+    sent: usize,
+    busy_since: Instant,
+    /// Since when it has failed every time.
+    down_since: Option<Instant>,
 }
 
 impl Server {
     pub(super) fn new(authority: Arc<str>, per_server: usize, ejections: IntCounter) -> Self {
-        let standing = Standing {
-            latency: 0.0,
-            updated: Instant::now(),
-            failures: 0,
-            times_aside: 0,
-            aside_until: None,
-            probe: None,
+        let now = Instant::now();
+        let state = State { standing: Standing::NEW, pace: Pace::new(now), sent: 0, busy_since: now, down_since: None };
+        Self {
+            authority,
+            places: Places::new(per_server),
+            state: Mutex::new(state),
+            heard: AtomicU64::new(0),
+            known: now,
+            turned: Notify::new(),
+            retries: RETRIES.saved_up(),
+            ejections,
+        }
+    }
+
+    /// Whether it may be asked before those that are set aside: it is in good standing, or its time aside is over and nobody
+    /// is finding out yet.
+    pub(crate) fn may_be_asked(&self, now: Instant) -> bool {
+        let standing = self.state().standing;
+        standing.is_good() || standing.is_due(now)
+    }
+
+    /// Whether it is in good standing.
+    pub(super) fn is_good(&self) -> bool {
+        self.state().standing.is_good()
+    }
+
+    /// What one more request is expected to cost, in seconds: latency times load. Where it has failed lately, that is at
+    /// least what the next one is then asked for, `otherwise`.
+    pub(super) fn cost(&self, now: Instant, otherwise: f64) -> f64 {
+        let state = self.state();
+        let (latency, penalty) = (state.pace.latency(now).max(UNKNOWN), state.pace.penalty(now));
+        let latency = if penalty > 1.5 { latency.max(otherwise) } else { latency };
+        let silence = self.silence(&state, now).as_secs_f64();
+        drop(state);
+        latency.max(silence) * penalty * (self.load() + 1) as f64
+    }
+
+    /// The time to the first byte that is to be expected, in seconds.
+    pub(super) fn latency(&self, now: Instant) -> f64 {
+        self.state().pace.latency(now).max(UNKNOWN)
+    }
+
+    /// Requests that it has, and those that wait for a place.
+    pub(super) fn load(&self) -> usize {
+        self.places.load()
+    }
+
+    /// Whether something may be asked of it that it was asked for before. What lies ahead of a client leaves half of the
+    /// savings to what clients wait for.
+    pub(crate) fn may_be_asked_again(&self, urgency: Urgency) -> bool {
+        match urgency {
+            Urgency::Head => self.retries.spend(),
+            Urgency::Ahead => self.retries.spend_upper_half(),
+        }
+    }
+
+    /// A fetch begins at it: it earns its share of retries.
+    pub(super) fn earn(&self) {
+        self.retries.earn();
+    }
+
+    /// Since when all requests to it fail.
+    pub(crate) fn down_since(&self) -> Option<Instant> {
+        self.state().down_since
+    }
+
+    /// Whether nobody has to do with it, and nothing came from it for that long.
+    pub(super) fn is_forgotten(&self, time: Duration) -> bool {
+        self.load() == 0 && self.last_heard().elapsed() > time
+    }
+
+    /// Resolves when it stands still: nothing came from it for long, on any connection. It is then set aside.
+    pub(crate) async fn stands_still(&self) {
+        let begin = Instant::now();
+        loop {
+            let (since, patience) = {
+                let state = self.state();
+                let usual = Duration::from_secs_f64(state.pace.answered(begin) * SILENT_TIMES);
+                (self.last_heard().max(state.busy_since).max(begin), SILENT.max(usual))
+            };
+            if since.elapsed() >= patience {
+                return self.happens(Event::Silent);
+            }
+            tokio::time::sleep_until(since + patience).await;
+        }
+    }
+
+    /// Resolves when it is set aside, if it is in good standing now, or stands still.
+    pub(super) async fn leaves(&self) {
+        if !self.is_good() {
+            return self.stands_still().await;
+        }
+        let set_aside = async {
+            loop {
+                let mut turned = std::pin::pin!(self.turned.notified());
+                turned.as_mut().enable();
+                if !self.is_good() {
+                    return;
+                }
+                turned.await;
+            }
         };
-        let places = Places::new(per_server);
-        Self { authority, places, standing: Mutex::new(standing), ejections }
+        tokio::select! {
+            () = set_aside => {}
+            () = self.stands_still() => {}
+        }
     }
 
-    /// Waits for a place for a request of `bytes`.
-    pub(crate) async fn admit(&self, priority: &Priority, bytes: u64) -> Place {
-        self.places.admit(priority, bytes).await
+    /// It was chosen; whether to find out if it is back.
+    pub(super) fn chosen(&self) -> bool {
+        let now = Instant::now();
+        let is_due = self.state().standing.is_due(now);
+        if is_due {
+            self.happens(Event::Probe);
+        }
+        is_due
     }
 
-    pub(super) fn has_place(&self) -> bool {
-        self.places.has_room()
+    /// One more request has a place.
+    pub(super) fn sent(&self) {
+        let mut state = self.state();
+        state.sent += 1;
+        if state.sent == 1 {
+            state.busy_since = Instant::now();
+        }
     }
 
-    /// The answer began `latency` after the request.
-    pub(crate) fn first_byte(&self, latency: Duration) {
-        self.standing().observe(latency.as_secs_f64());
+    /// One request fewer has a place.
+    pub(super) fn no_longer_sent(&self) {
+        self.state().sent -= 1;
+    }
+
+    /// Something came from it.
+    pub(super) fn heard(&self) {
+        let since = u64::try_from(self.known.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.heard.store(since, Ordering::Relaxed);
+    }
+
+    /// The answer to a request began after `latency`.
+    pub(super) fn first_byte(&self, latency: Duration) {
+        self.heard();
+        let mut state = self.state();
+        state.pace.observe(latency, Instant::now());
+        state.down_since = None;
+    }
+
+    /// A request was given up after that time without an answer.
+    pub(super) fn waited(&self, time: Duration) {
+        self.state().pace.waited(time, Instant::now());
     }
 
     /// A request has ended.
-    pub(crate) fn ended(&self, outcome: Outcome) {
-        let mut standing = self.standing();
+    pub(super) fn ended(&self, outcome: Outcome, probe: bool) {
+        let now = Instant::now();
+        let mut state = self.state();
         match outcome {
             Outcome::Sound => {
-                standing.failures = 0;
-                standing.times_aside = 0;
-                standing.aside_until = None;
-                standing.probe = None;
+                state.pace.sound(now);
+                state.down_since = None;
             }
-            Outcome::Busy => standing.observe(PENALTY.as_secs_f64()),
+            Outcome::Busy => state.pace.failed(now),
             Outcome::Failed => {
-                standing.observe(PENALTY.as_secs_f64());
-                standing.failures += 1;
-                // One that was just let back in has had its chance.
-                if standing.failures >= FAILURES || standing.probe.is_some() {
-                    self.set_aside(&mut standing);
+                state.pace.failed(now);
+                state.down_since.get_or_insert(now);
+            }
+            Outcome::OfNeedle => {}
+        }
+        drop(state);
+        match outcome {
+            Outcome::Sound => self.happens(Event::Sound),
+            Outcome::Failed => self.happens(Event::Failed { probe }),
+            Outcome::Busy | Outcome::OfNeedle => {
+                self.heard();
+                if probe {
+                    self.happens(Event::Lost);
                 }
             }
         }
     }
 
-    fn set_aside(&self, standing: &mut Standing) {
+    /// Takes a step in its standing, and tells those who wait for that.
+    pub(super) fn happens(&self, event: Event) {
         let now = Instant::now();
-        if standing.aside_until.is_some_and(|until| until > now) {
+        let mut state = self.state();
+        let before = state.standing;
+        state.standing = before.step(event, now);
+        let after = state.standing;
+        drop(state);
+        if before.is_good() == after.is_good() && !matches!((before, after), (Standing::Probed { .. }, _)) {
             return;
         }
-        let aside = ASIDE.saturating_mul(1 << standing.times_aside.min(10)).min(ASIDE_AT_MOST);
-        standing.aside_until = Some(now + aside);
-        standing.times_aside = standing.times_aside.saturating_add(1);
-        standing.probe = None;
-        self.ejections.inc();
-        tracing::warn!(server = &*self.authority, ?aside, failures = standing.failures, "volume server set aside");
+        if let Standing::Aside { until, .. } = after
+            && event != Event::Lost
+        {
+            self.ejections.inc();
+            tracing::warn!(server = &*self.authority, aside = ?(until - now), ?event, "volume server set aside");
+        }
+        self.turned.notify_waiters();
     }
 
-    /// Whether it is in good standing, or its time aside is over and nobody is finding out yet. A probe that has said nothing
-    /// for as long as servers are set aside at most is taken for lost.
-    pub(super) fn may_be_asked(&self, now: Instant) -> bool {
-        let standing = self.standing();
-        match standing.aside_until {
-            None => true,
-            Some(until) => until <= now && standing.probe.is_none_or(|since| now - since > ASIDE_AT_MOST),
+    /// Resolves when its standing changes.
+    pub(crate) fn turns(&self) -> Notified<'_> {
+        self.turned.notified()
+    }
+
+    /// When one request may find out whether it is back, where it is set aside.
+    pub(crate) fn probed_at(&self) -> Option<Instant> {
+        match self.state().standing {
+            Standing::Aside { until, .. } => Some(until),
+            Standing::Good { .. } | Standing::Probed { .. } => None,
         }
     }
 
-    /// Whether it is in good standing.
-    pub(super) fn is_good(&self) -> bool {
-        self.standing().aside_until.is_none()
+    /// How long nothing has come from it, although there is something to come.
+    pub(crate) fn silent_for(&self) -> Duration {
+        self.silence(&self.state(), Instant::now())
     }
 
-    /// It was chosen.
-    pub(super) fn asked(&self, now: Instant) {
-        let mut standing = self.standing();
-        if standing.aside_until.is_some_and(|until| until <= now) {
-            standing.probe = Some(now);
+    /// How long nothing has come from it, although there is something to come.
+    fn silence(&self, state: &State, now: Instant) -> Duration {
+        if state.sent == 0 {
+            return Duration::ZERO;
         }
+        now.saturating_duration_since(self.last_heard().max(state.busy_since))
     }
 
-    /// What one more request is expected to cost: latency times load, in nanoseconds.
-    pub(super) fn cost(&self, now: Instant) -> u64 {
-        let load = self.places.load() + 1;
-        // One that was never asked costs little, but not nothing: it must not get all the load at once.
-        let latency = self.standing().decayed(now).max(50e-6);
-        (latency * load as f64 * 1e9) as u64
+    fn last_heard(&self) -> Instant {
+        self.known + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
     }
 
-    fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Standing {
-    fn decayed(&self, now: Instant) -> f64 {
-        let elapsed = (now - self.updated).as_secs_f64();
-        self.latency * (-elapsed / MEMORY.as_secs_f64()).exp()
-    }
-
-    fn observe(&mut self, latency: f64) {
-        let now = Instant::now();
-        let elapsed = (now - self.updated).as_secs_f64();
-        let weight = (-elapsed / MEMORY.as_secs_f64()).exp();
-        self.latency = if latency > self.latency { latency } else { self.latency * weight + latency * (1.0 - weight) };
-        self.updated = now;
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,16 @@
-use super::*;
-use crate::urgency::{Priority, Urgency};
+use futures_util::FutureExt;
+
+use super::{standing::ASIDE, *};
+use crate::{
+    outcome::Outcome,
+    urgency::{Priority, Urgency},
+};
+
+const MANY_SECONDS: Duration = Duration::from_secs(600);
 
 fn servers(per_server: usize) -> (Servers, IntCounter) {
     let ejections = IntCounter::new("ejections", "of servers").unwrap();
-    (Servers::new(per_server, ejections.clone()), ejections)
+    (Servers::new(per_server, 8, ejections.clone()), ejections)
 }
 
 fn locations(authorities: &[&str]) -> Locations {
@@ -14,92 +21,265 @@ fn tried(authorities: &[&str]) -> Vec<Arc<str>> {
     authorities.iter().map(|authority| Arc::from(*authority)).collect()
 }
 
+fn head() -> Priority {
+    Priority::new(Urgency::Head)
+}
+
+/// A request that has a place and is sent.
+fn sent(mut attempt: Attempt) -> Attempt {
+    assert!(attempt.try_place(&head(), 1));
+    attempt.sent();
+    attempt
+}
+
+impl Servers {
+    fn chosen(&self, locations: &Locations) -> Arc<str> {
+        Arc::clone(self.choose(locations, &[], "3,01").unwrap().authority())
+    }
+
+    /// One request to that server that takes `latency` and ends with `outcome`.
+    async fn one(&self, authority: &str, latency: Duration, outcome: Outcome) {
+        let mut attempt = sent(self.attempt_at(&Arc::from(authority)));
+        tokio::time::advance(latency).await;
+        if outcome == Outcome::Sound {
+            attempt.first_byte();
+        }
+        attempt.ended(outcome);
+    }
+
+    fn share_of(&self, authority: &str, locations: &Locations) -> usize {
+        (0..64).filter(|_| &*self.chosen(locations) == authority).count()
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_idle_one_is_chosen_before_the_busy_one_and_none_twice() {
     let (servers, _) = servers(2);
     let both = locations(&["a:1", "b:1"]);
-    let busy = servers.choose(&both, &tried(&["b:1"])).unwrap();
-    let _place = busy.admit(&Priority::new(Urgency::Head), 1).await;
-    for _ in 0..32 {
-        assert_eq!(&*servers.choose(&both, &[]).unwrap().authority, "b:1");
-    }
-    assert_eq!(&*servers.choose(&both, &tried(&["b:1"])).unwrap().authority, "a:1");
-    assert!(servers.choose(&both, &tried(&["a:1", "b:1"])).is_none());
+    let _busy = sent(servers.choose(&both, &tried(&["b:1"]), "3,01").unwrap());
+    assert_eq!(servers.share_of("b:1", &both), 64);
+    assert_eq!(&**servers.choose(&both, &tried(&["b:1"]), "3,01").unwrap().authority(), "a:1");
+    assert!(servers.choose(&both, &tried(&["a:1", "b:1"]), "3,01").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_counts_as_load() {
+    let (servers, _) = servers(1);
+    let both = locations(&["a:1", "b:1"]);
+    let _one = sent(servers.attempt_at(&both[0]));
+    let _other = sent(servers.attempt_at(&both[1]));
+    let priority = head();
+    let mut waiting = servers.attempt_at(&both[0]);
+    let mut place = std::pin::pin!(waiting.place(&priority, 1));
+    assert!(place.as_mut().now_or_never().is_none());
+    assert_eq!(servers.share_of("b:1", &both), 64);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_quick_one_is_chosen_before_the_slow_one_until_that_is_forgotten() {
     let (servers, _) = servers(16);
     let both = locations(&["slow:1", "quick:1"]);
-    servers.get(&both[0]).first_byte(Duration::from_millis(80));
-    servers.get(&both[1]).first_byte(Duration::from_millis(1));
-    for _ in 0..32 {
-        assert_eq!(&*servers.choose(&both, &[]).unwrap().authority, "quick:1");
-    }
+    servers.one("slow:1", Duration::from_millis(80), Outcome::Sound).await;
+    servers.one("quick:1", Duration::from_millis(1), Outcome::Sound).await;
+    assert_eq!(servers.share_of("quick:1", &both), 64);
     tokio::time::advance(MANY_SECONDS).await;
-    let slow_again = (0..64).filter(|_| &*servers.choose(&both, &[]).unwrap().authority == "slow:1").count();
-    assert!(slow_again > 0, "it gets another chance");
+    assert!(servers.share_of("slow:1", &both) > 0, "it gets another chance");
 }
-
-const MANY_SECONDS: Duration = Duration::from_secs(600);
 
 #[tokio::test(start_paused = true)]
 async fn a_fast_failure_does_not_look_quick() {
     let (servers, _) = servers(16);
     let both = locations(&["broken:1", "sound:1"]);
-    servers.get(&both[0]).ended(Outcome::Failed);
-    servers.get(&both[1]).first_byte(Duration::from_millis(100));
-    assert_eq!(&*servers.choose(&both, &[]).unwrap().authority, "sound:1");
+    servers.one("sound:1", Duration::from_millis(100), Outcome::Sound).await;
+    servers.one("broken:1", Duration::ZERO, Outcome::Failed).await;
+    assert_eq!(servers.share_of("sound:1", &both), 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_404_is_neither_to_a_servers_credit_nor_against_it() {
+    let (servers, ejections) = servers(16);
+    let both = locations(&["lacks:1", "has:1"]);
+    servers.one("lacks:1", Duration::from_millis(20), Outcome::Sound).await;
+    servers.one("has:1", Duration::from_millis(10), Outcome::Sound).await;
+    for _ in 0..100 {
+        servers.one("lacks:1", Duration::from_micros(10), Outcome::OfNeedle).await;
+    }
+    assert_eq!(servers.share_of("has:1", &both), 64, "a hundred fast answers of that kind do not make it quick");
+    assert_eq!(ejections.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_needle_that_one_server_lacks_is_asked_for_there_last() {
+    let (servers, _) = servers(16);
+    let both = locations(&["lacks:1", "has:1"]);
+    let fid: Arc<str> = "3,01".into();
+    assert!(servers.note(&fid, &both[0], Flaw::Missing));
+    assert!(!servers.note(&fid, &both[0], Flaw::Missing), "it is known");
+    (0..5).for_each(|_| servers.attempt_at(&both[1]).ended(Outcome::Failed));
+    assert_eq!(servers.share_of("has:1", &both), 64, "also where the other one is set aside");
+    assert!(servers.choose_for_hedge(&both, &tried(&["has:1"]), &fid).is_none());
+    let last = servers.choose(&both, &tried(&["has:1"]), &fid).unwrap();
+    assert_eq!(&**last.authority(), "lacks:1", "but every location may be tried");
+    assert_eq!(&**servers.choose(&both, &tried(&["has:1"]), "3,02").unwrap().authority(), "lacks:1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failure_does_not_idle_a_server_while_the_other_has_a_queue() {
+    for outcome in [Outcome::Failed, Outcome::Busy] {
+        let (servers, _) = servers(16);
+        let both = locations(&["failed:1", "other:1"]);
+        for authority in ["failed:1", "other:1"] {
+            servers.one(authority, Duration::from_millis(1), Outcome::Sound).await;
+        }
+        servers.one("failed:1", Duration::ZERO, outcome).await;
+        assert_eq!(servers.share_of("other:1", &both), 64);
+        let _queue: Vec<_> = (0..5).map(|_| sent(servers.attempt_at(&both[1]))).collect();
+        assert_eq!(servers.share_of("failed:1", &both), 64, "five requests at the other are more than one failure");
+        drop(_queue);
+        tokio::time::advance(Duration::from_secs(6)).await;
+        let _one = sent(servers.attempt_at(&both[1]));
+        assert_eq!(servers.share_of("failed:1", &both), 64, "in seconds it is forgotten");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn repeated_failures_set_aside_and_one_probe_at_a_time_finds_out() {
     let (servers, ejections) = servers(16);
     let both = locations(&["dead:1", "live:1"]);
-    let dead = servers.get(&both[0]);
-    (0..5).for_each(|_| dead.ended(Outcome::Failed));
-    assert_eq!(ejections.get(), 1);
-    // Costs nothing any more, and is not asked all the same.
-    servers.get(&both[1]).first_byte(Duration::from_secs(30));
-    for _ in 0..32 {
-        assert_eq!(&*servers.choose(&both, &[]).unwrap().authority, "live:1");
+    for _ in 0..5 {
+        servers.one("dead:1", Duration::ZERO, Outcome::Failed).await;
     }
+    assert_eq!(ejections.get(), 1);
+    assert_eq!(servers.share_of("live:1", &both), 64);
     assert_eq!(
-        &*servers.choose(&both, &tried(&["live:1"])).unwrap().authority,
+        &**servers.choose(&both, &tried(&["live:1"]), "3,01").unwrap().authority(),
         "dead:1",
         "the last one is always tried"
     );
-    assert!(servers.choose_for_hedge(&both, &tried(&["live:1"])).is_none());
+    assert!(servers.choose_for_hedge(&both, &tried(&["live:1"]), "3,01").is_none());
 
-    tokio::time::advance(Duration::from_secs(2)).await;
-    let probed = (0..64).filter(|_| &*servers.choose(&both, &[]).unwrap().authority == "dead:1").count();
-    assert_eq!(probed, 1);
-    dead.ended(Outcome::Failed);
+    tokio::time::advance(ASIDE).await;
+    let _load: Vec<_> = (0..2).map(|_| sent(servers.attempt_at(&both[1]))).collect();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let probe = servers.choose(&both, &tried(&["live:1"]), "3,01").unwrap();
+    assert_eq!(servers.share_of("live:1", &both), 64, "one at a time");
+    probe.ended(Outcome::Failed);
     assert_eq!(ejections.get(), 2);
-    tokio::time::advance(Duration::from_millis(1500)).await;
+    let dead = servers.get(&both[0]);
+    tokio::time::advance(ASIDE * 2 - Duration::from_millis(1)).await;
     assert!(!dead.may_be_asked(Instant::now()), "twice as long the second time");
-    tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(dead.may_be_asked(Instant::now()));
-    dead.ended(Outcome::Sound);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    servers.attempt_at(&both[0]).ended(Outcome::Sound);
     assert!(dead.is_good());
 }
 
 #[tokio::test(start_paused = true)]
-async fn retries_are_a_share_of_the_fetches_once_the_savings_are_spent() {
+async fn a_probe_that_is_lost_leaves_a_server_out_for_a_moment_and_not_for_a_minute() {
+    let (servers, ejections) = servers(16);
+    let lone = locations(&["back:1"]);
+    let back = servers.get(&lone[0]);
+    for _ in 0..5 {
+        servers.one("back:1", Duration::ZERO, Outcome::Failed).await;
+    }
+    // Cancelled, busy, lost to a second request, an answer about the needle.
+    for loss in [None, Some(Outcome::Busy), None, Some(Outcome::OfNeedle)] {
+        tokio::time::advance(ASIDE).await;
+        assert!(back.may_be_asked(Instant::now()));
+        let probe = servers.choose(&lone, &[], "3,01").unwrap();
+        assert!(!back.may_be_asked(Instant::now()));
+        match loss {
+            Some(outcome) => probe.ended(outcome),
+            None => drop(probe),
+        }
+    }
+    assert_eq!(ejections.get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_at_a_server_that_stands_still_is_let_go_and_the_next_go_elsewhere() {
+    let (servers, ejections) = servers(2);
+    let both = locations(&["hung:1", "live:1"]);
+    for authority in ["hung:1", "live:1"] {
+        servers.one(authority, Duration::from_millis(1), Outcome::Sound).await;
+    }
+    let _stuck: Vec<_> = (0..2).map(|_| sent(servers.attempt_at(&both[0]))).collect();
+    let begin = Instant::now();
+    let mut waiting = servers.attempt_at(&both[0]);
+    tokio::time::advance(Duration::from_millis(100)).await;
+    let _load: Vec<_> = (0..2).map(|_| sent(servers.attempt_at(&both[1]))).collect();
+    assert_eq!(servers.share_of("live:1", &both), 64, "the age of what is outstanding counts as latency");
+    assert!(!waiting.place_unless_set_aside(&head(), 1).await);
+    assert!(begin.elapsed() <= Duration::from_millis(1200), "{:?}", begin.elapsed());
+    assert_eq!(ejections.get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_somebody_does_not_stand_still() {
+    let (servers, ejections) = servers(4);
+    let busy: Arc<str> = "busy:1".into();
+    let slow = sent(servers.attempt_at(&busy));
+    let server = servers.get(&busy);
+    let mut stands_still = std::pin::pin!(server.stands_still());
+    for _ in 0..20 {
+        servers.one("busy:1", Duration::from_millis(500), Outcome::Sound).await;
+        assert!(stands_still.as_mut().now_or_never().is_none());
+    }
+    slow.heard();
+    tokio::time::advance(Duration::from_millis(900)).await;
+    assert!(stands_still.as_mut().now_or_never().is_none());
+    drop(slow);
+    assert_eq!(ejections.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_loses_to_a_second_request_leaves_a_trace() {
     let (servers, _) = servers(16);
-    let burst = std::iter::from_fn(|| servers.may_retry().then_some(())).count();
-    assert_eq!(burst, 1000);
-    (0..100).for_each(|_| servers.fetch_begins());
-    assert_eq!(std::iter::from_fn(|| servers.may_retry().then_some(())).count(), 20);
+    let both = locations(&["late:1", "other:1"]);
+    for authority in ["late:1", "other:1"] {
+        servers.one(authority, Duration::from_millis(2), Outcome::Sound).await;
+    }
+    let late = sent(servers.attempt_at(&both[0]));
+    tokio::time::advance(Duration::from_millis(50)).await;
+    drop(late);
+    assert_eq!(servers.share_of("other:1", &both), 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_a_share_of_the_fetches_at_one_server_and_not_taken_from_others() {
+    let (servers, _) = servers(16);
+    let both = locations(&["dead:1", "healthy:1"]);
+    let (dead, healthy) = (servers.get(&both[0]), servers.get(&both[1]));
+    let spend =
+        |server: &Server, urgency| std::iter::from_fn(|| server.may_be_asked_again(urgency).then_some(())).count();
+    assert_eq!(spend(&dead, Urgency::Ahead), 100, "what nobody waits for leaves half");
+    assert_eq!(spend(&dead, Urgency::Head), 100);
+    (0..100).for_each(|_| servers.fetch_begins(&dead));
+    assert_eq!(spend(&dead, Urgency::Head), 20);
     tokio::time::advance(Duration::from_secs(3)).await;
-    assert_eq!(std::iter::from_fn(|| servers.may_retry().then_some(())).count(), 30);
+    assert_eq!(spend(&dead, Urgency::Head), 30);
+    assert_eq!(spend(&healthy, Urgency::Head), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_nobody_asks_for_are_forgotten() {
+    let (servers, _) = servers(16);
+    let known = |servers: &Servers| servers.known.lock().unwrap().len();
+    let busy = sent(servers.attempt_at(&Arc::from("busy:1")));
+    for at in 0..MANY - 1 {
+        servers.get(&Arc::from(format!("pod-{at}:8080")));
+    }
+    tokio::time::advance(FORGOTTEN + Duration::from_secs(1)).await;
+    servers.get(&Arc::from("new:1"));
+    assert_eq!(known(&servers), 2);
+    drop(busy);
 }
 
 #[tokio::test(start_paused = true)]
 async fn second_requests_are_two_in_a_hundred() {
     let (servers, _) = servers(16);
+    let server = servers.get(&Arc::from("a:1"));
     assert!(!servers.may_hedge());
-    (0..200).for_each(|_| servers.fetch_begins());
+    (0..200).for_each(|_| servers.fetch_begins(&server));
     assert_eq!(std::iter::from_fn(|| servers.may_hedge().then_some(())).count(), 4);
     tokio::time::advance(MANY_SECONDS).await;
     assert!(!servers.may_hedge(), "time alone earns none");

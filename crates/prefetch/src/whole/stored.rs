@@ -7,9 +7,10 @@ use http::header;
 use crate::{
     Cause, FetchError, NeedleRead, checksum,
     engine::Shared,
-    fetch::{Asked, Replicas, Sought, Wanted, ask, is_compressed, length, next},
+    fetch::{Asked, Failure, Replicas, Sought, Wanted, ask, is_compressed, length, next},
     metrics::InFlight,
-    servers::{Outcome, Server},
+    outcome::Outcome,
+    servers::Attempt,
     urgency::Priority,
 };
 
@@ -38,24 +39,23 @@ pub(super) async fn stored(
     priority: &Priority,
 ) -> Result<Stored, FetchError> {
     let in_flight = InFlight::begin(&shared.metrics);
-    shared.servers.fetch_begins();
     let mut sought = Sought::new(read.clone());
-    let mut replicas = Replicas::new(shared, &sought.read);
+    let replicas_of = |read: &NeedleRead| Replicas::new(shared, read, priority);
+    let mut replicas = replicas_of(&sought.read);
     let result = loop {
-        let server = match replicas.next().await {
-            Ok(server) => server,
+        let chosen = match replicas.next(wanted.len_of(read)).await {
+            Ok(chosen) => chosen,
             Err(error) => match sought.elsewhere(&shared.metrics.moved, error).await {
                 Ok(()) => {
-                    replicas = Replicas::new(shared, &sought.read);
+                    replicas = replicas_of(&sought.read);
                     continue;
                 }
                 Err(error) => break Err(error),
             },
         };
-        replicas.asks(&server);
-        match attempt(shared, server, &sought.read, wanted, limit, priority).await {
+        match attempt(shared, chosen, &sought.read, wanted, limit).await {
             Ok(stored) => break Ok(stored),
-            Err(cause) => replicas.failed(cause),
+            Err(failure) => replicas.failed(failure),
         }
     };
     in_flight.end(result.is_ok());
@@ -64,20 +64,20 @@ pub(super) async fn stored(
 
 async fn attempt(
     shared: &Shared,
-    server: Arc<Server>,
+    chosen: Attempt,
     read: &NeedleRead,
     wanted: &Wanted,
     limit: u64,
-    priority: &Priority,
-) -> Result<Stored, Cause> {
-    let Asked { answer, server, place, .. } = ask(shared, server, read, wanted, priority).await?;
+) -> Result<Stored, Failure> {
+    let Asked { answer, mut attempt, .. } = ask(shared, chosen, read, wanted).await?;
     let gzip = answer.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
     // A needle that the server inflates on the way has the checksum of other bytes.
     let is_checked = shared.settings.verify && !matches!(wanted, Wanted::Range { .. }) && (gzip || !read.is_gzip());
     let crc = checksum::of_etag(answer.headers().get(header::ETAG)).filter(|_| is_checked);
-    let mut result = collect(shared, answer, gzip, limit).await;
+    let mut result = collect(shared, &attempt, answer, gzip, limit).await;
     // Before the next request to this server, which needs a place too.
-    drop(place);
+    attempt.leave_place();
+    let server = Arc::clone(attempt.authority());
     if let (Ok(Stored::Here { bytes, .. }), Some(stored)) = (&result, crc)
         && !checksum::matches(crc32c::crc32c(bytes), stored)
         && (gzip || !is_compressed(shared, &server, read).await)
@@ -85,12 +85,13 @@ async fn attempt(
         shared.metrics.crc_failures.inc();
         result = Err(Cause::Corrupt);
     }
-    server.ended(result.as_ref().map_or_else(Cause::outcome, |_| Outcome::Sound));
-    result
+    attempt.ended(result.as_ref().map_or_else(Cause::outcome, |_| Outcome::Sound));
+    result.map_err(|cause| Failure { server, cause })
 }
 
 async fn collect(
     shared: &Shared,
+    attempt: &Attempt,
     answer: http::Response<crate::UpstreamBody>,
     gzip: bool,
     limit: u64,
@@ -102,6 +103,7 @@ async fn collect(
     let mut body = answer.into_body();
     let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
     while let Some(data) = next(&mut body, shared.settings.idle_timeout).await? {
+        attempt.heard();
         shared.metrics.bytes.inc_by(data.len() as u64);
         if (bytes.len() + data.len()) as u64 > limit {
             return Ok(Stored::Longer(None));

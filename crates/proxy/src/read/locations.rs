@@ -22,6 +22,8 @@ const VOLUMES: u64 = 100_000;
 pub(crate) struct VolumeLocations {
     filer: Arc<FilerClient>,
     known: Cache<u32, Locations>,
+    /// What is being asked for.
+    flights: Cache<u32, Locations>,
     counters: CacheCounters,
     mint: VolumeMint,
 }
@@ -30,7 +32,8 @@ impl VolumeLocations {
     /// Remembers nothing yet. Requests carry the tokens of `mint`.
     pub(crate) fn new(filer: Arc<FilerClient>, counters: CacheCounters, mint: VolumeMint) -> Self {
         let known = Cache::builder().max_capacity(VOLUMES).time_to_live(REMEMBERED).build();
-        Self { filer, known, counters, mint }
+        let flights = Cache::builder().max_capacity(0).build();
+        Self { filer, known, flights, counters, mint }
     }
 
     async fn ask(&self, volume: u32) -> Result<Locations, Arc<str>> {
@@ -46,17 +49,22 @@ impl Locate for VolumeLocations {
 
     fn locate(&self, volume: u32, fresh: bool) -> Located<'_> {
         Box::pin(async move {
-            if fresh {
-                self.known.invalidate(&volume).await;
-            } else if let Some(known) = self.known.get(&volume).await {
+            let known = self.known.get(&volume).await;
+            if let Some(known) = known.as_ref().filter(|_| !fresh) {
                 self.counters.record(CacheOutcome::Hit);
-                return Ok(known);
+                return Ok(Arc::clone(known));
             }
             self.counters.record(CacheOutcome::Miss);
             // Whoever asks for the same volume meanwhile waits for this one answer. Boxed: it takes 4 KiB, for which those
             // who find the answer above need not make room.
-            let asked = Box::pin(self.known.try_get_with(volume, self.ask(volume)));
-            asked.await.map_err(|reason| Arc::clone(&*reason))
+            let asked = Box::pin(self.flights.try_get_with(volume, self.ask(volume)));
+            let found = asked.await.map_err(|reason| Arc::clone(&*reason))?;
+            if found.is_empty() {
+                // A server that restarts is not named until it is back: it is looked for where it was.
+                return Ok(known.unwrap_or(found));
+            }
+            self.known.insert(volume, Arc::clone(&found)).await;
+            Ok(found)
         })
     }
 }

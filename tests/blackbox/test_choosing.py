@@ -1,0 +1,144 @@
+"""Which replica is asked: one that lacks needles, stands still or comes back costs nobody a read."""
+
+import http.client
+import json
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from catalogue import Catalogue
+from conftest import StartTidegate
+from downloads import Downloads
+from harness import Front, Payload, Tidegate, request
+from pairs import CLIENT_PACE, SMALL_MEMORY, Breakable
+
+CLIENTS = 16
+NO_CACHE = {"cache": {"chunks": "off"}}
+SMALL = 4 << 10
+MANY = 400
+ROUNDS = 8
+"""More reads than the retries that were once saved up for the whole process."""
+
+
+def fids(front: Front, path: str) -> list[str]:
+    """The chunks of a file."""
+    entry = json.loads(request("GET", f"{front.filer.url}{path}?metadata=true").body)
+    return [chunk["file_id"] for chunk in entry["chunks"]]
+
+
+@dataclass
+class Readers:
+    """Clients that read files one after the other, each on a connection of its own, until they are told to stop."""
+
+    gate: Tidegate
+    files: Sequence[tuple[str, bytes]]
+    rounds: int | None = None
+    took: list[float] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def start(self, clients: int) -> "Readers":
+        """Starts so many."""
+        self._threads = [threading.Thread(target=self._read, args=(at,), daemon=True) for at in range(clients)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Ends them, each after the read that it is at."""
+        self._over.set()
+        self.join()
+
+    def join(self) -> None:
+        """Returns when all are through."""
+        for thread in self._threads:
+            thread.join(timeout=120)
+            assert not thread.is_alive(), "a read has no end"
+
+    def _read(self, first: int) -> None:
+        connection = http.client.HTTPConnection(urlsplit(self.gate.url).netloc, timeout=100)
+        step = len(self._threads)
+        at = first
+        while not self._over.is_set() and (self.rounds is None or at < self.rounds * len(self.files)):
+            path, content = self.files[at % len(self.files)]
+            begin = time.monotonic()
+            try:
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                if answer.read() != content or answer.status != 200:
+                    self.wrong.append(f"{path}: {answer.status}")
+            except (http.client.HTTPException, OSError) as error:
+                self.wrong.append(f"{path}: {error!r}")
+                connection.close()
+            self.took.append(time.monotonic() - begin)
+            at += step
+
+
+def small_files(front: Front, name: str, count: int, size: int) -> list[tuple[str, bytes]]:
+    """Files of one chunk each."""
+    files = [(f"/{name}/{at}", Payload(f"{name}-{at}", size).bytes()) for at in range(count)]
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        written = pool.map(lambda file: request("PUT", front.filer.url + file[0], body=file[1]).status, files)
+        assert set(written) == {201}
+    return files
+
+
+def test_needles_that_one_of_two_servers_lost_are_read_from_the_other(
+    pair: Breakable, start_tidegate: StartTidegate
+) -> None:
+    front = pair.fronts[4]
+    files = small_files(front, "lost-at-one", MANY, SMALL)
+    gone_at = pair.cluster.volumes[0].url
+
+    def lose(file: tuple[str, bytes]) -> int:
+        (fid,) = fids(front, file[0])
+        return request("DELETE", f"{gone_at}/{fid}?type=replicate").status
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        assert set(pool.map(lose, files)) == {202}
+    gate = start_tidegate(front, NO_CACHE)
+    readers = Readers(gate, files, ROUNDS).start(CLIENTS)
+    readers.join()
+    assert len(readers.took) == ROUNDS * MANY
+    assert not readers.wrong, f"{len(readers.wrong)} failed: {readers.wrong[:3]}"
+    metrics = gate.metrics()
+    assert 0 < metrics.sum("tidegate_fetch_retries_total", reason="not_found") <= MANY, "each is asked there once"
+    assert metrics.sum("tidegate_volume_server_ejections_total") == 0
+
+
+def test_no_read_waits_for_a_server_that_stands_still(pair: Breakable, start_tidegate: StartTidegate) -> None:
+    files = small_files(pair.fronts[4], "stands-still", 20, 64 << 10)
+    gate = start_tidegate(pair.fronts[4], NO_CACHE)
+    readers = Readers(gate, files).start(20)
+    time.sleep(2)
+    before = len(readers.took)
+    pair.cluster.volumes[1].signal(signal.SIGSTOP)
+    try:
+        time.sleep(6)
+        during = len(readers.took) - before
+        readers.stop()
+    finally:
+        pair.cluster.volumes[1].signal(signal.SIGCONT)
+    assert not readers.wrong, readers.wrong[:3]
+    assert max(readers.took) < 10, "no read waited for first_byte_timeout, 30 s"
+    assert during > before, f"{during} reads in 6 s with one server, {before} in 2 s with both"
+
+
+def test_an_only_server_that_comes_back_within_2_s_cuts_nobody(
+    lone: Breakable, objects: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    things = lone.eight(objects)
+    gate = start_tidegate(lone.fronts[4], SMALL_MEMORY)
+    lone.slow_down()
+    downloads = Downloads(gate, things, CLIENT_PACE)
+    downloads.under_way()
+    lone.cluster.kill_volume(0)
+    downloads.in_the_middle()
+    time.sleep(1)
+    lone.cluster.revive_volume(0)
+    downloads.all_right()
+    assert gate.metrics().sum("tidegate_responses_cut_total") == 0
