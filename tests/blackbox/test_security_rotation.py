@@ -19,7 +19,7 @@ from waiting import reload, until
 NEVER = 4_000_000_000
 
 
-def keys_of(name: str) -> dict[str, object]:
+def keys_of(name: str) -> dict[str, dict]:
     """A `jwt` table with all four keys."""
     return {
         "jwt": {
@@ -30,7 +30,7 @@ def keys_of(name: str) -> dict[str, object]:
 
 
 # A key that is left out, weed keeps.
-NO_KEYS: dict[str, object] = {
+NO_KEYS: dict[str, dict] = {
     "jwt": {"signing": {"key": "", "read": {"key": ""}}, "filer_signing": {"key": "", "read": {"key": ""}}}
 }
 
@@ -51,13 +51,22 @@ class Rotating:
         text = security if isinstance(security, str) else toml.dumps(security)
         self.cluster.security_toml.write_text(text)
 
-    def rotate(self, security: dict[str, object], *, probe: str, headers: dict[str, str], status: int) -> None:
+    def rotate(self, security: dict[str, dict], *, probe: str, headers: dict[str, str], status: int) -> None:
         """Has all of SeaweedFS take it, and waits until the filer answers so to a read of `probe`."""
         self.write(security)
         for server in (self.cluster.master, *self.cluster.volumes, self.front.filer, self.front.gateway):
             server.signal(signal.SIGHUP)
         url = self.front.filer.url + probe
         until(lambda: request("GET", url, headers).status == status, f"the filer answers {status}")
+        fid = "1,0100000000"
+        shown = {"Authorization": f"Bearer {token(_volume_read_key(security), {'fid': fid, 'exp': NEVER})}"}
+        for server in self.cluster.volumes:
+            volume = f"{server.url}/{fid}"
+            until(lambda volume=volume: request("GET", volume, shown).status != 401, "the volume server knows the key")
+
+
+def _volume_read_key(security: dict[str, dict]) -> str:
+    return security["jwt"]["signing"]["read"]["key"]
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +181,7 @@ def test_a_filer_that_comes_back_with_a_key_finds_its_door_closed(
             gate = start_tidegate(rotating.front, {"cache": {"entries": cached}})
             assert request("GET", gate.url + path).status == 200
             filer.kill()
-            assert request("GET", gate.url + path).status in (502, 503)
+            until(lambda gate=gate: request("GET", gate.url + path).status in (502, 503), "the loss is noticed")
             rotating.write(keys_of("old"))
             filer.start()
             # From the first moment on at which it may have an entry to give.
