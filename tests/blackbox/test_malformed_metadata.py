@@ -49,6 +49,7 @@ KMS = {
     "no-key-id": (lambda m: without(m, "keyId"), "keyId"),
     "offset-negative": (lambda m: {**m, "partOffset": -1}, "partOffset"),
     "offset-no-number": (lambda m: {**m, "partOffset": "0"}, "partOffset"),
+    "a-field-more": (lambda m: {**m, "cipherMode": "GCM"}, "sse_metadata.cipherMode"),
     "context-no-object": (lambda m: {**m, "encryptionContext": [1]}, "encryptionContext"),
 }
 S3 = {
@@ -58,11 +59,13 @@ S3 = {
     "dek-no-base64": (lambda m: {**m, "encryptedDEK": "?"}, "encryptedDEK"),
     "nonce-missing": (lambda m: without(m, "nonce"), "nonce"),
     "nonce-too-long": (lambda m: {**m, "nonce": base64.b64encode(bytes(13)).decode()}, "nonce"),
+    "a-field-more": (lambda m: {**m, "cipherMode": "GCM"}, "sse_metadata.cipherMode"),
     "commitment-no-base64": (lambda m: {**m, "keyCommitment": "-"}, "keyCommitment"),
 }
 CUSTOMER = {
     "no-json": (lambda m: b"null", "sse_metadata"),
     "iv-too-short": (lambda m: {**m, "iv": SHORT_IV}, "iv"),
+    "a-field-more": (lambda m: {**m, "cipherMode": "GCM"}, "sse_metadata.cipherMode"),
     "md5-too-short": (lambda m: {**m, "keyMD5": "AAAA"}, "keyMD5"),
 }
 CASES = [

@@ -1,7 +1,8 @@
 //! Encryption metadata as SeaweedFS stores it: JSON in a chunk's `sse_metadata` and in attributes of the entry.
 //!
 //! Source: `SSECMetadata` and `SSEKMSMetadata` in `weed/s3api/s3_sse_kms.go`, `SerializeSSES3Metadata` in
-//! `weed/s3api/s3_sse_s3.go`. Unknown fields are passed over; a known one of the wrong type is an error.
+//! `weed/s3api/s3_sse_s3.go`. An unknown field is an error, since AES-CTR gives noise without a word when one changes the
+//! cipher, and so is a known one of the wrong type. The KMS's envelope is the KMS's to check.
 
 mod object;
 
@@ -18,6 +19,21 @@ use crate::{
 
 const AES256: &str = "AES256";
 const AWS_KMS: &str = "aws:kms";
+/// The fields of SSE-C, 3.97 to 4.48.
+const CUSTOMER: [&str; 4] = ["algorithm", "iv", "keyMD5", "partOffset"];
+/// The fields of SSE-KMS; the last since 4.24.
+const KMS: [&str; 8] = [
+    "algorithm",
+    "keyId",
+    "encryptedDataKey",
+    "encryptionContext",
+    "bucketKeyEnabled",
+    "iv",
+    "partOffset",
+    "keyCommitment",
+];
+/// The fields of SSE-S3; the last since 4.24.
+const S3: [&str; 6] = ["algorithm", "keyId", "encryptedDEK", "nonce", "iv", "keyCommitment"];
 /// A 32-byte data key under AES-256-GCM.
 const SEALED_LEN: usize = 48;
 
@@ -89,12 +105,14 @@ fn customer_of_entry(attributes: &Attributes<'_>) -> Result<Metadata, MetadataEr
 }
 
 fn customer(object: &Object) -> Result<Metadata, MetadataError> {
+    object.only(&CUSTOMER)?;
     algorithm(object, AES256)?;
     let key = object.fixed("keyMD5")?.map(|md5| WrappedKey::Customer(CustomerKey { md5 }));
     Ok(Metadata { key, iv: object.fixed("iv")?, part_offset: object.integer("partOffset")?.unwrap_or(0) })
 }
 
 fn kms(object: &Object) -> Result<Metadata, MetadataError> {
+    object.only(&KMS)?;
     let algorithm = algorithm(object, AWS_KMS)?;
     let iv = object.fixed("iv")?;
     let commitments = commitment(object, iv, algorithm)?;
@@ -112,6 +130,7 @@ fn kms(object: &Object) -> Result<Metadata, MetadataError> {
 }
 
 fn s3(object: &Object) -> Result<Metadata, MetadataError> {
+    object.only(&S3)?;
     let algorithm = algorithm(object, AES256)?;
     let iv = object.fixed("iv")?;
     let commitments = commitment(object, iv, algorithm)?;

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::error::{MetadataError, Place, Problem};
 
+/// Characters of an unknown field's name that an error tells.
+const LONGEST_NAME: usize = 64;
+
 /// A JSON object and where it was found. An empty string and `null` count as missing, as in what Go writes.
 pub(crate) struct Object {
     fields: Map<String, Value>,
@@ -19,6 +22,18 @@ impl Object {
         match serde_json::from_slice(json) {
             Ok(fields) => Ok(Self { fields, place }),
             Err(_) => Err(place.fails(Problem::NotJson("object"))),
+        }
+    }
+
+    /// Refuses any field beside these: one that is not known can change what the known ones mean.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), MetadataError> {
+        match self.fields.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            // It can be any text.
+            Some(name) => {
+                let name: String = name.escape_debug().take(LONGEST_NAME).collect();
+                Err(self.at(&name).fails(Problem::Unknown))
+            }
         }
     }
 

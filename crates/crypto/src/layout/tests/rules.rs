@@ -166,12 +166,14 @@ fn what_is_encrypted_but_not_understood_is_refused() {
     assert_eq!(chunk(2, &kms("a", 1, i64::MIN)), "sse_metadata.partOffset of chunk 1: out of range");
     let other = with(kms("a", 1, 0), "aws:kms", "AES256");
     assert_eq!(chunk(2, &other), "sse_metadata.algorithm of chunk 1: not supported by this version");
-    let no_key = with(kms("a", 1, 0), "encryptedDataKey", "gone");
+    let no_key = kms("a", 1, 0);
+    let (before, after) = no_key.split_once(r#""encryptedDataKey":""#).unwrap();
+    let no_key = format!("{before}{}", after.split_once(',').unwrap().1);
     assert_eq!(chunk(2, &no_key), "sse_metadata.encryptedDataKey of chunk 1: missing");
     let no_provider = kms("a\",\"provider\":\"", 1, 0);
     assert_eq!(chunk(2, &no_provider), "sse_metadata.encryptedDataKey.provider of chunk 1: missing");
     // What 3.97 and 3.98 wrote: the key was never stored.
-    let no_key = with(s3(1, 1), "encryptedDEK", "gone");
+    let no_key = with(s3(1, 1), &base64(&[1; 48]), "");
     assert_eq!(chunk(3, &no_key), "sse_metadata.encryptedDEK of chunk 1: missing");
     let short_key = with(s3(1, 1), &base64(&[1; 48]), &base64(&[1; 32]));
     assert_eq!(chunk(3, &short_key), "sse_metadata.encryptedDEK of chunk 1: 32 bytes instead of 48");
@@ -179,6 +181,26 @@ fn what_is_encrypted_but_not_understood_is_refused() {
     assert_eq!(chunk(3, &number), "sse_metadata.keyId of chunk 1: not a string");
     let uncommitted = with(s3_without_iv(1), "}", &format!(r#","keyCommitment":"{}"}}"#, base64(&[1; 32])));
     assert_eq!(chunk(3, &uncommitted), "sse_metadata.iv of chunk 1: missing");
+}
+
+#[test]
+fn a_field_that_is_not_known_is_refused_and_named() {
+    let with = |json: String, more: &str| json.replacen('{', &format!("{{{more},"), 1);
+    for (sse_type, json) in [(1, customer(1, 0)), (2, kms("a", 1, 0)), (3, s3(1, 1)), (3, s3_without_iv(1))] {
+        let json = with(json, r#""cipherMode":"GCM""#);
+        let refused = "a field that this version does not know";
+        let fails = Entry::new(&[], &[(sse_type, &json)]).fails();
+        assert_eq!(fails, format!("sse_metadata.cipherMode of chunk 0: {refused}"));
+        let attribute = if sse_type == 2 { KMS_KEY } else { S3_KEY };
+        if sse_type != 1 {
+            let fails = Entry::inline(&[(attribute, &json)]).fails();
+            assert_eq!(fails, format!("{attribute}.cipherMode of the entry: {refused}"));
+        }
+    }
+    // Its name can be anything, and go on.
+    let long = with(customer(1, 0), &format!(r#""\n{}":1"#, "x".repeat(1000)));
+    let fails = Entry::new(&[], &[(1, &long)]).fails();
+    assert!(fails.contains(r"sse_metadata.\nxxx") && fails.len() < 200, "{fails}");
 }
 
 #[test]
