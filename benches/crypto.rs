@@ -10,11 +10,12 @@
 
 use std::{
     hint::black_box,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use aes_gcm::{Aes256Gcm, KeyInit, aead::Aead};
-use crypto::{Attributes, CHUNK_NONCE_LEN, DataKey, History, Kek, Keystream, Layout, WrappedKey, open_chunk};
+use crypto::{Attributes, CHUNK_NONCE_LEN, DataKey, Decryption, History, Kek, Layout, WrappedKey, name, open_chunk};
 use ctr::cipher::{KeyIvInit, StreamCipher};
 
 const SIZES: [usize; 6] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
@@ -40,17 +41,17 @@ fn main() {
     });
     row("AES-256-CTR in place", |size| {
         let mut bytes = vec![7; size];
-        let mut stream = Keystream::new(&key(), [3; 16], 0);
+        let mut stream = decryption().keystream(0);
         Box::new(move || stream.apply(black_box(&mut bytes)))
     });
     row("AES-256-CTR in the copy", |size| {
         let (src, mut dst) = (vec![7; size], vec![0; size]);
-        let mut stream = Keystream::new(&key(), [3; 16], 0);
+        let mut stream = decryption().keystream(0);
         Box::new(move || stream.apply_to(black_box(&src), &mut dst))
     });
     row("AES-256-CTR in the copy, new stream", |size| {
-        let (src, mut dst, key) = (vec![7; size], vec![0; size], key());
-        Box::new(move || Keystream::new(&key, [3; 16], 12_345).apply_to(black_box(&src), &mut dst))
+        let (src, mut dst, decryption) = (vec![7; size], vec![0; size], decryption());
+        Box::new(move || decryption.keystream(12_345).apply_to(black_box(&src), &mut dst))
     });
     row("the same by aes and ctr, in place", |size| {
         let mut bytes = vec![7; size];
@@ -94,8 +95,13 @@ fn main() {
     println!("{:<38}{:>9.0}", "cached: found by its digest", nanoseconds(|| _ = black_box(wrapped.id())));
 }
 
-fn key() -> DataKey {
-    DataKey::from_slice(&[7; 32]).unwrap()
+/// Of an SSE-C object under 32 sevens.
+fn decryption() -> Decryption {
+    let key_md5 = b"y4HAEFCYWuvAXWFTtA1Qpg==";
+    let entry = [(name::CUSTOMER_KEY_MD5, &key_md5[..]), (name::CUSTOMER_IV, &[3; 16][..])];
+    let layout = Layout::read(&Attributes::new(entry), &History::default(), &[], 5).unwrap();
+    let key = layout.keys[0].accept(Arc::new(DataKey::from_slice(&[7; 32]).unwrap())).ok().unwrap();
+    layout.decryption(layout.inline.unwrap(), &key).ok().unwrap()
 }
 
 fn wrapped() -> WrappedKey {

@@ -40,7 +40,7 @@ struct Copying {
 
 impl Keystream {
     /// The keystream of `key` and `iv`, `offset` bytes into the stream.
-    pub fn new(key: &DataKey, iv: [u8; 16], offset: u64) -> Self {
+    pub(crate) fn new(key: &DataKey, iv: [u8; 16], offset: u64) -> Self {
         let in_place = DecryptingKey::ctr(unbound(key)).expect(NEVER_FAILS);
         Self { key: key.duplicate(), origin: u128::from_be_bytes(iv), position: offset, in_place, copying: None }
     }

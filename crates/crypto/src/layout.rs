@@ -49,6 +49,8 @@ pub struct Layout {
     ///
     /// SSE-S3 wraps one data key anew for each chunk, so there it is as many as chunks.
     pub keys: Vec<WrappedKey>,
+    /// [`WrappedKey::id`] of each key.
+    pub(crate) ids: Vec<[u8; 32]>,
     /// For each stored chunk, in the order given: where its keystream starts, or `None` if its bytes are raw.
     pub chunks: Vec<Option<KeyStart>>,
     /// Where the keystream of inline content starts, or `None` if it is raw or there is none.
@@ -85,8 +87,8 @@ impl Layout {
         keyring.absorb(entry.key);
         let customer_key_md5 = keyring.customer_key_md5();
         let echo = Echo::read(scheme, attributes, first_metadata(chunks))?;
-        let keys = keyring.into_keys();
-        Ok(Self { scheme, kind, stands_alone, keys, chunks: starts, inline, echo, customer_key_md5 })
+        let (keys, ids) = keyring.into_keys();
+        Ok(Self { scheme, kind, stands_alone, keys, ids, chunks: starts, inline, echo, customer_key_md5 })
     }
 }
 

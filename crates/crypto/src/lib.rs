@@ -11,8 +11,9 @@
 //! 1. [`Layout::read`] turns an entry's attributes and chunks into what a reader needs: which keys, and where the
 //!    keystream of each chunk starts. Everything stored is checked here, before a byte is sent.
 //! 2. The caller unwraps each [`WrappedKey`]: [`parse_customer_key`] for SSE-C, a KMS for SSE-KMS, [`Kek::open`] for
-//!    SSE-S3. [`WrappedKey::verify`] then says whether the key is the right one.
-//! 3. [`Keystream`] decrypts, in place or in the copy, from any byte on.
+//!    SSE-S3. [`WrappedKey::accept`] then checks that the key is the right one.
+//! 3. [`Layout::decryption`] binds a key that was accepted to a chunk of its own. Nothing else gives a [`Keystream`], which
+//!    decrypts, in place or in the copy, from any byte on.
 //!
 //! Key types have no `Debug`, `Display`, `Clone` or `PartialEq` and are wiped when dropped. Errors name the field at
 //! fault and never its value.
@@ -32,6 +33,7 @@ mod metadata;
 mod parts;
 mod scheme;
 mod stored;
+mod verified;
 mod wrapped;
 
 pub use attributes::{Attributes, name};
@@ -47,4 +49,5 @@ pub use keystream::Keystream;
 pub use layout::{KeyStart, Kind, Layout, Reading};
 pub use scheme::Scheme;
 pub use stored::{History, StoredChunk};
+pub use verified::{Decryption, VerifiedKey};
 pub use wrapped::{CustomerKey, KmsKey, S3Key, VerifyError, WrappedKey};

@@ -61,6 +61,9 @@ pub enum VerifyError {
     /// The key does not match its stored commitment: the key, its IV or the commitment was changed.
     #[error("the data key does not match the key commitment stored with it")]
     Commitment,
+    /// A sound key, but of other bytes. The caller's fault.
+    #[error("the data key is not that of these bytes")]
+    OtherKey,
 }
 
 impl WrappedKey {

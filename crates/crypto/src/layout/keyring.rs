@@ -64,7 +64,12 @@ impl Keyring {
         }
     }
 
-    pub(super) fn into_keys(self) -> Vec<WrappedKey> {
-        self.keys
+    /// The keys, and the [`WrappedKey::id`] of each.
+    pub(super) fn into_keys(self) -> (Vec<WrappedKey>, Vec<[u8; 32]>) {
+        let mut ids = vec![[0; 32]; self.keys.len()];
+        for (id, index) in self.by_id {
+            ids[index] = id;
+        }
+        (self.keys, ids)
     }
 }

@@ -13,9 +13,7 @@ use super::{
 };
 use crate::{
     attributes::name,
-    datakey::DataKey,
     error::{Doubt, MetadataError, Place, Problem},
-    keystream::Keystream,
     metadata::{Metadata, attribute_iv, entry},
     parts::{Part, Parts},
     scheme::Scheme,
@@ -35,13 +33,6 @@ pub struct KeyStart {
     pub iv: [u8; 16],
     /// Position in the stream of the chunk's first byte.
     pub offset: u64,
-}
-
-impl KeyStart {
-    /// The keystream from byte `from` of the chunk on, under the unwrapped key.
-    pub fn keystream(&self, key: &DataKey, from: u64) -> Keystream {
-        Keystream::new(key, self.iv, self.offset.wrapping_add(from))
-    }
 }
 
 // Wrapped keys and IVs have no business in a log.

@@ -12,7 +12,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use crypto::{DataKey, WrappedKey};
+use crypto::{VerifiedKey, WrappedKey};
 use http::StatusCode;
 
 use self::{
@@ -79,7 +79,7 @@ impl KeyRing {
     /// 403, 409, 500, 502 or 503 with the blame on [`Blame::Kms`] or [`Blame::Config`], or what the filer's key file
     /// failed with; 500 and [`Blame::Filer`] if a commitment does not hold. [`Error::delay`] says whether it may pass.
     /// What a KMS failed with is answered again from the cache for seconds only.
-    pub async fn open(&self, bucket: Option<&str>, wrapped: &WrappedKey, urgency: Urgency) -> Result<Arc<DataKey>> {
+    pub async fn open(&self, bucket: Option<&str>, wrapped: &WrappedKey, urgency: Urgency) -> Result<VerifiedKey> {
         let customer = matches!(wrapped, WrappedKey::Customer(_));
         if self.require_commitment && !customer && wrapped.commitments().is_empty() {
             return Err(Error::new(Blame::Config, StatusCode::FORBIDDEN, UNCOMMITTED).code("KeyCommitmentMissing"));
@@ -99,10 +99,9 @@ impl KeyRing {
             WrappedKey::S3(key) => Arc::new(self.sse_s3.open(key).await?),
         };
         // Outside the cache: one data key serves many IVs, and each has a commitment of its own.
-        wrapped.verify(&key).map_err(|error| {
+        wrapped.accept(key).map_err(|error| {
             Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).code("KeyCommitmentMismatch")
-        })?;
-        Ok(key)
+        })
     }
 
     /// Drops, and so wipes, the keys that are over their time. The cache does it by itself only while it is used: call

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use crypto::{CustomerKey, Envelope, KmsKey};
+use crypto::{CustomerKey, DataKey, Envelope, KmsKey, VerifiedKey};
 use futures_util::future::{BoxFuture, join_all};
 use md5::{Digest, Md5};
 use tokio::sync::Semaphore;
@@ -119,8 +119,8 @@ fn wrapped(ciphertext: &str) -> WrappedKey {
     WrappedKey::Kms(KmsKey { key_id: "k".into(), envelope, context, bucket_key_enabled: false, commitments })
 }
 
-fn is_key(key: &DataKey) -> bool {
-    WrappedKey::Customer(CustomerKey { md5: Md5::digest(KEY).into() }).verify(key).is_ok()
+fn is_key(key: &VerifiedKey) -> bool {
+    WrappedKey::Customer(CustomerKey { md5: Md5::digest(KEY).into() }).verify(key.data_key()).is_ok()
 }
 
 #[tokio::test]
@@ -206,9 +206,9 @@ async fn a_key_that_was_being_opened_when_all_were_forgotten_is_not_kept() {
     let after = open();
     calls(2).await;
     kms.gate.add_permits(10);
-    let old = Arc::downgrade(&before.await.unwrap());
+    let old = Arc::downgrade(before.await.unwrap().data_key());
     let new = after.await.unwrap();
-    assert!(Arc::ptr_eq(&open().await.unwrap(), &new));
+    assert!(Arc::ptr_eq(open().await.unwrap().data_key(), new.data_key()));
     assert_eq!(kms.calls(), 2);
     // Not only out of reach, but wiped. The tests beside may hold up the last step for a moment.
     for _ in 0..1000 {

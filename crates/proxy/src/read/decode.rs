@@ -1,27 +1,32 @@
 //! The bridge between the two crates that do not know each other: a keystream as a transform, a sealed chunk as an opener.
 
-use std::{io::Read, ops::Range, sync::Arc};
+use std::{io::Read, ops::Range};
 
-use crypto::{DataKey, KeyStart, Keystream, open_chunk};
+use crypto::{Decryption, KeyStart, Keystream, Layout, VerifiedKey, open_chunk};
+use http::StatusCode;
 use prefetch::{Decode, Opener, Start, Transform};
 use zeroize::Zeroizing;
 
+use crate::{Blame, Error, Result};
+
 /// Decrypts a chunk with AES-CTR from any byte on.
-pub(super) struct Decrypt {
-    key: Arc<DataKey>,
-    start: KeyStart,
-}
+pub(super) struct Decrypt(Decryption);
 
 impl Decrypt {
-    pub(super) fn new(key: Arc<DataKey>, start: KeyStart) -> Self {
-        Self { key, start }
+    /// Decrypts the bytes whose keystream starts at `start` of the layout.
+    ///
+    /// # Errors
+    /// When the key is not theirs.
+    pub(super) fn new(layout: &Layout, start: KeyStart, key: &VerifiedKey) -> Result<Self> {
+        layout.decryption(start, key).map(Self).map_err(|error| {
+            let message = format!("{error}; this is a defect of tidegate");
+            Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, message)
+        })
     }
-}
 
-impl Decrypt {
     /// What decrypts the chunk's bytes from `offset` on.
     pub(super) fn from(&self, offset: u64) -> Box<dyn Decode> {
-        Box::new(Running(self.start.keystream(&self.key, offset)))
+        Box::new(Running(self.0.keystream(offset)))
     }
 }
 

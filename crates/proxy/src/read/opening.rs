@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use crypto::{DataKey, KeyStart, Layout, Scheme};
+use crypto::{KeyStart, Layout, Scheme, VerifiedKey};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
 use prefetch::{DecodeError, Start, Transform};
@@ -43,7 +43,7 @@ pub(super) struct Opening {
     /// Where in the order an index stands.
     places: HashMap<usize, usize>,
     /// For each place.
-    opened: Vec<OnceCell<Arc<DataKey>>>,
+    opened: Vec<OnceCell<VerifiedKey>>,
     /// The place up to which somebody opens them.
     begun: AtomicUsize,
     turns: Semaphore,
@@ -110,10 +110,10 @@ impl Opening {
     /// When the key is not one of the first.
     pub(super) fn decrypt_now(&self, start: KeyStart) -> Result<Decrypt> {
         let key = self.places.get(&start.key).and_then(|&place| self.opened[place].get());
-        key.map(|key| Decrypt::new(Arc::clone(key), start)).ok_or_else(unopened)
+        Decrypt::new(&self.layout, start, key.ok_or_else(unopened)?)
     }
 
-    async fn get(&self, place: usize, urgency: Urgency) -> Result<&Arc<DataKey>> {
+    async fn get(&self, place: usize, urgency: Urgency) -> Result<&VerifiedKey> {
         self.opened[place]
             .get_or_try_init(async || {
                 // Closed never.
@@ -144,14 +144,15 @@ struct Late {
 impl Transform for Late {
     fn start(&self, offset: u64) -> Start<'_> {
         self.keys.look_ahead(self.place);
-        let decoder = move |key: &Arc<DataKey>| Decrypt::new(Arc::clone(key), self.start).from(offset);
-        match self.keys.opened[self.place].get() {
-            Some(key) => Start::Now(decoder(key)),
-            None => Start::Later(Box::pin(async move {
-                match self.keys.get(self.place, Urgency::Ahead).await {
-                    Ok(key) => Ok(decoder(key)),
-                    Err(error) => Err(Arc::new(error) as DecodeError),
-                }
+        let decoder = move |key: &VerifiedKey| Ok(Decrypt::new(&self.keys.layout, self.start, key)?.from(offset));
+        match self.keys.opened[self.place].get().map(decoder) {
+            Some(Ok(decoder)) => Start::Now(decoder),
+            known => Start::Later(Box::pin(async move {
+                let decoder = match known {
+                    Some(known) => known,
+                    None => self.keys.get(self.place, Urgency::Ahead).await.and_then(decoder),
+                };
+                decoder.map_err(|error: Error| Arc::new(error) as DecodeError)
             })),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crypto::{CustomerKey, DataKey, Layout, Scheme, WrappedKey};
+use crypto::{CustomerKey, DataKey, KeyStart, Layout, Scheme, WrappedKey};
 use http::{HeaderMap, StatusCode};
 use prefetch::Transform;
 
@@ -28,7 +28,7 @@ impl Unlocked {
         let Some(start) = layout.chunks.get(index).copied().flatten() else { return Ok(None) };
         Ok(Some(match self {
             Self::Nothing => return Err(unopened(index)),
-            Self::Customer(key) => Arc::new(Decrypt::new(Arc::clone(key), start)),
+            Self::Customer(key) => Arc::new(customers(layout, start, key)?),
             Self::Managed(keys) => keys.decrypt(start)?,
         }))
     }
@@ -41,10 +41,16 @@ impl Unlocked {
         let Some(start) = layout.inline else { return Ok(None) };
         Ok(Some(match self {
             Self::Nothing => return Err(unopened(0)),
-            Self::Customer(key) => Decrypt::new(Arc::clone(key), start),
+            Self::Customer(key) => customers(layout, start, key)?,
             Self::Managed(keys) => keys.decrypt_now(start)?,
         }))
     }
+}
+
+/// Decrypts with a customer's key, if it is that of these bytes: chunks may have come out of manifests since it was checked.
+fn customers(layout: &Layout, start: KeyStart, key: &Arc<DataKey>) -> Result<Decrypt> {
+    let accepted = layout.keys.get(start.key).and_then(|wrapped| wrapped.accept(Arc::clone(key)).ok());
+    Decrypt::new(layout, start, &accepted.ok_or_else(customer::wrong_key)?)
 }
 
 /// Checks a customer's key against everything that the object tells of it, whatever part of it is read.
