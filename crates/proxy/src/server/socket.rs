@@ -40,6 +40,8 @@ pub(super) struct Socket {
     write_timeout: Duration,
     /// Since when the system takes no bytes.
     stalled: Option<Instant>,
+    /// Whether what room the system still has is being filled, after a write timeout.
+    filling: bool,
     timer: StallTimer,
 }
 
@@ -78,6 +80,7 @@ impl Socket {
             over: false,
             write_timeout,
             stalled: None,
+            filling: false,
             timer: StallTimer::default(),
         }
     }
@@ -95,23 +98,36 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         if outcome.is_ready() {
             self.stalled = None;
+            self.filling = false;
             return outcome;
         }
-        let since = *self.stalled.get_or_insert_with(Instant::now);
-        ready!(self.timer.poll(since + self.write_timeout, cx));
+        if !self.filling {
+            let since = *self.stalled.get_or_insert_with(Instant::now);
+            ready!(self.timer.poll(since + self.write_timeout, cx));
+        }
         // Linux calls a socket writable when a third of its buffer is free, which may be megabytes. A client that reads
-        // slowly has made room for less by now, which a write finds.
+        // slowly has made room for less by now, which a write finds. All of it is filled at once: what is free when the
+        // next timeout is over, the client has made free.
         match rustix::io::write(&self.stream, first) {
             Ok(written) => {
                 self.stalled = None;
+                self.filling = true;
                 Poll::Ready(Ok(written))
             }
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+            Err(rustix::io::Errno::WOULDBLOCK) if self.filling => {
+                self.filling = false;
+                let since = *self.stalled.insert(Instant::now());
+                // Pending, with the timer set.
+                self.timer.poll(since + self.write_timeout, cx).map(|()| Err(unread()))
             }
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => Poll::Ready(Err(unread())),
             Err(error) => Poll::Ready(Err(error.into())),
         }
     }
+}
+
+fn unread() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client does not read")
 }
 
 impl Drop for Socket {

@@ -13,7 +13,7 @@ use futures_util::stream;
 use http::{Request, Response};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -48,13 +48,6 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) async fn connect(&self) -> Raw {
         Raw(TcpStream::connect(self.addr).await.unwrap())
-    }
-
-    /// A client whose system takes no more than a few KiB for it: a buffer that grows would take some at each try.
-    pub(crate) async fn connect_narrow(&self) -> Raw {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4 << 10).unwrap();
-        Raw(socket.connect(self.addr).await.unwrap())
     }
 }
 
