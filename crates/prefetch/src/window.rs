@@ -31,6 +31,8 @@ const SPAN: (u64, u64) = (256 << 10, 4 << 20);
 /// What the distance is worth is the pace times the time to a first byte. The window may be so many times that: as much
 /// again is being read, and both are only known as they were.
 const WORTH: f64 = 4.0;
+/// Over less than this, a pace is that of bytes that had been here before.
+const SHORTEST: Duration = Duration::from_millis(20);
 /// Bytes per second that nobody's network goes beyond: what a distance can be worth at most.
 const FASTEST: f64 = 2e9;
 
@@ -50,11 +52,11 @@ pub(crate) struct Window {
     grown: u64,
     /// The shortest time to a first byte so far.
     nearest: Option<Duration>,
-    /// When the client last waited. The first wait of a download is that for its first byte.
+    /// Since when the pace is measured: a wait of the client. The first one is that for its first byte.
     waited: Option<Instant>,
     /// Bytes that went to the client since.
     since: u64,
-    /// Bytes per second that went to the client from one wait to the next: the best, of which a little is forgotten each
+    /// Bytes per second that went to the client from one wait to another: the best, of which a little is forgotten each
     /// time.
     pace: f64,
     /// What had gone to the client when memory was last short.
@@ -118,9 +120,16 @@ impl Window {
 
     /// The client came to a span of which no byte had arrived.
     pub(crate) fn client_waited(&mut self, now: Instant) {
-        let Some(before) = self.waited.replace(now) else { return };
-        let pace = std::mem::take(&mut self.since) as f64 / (now - before).as_secs_f64().max(1e-6);
-        self.pace = pace.max(self.pace * 0.9);
+        let Some(before) = self.waited else {
+            self.waited = Some(now);
+            return;
+        };
+        let time = now - before;
+        if time >= self.nearest.unwrap_or_default().max(SHORTEST) {
+            let pace = std::mem::take(&mut self.since) as f64 / time.as_secs_f64();
+            self.pace = pace.max(self.pace * 0.9);
+            self.waited = Some(now);
+        }
         let factor = if self.growths < 3 { 4 } else { 2 };
         self.growths = self.growths.saturating_add(1);
         let grown = (self.target * factor).min(self.ceiling).min(self.worth());
@@ -283,6 +292,19 @@ mod tests {
         assert_eq!(window.automatic(), Some(16 << 20), "and four times that, when the server gives more");
         waits(&mut window, 99, 0);
         assert_eq!(window.automatic(), Some(16 << 20), "it does not shrink for that");
+    }
+
+    #[test]
+    fn bytes_that_had_been_here_before_are_no_pace() {
+        let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        let begin = Instant::now();
+        window.ended(Some(Duration::from_millis(30)), Duration::ZERO);
+        window.client_waited(begin);
+        window.delivered(64 << 20);
+        window.client_waited(begin + Duration::from_millis(29));
+        assert_eq!((window.automatic(), window.pace), (Some(STEADY), 0.0));
+        window.client_waited(begin + Duration::from_millis(32));
+        assert_eq!(window.pace, (64 << 20) as f64 / 0.032);
     }
 
     #[test]

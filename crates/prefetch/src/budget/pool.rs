@@ -192,18 +192,19 @@ impl State {
     }
 
     fn serve(&mut self) -> Option<(usize, oneshot::Sender<SharedBlocks>)> {
-        let Some((blocks, _)) = self.line.first() else {
+        let Some(rank) = self.line.passed_over().or_else(|| self.line.first()) else {
             self.since = None;
             self.free += std::mem::take(&mut self.put_by);
             return None;
         };
+        let (blocks, _) = rank;
         if blocks > self.free + self.put_by {
             return None;
         }
         let put_by = self.put_by.min(blocks);
         self.put_by -= put_by;
         self.free -= blocks - put_by;
-        Some((blocks, self.line.let_in()?))
+        Some((blocks, self.line.let_in(&rank)?))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The places at one volume server: how many requests it has at once, and who of those who wait is next.
 //!
 //! First goes what a client waits for, and of that what is small; within a kind, who came first. So that every wait has an
-//! end, one place in eight goes to whoever has waited longest, whatever it is. Where small reads meet a server that is
+//! end, whoever has waited longest is passed over by seven others at most, whatever it is. Where small reads meet a server that is
 //! full of other things, a quarter of its places is left free of fetching ahead for a while, and an eighth of large heads,
 //! so that the next small read finds one.
 
@@ -21,6 +21,9 @@ use crate::{
 const SMALL: u64 = 256 << 10;
 /// How long places are left free for small heads after one has needed them.
 const LEFT_FREE: Duration = Duration::from_secs(10);
+
+/// Who has waited for this long may have what is left free for others, when it is their turn.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What kind of request wants a place, in the order in which kinds are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +48,7 @@ impl Kind {
     fn leaves(self, most: usize) -> usize {
         match self {
             Self::SmallHead => 0,
-            Self::LargeHead => most / 8,
+            Self::LargeHead => (most / 8).max(usize::from(most > 2)),
             Self::SmallAhead | Self::LargeAhead => (most / 4).max(usize::from(most > 1)),
         }
     }
@@ -60,9 +63,14 @@ pub(crate) struct Places {
 #[derive(Default)]
 struct State {
     taken: usize,
-    line: Line<Kind, oneshot::Sender<Place>>,
+    line: Line<Kind, Waiting>,
     /// Until when places are left free for small heads.
     left_free_until: Option<Instant>,
+}
+
+struct Waiting {
+    place: oneshot::Sender<Place>,
+    since: Instant,
 }
 
 /// One of the server's places, taken by one request. Free again when it is dropped.
@@ -105,12 +113,13 @@ impl Places {
 
     fn line_up(self: &Arc<Self>, kind: Kind) -> Ticket {
         let (sender, place) = oneshot::channel();
+        let now = Instant::now();
         let mut state = self.state();
         // A place that aheads would have to leave free is needed.
         if kind == Kind::SmallHead && state.taken >= self.most - Kind::LargeAhead.leaves(self.most) {
-            state.left_free_until = Some(Instant::now() + LEFT_FREE);
+            state.left_free_until = Some(now + LEFT_FREE);
         }
-        let rank = state.line.join(kind, sender);
+        let rank = state.line.join(kind, Waiting { place: sender, since: now });
         drop(state);
         self.let_in();
         Ticket { places: Arc::clone(self), rank, place }
@@ -135,18 +144,19 @@ impl Places {
 impl State {
     /// Takes a place for whoever is next, if there is one and it is free for them.
     fn next(&mut self, most: usize) -> Option<oneshot::Sender<Place>> {
-        let (kind, _) = self.line.first()?;
-        // Whoever has waited longest may have what is left free for others.
-        let fits = if self.line.is_turn_of_longest() { self.taken < most } else { self.has_room_for(kind, most) };
-        if !fits {
-            return None;
-        }
+        let now = Instant::now();
+        let longest = self.line.passed_over().filter(|rank| {
+            // Who has waited for too long may have what is left free for others.
+            let waits = self.line.get(rank).is_some_and(|waiting| now - waiting.since >= PATIENCE);
+            if waits { self.taken < most } else { self.has_room_for(rank.0, most, now) }
+        });
+        let next = longest.or_else(|| self.line.first().filter(|rank| self.has_room_for(rank.0, most, now)))?;
         self.taken += 1;
-        self.line.let_in()
+        self.line.let_in(&next).map(|waiting| waiting.place)
     }
 
-    fn has_room_for(&self, kind: Kind, most: usize) -> bool {
-        let left = self.left_free_until.is_some_and(|until| Instant::now() < until);
+    fn has_room_for(&self, kind: Kind, most: usize, now: Instant) -> bool {
+        let left = self.left_free_until.is_some_and(|until| now < until);
         self.taken < most - if left { kind.leaves(most) } else { 0 }
     }
 }
@@ -285,7 +295,8 @@ mod tests {
         // The count begins anew.
         let mut longest = waits(&places, Urgency::Ahead, LARGE);
         drop(place);
-        assert!(has(&mut head).is_some() && has(&mut longest).is_some());
+        drop(has(&mut head).expect("a head again"));
+        assert!(has(&mut longest).is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -332,6 +343,7 @@ mod tests {
         let mut longest = None;
         for _ in 0..TURNS {
             drop(enters(&places, Urgency::Head, 10));
+            tokio::time::advance(PATIENCE / 4).await;
             let mut waiting = longest.take().unwrap_or_else(|| waits(&places, Urgency::Ahead, LARGE));
             if has(&mut waiting).is_some() {
                 return drop(ahead);
@@ -339,6 +351,19 @@ mod tests {
             longest = Some(waiting);
         }
         panic!("it never had its turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_free_is_left_free_also_when_it_is_the_turn_of_whoever_waited_longest() {
+        let places = Places::new(2);
+        let _ahead = enters(&places, Urgency::Ahead, LARGE);
+        drop(enters(&places, Urgency::Head, 10));
+        let mut longest = waits(&places, Urgency::Ahead, LARGE);
+        for _ in 0..4 * TURNS {
+            drop(enters(&places, Urgency::Head, 10));
+            tokio::time::advance(PATIENCE / 100).await;
+            assert!(has(&mut longest).is_none());
+        }
     }
 
     #[tokio::test(start_paused = true)]
