@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential fuzz fuzz-seeds venv nginx clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential fuzz fuzz-seeds mutants venv nginx clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,12 @@ fuzz: cargo ## Each fuzz target for a minute (FUZZ_SECONDS=n, FUZZ_TARGETS="rang
 
 fuzz-seeds: cargo ## The fuzz targets over their seeds and their neighbours, without a fuzzer
 	CARGO_TARGET_DIR=$(abspath $(TARGET)) $(CARGO) test --manifest-path tests/fuzz/Cargo.toml --no-default-features
+
+# The rooms whose answers are bytes, keys and rights. What cannot be told apart is left out in .cargo/mutants.toml, with the reason.
+MUTANTS ?= $(foreach room,crypto/src prefetch/src proxy/src/plan proxy/src/entry proxy/src/access,--file 'crates/$(room)/**')
+mutants: cargo ## What no unit test notices when it is changed (MUTANTS="--file '**/kek.rs'" for some); needs cargo-mutants, installs nothing
+	@$(CARGO) mutants --version >/dev/null 2>&1 || { echo "No cargo-mutants: cargo install --locked cargo-mutants" >&2; exit 1; }
+	$(CARGO) mutants --output $(TARGET) $(MUTANTS)
 
 venv: $(VENV)/.tidegate-requirements ## Python packages and the weed binary, into $(VENV), once
 

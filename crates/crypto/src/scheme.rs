@@ -35,3 +35,15 @@ impl Scheme {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Scheme;
+
+    /// Metrics, logs and the configuration name it so.
+    #[test]
+    fn each_has_its_name() {
+        let names = [Scheme::None, Scheme::C, Scheme::Kms, Scheme::S3].map(Scheme::as_str);
+        assert_eq!(names, ["none", "c", "kms", "s3"]);
+    }
+}

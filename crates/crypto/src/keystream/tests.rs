@@ -83,6 +83,15 @@ fn a_long_run_matches() {
 }
 
 #[test]
+fn the_copying_cipher_is_kept_from_piece_to_piece() {
+    let mut stream = Keystream::new(&key(), iv(IV), 0);
+    stream.apply_to(&[0; 40], &mut [0; 40]);
+    let copying = stream.copying.as_ref().unwrap();
+    let reached: Vec<_> = (0..6).filter(|block| copying.reaches(*block)).collect();
+    assert_eq!(reached, [2, 3]);
+}
+
+#[test]
 fn is_send() {
     fn sent<T: Send + 'static>() {}
     sent::<Keystream>();

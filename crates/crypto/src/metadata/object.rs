@@ -117,3 +117,33 @@ pub(crate) fn decode<const N: usize>(base64: &[u8], place: &Place) -> Result<[u8
     let found = bytes.len();
     bytes.try_into().map_err(|_| place.fails(Problem::Length { found, expected: N }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(json: &str) -> Object {
+        let place = Place::Chunk { index: 0, field: String::new() };
+        Object::parse(json.as_bytes(), place).ok().unwrap()
+    }
+
+    /// Go keeps it in an `int64`.
+    #[test]
+    fn a_number_past_63_bits_is_out_of_range() {
+        let most = object(r#"{"n":9223372036854775807}"#);
+        assert_eq!(most.integer("n").ok(), Some(Some(u64::MAX >> 1)));
+        for json in [r#"{"n":9223372036854775808}"#, r#"{"n":-1}"#, r#"{"n":0.5}"#] {
+            assert!(object(json).integer("n").is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_flag_is_what_it_says() {
+        let flags = object(r#"{"yes":true,"no":false,"null":null,"text":"true"}"#);
+        assert!(flags.flag("yes").is_ok_and(|flag| flag));
+        for name in ["no", "null", "missing"] {
+            assert!(flags.flag(name).is_ok_and(|flag| !flag), "{name}");
+        }
+        assert!(flags.flag("text").is_err());
+    }
+}
