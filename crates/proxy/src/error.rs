@@ -1,7 +1,7 @@
 //! The one error of the daemon: whose fault it is, whether a retry helps, what the client is told.
 //!
-//! Knows HTTP status codes and blame. Must not know any module that raises it, and never carries key material:
-//! messages are shown to clients and written to logs.
+//! Knows HTTP status codes and blame. Must not know any module that raises it, and never carries key material. Messages are
+//! written to logs as they are; what clients are shown of them is less.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -43,6 +43,7 @@ pub struct Error {
     retry_after: Option<Duration>,
     code: Option<Cow<'static, str>>,
     message: Cow<'static, str>,
+    public: Option<Cow<'static, str>>,
 }
 
 /// The result of anything that can end in an [`Error`].
@@ -51,7 +52,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error that the same request will meet again.
     pub fn new(blame: Blame, status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { blame, status, retry_after: None, code: None, message: message.into() }
+        Self { blame, status, retry_after: None, code: None, message: message.into(), public: None }
     }
 
     /// Says that the same request may succeed after `delay`; the client gets `Retry-After`.
@@ -88,9 +89,22 @@ impl Error {
         self.code.as_deref()
     }
 
-    /// The sentence for people.
+    /// Shows clients `message` in place of the one that the log has, where that says what is the operator's business. Ids
+    /// of needles and addresses of servers are taken out of either.
+    #[must_use]
+    pub fn publicly(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.public = Some(message.into());
+        self
+    }
+
+    /// The sentence for the operator: all that is known.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The sentence for clients, from which `error_response` takes out what it must not say.
+    pub fn public(&self) -> &str {
+        self.public.as_deref().unwrap_or(&self.message)
     }
 }
 

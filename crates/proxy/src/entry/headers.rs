@@ -21,9 +21,18 @@ use crate::filer::pb;
 const FILE_SYSTEM_PREFIX: &str = "xattr-";
 const INTERNAL_PREFIX: &str = "x-seaweedfs-";
 
-/// Attributes that would contradict how the answer is framed. The filer overwrites the first, and breaks with the
-/// others.
-const FRAMING: [HeaderName; 7] = [CONTENT_LENGTH, CONTENT_RANGE, CONNECTION, TRANSFER_ENCODING, TRAILER, TE, UPGRADE];
+/// Attributes that would contradict how the answer is framed, or name another request. The filer overwrites the first, and
+/// breaks with most of the others.
+const FRAMING: [HeaderName; 8] = [
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    CONNECTION,
+    TRANSFER_ENCODING,
+    TRAILER,
+    TE,
+    UPGRADE,
+    HeaderName::from_static("x-amz-request-id"),
+];
 
 /// The query parameters that replace a header, by their lower-case names.
 const OVERRIDES: [(&str, HeaderName); 6] = [

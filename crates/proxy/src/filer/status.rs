@@ -43,17 +43,20 @@ pub(super) fn to_error(call: &str, filer: &str, status: &Status) -> Error {
     let said = shortened(status.message());
     if is_unreachable(status) {
         let message = format!("no filer answered {call}; last tried {filer}: {said}; try again");
-        return Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(RETRY_AFTER);
+        let error = Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(RETRY_AFTER);
+        return error.publicly(format!("no filer answered {call}; try again"));
     }
     if status.code() == Code::ResourceExhausted {
         let message = format!("filer {filer} is overloaded ({call}): {said}; try again");
-        return Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(RETRY_AFTER);
+        let error = Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(RETRY_AFTER);
+        return error.publicly(format!("the filer is overloaded ({call}); try again"));
     }
     Error::new(
         Blame::Filer,
         StatusCode::BAD_GATEWAY,
         format!("filer {filer} failed {call} with {:?}: {said}", status.code()),
     )
+    .publicly(format!("the filer failed {call} with {:?}", status.code()))
 }
 
 fn shortened(message: &str) -> &str {

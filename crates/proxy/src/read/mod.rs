@@ -50,7 +50,7 @@ use crate::{
     },
     redact,
     relay::Relay,
-    wire::{Body, BoxError, Front, Peer, Received, error_response},
+    wire::{Body, BoxError, Front, Peer, Received, RequestId, error_response},
 };
 
 /// What the operator allows.
@@ -80,6 +80,7 @@ impl Front for Reader {
 
     async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
         let (parts, body) = request.into_parts();
+        let id = RequestId::of(&parts.extensions);
         let mut sse = Sse::None;
         let read = self.read(&parts, &peer, &mut sse).await;
         let given = self.given(&parts, sse);
@@ -94,10 +95,10 @@ impl Front for Reader {
                 // Whoever reads after this answer reads what was written.
                 drop(written);
                 let relayed = relayed.and_then(|answer| redact::redacted(shown, answer));
-                relayed.unwrap_or_else(|error| refuse(&error, &method))
+                relayed.unwrap_or_else(|error| refuse(&error, &method, id))
             }
             Err(error) => {
-                let mut refusal = refuse(&error, &parts.method);
+                let mut refusal = refuse(&error, &parts.method, id);
                 self.origins.add(refusal.headers_mut(), &parts.headers);
                 refusal
             }
@@ -108,14 +109,14 @@ impl Front for Reader {
     }
 }
 
-fn refuse(error: &Error, method: &Method) -> Response<Body> {
+fn refuse(error: &Error, method: &Method, id: RequestId) -> Response<Body> {
     let (blame, status) = (error.blame().as_str(), error.status().as_u16());
     if error.blame() == Blame::Client {
-        tracing::debug!(blame, status, "{error}");
+        tracing::debug!(request = %id, blame, status, "{error}");
     } else {
-        tracing::warn!(blame, status, "{error}");
+        tracing::warn!(request = %id, blame, status, "{error}");
     }
-    error_response(error, method)
+    error_response(error, method, id)
 }
 
 impl Reader {
@@ -235,7 +236,7 @@ impl Reader {
         let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket).await?;
         let download = self.source.download(&planned, &unlocked, Some(self.moves(path))).await?;
         let length = sections.iter().map(Section::len).sum();
-        Ok(answer::with_body(status, headers, body(download, length, path)))
+        Ok(answer::with_body(status, headers, body(download, length, path, RequestId::of(&request.extensions))))
     }
 }
 
@@ -250,11 +251,11 @@ impl Reader {
     }
 }
 
-fn body(download: Download, length: u64, path: &EntryPath) -> Body {
+fn body(download: Download, length: u64, path: &EntryPath, id: RequestId) -> Body {
     let path = path.to_string();
     let logged = download.map(move |piece: Result<Bytes, _>| {
         piece.map_err(|error| {
-            tracing::warn!(path, %error, "the bytes ran out; the connection is cut");
+            tracing::warn!(request = %id, path, %error, "the bytes ran out; the connection is cut");
             BoxError::from(error)
         })
     });

@@ -314,7 +314,7 @@ fn no_filer() -> Error {
     Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY)
 }
 
-/// Says whose fault it is. The address and the cause go to the log: they are the operator's, not the client's.
+/// Says whose fault it is. The address and the cause are the operator's, not the client's.
 fn failed(error: &hyper_util::client::legacy::Error, method: &Method, filer: &str) -> Error {
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -325,12 +325,14 @@ fn failed(error: &hyper_util::client::legacy::Error, method: &Method, filer: &st
     }
     let cause = error.source().map(chain).unwrap_or_default();
     if error.is_connect() {
-        tracing::warn!(filer, cause, "the filer cannot be reached");
         let text = "the filer cannot be reached; is it running, and is filer.addresses right?";
-        return Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY);
+        let error = Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, format!("{text} ({filer}: {cause})"));
+        return error.publicly(text).retry_after(RETRY);
     }
-    tracing::warn!(filer, cause, %method, "the filer left without an answer");
-    let error = |text: &'static str| Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, text);
+    let error = |text: &'static str| {
+        let message = format!("{text} ({method} to {filer}: {cause})");
+        Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, message).publicly(text)
+    };
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return error("the filer closed the connection without an answer").retry_after(RETRY);
     }

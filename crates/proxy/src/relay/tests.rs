@@ -10,9 +10,9 @@ use tokio::{
 };
 
 use super::*;
-use crate::server::{
-    Front, error_response,
-    testing::{Raw, Running, loopback, start},
+use crate::{
+    server::testing::{Raw, Running, loopback, start},
+    wire::{Front, RequestId, error_response},
 };
 
 /// The front of a daemon that relays everything.
@@ -28,7 +28,7 @@ impl Front for Relaying {
         let method = request.method().clone();
         match self.relay.forward(request, &self.filer, &peer).await {
             Ok(response) => response,
-            Err(error) => error_response(&error, &method),
+            Err(error) => error_response(&error, &method, RequestId::new()),
         }
     }
 }
@@ -317,7 +317,7 @@ async fn a_relay_that_leads_to_itself_is_noticed() {
             let method = request.method().clone();
             match self.0.forward(request, self.1.get().unwrap(), &peer).await {
                 Ok(response) => response,
-                Err(error) => error_response(&error, &method),
+                Err(error) => error_response(&error, &method, RequestId::new()),
             }
         }
     }

@@ -33,7 +33,7 @@ use super::{
     socket::{Ending, Socket},
     stream::{StreamExecutor, Taken},
 };
-use crate::wire::{Body, Front, Peer, PeerTls, Received, bug_response};
+use crate::wire::{Body, Front, Peer, PeerTls, Received, RequestId, bug_response};
 
 /// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
 pub(super) async fn serve<F: Front>(stream: TcpStream, mut peer: Peer, mut serving: Serving<F>) {
@@ -134,23 +134,26 @@ const MIN_HTTP1_BUFFER: usize = 8192;
 
 /// Has the front answer, and answers 500 in its place when it panics.
 async fn answer<F: Front>(
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     peer: Peer,
     front: Arc<F>,
     ending: Ending,
 ) -> Result<Response<Taken<Either<F::Body, Body>>>, Infallible> {
     let method = request.method().clone();
     let version = request.version();
+    let id = RequestId::new();
+    request.extensions_mut().insert(id);
     // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
     let handled =
         std::panic::AssertUnwindSafe(async { front.handle(Received::of(request), peer).await }).catch_unwind().await;
-    let response = match handled {
+    let mut response = match handled {
         Ok(response) => response.map(Either::Left),
         Err(_panic) => {
-            tracing::error!(%method, "a request ended in a panic; the trace is above");
+            tracing::error!(request = %id, %method, "a request ended in a panic; the trace is above");
             bug_response(&method).map(Either::Right)
         }
     };
+    id.name(response.headers_mut());
     if version < Version::HTTP_11 && ends_with_the_connection(&response, &method) {
         ending.arm();
     }

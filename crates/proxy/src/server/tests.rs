@@ -12,7 +12,7 @@ use super::{
     testing::{FrontFn, Raw, held_body, loopback, once, run, start, start_fn, start_held, start_silent},
     *,
 };
-use crate::wire::Received;
+use crate::wire::{Received, RequestId};
 
 fn path(request: &Request<Received>) -> String {
     request.uri().path().to_owned()
@@ -342,7 +342,7 @@ async fn an_address_in_use_is_named() {
 async fn a_head_of_an_error_has_the_length_of_the_body_it_lacks() {
     let server = start_fn(|request, _| async move {
         let error = crate::Error::new(crate::Blame::Kms, StatusCode::FORBIDDEN, "no");
-        error_response(&error, request.method())
+        error_response(&error, request.method(), RequestId::new())
     })
     .await;
     let mut client = server.connect().await;
@@ -366,7 +366,7 @@ async fn answered_after(mut client: Raw, head: String, body: usize) -> String {
 async fn a_refusal_reaches_a_client_that_sends_first_and_reads_then() {
     let server = start_fn(|_, _| async {
         let error = crate::Error::new(crate::Blame::Client, StatusCode::BAD_REQUEST, "no");
-        error_response(&error, &Method::PUT)
+        error_response(&error, &Method::PUT, RequestId::new())
     })
     .await;
     let length = 32 << 20;

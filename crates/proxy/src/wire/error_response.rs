@@ -11,7 +11,7 @@ use http::{
 };
 use serde::Serialize;
 
-use super::Body;
+use super::{Body, RequestId, public::public};
 use crate::Error;
 
 /// The `Server` header of answers that are our own and not the filer's.
@@ -29,14 +29,21 @@ struct Written<'a> {
 /// Writes `error` as the filer writes its own: `{"error":"…"}`, to which `code` (where there is one), `blame` and
 /// `retry` are added. `Retry-After` is in whole seconds, at least 1. The answer to a HEAD has the same headers and no
 /// body.
-pub fn error_response(error: &Error, method: &Method) -> Response<Body> {
+///
+/// What is the operator's business stays out of it, and is found in the log under `id`.
+pub fn error_response(error: &Error, method: &Method, id: RequestId) -> Response<Body> {
+    let mut message = public(error.public());
+    if message != error.message() {
+        message = format!("{message} (request {id} in tidegate's log)").into();
+    }
     let written = Written {
-        error: error.message(),
+        error: &message,
         code: error.short_code(),
         blame: error.blame().as_str(),
         retry: error.delay().is_some(),
     };
     let mut response = write(&written, error.status(), method);
+    id.name(response.headers_mut());
     if let Some(delay) = error.delay() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
     }
@@ -89,7 +96,7 @@ mod tests {
     async fn says_what_the_filer_says_and_more() {
         let error =
             Error::new(Blame::Client, StatusCode::BAD_REQUEST, "the key's \"MD5\" is wrong").code("InvalidArgument");
-        let response = error_response(&error, &Method::GET);
+        let response = error_response(&error, &Method::GET, RequestId::new());
         assert_eq!(response.status(), 400);
         assert_eq!(response.headers()["content-type"], "application/json");
         assert_eq!(response.headers()["x-content-type-options"], "nosniff");
@@ -109,16 +116,31 @@ mod tests {
         for (delay, seconds) in [(0, "1"), (300, "1"), (1000, "1"), (1001, "2"), (30_000, "30")] {
             let error = Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, "down")
                 .retry_after(Duration::from_millis(delay));
-            let response = error_response(&error, &Method::GET);
+            let response = error_response(&error, &Method::GET, RequestId::new());
             assert_eq!(response.headers()["retry-after"], seconds, "{delay} ms");
             assert_eq!(body(response).await, r#"{"error":"down","blame":"filer","retry":true}"#);
         }
     }
 
     #[tokio::test]
+    async fn what_is_for_the_log_is_there_under_the_id_that_the_client_gets() {
+        let id = RequestId::new();
+        let full = "needle 3,01637037d6: volume server 127.0.0.1:8080 does not have the needle (404)";
+        let error = Error::new(Blame::Volume, StatusCode::BAD_GATEWAY, full);
+        let response = error_response(&error, &Method::GET, id);
+        assert_eq!(response.headers()["x-amz-request-id"], id.to_string());
+        let told = format!("needle …: volume server … does not have the needle (404) (request {id} in tidegate's log)");
+        assert!(body(response).await.contains(&told));
+        let error = error.publicly("it cannot be read");
+        let told = body(error_response(&error, &Method::GET, id)).await;
+        assert!(told.contains(&format!("it cannot be read (request {id} in tidegate's log)")), "{told}");
+        assert_eq!(error.to_string(), full);
+    }
+
+    #[tokio::test]
     async fn a_head_gets_the_headers_only() {
         let error = Error::new(Blame::Kms, StatusCode::FORBIDDEN, "no");
-        let response = error_response(&error, &Method::HEAD);
+        let response = error_response(&error, &Method::HEAD, RequestId::new());
         assert_eq!(response.headers()["content-length"], "42");
         assert_eq!(body(response).await, "");
     }

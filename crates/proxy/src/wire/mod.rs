@@ -6,7 +6,9 @@ mod body;
 mod error_response;
 mod front;
 mod peer;
+mod public;
 mod received;
+mod request_id;
 
 pub use self::{
     body::{Body, BoxError},
@@ -14,6 +16,7 @@ pub use self::{
     front::Front,
     peer::{Peer, PeerTls},
     received::Received,
+    request_id::RequestId,
 };
 pub(crate) use self::{
     error_response::bug_response,
