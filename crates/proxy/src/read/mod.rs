@@ -140,7 +140,7 @@ impl Reader {
         };
         self.origins.check(&request.headers)?;
         let Some(known) = self.lookup(&path).await? else {
-            return Ok(Some(answer::not_found(request, &self.origins)));
+            return Ok(self.absent(request));
         };
         match self.entry(request, caller, &path, &known, sse).await {
             // A file that was overwritten meanwhile has lost its chunks. Nothing was sent yet, so it is the new one's turn.
@@ -149,11 +149,16 @@ impl Reader {
                 match self.lookup(&path).await? {
                     Some(again) if again.entry == known.entry => Err(error),
                     Some(again) => Box::pin(self.entry(request, caller, &path, &again, sse)).await,
-                    None => Ok(Some(answer::not_found(request, &self.origins))),
+                    None => Ok(self.absent(request)),
                 }
             }
             answered => answered,
         }
+    }
+
+    /// 404 for a path where there is nothing; `None`: the filer shall answer.
+    fn absent(&self, request: &Parts) -> Option<Response<Body>> {
+        (!route::may_be_upload(request)).then(|| answer::not_found(request, &self.origins))
     }
 
     /// The entry at `path`, if readers may know of it: what the filers demand of them is asked when one has answered.

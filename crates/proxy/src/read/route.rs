@@ -56,6 +56,12 @@ fn chunk_id(request: &Parts) -> Option<Vec<u8>> {
     query::first(query, "proxyChunkId").filter(|id| !id.is_empty())
 }
 
+/// Whether the request may ask how far a resumable upload (tus) has come, should there be no entry at its path. Where the
+/// filer keeps uploads (`-tusBasePath`) it does not say; of what is no entry it can tell nothing else.
+pub(super) fn may_be_upload(request: &Parts) -> bool {
+    request.method == Method::HEAD && request.headers.contains_key("tus-resumable")
+}
+
 /// The bucket of an S3 object; `None`: the file is in none.
 pub(crate) fn bucket(path: &EntryPath) -> Option<&str> {
     let (bucket, key) = path.as_str().strip_prefix("/buckets/")?.split_once('/')?;
