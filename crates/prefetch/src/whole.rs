@@ -226,19 +226,31 @@ impl AsRef<[u8]> for OnItsWay {
     }
 }
 
-/// Reads a needle whole as it is stored.
+/// What most needles that are read whole for their content have less of, in bytes.
+const USUAL: u64 = 2 << 20;
+
+/// Reads a needle whole as it is stored, of at most `limit` bytes. Memory is taken for the usual size, and for more when the
+/// head of the answer says so.
 pub(crate) async fn read(
     shared: &Shared,
     account: &Arc<Account>,
     read: &NeedleRead,
     limit: u64,
 ) -> Result<Bytes, FetchError> {
-    let blocks = blocks(limit).min(shared.budget.blocks());
-    let memory = in_time(Reservation::line_up(account, blocks), LONGEST_WAIT).await?;
-    let priority = Priority::new(Urgency::Head);
-    match stored(shared, read, &Wanted::Whole, limit.min((blocks * BLOCK) as u64), &priority).await? {
-        Stored::Here { bytes, .. } => Ok(Bytes::from_owner(memory.buffer(bytes))),
-        Stored::Longer(_) => Err(FetchError::TooLarge { fid: Arc::clone(&read.fid), size: limit + 1, limit }),
+    let too_large = |size, limit| Err(FetchError::TooLarge { fid: Arc::clone(&read.fid), size, limit });
+    let room = (shared.budget.blocks() * BLOCK) as u64;
+    let mut longest = USUAL.min(limit).min(room);
+    loop {
+        let memory = in_time(Reservation::line_up(account, blocks(longest)), LONGEST_WAIT).await?;
+        match stored(shared, read, &Wanted::Whole, longest, &Priority::new(Urgency::Head)).await? {
+            Stored::Here { bytes, .. } => return Ok(Bytes::from_owner(memory.buffer(bytes))),
+            Stored::Longer(Some(size)) if size > limit => return too_large(size, limit),
+            Stored::Longer(Some(size)) if size > room => return too_large(size, room),
+            Stored::Longer(Some(size)) if size > longest => longest = size,
+            // It does not say how long it is.
+            Stored::Longer(_) if longest < limit.min(room) => longest = limit.min(room),
+            Stored::Longer(_) => return too_large(longest + 1, longest),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
         sse_s3::{self, SseS3},
     },
     metrics::{self, Cache, Measured, Metrics},
-    read::{FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
+    read::{Expansions, FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
     security::{Security, SigningKey, VolumeTokens},
     server::{Admin, Drained, Limits, Server, TlsConfig, reloads, signals},
@@ -196,7 +196,10 @@ fn source(
             Engine::new(settings, ChunkCache::new(upstream, bytes, Box::new(count)), locate, counted)
         }
     };
-    Ok(Source { filer: Arc::clone(filer), engine })
+    // What was expanded is found by the entry, which must be kept as well.
+    let expanded = if cache.entries.bytes() == 0 { 0 } else { cache.manifests.bytes() };
+    let expansions = Expansions::new(expanded, metrics.caches.of(Cache::Manifests));
+    Ok(Source { filer: Arc::clone(filer), engine, expansions })
 }
 
 fn relay(tls: &Tls) -> Result<Relay, StartError> {

@@ -35,7 +35,7 @@ pub struct Manifests {
 }
 
 /// A manifest chunk whose content is needed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pending {
     /// The needle that holds the manifest.
     pub fid: Fid,
@@ -68,13 +68,16 @@ impl Manifests {
     /// # Errors
     /// Blames the filer if the content is no manifest, or the bounds are exceeded.
     pub fn resolve(&mut self, manifest: &Pending, content: &[u8]) -> Result<()> {
-        let no_manifest = |_| broken(format!("chunk {} is marked as a manifest but is none", manifest.fid));
-        if listed(content).map_err(no_manifest)? > MAX_LISTED {
-            return Err(broken(format!("the manifest {} lists more than {MAX_LISTED} chunks", manifest.fid)));
-        }
-        let listed = pb::FileChunkManifest::decode(content).map_err(no_manifest)?;
+        self.put(manifest, list(&manifest.fid, content)?)
+    }
+
+    /// The same with what [`list`] gave.
+    ///
+    /// # Errors
+    /// Blames the filer if the bounds are exceeded.
+    pub fn put(&mut self, manifest: &Pending, listed: Vec<pb::FileChunk>) -> Result<()> {
         self.taken = self.taken.saturating_sub(1);
-        self.add(listed.chunks, manifest.depth + 1)
+        self.add(listed, manifest.depth + 1)
     }
 
     /// The chunks without manifests, in the order in which they are listed.
@@ -114,6 +117,18 @@ impl Manifests {
         }
         Ok(())
     }
+}
+
+/// The chunks that the content of a manifest lists.
+///
+/// # Errors
+/// Blames the filer if it is no manifest, or lists too many.
+pub fn list(fid: &Fid, content: &[u8]) -> Result<Vec<pb::FileChunk>> {
+    let no_manifest = |_| broken(format!("chunk {fid} is marked as a manifest but is none"));
+    if listed(content).map_err(no_manifest)? > MAX_LISTED {
+        return Err(broken(format!("the manifest {fid} lists more than {MAX_LISTED} chunks")));
+    }
+    Ok(pb::FileChunkManifest::decode(content).map_err(no_manifest)?.chunks)
 }
 
 /// How many chunks a manifest lists. They are counted before any is made: an empty one is two bytes here and two hundred

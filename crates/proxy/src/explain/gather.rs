@@ -12,7 +12,7 @@ use crate::{
     entry::{self, EntryPath},
     filer::pb,
     keys::{KeyRing, Urgency},
-    read::{Source, bucket, object},
+    read::{Source, bucket, expansion, object},
 };
 
 /// Keys that are tried, so that an object of ten thousand parts does not become as many requests to a KMS.
@@ -74,7 +74,7 @@ async fn laid_out(
             return (entry.chunks.clone(), None);
         }
     };
-    match object::chunks(&source.engine, entry, Arc::new(layout), 0..u64::MAX).await {
+    match expansion::chunks(&source.engine, entry, Arc::new(layout), 0..u64::MAX).await {
         Ok((chunks, layout)) => (chunks.into_owned(), Some(layout)),
         Err(error) => {
             faults.push(error.message().to_owned());

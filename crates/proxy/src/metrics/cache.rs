@@ -13,6 +13,8 @@ pub enum Cache {
     DataKeys,
     /// Chunks as they are stored.
     Chunks,
+    /// Chunks that manifests list.
+    Manifests,
 }
 
 /// What a lookup found.
@@ -25,7 +27,7 @@ pub enum CacheOutcome {
 }
 
 impl Cache {
-    const ALL: [Self; 4] = [Self::Entries, Self::Locations, Self::DataKeys, Self::Chunks];
+    const ALL: [Self; 5] = [Self::Entries, Self::Locations, Self::DataKeys, Self::Chunks, Self::Manifests];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
@@ -34,12 +36,13 @@ impl Cache {
             Self::Locations => "locations",
             Self::DataKeys => "data_keys",
             Self::Chunks => "chunks",
+            Self::Manifests => "manifests",
         }
     }
 }
 
 /// `tidegate_cache_requests_total`, by cache.
-pub struct Caches([CacheCounters; 4]);
+pub struct Caches([CacheCounters; 5]);
 
 /// The counters of one cache.
 #[derive(Clone)]

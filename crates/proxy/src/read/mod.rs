@@ -6,10 +6,12 @@
 mod answer;
 mod customer;
 mod decode;
+pub(crate) mod expansion;
 mod failure;
 mod kek;
 mod locations;
 mod lookup;
+mod manifest;
 mod moved;
 pub(crate) mod object;
 mod opening;
@@ -29,7 +31,9 @@ use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use prefetch::Download;
 
 pub use self::origins::Origins;
-pub(crate) use self::{kek::FilerKek, locations::VolumeLocations, lookup::Derived, route::bucket, source::Source};
+pub(crate) use self::{
+    expansion::Expansions, kek::FilerKek, locations::VolumeLocations, lookup::Derived, route::bucket, source::Source,
+};
 use self::{
     lookup::{File, Known},
     moved::FileMoves,

@@ -8,7 +8,14 @@ use crypto::{Layout, Scheme};
 use http::StatusCode;
 use prefetch::{Download, Engine, Plan};
 
-use super::{decode::Decrypt, failure, moved::FileMoves, object, sealed_sizes, unlock::Unlocked};
+use super::{
+    decode::Decrypt,
+    expansion::{self, Expanded, Expansions},
+    failure,
+    moved::FileMoves,
+    object, sealed_sizes,
+    unlock::Unlocked,
+};
 use crate::{
     Blame, Error, Result,
     entry::{EntryPath, visible::visible},
@@ -20,14 +27,32 @@ use crate::{
 pub(crate) struct Source {
     pub(crate) filer: Arc<FilerClient>,
     pub(crate) engine: Engine,
+    pub(crate) expansions: Expansions,
 }
 
 /// What a read will be made of, before a key is asked for or a byte fetched.
 pub(super) struct Planned<'e> {
     pub(super) layout: Arc<Layout>,
-    chunks: Cow<'e, [pb::FileChunk]>,
+    chunks: Chunks<'e>,
     content: bytes::Bytes,
     pieces: Vec<Piece>,
+}
+
+/// Where the chunks of a read are listed.
+enum Chunks<'e> {
+    /// In the entry, or in a list made for this read.
+    Listed(Cow<'e, [pb::FileChunk]>),
+    /// Behind manifests.
+    Expanded(Arc<Expanded>),
+}
+
+impl Chunks<'_> {
+    fn get(&self) -> &[pb::FileChunk] {
+        match self {
+            Self::Listed(chunks) => chunks,
+            Self::Expanded(expanded) => &expanded.chunks,
+        }
+    }
 }
 
 impl Planned<'_> {
@@ -66,14 +91,25 @@ impl Source {
         let content = entry.content.clone();
         if !content.is_empty() {
             let pieces = plan::assemble(sections, |range| plan::plan_inline(content.len() as u64, range));
-            return Ok(Planned { layout, chunks: Cow::default(), content, pieces });
+            return Ok(Planned { layout, chunks: Chunks::Listed(Cow::default()), content, pieces });
         }
-        let hull = plan::hull(sections);
-        let (chunks, layout) = object::chunks(&self.engine, entry, layout, hull.clone()).await?;
-        let chunks = sealed_sizes::of_range(&self.engine, chunks, entry.size(), &hull).await?;
-        let runs = visible(&chunks)?;
-        let pieces = plan::assemble(sections, |range| plan::plan(&runs, range));
-        Ok(Planned { layout, chunks, content, pieces })
+        let (engine, hull) = (&self.engine, plan::hull(sections));
+        if !entry.chunks.iter().any(|chunk| chunk.is_chunk_manifest) {
+            let chunks = sealed_sizes::of_range(engine, Cow::Borrowed(&entry.chunks), entry.size(), &hull).await?;
+            let runs = visible(&chunks)?;
+            let pieces = plan::assemble(sections, |range| plan::plan(&runs, range));
+            return Ok(Planned { layout, chunks: Chunks::Listed(chunks), content, pieces });
+        }
+        let expanded = self.expansions.of(engine, entry, &layout, hull.clone()).await?;
+        let layout = Arc::clone(&expanded.layout);
+        let chunks = sealed_sizes::of_range(engine, Cow::Borrowed(&expanded.chunks), entry.size(), &hull).await?;
+        if let Cow::Owned(chunks) = chunks {
+            let runs = visible(&chunks)?;
+            let pieces = plan::assemble(sections, |range| plan::plan(&runs, range));
+            return Ok(Planned { layout, chunks: Chunks::Listed(Cow::Owned(chunks)), content, pieces });
+        }
+        let pieces = plan::assemble(sections, |range| plan::plan(&expanded.runs, range));
+        Ok(Planned { layout, chunks: Chunks::Expanded(expanded), content, pieces })
     }
 
     /// Starts the download of a planned read and waits for its first bytes. `moves` follows chunks that get another file id
@@ -97,7 +133,7 @@ impl Source {
     pub(super) async fn chunks_now(&self, path: &EntryPath, from: u64) -> Option<Vec<pb::FileChunk>> {
         let entry = self.lookup(path).await.ok()??.entry;
         let layout = Arc::new(object::layout(&entry, &entry.chunks).ok()?);
-        let (chunks, _) = object::chunks(&self.engine, &entry, layout, from..u64::MAX).await.ok()?;
+        let (chunks, _) = expansion::chunks(&self.engine, &entry, layout, from..u64::MAX).await.ok()?;
         Some(chunks.into_owned())
     }
 
@@ -152,7 +188,7 @@ fn bind(
                     ..read.clone()
                 }));
             }
-            let chunk = &planned.chunks[*index];
+            let chunk = &planned.chunks.get()[*index];
             let mut read = object::needle(&object::fid(chunk)?, chunk, range.clone());
             read.transform = unlocked.chunk(&planned.layout, *index)?;
             read.opener = object::opener(chunk).map(|opener| Arc::new(opener) as Arc<_>);
