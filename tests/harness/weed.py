@@ -22,7 +22,7 @@ def weed_binary() -> str:
 
 
 class WeedServer(Process):
-    """One weed process with an HTTP port and a gRPC port 10000 above it."""
+    """One weed process with an HTTP port and a gRPC port 10000 above it. An option that is None is not given."""
 
     scheme = "http"
 
@@ -32,7 +32,7 @@ class WeedServer(Process):
         self.grpc_port = self.port + GRPC_OFFSET
         given = {"port": self.port, "port.grpc": self.grpc_port, "ip": HOST, "ip.bind": HOST, **options}
         argv = [weed_binary(), "-logtostderr=true", f"-config_dir={root}", command]
-        argv += [f"-{option}={value}" for option, value in given.items()]
+        argv += [f"-{option}={value}" for option, value in given.items() if value is not None]
         super().__init__(name, argv, root / "log" / f"{name}.log", env)
 
     @property
