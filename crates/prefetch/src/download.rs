@@ -32,7 +32,7 @@ use crate::{
     budget::{Account, BLOCK, LONGEST_WAIT, Reservation, in_time},
     engine::Shared,
     handover::Running,
-    urgency::Urgency,
+    urgency::{Priority, Urgency},
     window::Window,
 };
 
@@ -241,8 +241,12 @@ impl Download {
     /// Starts to fetch a span, as much of it as the memory is for.
     fn start(&mut self, span: Span, reservation: Reservation, urgency: Urgency) {
         self.upcoming.begun(span.len_in(reservation.blocks()));
-        let fetching = Fetching::start(&self.shared, &self.running, span, reservation, urgency);
+        let fetching = Fetching::start(&self.shared, &self.running, span, reservation, self.priority(urgency));
         self.ordered.push(Slot::Fetch(fetching));
+    }
+
+    fn priority(&self, urgency: Urgency) -> Priority {
+        Priority::of(urgency, self.remaining)
     }
 
     /// The next block of the needle in memory that the client has come to, decoded. `None`: it is no longer there, or cannot
@@ -264,7 +268,8 @@ impl Download {
             };
             let reservation = ready!(self.poll_memory(&span, cx))?;
             self.ordered.took_of_kept(span.len_in(reservation.blocks()));
-            let fetching = Fetching::start(&self.shared, &self.running, span, reservation, Urgency::Head);
+            let fetching =
+                Fetching::start(&self.shared, &self.running, span, reservation, self.priority(Urgency::Head));
             self.ordered.push_first(Slot::Fetch(fetching));
             return Poll::Ready(Ok(None));
         };

@@ -17,14 +17,26 @@ pub(crate) enum Urgency {
 /// waits for its turn; it never goes back.
 #[derive(Debug)]
 pub(crate) struct Priority {
+    /// Bytes that the client waits for in all, this fetch's included.
+    bytes: u64,
     reached: AtomicBool,
     comes: Notify,
 }
 
 impl Priority {
-    /// Begins with that urgency.
+    /// Begins with that urgency, for a client that waits for nothing else.
     pub(crate) fn new(urgency: Urgency) -> Self {
-        Self { reached: AtomicBool::new(urgency == Urgency::Head), comes: Notify::new() }
+        Self::of(urgency, 0)
+    }
+
+    /// The same for a client that waits for so many bytes in all: a small request for one of them goes before no other.
+    pub(crate) fn of(urgency: Urgency, bytes: u64) -> Self {
+        Self { bytes, reached: AtomicBool::new(urgency == Urgency::Head), comes: Notify::new() }
+    }
+
+    /// Bytes that the client waits for in all, where more than one request is needed for them.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// As it is now.

@@ -92,12 +92,17 @@ impl Window {
     /// Whether one more request may start, where `running` have not ended, and `requests`, those included, hold
     /// `outstanding` bytes of memory, of which `part` is this download's.
     ///
+    /// What has begun is to stay within its part, or what is left of it when the next one begins must be little.
+    ///
     /// A fixed window is never behind because of the order: with one request late, the others go on, until they hold
     /// as much again as the window less the late one.
     pub(crate) fn has_room(&self, running: usize, requests: usize, outstanding: u64, part: u64) -> bool {
         match self.fixed {
             Some(fixed) => running < fixed && requests < 2 * fixed - 1,
-            None => requests == 0 || (requests < REQUESTS && outstanding < self.target.min(part.saturating_mul(2))),
+            None => {
+                let ahead = part.saturating_sub(SPAN.1).max(part / 4);
+                requests == 0 || (requests < REQUESTS && outstanding < self.target.min(ahead))
+            }
         }
     }
 
@@ -339,7 +344,11 @@ mod tests {
         let window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
         assert_eq!(window.span(u64::MAX, 1 << 20), 1 << 20);
         assert_eq!(window.span(u64::MAX, 0), SPAN.0);
-        assert!(window.has_room(1, 1, (512 << 10) - 1, SPAN.0) && !window.has_room(1, 1, 512 << 10, SPAN.0));
+        let most =
+            |part: u64| (0..part).step_by(64 << 10).take_while(|held| window.has_room(1, 1, *held, part)).count();
+        assert_eq!(most(512 << 10), 2, "the next one begins when a quarter is left of what is its part");
+        assert_eq!(most(4 << 20) << 16, 1 << 20);
+        assert_eq!(most(40 << 20) << 16, FIRST as usize, "where there is enough the window says how far");
     }
 
     #[test]

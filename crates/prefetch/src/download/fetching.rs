@@ -10,7 +10,7 @@ use crate::{
     engine::Shared,
     fetch::{self, Job, Sink},
     handover::{Handover, Running, Sender},
-    urgency::{Priority, Urgency},
+    urgency::Priority,
     whole,
 };
 
@@ -36,12 +36,12 @@ impl Fetching {
         running: &Arc<Running>,
         span: Span,
         reservation: Reservation,
-        urgency: Urgency,
+        priority: Priority,
     ) -> Self {
         let left = span.len_in(reservation.blocks());
         let Span { read, kind, .. } = span;
         let fid = Arc::clone(&read.fid);
-        let priority = Arc::new(Priority::new(urgency));
+        let priority = Arc::new(priority);
         let handover = Arc::<Handover>::default();
         let sender = Sender::new(Arc::clone(&handover), Arc::clone(&fid), Arc::clone(running));
         let streamed = |holds, checksum, mut reservation: Reservation, sender| {

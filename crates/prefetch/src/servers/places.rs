@@ -87,7 +87,7 @@ impl Places {
     /// Waits for a place for a request of `bytes`. Who waits ahead of its client goes on waiting as a head when the client
     /// comes to it. Dropping the future gives the turn up.
     pub(crate) async fn admit(self: &Arc<Self>, priority: &Priority, bytes: u64) -> Place {
-        let urgency = priority.urgency();
+        let (urgency, bytes) = (priority.urgency(), bytes.max(priority.bytes()));
         let mut ticket = self.line_up(Kind::new(urgency, bytes));
         if urgency == Urgency::Ahead {
             tokio::select! {
@@ -244,6 +244,18 @@ mod tests {
             drop(has(next).expect("in this order"));
         }
         assert_eq!((places.load(), places.has_room()), (0, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_request_of_a_large_download_is_no_small_read() {
+        let places = Places::new(1);
+        let place = enters(&places, Urgency::Head, 10);
+        let (mut large, _) = line_up(&places, &Arc::new(Priority::of(Urgency::Head, LARGE)), 10);
+        let mut small = waits(&places, Urgency::Head, 10);
+        drop(place);
+        assert!(has(&mut large).is_none());
+        drop(has(&mut small).expect("first"));
+        assert!(has(&mut large).is_some());
     }
 
     #[tokio::test(start_paused = true)]
