@@ -36,8 +36,7 @@ Presentation = Callable[[Request, Known, Reply], Reply]
 
 @dataclass(frozen=True)
 class Difference:
-    """One line of the list: its name in docs/differences.md, and what it does, or the test beside this file that shows
-    it."""
+    """One line of the list: its name in docs/differences.md, and what it does, or the test that shows it."""
 
     name: str
     repair: Repair | None = None
