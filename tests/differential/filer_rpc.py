@@ -30,6 +30,7 @@ class Chunk:
     etag: str = ""
     manifest: bool = False
     by_parts: bool = False
+    cipher_key: bytes = b""
 
     def encode(self) -> bytes:
         """As the filer stores it."""
@@ -42,6 +43,7 @@ class Chunk:
             (4, self.modified),
             (5, self.etag or None),
             (7, fid if self.by_parts else None),
+            (9, self.cipher_key or None),
             (11, self.manifest or None),
         )
 

@@ -1,11 +1,13 @@
 """Entries that no gateway writes: cut short in place, as `weed mount` does it, or made to get at what they must not."""
 
 import base64
+import http.client
 import json
 import socket
 from dataclasses import replace
 
 import pytest
+from filer_rpc import Chunk
 from files import MIB, Writer
 from harness import Tidegate, request
 from harness.protobuf import Fixed32, message
@@ -25,6 +27,36 @@ def test_a_file_that_was_cut_short_in_place_is_served(
     by_filer = request("GET", writer.fronts["plain"].filer.url + path, part)
     by_gate = request("GET", gates["plain"].url + path, part)
     assert (by_gate.status, by_gate.body) == (by_filer.status, by_filer.body) == (206, content[10:20])
+
+
+def test_a_sealed_file_with_other_sizes_than_what_was_sealed_is_served(
+    writer: Writer, gates: dict[str, Tidegate]
+) -> None:
+    """The filer breaks off a file that was cut short, and takes what sealing adds for bytes of the file."""
+    (content,) = writer.needles(1000)
+    sealed = writer.fronts["sealed"].filer.url + "/sealed-sizes"
+    assert request("PUT", sealed, {"Content-Type": "application/octet-stream"}, content).status == 201
+    (stored,) = json.loads(request("GET", f"{sealed}?metadata=true").body)["chunks"]
+    chunk = Chunk(stored["file_id"], 0, 1000, etag=stored["e_tag"], cipher_key=base64.b64decode(stored["cipher_key"]))
+    for size, kept in ((600, 600), (1028, 1000)):
+        path = f"/sealed-sizes/{size}"
+        writer.rpc.create(path, [replace(chunk, size=size)], size=kept)
+        head = request("HEAD", gates["plain"].url + path)
+        whole = request("GET", gates["plain"].url + path)
+        part = request("GET", gates["plain"].url + path, {"Range": "bytes=10-599"})
+        assert (head.status, head.header("Content-Length")) == (200, str(kept))
+        assert (whole.status, whole.body) == (200, content[:kept])
+        assert (part.status, part.body) == (206, content[10:600])
+        assert not is_read_by_filer(writer.fronts["plain"].filer.url + path, content[:kept]), "the filer was mended"
+
+
+def is_read_by_filer(url: str, content: bytes) -> bool:
+    """Whether the filer gives a file right."""
+    try:
+        answer = request("GET", url)
+    except (http.client.HTTPException, OSError):
+        return False
+    return (answer.status, answer.body) == (200, content)
 
 
 def test_a_manifest_of_a_plain_entry_does_not_open_an_encrypted_object(

@@ -38,7 +38,8 @@ pub(super) async fn stored(
     limit: u64,
     priority: &Priority,
 ) -> Result<Stored, FetchError> {
-    let in_flight = InFlight::begin(&shared.metrics);
+    // Of one that asks for no bytes nothing is in flight.
+    let in_flight = (!matches!(wanted, Wanted::Head)).then(|| InFlight::begin(&shared.metrics));
     let mut sought = Sought::new(read.clone());
     let replicas_of = |read: &NeedleRead| Replicas::new(shared, read, priority);
     let mut replicas = replicas_of(&sought.read);
@@ -58,7 +59,9 @@ pub(super) async fn stored(
             Err(failure) => replicas.failed(failure),
         }
     };
-    in_flight.end(result.is_ok());
+    if let Some(in_flight) = in_flight {
+        in_flight.end(result.is_ok());
+    }
     result
 }
 
