@@ -85,9 +85,26 @@ impl NeedleRead {
         self.compressed || self.transform.is_some()
     }
 
-    /// Whether `other` is of the same chunk and can be cut out of the same opening.
-    fn opens_with(&self, other: &Self) -> bool {
-        matches!((&self.opener, &other.opener), (Some(one), Some(two)) if Arc::ptr_eq(one, two))
+    /// Whether the needle is fetched whole, whatever is wanted of it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.compressed || self.opener.is_some()
+    }
+
+    /// Whether `other` is of the same chunk and can be cut out of the same needle.
+    fn comes_with(&self, other: &Self) -> bool {
+        match (&self.opener, &other.opener) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (None, None) => self.compressed && other.compressed && self.fid == other.fid && self.decodes_as(other),
+            _ => false,
+        }
+    }
+
+    fn decodes_as(&self, other: &Self) -> bool {
+        match (&self.transform, &other.transform) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (None, None) => true,
+            _ => false,
+        }
     }
 }
 
@@ -131,7 +148,7 @@ pub(crate) enum Step {
     Zeros(u64),
     /// As [`Piece::Inline`].
     Inline(Bytes),
-    /// As [`Piece::Needle`]. Behind the bytes of a chunk that is opened come others out of the same opening.
+    /// As [`Piece::Needle`]. Behind the bytes of a chunk that is fetched whole come others out of the same needle.
     Needle {
         /// The chunk, and the first bytes of it.
         read: NeedleRead,
@@ -150,7 +167,7 @@ impl From<Piece> for Step {
     }
 }
 
-/// More of what comes with an opened chunk.
+/// More of what comes with a chunk that is fetched whole.
 #[derive(Clone, Debug)]
 pub(crate) enum Slice {
     /// Bytes of the chunk.
@@ -224,7 +241,7 @@ impl Plan {
         };
         let before = self.pieces.iter_mut().rev().nth(usize::from(text.is_some()));
         if let Some(Step::Needle { read, then }) = before
-            && read.opens_with(next)
+            && read.comes_with(next)
             && left(read, then) + text.as_ref().map_or(0, |text| text.len() as u64) + piece.len() <= room(read.size)
         {
             let inline = text.is_some();

@@ -2,13 +2,15 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    io::Write as _,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use futures_util::{StreamExt, stream};
-use http::{Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use prometheus::Registry;
@@ -49,6 +51,8 @@ pub(crate) enum Fault {
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) needles: HashMap<String, Bytes>,
+    /// What those needles inflate to that are stored as gzip.
+    pub(crate) texts: HashMap<String, Bytes>,
     /// Faults of the next requests to a server, in order.
     pub(crate) faults: HashMap<String, VecDeque<Fault>>,
     /// `server fid range` of every request.
@@ -87,11 +91,24 @@ impl Upstream for Script {
             let fid = request.uri().path().trim_start_matches('/').to_owned();
             let range = request.headers().get(header::RANGE).map(|value| value.to_str().unwrap().to_owned());
             let open = Open::new(self);
+            let (encoded, stored_crc);
             let (needle, fault, latency) = {
                 let mut world = self.0.lock().unwrap();
-                world.requests.push(format!("{server} {fid} {}", range.as_deref().unwrap_or("whole")));
+                let takes_gzip = request.headers().contains_key(header::ACCEPT_ENCODING);
+                let text = world.texts.get(&fid).cloned();
+                let how = match (&text, request.method()) {
+                    (_, &Method::HEAD) => "head",
+                    (Some(_), _) if takes_gzip => "gzip",
+                    _ => range.as_deref().unwrap_or("whole"),
+                };
+                world.requests.push(format!("{server} {fid} {how}"));
                 let fault = world.faults.get_mut(&server).and_then(VecDeque::pop_front);
-                (world.needles.get(&fid).cloned(), fault, world.latency)
+                let needle = world.needles.get(&fid).cloned();
+                let crc = needle.as_ref().map(|needle| crc32c::crc32c(needle));
+                encoded = takes_gzip && text.is_some();
+                let body = if encoded { needle } else { text.or(needle) };
+                stored_crc = crc.unwrap_or(0);
+                (body, fault, world.latency)
             };
             let late = if let Some(Fault::Late(late)) = fault { late } else { Duration::ZERO };
             tokio::time::sleep(latency + late).await;
@@ -114,7 +131,10 @@ impl Upstream for Script {
                 }
             };
             answer = answer.header(header::CONTENT_LENGTH, body.len());
-            let crc = crc32c::crc32c(&needle) ^ u32::from(matches!(fault, Some(Fault::OtherNeedle | Fault::Inflated)));
+            if encoded {
+                answer = answer.header(header::CONTENT_ENCODING, "gzip");
+            }
+            let crc = stored_crc ^ u32::from(matches!(fault, Some(Fault::OtherNeedle | Fault::Inflated)));
             if request.headers().contains_key(header::ACCEPT_ENCODING) && matches!(fault, Some(Fault::Inflated)) {
                 answer = answer.header(header::CONTENT_ENCODING, "gzip");
             }
@@ -217,6 +237,20 @@ impl Script {
             opener: None,
             moved: None,
         };
+        (read, plain)
+    }
+
+    /// Stores a needle as gzip that inflates to `size` bytes; gives the piece that reads it and the bytes that the piece should
+    /// give.
+    pub(crate) fn text(&self, key: u32, size: usize) -> (NeedleRead, Vec<u8>) {
+        let (mut read, plain) = self.needle(key, size);
+        let mut world = self.0.lock().unwrap();
+        let text = world.needles[&*read.fid].clone();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&text).unwrap();
+        world.needles.insert(read.fid.to_string(), encoder.finish().unwrap().into());
+        world.texts.insert(read.fid.to_string(), text);
+        read.compressed = true;
         (read, plain)
     }
 

@@ -34,8 +34,8 @@ use crate::{
 const SEAL: u64 = 4 << 10;
 /// Pieces that one needle may have on their way to the client, of at most [`PIECE`] bytes.
 const PIECES: usize = 2;
-/// Up to this many bytes are opened where they are, for which another thread is not worth its while.
-const SMALL: usize = 32 << 10;
+/// Up to this many bytes are opened and inflated where they are: another thread would not be worth its while.
+const SMALL: usize = 64 << 10;
 
 /// The bytes that are cut out of one needle at most: text between parts of an answer is held beside it.
 pub(crate) fn room(size: u64) -> u64 {
@@ -51,13 +51,24 @@ fn blocks_for(read: &NeedleRead, stored: u64) -> usize {
     blocks(stored).saturating_add(pieces)
 }
 
-/// The blocks that opening a chunk takes that is as long as its size lets expect.
-pub(crate) fn blocks_to_open(read: &NeedleRead) -> usize {
-    blocks_for(read, read.size.saturating_add(SEAL))
+/// The blocks with which to begin, of `memory` in all: those for a chunk that is as long as its size lets expect, or one where
+/// that is not known.
+pub(crate) fn blocks_to_begin(read: &NeedleRead, memory: usize) -> usize {
+    if is_large(read, memory) { 1 } else { blocks_for(read, expected(read)) }
+}
+
+/// The bytes that are stored of a chunk at most, unless its file was cut short.
+fn expected(read: &NeedleRead) -> u64 {
+    read.size.saturating_add(SEAL)
+}
+
+/// Whether a text would take more than half of `memory` blocks if it did not compress: then it is asked for its length first.
+fn is_large(read: &NeedleRead, memory: usize) -> bool {
+    read.is_gzip() && blocks_for(read, expected(read)) > memory / 2
 }
 
 /// Fetches a needle that is read whole, opens it and passes on its bytes `start..end`, and `then` what follows them.
-/// `memory` is for one of the usual length.
+/// `memory` is that of [`blocks_to_begin`].
 pub(crate) async fn run(
     shared: Arc<Shared>,
     memory: Reservation,
@@ -81,7 +92,20 @@ async fn pass_on(
 ) -> Result<(), FetchError> {
     // What is waited for here is here when the bytes are.
     drop(read.decoder(read.start).await?);
-    let Needle { memory, bytes, gzip } = fetched(shared, memory, read, priority).await?;
+    let (mut memory, mut limit) = (memory, expected(read));
+    if is_large(read, shared.budget.blocks()) {
+        limit = stored_length(shared, read).await?;
+        let account = memory.give_back();
+        // What waits for memory must be waited for itself.
+        priority.reached().await;
+        let blocks = blocks_for(read, limit);
+        // More is not always left to those who are waited for.
+        if blocks > shared.budget.blocks() / 4 {
+            return inflated_by_servers(shared, &account, read, slices, sender).await;
+        }
+        memory = waited_for(shared, &account, blocks).await?;
+    }
+    let Needle { memory, bytes, gzip } = fetched(shared, memory, read, limit, priority).await?;
     let stored = bytes.len() as u64;
     let (held, compressed) = match &read.opener {
         Some(opener) => (opened(shared, opener, memory, bytes, read).await?, read.compressed),
@@ -100,17 +124,19 @@ struct Needle {
     gzip: bool,
 }
 
-/// The needle as it is stored. It may be longer than its chunk: a file that was cut short in place keeps its needles.
+/// The needle as it is stored, of `limit` bytes, for which `memory` is. It may be longer: a file that was cut short in place
+/// keeps its needles.
 async fn fetched(
     shared: &Shared,
     mut memory: Reservation,
     read: &NeedleRead,
+    mut limit: u64,
     priority: &Priority,
 ) -> Result<Needle, FetchError> {
-    let mut limit = read.size.saturating_add(SEAL);
+    let wanted = if read.is_gzip() { Wanted::Gzip } else { Wanted::Whole };
     let mut longer = false;
     loop {
-        match stored(shared, read, &Wanted::Whole, limit, priority).await? {
+        match stored(shared, read, &wanted, limit, priority).await? {
             Stored::Here { bytes, gzip } => {
                 memory.shrink(blocks_for(read, bytes.len() as u64));
                 return Ok(Needle { memory, bytes, gzip });
@@ -126,10 +152,19 @@ async fn fetched(
             return Err(too_large(shared, read, limit));
         }
         let account = memory.give_back();
-        shared.metrics.memory_was_short("whole");
-        // As long as a client that reads nothing is suffered by default: bytes of this download may be out.
-        memory = in_time(Reservation::line_up(&account, blocks), 4 * LONGEST_WAIT).await?;
+        priority.reached().await;
+        memory = waited_for(shared, &account, blocks).await?;
     }
+}
+
+/// Memory that is waited for as long as a client that reads nothing is suffered by default: bytes of this download may be
+/// out. Only for one that the client has come to.
+async fn waited_for(shared: &Shared, account: &Arc<Account>, blocks: usize) -> Result<Reservation, FetchError> {
+    if let Some(memory) = Reservation::take(account, blocks, blocks, Urgency::Head) {
+        return Ok(memory);
+    }
+    shared.metrics.memory_was_short("whole");
+    in_time(Reservation::line_up(account, blocks), 4 * LONGEST_WAIT).await
 }
 
 /// The needle without its seal.
@@ -184,6 +219,7 @@ async fn cut(
         return Ok(());
     }
     let lost = || FetchError::Lost(Arc::clone(&read.fid));
+    let is_small = read.size <= SMALL as u64;
     let places = Arc::new(Semaphore::new(PIECES));
     for piece in pieces(slices) {
         let place = Arc::clone(&places).acquire_owned().await.map_err(|_| lost())?;
@@ -196,7 +232,7 @@ async fn cut(
         let mut work = Work::new(content, read.size, decoded);
         loop {
             let step = move || (work.go_on(), work);
-            let (done, rest) = shared.pool.run(step).await.ok_or_else(lost)?;
+            let (done, rest) = if is_small { step() } else { shared.pool.run(step).await.ok_or_else(lost)? };
             work = rest;
             if done.map_err(|reason| unopened(read, reason))? {
                 break;
@@ -208,6 +244,51 @@ async fn cut(
         content = rest;
         for bytes in bytes {
             sender.handover.push(Part::Bytes(bytes));
+        }
+    }
+    Ok(())
+}
+
+/// Passes on a text whose gzip takes too much of the memory: the servers inflate it, all of it anew for each part.
+async fn inflated_by_servers(
+    shared: &Shared,
+    account: &Arc<Account>,
+    read: &NeedleRead,
+    slices: Vec<Slice>,
+    sender: &Sender,
+) -> Result<(), FetchError> {
+    let lost = || FetchError::Lost(Arc::clone(&read.fid));
+    let priority = Priority::new(Urgency::Head);
+    let most = (shared.budget.blocks() / 8 * BLOCK).max(BLOCK) as u64;
+    // One at a time, so that nobody waits for memory who holds some.
+    let places = Arc::new(Semaphore::new(1));
+    for slice in slices {
+        let mut range = match slice {
+            Slice::Chunk(range) => range,
+            Slice::Inline(bytes) => {
+                sender.handover.push(Part::Bytes(bytes));
+                continue;
+            }
+        };
+        while !range.is_empty() {
+            let part = range.start..range.end.min(range.start + most);
+            range.start = part.end;
+            let place = Arc::clone(&places).acquire_owned().await.map_err(|_| lost())?;
+            let mut decoder = read.decoder(part.start).await?;
+            let len = part.end - part.start;
+            // Twice, where it is decoded.
+            let memory = waited_for(shared, account, (1 + usize::from(decoder.is_some())) * blocks(len)).await?;
+            let wanted = Wanted::Range { range: part, size: read.size };
+            let Stored::Here { mut bytes, .. } = stored(shared, read, &wanted, len, &priority).await? else {
+                return Err(too_large(shared, read, len));
+            };
+            if let Some(decoder) = &mut decoder {
+                let encrypted = bytes.clone();
+                decoder.copy(&encrypted, &mut bytes);
+            }
+            let held = Held::new(memory.buffer(Vec::new()), 0..0);
+            let part = OnItsWay { bytes, _place: Arc::new(place), _memory: held };
+            sender.handover.push(Part::Bytes(Bytes::from_owner(part)));
         }
     }
     Ok(())

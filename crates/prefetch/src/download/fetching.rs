@@ -55,7 +55,7 @@ impl Fetching {
         let (task, blocks) = match kind {
             Kind::Streamed(checksum) => streamed(false, checksum, reservation, sender),
             Kind::Held(checksum) => streamed(true, Some(checksum), reservation, sender),
-            Kind::Opened(then) => {
+            Kind::Whole(then, _) => {
                 let reserved = reservation.blocks();
                 let run =
                     whole::run(Arc::clone(shared), reservation, read.clone(), then, Arc::clone(&priority), sender);

@@ -49,8 +49,8 @@ pub(super) enum Kind {
     Streamed(Option<Arc<Checksum>>),
     /// They are a chunk that is held until its checksum is known.
     Held(Arc<Checksum>),
-    /// They are a chunk that must be opened before a byte of it is known, and what is cut out of it.
-    Opened(Vec<Slice>),
+    /// They are cut out of a chunk that is fetched whole, with what follows them, and begin with so many blocks.
+    Whole(Vec<Slice>, usize),
 }
 
 impl Span {
@@ -59,10 +59,7 @@ impl Span {
         match &self.kind {
             Kind::Streamed(_) => (1, blocks(self.len)),
             Kind::Held(_) => (blocks(self.len), blocks(self.len)),
-            Kind::Opened(_) => {
-                let blocks = whole::blocks_to_open(&self.read);
-                (blocks, blocks)
-            }
+            Kind::Whole(_, blocks) => (*blocks, *blocks),
         }
     }
 
@@ -70,7 +67,7 @@ impl Span {
     pub(super) fn len_in(&self, blocks: usize) -> u64 {
         match &self.kind {
             Kind::Streamed(_) => self.len.min((blocks * BLOCK) as u64),
-            Kind::Held(_) | Kind::Opened(_) => self.len,
+            Kind::Held(_) | Kind::Whole(..) => self.len,
         }
     }
 }
@@ -107,7 +104,7 @@ impl Upcoming {
     /// The needle that is next, where no part of it has begun and ranges of it can be read.
     pub(super) fn needle(&self) -> Option<&NeedleRead> {
         match self.steps.front()? {
-            Step::Needle { read, .. } if read.opener.is_none() && self.checksum.is_none() => Some(read),
+            Step::Needle { read, .. } if !read.is_whole() && self.checksum.is_none() => Some(read),
             _ => None,
         }
     }
@@ -126,10 +123,11 @@ impl Upcoming {
     pub(super) fn span(&mut self, most: impl Fn(u64) -> u64, memory: usize) -> Option<Span> {
         let Some(Step::Needle { read, then }) = self.steps.front() else { return None };
         let left = left(read, then);
-        if read.opener.is_some() {
-            return Some(Span { read: read.clone(), len: left, kind: Kind::Opened(then.clone()) });
+        if read.is_whole() {
+            let blocks = whole::blocks_to_begin(read, memory);
+            return Some(Span { read: read.clone(), len: left, kind: Kind::Whole(then.clone(), blocks) });
         }
-        let is_full = read.start == 0 && read.end == read.size && !read.is_gzip();
+        let is_full = read.start == 0 && read.end == read.size;
         if is_full && self.verify && self.checksum.is_none() {
             self.checksum = Some(Arc::new(Checksum::new(read.size)));
         }
@@ -145,8 +143,8 @@ impl Upcoming {
     pub(super) fn begun(&mut self, len: u64) {
         let Some(Step::Needle { read, .. }) = self.steps.front_mut() else { return };
         read.start += len;
-        // What is opened is fetched at once, with all that is cut out of it.
-        if read.start >= read.end || read.opener.is_some() {
+        // What is fetched whole is fetched at once, with all that is cut out of it.
+        if read.start >= read.end || read.is_whole() {
             self.checksum = None;
             self.steps.pop_front();
         }

@@ -25,6 +25,8 @@ pub(crate) enum Wanted {
     },
     /// All of a needle, whatever its length.
     Whole,
+    /// The same of one that is stored as gzip, without having the server inflate it.
+    Gzip,
     /// Nothing but how long it is as it is stored.
     Head,
 }
@@ -34,13 +36,14 @@ impl Wanted {
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Range { range, .. } => range.end - range.start,
-            Self::Whole | Self::Head => 0,
+            Self::Whole | Self::Gzip | Self::Head => 0,
         }
     }
 
     /// The same, by what is known of the needle: a manifest is small, whatever it covers.
     pub(crate) fn len_of(&self, read: &NeedleRead) -> u64 {
         match self {
+            Self::Gzip => read.size,
             Self::Whole if read.opener.is_some() => read.size,
             Self::Whole | Self::Head | Self::Range { .. } => self.len(),
         }
@@ -121,7 +124,9 @@ async fn exchange(
     match (range, wanted) {
         (Some(range), _) => request = request.header(header::RANGE, range),
         (None, Wanted::Range { size, .. }) => request = request.extension(WholeNeedle(*size)),
-        (None, Wanted::Whole | Wanted::Head) => {}
+        // Never together with a range, which would then count bytes of the gzip.
+        (None, Wanted::Gzip | Wanted::Head) => request = request.header(header::ACCEPT_ENCODING, "gzip"),
+        (None, Wanted::Whole) => {}
     }
     if let Some(token) = shared.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);

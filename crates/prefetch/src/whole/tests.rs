@@ -2,6 +2,8 @@
 
 use std::{ops::Range, time::Duration};
 
+use futures_util::StreamExt as _;
+
 use super::*;
 use crate::{
     Opener, Piece, Plan, Settings, WindowSetting,
@@ -167,4 +169,133 @@ async fn a_corrupt_needle_does_not_wait_for_the_place_that_it_has() {
         assert_eq!(stored, script.0.lock().unwrap().needles["3,0100000001"]);
     }
     assert_eq!(metrics.crc_failures.get(), 1);
+}
+
+/// What each request of the script asked for, without the server.
+fn asked(script: &Script) -> Vec<String> {
+    let requests = std::mem::take(&mut script.0.lock().unwrap().requests);
+    requests.iter().map(|request| request.split_once(' ').unwrap().1.to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_text_is_fetched_once_and_not_inflated_anew_for_each_of_its_spans() {
+    for window in [WindowSetting::Auto, WindowSetting::Fixed(1), WindowSetting::Fixed(8)] {
+        let script = Script::default();
+        let ((one, a), (two, b)) = (script.text(1, 10_000_000), script.text(2, 70_000));
+        let (engine, metrics) = script.engine(Settings { window, ..Settings::default() });
+        let plan = Plan::from_iter([&one, &two].map(|read| Piece::Needle(read.clone())));
+        assert!(collect(engine.download(plan).await.unwrap()).await.unwrap() == [&a[..], &b].concat());
+        assert_eq!(asked(&script), ["3,0100000001 gzip", "3,0200000001 gzip"]);
+
+        let ranges = [9_000_000..9_000_010, 5..6_000_000, 7..8];
+        let pieces = ranges.clone().map(|range| part(&one, range));
+        let plan = Plan::from_iter(pieces.into_iter().flat_map(|piece| [Piece::Inline("-".into()), piece]));
+        let expected = ranges.map(|range| [b"-", &a[range.start as usize..range.end as usize]].concat()).concat();
+        assert!(collect(engine.download(plan).await.unwrap()).await.unwrap() == expected);
+        assert_eq!(asked(&script), ["3,0100000001 gzip"]);
+        assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn texts_are_fetched_once_when_memory_is_short() {
+    let script = Script::default();
+    script.latency(Duration::from_millis(2));
+    let (engine, metrics) = script.engine(Settings { memory: 10 << 20, ..Settings::default() });
+    let downloads: Vec<_> = (0..8u32)
+        .map(|file| {
+            let (pieces, bytes): (Vec<_>, Vec<_>) = (1..=4)
+                .map(|chunk| script.text(8 * chunk + file, 1 << 20))
+                .map(|(read, bytes)| (Piece::Needle(read), bytes))
+                .unzip();
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                let got = collect(engine.download(pieces.into_iter().collect()).await.unwrap()).await.unwrap();
+                assert!(got == bytes.concat());
+            })
+        })
+        .collect();
+    for download in downloads {
+        download.await.unwrap();
+    }
+    assert_eq!(asked(&script).len(), 32);
+    assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_text_that_is_larger_than_all_memory_is_served_all_the_same() {
+    let script = Script::default();
+    let (engine, metrics) = script.engine(Settings { memory: 16 << 20, ..Settings::default() });
+    let (read, bytes) = script.text(1, 20 << 20);
+    let got = collect(engine.download(Plan::from_iter([Piece::Needle(read)])).await.unwrap()).await.unwrap();
+    assert!(got == bytes);
+    assert_eq!(asked(&script), ["3,0100000001 head", "3,0100000001 gzip"]);
+    assert_eq!(metrics.buffered.get(), 0);
+
+    // One whose gzip does not fit either: the server inflates it, part by part.
+    let (read, bytes) = script.text(2, 3 << 20);
+    script.0.lock().unwrap().needles.insert(read.fid.to_string(), vec![7; 5 << 20].into());
+    let got = collect(engine.download(Plan::from_iter([Piece::Needle(read)])).await.unwrap()).await.unwrap();
+    assert!(got == bytes);
+    let requests = asked(&script);
+    assert_eq!((requests.len(), &*requests[0]), (4, "3,0200000001 head"));
+    assert!(requests[1..].iter().all(|request| request.contains("bytes=")), "{requests:?}");
+    assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_does_not_send_as_gzip_is_taken_as_it_is() {
+    let script = Script::default();
+    let (mut read, bytes) = script.needle(1, 300_000);
+    read.compressed = true;
+    let (engine, _) = script.engine(Settings::default());
+    let plan = Plan::from_iter([part(&read, 7..9), Piece::Needle(read)]);
+    assert!(collect(engine.download(plan).await.unwrap()).await.unwrap() == [&bytes[7..9], &bytes].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_corrupt_gzip_is_noticed_before_a_byte_of_it_is_out_and_had_from_another_replica() {
+    let script = Script::default();
+    script.locations([vec!["a:1", "b:1"]]);
+    let (read, bytes) = script.text(1, 3_000_000);
+    script.fault("a:1", [Fault::Flip(1000)]);
+    script.fault("b:1", [Fault::Flip(1000)]);
+    script.fault("a:1", [Fault::BreakAfter(1000)]);
+    let (engine, metrics) = script.engine(Settings::default());
+    for _ in 0..3 {
+        let download = engine.download(Plan::from_iter([Piece::Needle(read.clone())])).await.unwrap();
+        assert!(collect(download).await.unwrap() == bytes);
+    }
+    assert_eq!(metrics.crc_failures.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_text_that_was_cut_short_in_place_gives_the_bytes_of_the_file() {
+    let script = Script::default();
+    for (key, whole) in [(1, 5 << 20), (2, 3000)] {
+        let (mut read, bytes) = script.text(key, whole);
+        (read.size, read.end) = (2000, 2000);
+        let (engine, _) = script.engine(Settings::default());
+        let got = collect(engine.download(Plan::from_iter([Piece::Needle(read)])).await.unwrap()).await.unwrap();
+        assert_eq!(got, bytes[..2000]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_a_text_leaves_nothing_behind() {
+    let script = Script::default();
+    let (read, _) = script.text(1, 30 << 20);
+    let (engine, metrics) = script.engine(Settings::default());
+    let plan = Plan::from_iter([Piece::Needle(read.clone()), Piece::Needle(read)]);
+    let mut download = engine.download(plan).await.unwrap();
+    let first = download.next().await.unwrap().unwrap();
+    assert!(first.len() as u64 <= PIECE);
+    drop(download);
+    assert!(metrics.buffered.get() > 0, "the client has a piece still");
+    drop(first);
+    // What the pool works at ends by itself.
+    while metrics.buffered.get() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(metrics.in_flight.get(), 0);
 }

@@ -161,7 +161,7 @@ pub(super) fn length(entry: &pb::Entry) -> u64 {
 type Opening = (usize, prefetch::NeedleRead);
 
 /// Turns a planned piece into one that can be fetched, with what decrypts it. `last` is how the chunk before was opened:
-/// pieces that follow each other in a sealed chunk share that, by which they are known to be of one chunk.
+/// pieces that follow each other in one chunk share that, by which they are known to be of one.
 fn bind(
     planned: &Planned<'_>,
     unlocked: &Unlocked,
@@ -181,7 +181,7 @@ fn bind(
             })
         }
         Piece::Chunk { index, range } => {
-            if let Some((_, read)) = last.as_ref().filter(|(of, read)| of == index && read.opener.is_some()) {
+            if let Some((_, read)) = last.as_ref().filter(|(of, _)| of == index) {
                 return Ok(prefetch::Piece::Needle(prefetch::NeedleRead {
                     start: range.start,
                     end: range.end,
