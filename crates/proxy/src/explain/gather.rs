@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crypto::{Kind, Layout, Scheme, WrappedKey};
 use futures_util::{StreamExt, stream};
 
-use super::{Chunk, Envelope, Key, Replica, Report, Unexplained};
+use super::report::{Chunk, Envelope, Key, Replica, Report, Unexplained};
 use crate::{
     entry::{self, EntryPath},
     filer::pb,

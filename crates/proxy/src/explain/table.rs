@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Chunk, Key, Report};
+use super::report::{Chunk, Key, Report};
 
 /// The whole page.
 pub(super) fn lines(report: &Report) -> String {

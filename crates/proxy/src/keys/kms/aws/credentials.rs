@@ -20,8 +20,11 @@ use reqsign_core::{
 };
 
 use super::{
-    super::http::{Failed, HttpClient},
-    Settings, broken,
+    super::{
+        address::broken,
+        http::{Failed, HttpClient},
+    },
+    settings::Settings,
 };
 use crate::Result;
 

@@ -1,19 +1,24 @@
 //! The provider against a scripted KMS on loopback.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use crypto::{CustomerKey, DataKey, Envelope, WrappedKey};
 use md5::{Digest, Md5};
 use tokio::sync::Notify;
 
 use super::*;
-use crate::keys::{
-    Urgency,
-    hooks::{CacheOutcome, Hooks, KmsOutcome},
-    kms::{
-        scripted::{Say, Scripted},
-        unwrap,
+use crate::{
+    Blame,
+    keys::{
+        Urgency,
+        hooks::{CacheOutcome, Hooks, KmsOutcome},
+        kms::{
+            scripted::{Say, Scripted},
+            unwrap,
+        },
     },
 };
 

@@ -17,7 +17,7 @@ use super::{
         http::HttpClient,
         rest::{FORM, Form},
     },
-    Login,
+    settings::Login,
 };
 use crate::Result;
 

@@ -8,6 +8,7 @@
 
 mod answer;
 mod login;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +20,9 @@ use crypto::{KmsKey, context_json};
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode, Uri, uri::Scheme};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use self::login::AzureLogin;
+pub use self::settings::{Login, Settings};
 use super::{
     About, Decrypted, Failure, KmsError, Provider,
     address::base_address,
@@ -31,36 +32,6 @@ use super::{
     rest::JSON,
 };
 use crate::Result;
-
-/// What `[kms.providers.<name>]` says with `type = "azure"`. Names and defaults are the S3 gateway's, but for those that
-/// it does not have, which are marked.
-pub struct Settings {
-    /// `vault_url`: `https://name.vault.azure.net/`.
-    pub vault_url: String,
-    /// How the daemon shows who it is.
-    pub login: Login,
-    /// `request_timeout`, for one try; no new try begins once this much time has passed in all.
-    pub request_timeout: Duration,
-    /// `max_retries` (ours): further tries when throttled or not reachable.
-    pub max_retries: u32,
-}
-
-/// How the daemon shows who it is.
-pub enum Login {
-    /// A service principal.
-    Client {
-        /// `authority_host` (ours): `https://login.microsoftonline.com`.
-        authority_host: String,
-        /// `tenant_id`.
-        tenant_id: String,
-        /// `client_id`.
-        client_id: String,
-        /// `client_secret`.
-        client_secret: Zeroizing<String>,
-    },
-    /// `use_default_creds`: the machine's managed identity, by the metadata server at this address.
-    Machine(String),
-}
 
 /// How long connecting may take; the gateway's client has no such setting.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -31,7 +31,7 @@ use super::{
         rest::{FORM, Form},
         secret::Secret,
     },
-    Login,
+    settings::Login,
 };
 use crate::Result;
 

@@ -7,6 +7,7 @@
 
 mod answer;
 mod login;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +19,9 @@ use crypto::{DataKey, KmsKey};
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode, Uri, uri::Scheme};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use self::login::GoogleLogin;
+pub use self::settings::{Login, Settings};
 use super::{
     About, Decrypted, Failure, KmsError, Provider,
     address::base_address,
@@ -30,27 +31,6 @@ use super::{
     rest::JSON,
 };
 use crate::Result;
-
-/// What `[kms.providers.<name>]` says with `type = "gcp"`. Names and defaults are the S3 gateway's, but for those that it
-/// does not have, which are marked.
-pub struct Settings {
-    /// How the daemon shows who it is.
-    pub login: Login,
-    /// `endpoint` (ours): `https://cloudkms.googleapis.com`.
-    pub endpoint: String,
-    /// `request_timeout`, for one try; no new try begins once this much time has passed in all.
-    pub request_timeout: Duration,
-    /// `max_retries` (ours): further tries when throttled or not reachable.
-    pub max_retries: u32,
-}
-
-/// How the daemon shows who it is.
-pub enum Login {
-    /// The JSON of a service account's key, from `credentials_file` or `credentials_json`.
-    ServiceAccount(Zeroizing<String>),
-    /// `use_default_credentials`: the metadata server at this address gives tokens.
-    Metadata(String),
-}
 
 /// How long connecting may take; the gateway's client has no such setting.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -6,6 +6,8 @@
 //! The call is our own on hyper: the client crates bring a second HTTP client and TLS stack for three POSTs.
 
 mod answer;
+mod service;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -16,50 +18,17 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use crypto::{KmsKey, context_json};
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, header, uri::Scheme};
-use rustls::ClientConfig;
+use http::{StatusCode, uri::Scheme};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
-use self::token::Tokens;
+pub use self::settings::{Login, Settings};
+use self::{service::Service, token::Tokens};
 use super::{
     About, Decrypted, Failure, KmsError, Provider,
     address::{base_address, broken},
-    http::{Answer, Failed, HttpClient},
+    http::HttpClient,
 };
 use crate::Result;
-
-/// What `[kms.providers.<name>]` says with `type = "openbao"` or `"vault"`. Names and defaults are the S3 gateway's, but
-/// for those that it does not have, which are marked.
-pub struct Settings {
-    /// `address`: `http://host:port` or `https://host:port`.
-    pub address: String,
-    /// How the daemon shows who it is.
-    pub login: Login,
-    /// `transit_path`: where the transit engine is mounted.
-    pub transit_path: String,
-    /// From `ca_cert`, `client_cert` and `client_key`; `None`: the system's authorities, and no certificate is shown.
-    pub tls: Option<ClientConfig>,
-    /// `request_timeout`, for one try; no new try begins once this much time has passed in all.
-    pub request_timeout: Duration,
-    /// `max_retries` (ours): further tries when throttled or not reachable.
-    pub max_retries: u32,
-}
-
-/// How the daemon shows who it is.
-pub enum Login {
-    /// `token`, used as it is; somebody else renews it.
-    Token(Zeroizing<String>),
-    /// `role_id` and `secret_id`: a token is fetched, renewed before it ends, and fetched anew when it cannot be renewed.
-    AppRole {
-        /// `role_id`.
-        role_id: Zeroizing<String>,
-        /// `secret_id`.
-        secret_id: Zeroizing<String>,
-        /// `approle_path` (ours): where the AppRole method is mounted, `auth/approle` at the gateway.
-        path: String,
-    },
-}
 
 /// How long connecting may take; the gateway's client has no such setting.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -129,47 +98,6 @@ impl Provider for OpenBao {
 
     fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
         Box::pin(self.ask(key))
-    }
-}
-
-/// The HTTP API, below `/v1/`.
-#[derive(Clone)]
-struct Service {
-    address: Uri,
-    http: HttpClient,
-}
-
-impl Service {
-    async fn get(&self, path: &str, token: &str) -> Result<Answer, KmsError> {
-        self.send(Method::GET, path, Some(token), Bytes::new()).await
-    }
-
-    async fn post(&self, path: &str, token: Option<&str>, body: Bytes) -> Result<Answer, KmsError> {
-        self.send(Method::POST, path, token, body).await
-    }
-
-    async fn send(&self, method: Method, path: &str, token: Option<&str>, body: Bytes) -> Result<Answer, KmsError> {
-        let invalid = |what: String| KmsError::new(Failure::Invalid, &what);
-        let below = self.address.path().trim_end_matches('/');
-        let uri = Uri::builder()
-            .scheme(self.address.scheme_str().unwrap_or("https"))
-            .authority(self.address.authority().map_or("", |authority| authority.as_str()))
-            .path_and_query(format!("{below}/v1/{path}"))
-            .build()
-            .map_err(|error| invalid(error.to_string()))?;
-        let mut request =
-            Request::builder().method(method).uri(uri).body(body).map_err(|error| invalid(error.to_string()))?;
-        let headers = request.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // Both servers demand it where a proxy in front could be tricked into sending requests.
-        headers.insert("x-vault-request", HeaderValue::from_static("true"));
-        if let Some(token) = token {
-            let mut token = HeaderValue::try_from(token)
-                .map_err(|_| KmsError::new(Failure::BadCredentials, "the token has characters that no token has"))?;
-            token.set_sensitive(true);
-            headers.insert("x-vault-token", token);
-        }
-        self.http.send(request).await.map_err(Failed::told)
     }
 }
 

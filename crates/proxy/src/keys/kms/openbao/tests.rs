@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crypto::{CustomerKey, Envelope, WrappedKey};
 use futures_util::future::join_all;
+use http::Method;
 use md5::{Digest, Md5};
 use tokio::time::Instant;
 

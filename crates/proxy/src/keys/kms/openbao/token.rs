@@ -24,8 +24,9 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use super::{
-    Login, Service,
     answer::{self, Granted},
+    service::Service,
+    settings::Login,
 };
 use crate::keys::kms::{
     Failure, KmsError,
