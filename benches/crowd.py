@@ -15,18 +15,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPO / "tests"))
-
-from harness import Cluster, CustomerKey, Encryption, Front, Payload, Tidegate  # noqa: E402
-from harness.s3 import sse_arguments  # noqa: E402
-from harness.scratch import scratch  # noqa: E402
+import setting
+from harness import Encryption, Payload, Tidegate
 
 MIB = 1 << 20
 KIB = 1 << 10
-BUCKET, NAME = "crowd", "large"
 RECEIVE_BUFFER = 128 * KIB
-KEY = CustomerKey.from_seed("crowd")
 
 
 @dataclass
@@ -55,8 +49,9 @@ async def read(client: Client, gate: Tidegate, content: bytes, rate: int, second
     """One client: a read a second, of what `rate` gives."""
     piece = rate
     stream, sink = await asyncio.open_connection(sock=await connection(gate.port), limit=piece)
-    head = f"GET /buckets/{BUCKET}/{NAME} HTTP/1.1\r\nHost: crowd\r\n"
-    head += "".join(f"{name}: {value}\r\n" for name, value in KEY.headers().items())
+    path = setting.Setting.at(gate, Encryption.SSE_C).removeprefix(gate.url)
+    head = f"GET {path} HTTP/1.1\r\nHost: crowd\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in setting.KEY.headers().items())
     begin = time.monotonic()
     try:
         sink.write(head.encode() + b"\r\n")
@@ -120,13 +115,11 @@ def memory(pid: int, name: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def run(front: Front, root: Path, options: argparse.Namespace) -> bool:
+def run(servers: setting.Setting, options: argparse.Namespace) -> bool:
     """Measures, prints, and answers whether everyone went on with right bytes."""
     content = Payload("crowd", options.size * MIB).bytes()
-    front.s3.create_bucket(BUCKET)
-    front.s3.put(BUCKET, NAME, content, **sse_arguments(Encryption.SSE_C, customer_key=KEY))
-    gate = Tidegate(root / "tidegate", front.tidegate_config())
-    gate.start()
+    servers.write(content, Encryption.SSE_C)
+    gate = servers.tidegate()
     try:
         idle = memory(gate.pid, "VmRSS")
         clients, figures = asyncio.run(crowd(gate, content, options))
@@ -169,10 +162,8 @@ def main() -> None:
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with scratch("crowd") as root:
-        cluster = Cluster(root / "cluster")
-        cluster.start()
-        good = run(cluster.add_front("crowd", maxMB=4), root, options)
+    with setting.start("crowd", maxMB=4) as servers:
+        good = run(servers, options)
     sys.exit(not good)
 
 

@@ -17,17 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPO / "tests"))
-
-from harness import Cluster, CustomerKey, Encryption, Payload, Tidegate, open_stream  # noqa: E402
-from harness.relay import Behaviour  # noqa: E402
-from harness.s3 import sse_arguments  # noqa: E402
-from harness.scratch import scratch  # noqa: E402
+import setting
+from harness import Encryption, Payload, open_stream
+from harness.relay import Behaviour
 
 MIB = 1 << 20
-BUCKET = "distance"
-KEY = CustomerKey.from_seed("distance")
 
 
 class DelayLine:
@@ -86,34 +80,25 @@ def main() -> None:
     """Starts all, measures, prints."""
     options = parse()
     cargo = ["cargo", "build", "--locked", "--release"]
-    subprocess.run([*cargo, "-p", "prefetch", "--example", "delay_line"], cwd=REPO, check=True)
-    DelayLine.binary = REPO / "target/release/examples/delay_line"
+    subprocess.run([*cargo, "-p", "prefetch", "--example", "delay_line"], cwd=setting.REPO, check=True)
+    DelayLine.binary = setting.REPO / "target/release/examples/delay_line"
     subprocess.run([DelayLine.binary, "--measure"], check=True)
-    with scratch("distance") as root:
-        cluster = Cluster(root / "cluster", volume_relay=Behaviour(), relay=DelayLine)
-        try:
-            cluster.start()
-            measure(cluster, root, options)
-        finally:
-            cluster.stop()
+    behind = {"volume_relay": Behaviour(), "relay": DelayLine}
+    with setting.start("distance", cluster=behind, maxMB=options.chunk) as servers:
+        measure(servers, options)
 
 
-def measure(cluster: Cluster, root: Path, options: argparse.Namespace) -> None:
+def measure(servers: setting.Setting, options: argparse.Namespace) -> None:
     """The table."""
-    front = cluster.add_front("distance", maxMB=options.chunk)
     payload = Payload("distance", options.size * MIB)
-    content, wanted = payload.bytes(), payload.sha256()
-    front.s3.create_bucket(BUCKET)
-    front.s3.put(BUCKET, "plain", content)
-    front.s3.put(BUCKET, "ssec", content, **sse_arguments(Encryption.SSE_C, customer_key=KEY))
-    del content
-    gate = Tidegate(root / "tidegate", front.tidegate_config())
-    gate.start()
+    wanted, key = payload.sha256(), setting.KEY.headers()
+    servers.write(payload.bytes(), Encryption.NONE, Encryption.SSE_C)
+    gate = servers.tidegate()
     readers = [
-        Reader("tidegate plain", gate.object_url(BUCKET, "plain"), {}),
-        Reader("tidegate SSE-C", gate.object_url(BUCKET, "ssec"), KEY.headers()),
-        Reader("filer plain", front.filer_url(BUCKET, "plain"), {}),
-        Reader("gateway SSE-C", front.gateway_url(BUCKET, "ssec"), KEY.headers()),
+        Reader("tidegate plain", servers.at(gate, Encryption.NONE), {}),
+        Reader("tidegate SSE-C", servers.at(gate, Encryption.SSE_C), key),
+        Reader("filer plain", servers.at_filer(Encryption.NONE), {}),
+        Reader("gateway SSE-C", servers.at_gateway(Encryption.SSE_C), key),
     ]
     try:
         for reader in readers:

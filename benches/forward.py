@@ -18,16 +18,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from harness import Cluster, CustomerKey, Encryption, Front, Payload, Process, Tidegate, request  # noqa: E402
-from harness.ports import HOST, free_port  # noqa: E402
-from harness.s3 import sse_arguments  # noqa: E402
-from harness.scratch import installed, scratch  # noqa: E402
+import setting
+from harness import Encryption, Front, Payload, Process, request
+from harness.ports import HOST, free_port
+from harness.scratch import installed
 
 MIB = 1 << 20
-BUCKET = "forward"
-KEY = CustomerKey.from_seed("forward")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 NGINX = """
@@ -116,13 +112,10 @@ def main() -> int:
     options = parse()
     if not installed("nginx", "curl"):
         return 2
-    with scratch("forward") as root:
-        cluster = Cluster(root / "cluster")
-        cluster.start()
-        front = cluster.add_front("forward")
+    with setting.start("forward") as servers:
         content = Payload("forward", options.size * MIB).bytes()
-        write(front, content)
-        ways = start(root, front)
+        servers.write(content, Encryption.NONE, Encryption.SSE_C, Encryption.SSE_S3)
+        ways = start(servers)
         for way in ways:
             if request("GET", way.url, way.headers, timeout=60).body != content:
                 raise RuntimeError(f"{way.name}: wrong bytes")
@@ -133,31 +126,25 @@ def main() -> int:
     return 0
 
 
-def write(front: Front, content: bytes) -> None:
-    """The object, once for each way it can be encrypted."""
-    front.s3.create_bucket(BUCKET)
-    front.s3.put(BUCKET, "plain", content)
-    front.s3.put(BUCKET, "sse-c", content, **sse_arguments(Encryption.SSE_C, customer_key=KEY))
-    front.s3.put(BUCKET, "sse-s3", content, **sse_arguments(Encryption.SSE_S3))
-
-
-def start(root: Path, front: Front) -> list[Way]:
+def start(servers: setting.Setting) -> list[Way]:
     """Everybody who forwards or decrypts, running."""
+    root, front = servers.root, servers.front
     default = Nginx(root, front, "nginx", "")
     buffers = "proxy_buffer_size 256k; proxy_buffers 16 256k; proxy_busy_buffers_size 512k;"
     large = Nginx(root, front, "nginx-large", buffers)
-    gate = Tidegate(root, {**front.tidegate_config(), "log": {"level": "warn"}})
-    for process in (default, large, gate):
+    for process in (default, large):
         process.start()
-    path, key = f"/buckets/{BUCKET}/plain", KEY.headers()
+    gate = servers.tidegate(log={"level": "warn"})
+    plain, key = servers.at_filer(Encryption.NONE), setting.KEY.headers()
+    path = plain.removeprefix(front.filer.url)
     return [
         Way("nginx, plain", default.url + path, default, [front.filer]),
         Way("nginx, plain, buffers of 256 KiB", large.url + path, large, [front.filer]),
-        Way("filer, plain", front.filer_url(BUCKET, "plain"), front.filer),
-        Way("S3 gateway, SSE-C", front.gateway_url(BUCKET, "sse-c"), front.gateway, [front.filer], key),
-        Way("tidegate, plain", gate.object_url(BUCKET, "plain"), gate, [front.filer]),
-        Way("tidegate, SSE-C", gate.object_url(BUCKET, "sse-c"), gate, [front.filer], key),
-        Way("tidegate, SSE-S3", gate.object_url(BUCKET, "sse-s3"), gate, [front.filer]),
+        Way("filer, plain", plain, front.filer),
+        Way("S3 gateway, SSE-C", servers.at_gateway(Encryption.SSE_C), front.gateway, [front.filer], key),
+        Way("tidegate, plain", servers.at(gate, Encryption.NONE), gate, [front.filer]),
+        Way("tidegate, SSE-C", servers.at(gate, Encryption.SSE_C), gate, [front.filer], key),
+        Way("tidegate, SSE-S3", servers.at(gate, Encryption.SSE_S3), gate, [front.filer]),
     ]
 
 

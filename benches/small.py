@@ -8,20 +8,15 @@ import re
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from harness import Cluster, CustomerKey, Encryption, Payload, Tidegate, request  # noqa: E402
-from harness.s3 import sse_arguments  # noqa: E402
-from harness.scratch import installed, scratch  # noqa: E402
+import setting
+from harness import Encryption, Payload, request
+from harness.scratch import installed
 
 SIZE = 4 << 10
 CONNECTIONS = 16
 ROUNDS = 3
 SECONDS = 4
-BUCKET = "small"
-KEY = CustomerKey.from_seed("benchmark")
 
 
 def requests_per_second(url: str, headers: dict[str, str], seconds: int) -> float:
@@ -36,34 +31,20 @@ def requests_per_second(url: str, headers: dict[str, str], seconds: int) -> floa
     return float(rate.group(1))
 
 
-def following(gate: Tidegate) -> None:
-    """Waits until entries are kept."""
-    gate.wait_ready(lambda: gate.metrics().sum("tidegate_filer_subscription_up") == 1, timeout=30)
-
-
 def main() -> int:
     if not installed("wrk"):
         return 2
-    with scratch("small") as root:
-        cluster = Cluster(root)
-        cluster.start()
-        front = cluster.add_front("small")
+    with setting.start("small") as servers:
         content = Payload("small", SIZE).bytes()
-        front.s3.create_bucket(BUCKET)
-        front.s3.put(BUCKET, "sse-c", content, **sse_arguments(Encryption.SSE_C, customer_key=KEY))
-        front.s3.put(BUCKET, "plain", content)
-        gates = {}
-        for name, chunks in (("no chunk cache", "off"), ("chunk cache", "64MiB")):
-            config = {**front.tidegate_config(), "cache": {"chunks": chunks}, "log": {"level": "warn"}}
-            gates[name] = Tidegate(root, config, name=name.replace(" ", "-"))
-            gates[name].start()
-            following(gates[name])
-        key = KEY.headers()
+        servers.write(content, Encryption.NONE, Encryption.SSE_C)
+        quiet, key = {"level": "warn"}, setting.KEY.headers()
+        uncached = servers.tidegate("uncached", cache={"chunks": "off"}, log=quiet)
+        cached = servers.tidegate("cached", cache={"chunks": "64MiB"}, log=quiet)
         rows = {
-            "filer, plain": (front.filer_url(BUCKET, "plain"), {}),
-            "S3 gateway, SSE-C": (front.gateway_url(BUCKET, "sse-c"), key),
-            "tidegate, SSE-C, no chunk cache": (gates["no chunk cache"].object_url(BUCKET, "sse-c"), key),
-            "tidegate, SSE-C, chunk cache": (gates["chunk cache"].object_url(BUCKET, "sse-c"), key),
+            "filer, plain": (servers.at_filer(Encryption.NONE), {}),
+            "S3 gateway, SSE-C": (servers.at_gateway(Encryption.SSE_C), key),
+            "tidegate, SSE-C, no chunk cache": (servers.at(uncached, Encryption.SSE_C), key),
+            "tidegate, SSE-C, chunk cache": (servers.at(cached, Encryption.SSE_C), key),
         }
         for name, (url, headers) in rows.items():
             answer = request("GET", url, headers)

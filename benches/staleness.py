@@ -10,12 +10,8 @@ none did.
 import http.client
 import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from harness import Cluster, Tidegate  # noqa: E402
-from harness.scratch import scratch  # noqa: E402
+import setting
 
 ROUNDS = 1000
 PATH = "/staleness/file"
@@ -31,14 +27,9 @@ def exchange(connection: http.client.HTTPConnection, method: str, body: bytes | 
 
 
 def main() -> int:
-    with scratch("staleness") as root:
-        cluster = Cluster(root)
-        cluster.start()
-        front = cluster.add_front("staleness")
-        gate = Tidegate(root, {**front.tidegate_config(), "log": {"level": "warn"}})
-        gate.start()
-        gate.wait_ready(lambda: gate.metrics().sum("tidegate_filer_subscription_up") == 1, timeout=30)
-        filer = http.client.HTTPConnection(front.filer.host, front.filer.port)
+    with setting.start("staleness") as servers:
+        gate = servers.tidegate(log={"level": "warn"})
+        filer = http.client.HTTPConnection(servers.front.filer.host, servers.front.filer.port)
         reader = http.client.HTTPConnection("127.0.0.1", gate.port)
         ages, stale = [], 0
         exchange(filer, "PUT", b"-1")
