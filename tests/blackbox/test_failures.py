@@ -75,6 +75,18 @@ def test_a_first_chunk_that_is_lost_is_no_200(
     assert answer is None or 500 <= answer.status < 600
 
 
+def test_several_ranges_of_a_first_chunk_that_is_lost_are_no_206(
+    frail: tuple[Front, Behaviour], objects: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    """The text in front of the first range is no byte of the file."""
+    front, _ = frail
+    thing = objects.sized(front, Encryption.NONE, 1000, "lost-in-parts")
+    lose_chunk(thing, offset=0)
+    answer = read(start_tidegate(front), thing, Range="bytes=1-2,10-12")
+    assert answer.status == 502
+    json_error(answer)
+
+
 def lose_chunk(thing: Object, offset: int) -> None:
     """Deletes one chunk at its volume server, behind the filer's back, and vacuums it away."""
     chunks = json.loads(request("GET", f"{thing.front.filer.url}{thing.path()}?metadata=true").body)["chunks"]

@@ -13,6 +13,7 @@ mod ordered;
 mod upcoming;
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -49,7 +50,10 @@ pub struct Download {
     memory: Option<Memory>,
     /// Bytes of the whole download that were not delivered yet.
     remaining: u64,
-    first: Option<Bytes>,
+    /// Bytes of text in front of the first chunk.
+    text: u64,
+    /// What was waited for at the beginning.
+    first: VecDeque<Bytes>,
     failed: bool,
 }
 
@@ -69,7 +73,7 @@ impl Download {
     pub(crate) fn new(shared: Arc<Shared>, account: Arc<Account>, plan: Plan) -> Self {
         let memory = (shared.budget.blocks() * BLOCK) as u64 / 2;
         let window = Window::new(shared.settings.window, memory, &shared.experience);
-        let remaining = plan.len();
+        let (remaining, text) = (plan.len(), plan.text());
         let upcoming = Upcoming::new(plan.pieces, shared.settings.verify);
         Self {
             shared,
@@ -80,20 +84,28 @@ impl Download {
             running: Arc::default(),
             memory: None,
             remaining,
-            first: None,
+            text,
+            first: VecDeque::new(),
             failed: false,
         }
     }
 
-    /// Waits for the first bytes, which are then given by the stream.
+    /// Waits for the first bytes, which are then given by the stream: those of the first chunk, where there is but text in
+    /// front of it.
     pub(crate) async fn begin(&mut self) -> Result<(), FetchError> {
-        self.first = std::future::poll_fn(|cx| self.poll_bytes(cx)).await.transpose()?;
+        let mut here = 0;
+        while here <= self.text
+            && let Some(bytes) = std::future::poll_fn(|cx| self.poll_bytes(cx)).await.transpose()?
+        {
+            here += bytes.len() as u64;
+            self.first.push_back(bytes);
+        }
         Ok(())
     }
 
     /// Bytes that the stream has still to give.
     pub fn remaining(&self) -> u64 {
-        self.remaining + self.first.as_ref().map_or(0, |first| first.len() as u64)
+        self.remaining + self.first.iter().map(|first| first.len() as u64).sum::<u64>()
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, FetchError>>> {
@@ -293,7 +305,7 @@ impl Stream for Download {
     type Item = Result<Bytes, FetchError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(first) = self.first.take() {
+        if let Some(first) = self.first.pop_front() {
             return Poll::Ready(Some(Ok(first)));
         }
         if self.failed {

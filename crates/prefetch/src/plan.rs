@@ -217,6 +217,15 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    /// The bytes that are here already in front of the first others.
+    pub(crate) fn text(&self) -> u64 {
+        let text = self.pieces.iter().map_while(|step| match step {
+            Step::Inline(bytes) => Some(bytes.len() as u64),
+            Step::Zeros(_) | Step::Needle { .. } => None,
+        });
+        text.sum()
+    }
 }
 
 impl FromIterator<Piece> for Plan {

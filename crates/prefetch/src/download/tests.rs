@@ -531,3 +531,16 @@ async fn a_server_that_stands_still_in_the_middle_of_a_body_is_left_in_a_second(
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     assert_eq!(metrics.resumed_bytes.get(), 30_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn text_in_front_of_a_chunk_is_not_the_first_of_its_bytes() {
+    let script = Script::default();
+    script.fault("a:1", [Fault::Status(404), Fault::Status(404)]);
+    let (engine, _) = script.engine(Settings::default());
+    let text = Piece::Inline(Bytes::from_static(b"--boundary"));
+    let plan = |read: &NeedleRead| Plan::from_iter([text.clone(), text.clone(), Piece::Needle(read.clone())]);
+    let (read, bytes) = script.needle(1, 100);
+    assert!(engine.download(plan(&read)).await.is_err_and(|error| error.is_missing()));
+    let got = collect(engine.download(plan(&read)).await.unwrap()).await.unwrap();
+    assert_eq!(got, [b"--boundary--boundary", &bytes[..]].concat());
+}

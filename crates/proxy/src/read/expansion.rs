@@ -193,10 +193,12 @@ async fn expand(
 ) -> Result<Expanded, Unkept> {
     let chunks = listed(engine, entry, stretch.clone(), flat).await?;
     let (layout, of) = (laid_out(entry, chunks, layout.scheme), Arc::clone(layout));
-    let (chunks, layout, runs) = layout.await.map_err(Unkept::Failed)?;
-    if stretch != ALL && !layout.stands_alone {
-        return Err(Unkept::Dependent);
-    }
+    let (chunks, layout, runs) = match layout.await {
+        Ok(laid_out) if stretch == ALL || laid_out.1.stands_alone => laid_out,
+        Err(error) if stretch == ALL => return Err(Unkept::Failed(error)),
+        // What makes no sense by itself may do so beside the others.
+        Ok(_) | Err(_) => return Err(Unkept::Dependent),
+    };
     Ok(Expanded { chunks, layout: Arc::new(layout), runs, _of: of })
 }
 

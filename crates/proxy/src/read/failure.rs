@@ -19,7 +19,7 @@ pub(super) fn to_error(error: &FetchError) -> Error {
         }
         FetchError::TooLarge { .. } => Error::new(Blame::Config, StatusCode::INSUFFICIENT_STORAGE, message),
         FetchError::Open { .. } | FetchError::Corrupt { .. } => {
-            Error::new(Blame::Volume, StatusCode::INTERNAL_SERVER_ERROR, message)
+            Error::new(Blame::Volume, StatusCode::BAD_GATEWAY, message)
         }
         // It was made on our side of the seam.
         FetchError::Key { error, .. } => match error.downcast_ref::<Error>() {
