@@ -62,8 +62,8 @@ class Catalogue:
 
     def __init__(self, kms: Kms) -> None:
         self._kms = kms
-        self._written: dict[tuple[str, str], Object] = {}
-        self._buckets: set[str] = set()
+        self._written: dict[tuple[Front, str], Object] = {}
+        self._buckets: set[Front] = set()
 
     def get(self, front: Front, encryption: Encryption, shape: Shape) -> Object:
         """An object of this encryption and shape."""
@@ -124,7 +124,7 @@ class Catalogue:
         return content
 
     def _once(self, front: Front, key: str, encryption: Encryption, write) -> Object:
-        where = (str(front.filer.port), key)
+        where = (front, key)
         if where not in self._written:
             if where[0] not in self._buckets:
                 front.s3.create_bucket(BUCKET)

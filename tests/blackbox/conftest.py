@@ -10,7 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness import Cluster, Front, Kek, Kms, Tidegate  # noqa: E402
+from harness.authority import Authority  # noqa: E402
+from harness.secured import secured_cluster, signing_keys, tls  # noqa: E402
 from harness.tidegate import merged  # noqa: E402
+from harness.wire import trust  # noqa: E402
 
 from catalogue import Catalogue  # noqa: E402
 from harness.relay import Behaviour  # noqa: E402
@@ -60,6 +63,21 @@ def front_4mb(cluster: Cluster) -> Front:
 def front(request: pytest.FixtureRequest) -> Front:
     """Both fronts, one after the other."""
     return request.getfixturevalue(f"front_{request.param}")
+
+
+@pytest.fixture(scope="session")
+def authority(root: Path) -> Authority:
+    """Whom secured servers have their certificates from, and the tests too."""
+    made = Authority(root / "authority")
+    trust(made.client(made.issue("tests")))
+    return made
+
+
+@pytest.fixture(scope="session")
+def front_secured(root: Path, kms: Kms, authority: Authority) -> Iterator[Front]:
+    """A filer and a gateway of a cluster with TLS on everything and all four signing keys."""
+    with secured_cluster(root / "secured", {**signing_keys(), **tls(authority)}, kms) as cluster:
+        yield cluster.front
 
 
 @pytest.fixture(scope="session")
@@ -167,6 +185,13 @@ def gate(front: Front, gates) -> Tidegate:
 def gate_1mb(front_1mb: Front, gates) -> Tidegate:
     """The shared tidegate of `front_1mb`."""
     return gates.of(front_1mb)
+
+
+@pytest.fixture(scope="module")
+def start_shared(root: Path, request: pytest.FixtureRequest) -> Iterator[StartTidegate]:
+    """Starts tidegates that the tests of one file share."""
+    with ExitStack() as stack:
+        yield make_starter(root, stack, f"{request.module.__name__}-")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,13 @@ from catalogue import Catalogue
 from conftest import StartTidegate
 from cryptography import x509
 from expect import json_error, read, same_bytes
-from harness import Cluster, Encryption, Front, Kek, Kms, Tidegate, request, toml
+from harness import Cluster, Encryption, Front, Kek, Tidegate, request, toml
 from harness.authority import Authority
-from harness.secured import secured_front, tls
-from harness.wire import trust
+from harness.secured import FILER_READ_KEY, security_of, signing_keys, tls
+from harness.tokens import token
 from waiting import reload, until
+
+TOKEN = {"Authorization": f"Bearer {token(FILER_READ_KEY, {'exp': 4_000_000_000})}"}
 
 
 @pytest.fixture(scope="module")
@@ -71,26 +72,6 @@ def test_a_filer_that_is_missing_does_not_keep_it_from_starting(
         rotated.start_gateway()
 
 
-@pytest.fixture(scope="module")
-def authority(root: Path) -> Authority:
-    """Whom the servers of this file believe."""
-    return Authority(root / "reload-authority")
-
-
-@pytest.fixture(scope="module")
-def secured(root: Path, kms: Kms, authority: Authority) -> Iterator[Front]:
-    """A filer that wants certificates on everything."""
-    trust(authority.client(authority.issue("tests")))
-    with secured_front(root / "reload-tls", tls(authority), kms) as front:
-        yield front
-
-
-@pytest.fixture(scope="module")
-def of_secured(kms: Kms) -> Catalogue:
-    """Objects of `secured`."""
-    return Catalogue(kms)
-
-
 def shown(gate: Tidegate, context: ssl.SSLContext) -> str:
     """The name in the certificate that a new connection is shown."""
     with socket.create_connection(("127.0.0.1", gate.port), timeout=10) as plain:
@@ -130,14 +111,14 @@ def test_a_renewed_certificate_is_shown_to_new_connections(
 
 def test_renewed_files_are_used_towards_filer_and_volume_servers(
     root: Path,
-    secured: Front,
-    of_secured: Catalogue,
+    front_secured: Front,
+    objects: Catalogue,
     start_tidegate: StartTidegate,
     authority: Authority,
     tmp_path: Path,
 ) -> None:
     """A stranger's certificate is installed at first, which no server takes; then, without a restart, a good one."""
-    thing = of_secured.sized(secured, Encryption.SSE_KMS, 300_000, "for-known-clients")
+    thing = objects.sized(front_secured, Encryption.SSE_KMS, 300_000, "for-known-clients")
     cert, key, ca = tmp_path / "client.pem", tmp_path / "client.key", tmp_path / "ca.pem"
     files = {"CERT": cert, "KEY": key}
     env = {f"WEED_HTTPS_CLIENT_{name}": str(file) for name, file in files.items()}
@@ -150,25 +131,24 @@ def test_renewed_files_are_used_towards_filer_and_volume_servers(
 
     strangers = Authority(root / "reload-strangers", "strangers")
     install(strangers, authority)
-    security = str(secured.filer.log.parent.parent / "security.toml")
-    gate = start_tidegate(secured, {"filer": {"security_toml": security}}, env=env, ready=False)
-    assert read(gate, thing).status in (502, 503)
+    gate = start_tidegate(front_secured, security_of(front_secured), env=env, ready=False)
+    assert read(gate, thing, **TOKEN).status in (502, 503)
     install(authority, strangers)
     reload(gate)
-    assert read(gate, thing).status in (502, 503), "a server of an authority that is not believed was believed"
+    assert read(gate, thing, **TOKEN).status in (502, 503), "a server of an authority that is not believed was believed"
     install(authority, authority)
     reload(gate)
-    same_bytes(read(gate, thing).body, thing.content)
+    same_bytes(read(gate, thing, **TOKEN).body, thing.content)
     cert.write_text("gone")
     assert str(cert) in reload(gate)
-    same_bytes(read(gate, thing).body, thing.content)
+    same_bytes(read(gate, thing, **TOKEN).body, thing.content)
 
 
 def test_other_files_are_used_when_security_toml_names_others(
-    root: Path, secured: Front, of_secured: Catalogue, start_tidegate: StartTidegate, authority: Authority, tmp_path: Path
+    root: Path, front_secured: Front, objects: Catalogue, start_tidegate: StartTidegate, authority: Authority, tmp_path: Path
 ) -> None:
-    thing = of_secured.sized(secured, Encryption.SSE_KMS, 300_000, "for-files-that-are-named")
-    said = tls(authority)
+    thing = objects.sized(front_secured, Encryption.SSE_KMS, 300_000, "for-files-that-are-named")
+    said = {**signing_keys(), **tls(authority)}
     file = tmp_path / "security.toml"
 
     def name(cert: Path, key: Path, ca: Path) -> None:
@@ -176,15 +156,15 @@ def test_other_files_are_used_when_security_toml_names_others(
         file.write_text(toml.dumps(said))
 
     name(*authority.issue("named"), authority.ca)
-    gate = start_tidegate(secured, {"filer": {"security_toml": str(file)}})
+    gate = start_tidegate(front_secured, {"filer": {"security_toml": str(file)}})
     # Before any connection is made that could be used again.
     name(*authority.issue("named"), Authority(root / "named-strangers", "strangers").ca)
     assert "ERROR" not in reload(gate)
-    assert read(gate, thing).status in (502, 503)
+    assert read(gate, thing, **TOKEN).status in (502, 503)
     said["https"]["client"]["enabled"] = False
     file.write_text(toml.dumps(said))
     assert "https.client: is no longer set; TLS is switched off by a restart only" in reload(gate)
     said["https"]["client"]["enabled"] = True
     name(*authority.issue("named"), authority.ca)
     assert "ERROR" not in reload(gate)
-    same_bytes(read(gate, thing).body, thing.content)
+    same_bytes(read(gate, thing, **TOKEN).body, thing.content)

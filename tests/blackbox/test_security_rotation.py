@@ -4,7 +4,6 @@ found out where tidegate was not told."""
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from catalogue import Catalogue
 from conftest import StartTidegate
 from expect import json_error
 from harness import Encryption, Front, Kms, Tidegate, request, toml
-from harness.secured import SecuredCluster, security_of
+from harness.secured import SecuredCluster, secured_cluster, security_of
 from harness.tokens import token
 from waiting import reload, until
 
@@ -43,8 +42,8 @@ def bearer(name: str) -> dict[str, str]:
 class Rotating:
     """A cluster whose keys change."""
 
-    def __init__(self, cluster: SecuredCluster, front: Front) -> None:
-        self.cluster, self.front = cluster, front
+    def __init__(self, cluster: SecuredCluster) -> None:
+        self.cluster, self.front = cluster, cluster.front
 
     def write(self, security: dict[str, object] | str) -> None:
         """What `security.toml` says from now on, to who reads it."""
@@ -72,17 +71,8 @@ def _volume_read_key(security: dict[str, dict]) -> str:
 @pytest.fixture(scope="module")
 def rotating(root: Path, kms: Kms) -> Iterator[Rotating]:
     """A cluster that begins with keys of the name "old"."""
-    cluster = SecuredCluster(root / "rotating", keys_of("old"), kms=kms)
-    with ExitStack() as stack:
-        stack.callback(cluster.stop)
-        cluster.start()
-        yield Rotating(cluster, cluster.add_front("rotating", maxMB=1))
-
-
-@pytest.fixture(scope="module")
-def things(kms: Kms) -> Catalogue:
-    """Objects of this cluster."""
-    return Catalogue(kms)
+    with secured_cluster(root / "rotating", keys_of("old"), kms) as cluster:
+        yield Rotating(cluster)
 
 
 def status_of(gate: Tidegate, path: str, name: str) -> int:
@@ -90,9 +80,9 @@ def status_of(gate: Tidegate, path: str, name: str) -> int:
 
 
 def test_keys_are_rotated_by_sighup_and_the_old_ones_open_nothing(
-    rotating: Rotating, things: Catalogue, start_tidegate: StartTidegate
+    rotating: Rotating, objects: Catalogue, start_tidegate: StartTidegate
 ) -> None:
-    thing = things.sized(rotating.front, Encryption.SSE_KMS, 3_000_000, "of-all-times")
+    thing = objects.sized(rotating.front, Encryption.SSE_KMS, 3_000_000, "of-all-times")
     gate = start_tidegate(rotating.front, {**security_of(rotating.front), "access": {"managed_keys": "jwt"}})
     assert request("GET", gate.url + thing.path(), bearer("old")).body == thing.content
     assert status_of(gate, thing.path(), "new") == 401
@@ -122,9 +112,9 @@ def test_keys_are_rotated_by_sighup_and_the_old_ones_open_nothing(
 
 
 def test_a_key_that_is_gone_everywhere_is_wanted_no_more(
-    rotating: Rotating, things: Catalogue, start_tidegate: StartTidegate
+    rotating: Rotating, objects: Catalogue, start_tidegate: StartTidegate
 ) -> None:
-    thing = things.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all")
+    thing = objects.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all")
     gate = start_tidegate(rotating.front, security_of(rotating.front))
     assert request("GET", gate.url + thing.path()).status == 401
     try:
@@ -151,9 +141,9 @@ def statuses(gate: Tidegate, path: str) -> set[int]:
 
 @pytest.mark.parametrize("encryption", [Encryption.NONE, Encryption.SSE_KMS], ids=lambda e: e.title)
 def test_a_read_token_that_nobody_told_tidegate_closes_reads(
-    rotating: Rotating, things: Catalogue, start_tidegate: StartTidegate, encryption: Encryption
+    rotating: Rotating, objects: Catalogue, start_tidegate: StartTidegate, encryption: Encryption
 ) -> None:
-    path = things.sized(rotating.front, encryption, 3_000_000, "of-all-times").path()
+    path = objects.sized(rotating.front, encryption, 3_000_000, "of-all-times").path()
     assert request("GET", rotating.front.filer.url + path).status == 401
     gate = start_tidegate(rotating.front, ready=False)
     assert statuses(gate, path) == {503}
@@ -171,9 +161,9 @@ def test_a_read_token_that_nobody_told_tidegate_closes_reads(
 
 
 def test_a_filer_that_comes_back_with_a_key_finds_its_door_closed(
-    rotating: Rotating, things: Catalogue, start_tidegate: StartTidegate
+    rotating: Rotating, objects: Catalogue, start_tidegate: StartTidegate
 ) -> None:
-    path = things.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all").path()
+    path = objects.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all").path()
     filer = rotating.front.filer
     rotating.rotate(NO_KEYS, probe=path, headers={}, status=200)
     try:
@@ -198,9 +188,9 @@ def test_a_filer_that_comes_back_with_a_key_finds_its_door_closed(
 
 
 def test_a_filer_that_is_given_a_key_while_it_runs_is_found_out(
-    rotating: Rotating, things: Catalogue, start_tidegate: StartTidegate
+    rotating: Rotating, objects: Catalogue, start_tidegate: StartTidegate
 ) -> None:
-    path = things.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all").path()
+    path = objects.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all").path()
     rotating.rotate(NO_KEYS, probe=path, headers={}, status=200)
     gate = start_tidegate(rotating.front)
     assert request("GET", gate.url + path).status == 200
@@ -209,9 +199,9 @@ def test_a_filer_that_is_given_a_key_while_it_runs_is_found_out(
 
 
 def test_a_key_that_the_filer_has_no_more_closes_reads_until_it_is_told(
-    rotating: Rotating, things: Catalogue, start_tidegate: StartTidegate
+    rotating: Rotating, objects: Catalogue, start_tidegate: StartTidegate
 ) -> None:
-    path = things.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all").path()
+    path = objects.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all").path()
     gate = start_tidegate(rotating.front, security_of(rotating.front))
     assert status_of(gate, path, "old") == 200
     rotating.rotate(keys_of("new"), probe=path, headers=bearer("new"), status=200)

@@ -2,79 +2,61 @@
 
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import ExitStack
 from http.client import BadStatusLine
 from pathlib import Path
 
 import pytest
 from catalogue import CUSTOMER_KEY, Catalogue, Shape
-from conftest import StartTidegate, make_starter
+from conftest import StartTidegate
 from expect import json_error, same_bytes
-from harness import Encryption, Front, Kms, Tidegate, request
+from harness import Encryption, Front, Tidegate, request
 from harness.authority import Authority
-from harness.secured import FILER_READ_KEY, secured_front, security_of, signing_keys, tls
+from harness.secured import FILER_READ_KEY, security_of
 from harness.tidegate import run
 from harness.tokens import token
-from harness.wire import trust
 
 TOKEN = {"Authorization": f"Bearer {token(FILER_READ_KEY, {'exp': 4_000_000_000})}"}
 
 
 @pytest.fixture(scope="module")
-def authority(root: Path) -> Authority:
-    """Whom everybody here believes."""
-    return Authority(root / "authority")
+def front(front_secured: Front) -> Front:
+    """Who has TLS on everything."""
+    return front_secured
 
 
 @pytest.fixture(scope="module")
-def front(root: Path, kms: Kms, authority: Authority) -> Iterator[Front]:
-    """A filer and a gateway of a cluster with TLS on everything and all four signing keys."""
-    trust(authority.client(authority.issue("tests")))
-    with secured_front(root / "with-tls", {**signing_keys(), **tls(authority)}, kms) as front:
-        yield front
-
-
-@pytest.fixture(scope="module")
-def things(front: Front, kms: Kms) -> Catalogue:
-    """Objects of this cluster."""
-    return Catalogue(kms)
-
-
-@pytest.fixture(scope="module")
-def gate(root: Path, front: Front) -> Iterator[Tidegate]:
+def gate(front: Front, start_shared: StartTidegate) -> Tidegate:
     """A tidegate with the cluster's security.toml."""
-    with ExitStack() as stack:
-        yield make_starter(root, stack, "tls")(front, security_of(front))
+    return start_shared(front, security_of(front))
 
 
 @pytest.mark.parametrize("encryption", list(Encryption), ids=lambda e: e.title)
 @pytest.mark.parametrize("shape", [Shape.BYTE, Shape.MANY, Shape.MULTIPART], ids=lambda s: s.value)
-def test_reads_over_tls(front: Front, things: Catalogue, gate: Tidegate, encryption: Encryption, shape: Shape) -> None:
-    thing = things.get(front, encryption, shape)
+def test_reads_over_tls(front: Front, objects: Catalogue, gate: Tidegate, encryption: Encryption, shape: Shape) -> None:
+    thing = objects.get(front, encryption, shape)
     answer = request("GET", gate.url + thing.path(), {**TOKEN, **thing.key_headers})
     assert answer.status == 200
     same_bytes(answer.body, thing.content)
 
 
-def test_the_cluster_speaks_nothing_else(front: Front, things: Catalogue, authority: Authority) -> None:
+def test_the_cluster_speaks_nothing_else(front: Front, objects: Catalogue, authority: Authority) -> None:
     """Lest the reads above show nothing."""
-    path = things.get(front, Encryption.NONE, Shape.BYTE).path()
+    path = objects.get(front, Encryption.NONE, Shape.BYTE).path()
     assert request("GET", f"http://{front.filer.address}{path}", TOKEN).status == 400
     with pytest.raises((ssl.SSLError, OSError)):
         request("GET", front.filer.url + path, TOKEN, context=authority.client())
 
 
-def test_relays_over_tls(front: Front, things: Catalogue, gate: Tidegate) -> None:
-    path = things.get(front, Encryption.NONE, Shape.BYTE).path() + "?metadata=true"
+def test_relays_over_tls(front: Front, objects: Catalogue, gate: Tidegate) -> None:
+    path = objects.get(front, Encryption.NONE, Shape.BYTE).path() + "?metadata=true"
     assert request("GET", gate.url + path, TOKEN).body == request("GET", front.filer.url + path, TOKEN).body
     assert request("GET", gate.url + path).status == 401
 
 
 def test_a_filer_that_wants_https_closes_reads_where_tidegate_was_not_told(
-    front: Front, things: Catalogue, start_tidegate: StartTidegate
+    front: Front, objects: Catalogue, start_tidegate: StartTidegate
 ) -> None:
-    path = things.get(front, Encryption.NONE, Shape.BYTE).path()
+    path = objects.get(front, Encryption.NONE, Shape.BYTE).path()
     plain = request("HEAD", f"http://{front.filer.address}/nowhere")
     assert plain.status == 400
     gate = start_tidegate(front, security_of(front), env={"WEED_HTTPS_CLIENT_ENABLED": "false"}, ready=False)
@@ -86,11 +68,11 @@ def test_a_filer_that_wants_https_closes_reads_where_tidegate_was_not_told(
 
 @pytest.mark.parametrize("table", ["grpc", "https"])
 def test_an_authority_that_is_not_the_clusters_is_not_believed(
-    root: Path, front: Front, things: Catalogue, start_tidegate: StartTidegate, authority: Authority, table: str
+    root: Path, front: Front, objects: Catalogue, start_tidegate: StartTidegate, authority: Authority, table: str
 ) -> None:
     other = Authority(root / f"other-{table}", "other")
     ca = {"WEED_GRPC_CA": str(other.ca)} if table == "grpc" else {"WEED_HTTPS_CLIENT_CA": str(other.ca)}
-    path = things.get(front, Encryption.NONE, Shape.MANY).path()
+    path = objects.get(front, Encryption.NONE, Shape.MANY).path()
     if table == "grpc":
         with pytest.raises(Exception, match="not ready"):
             start_tidegate(front, security_of(front), env=ca)
@@ -102,11 +84,11 @@ def test_an_authority_that_is_not_the_clusters_is_not_believed(
 
 
 def test_the_check_of_certificates_can_be_switched_off(
-    root: Path, front: Front, things: Catalogue, start_tidegate: StartTidegate
+    root: Path, front: Front, objects: Catalogue, start_tidegate: StartTidegate
 ) -> None:
     """As weed does it: with `https.client.insecure_skip_verify`, for fetches and for what is relayed."""
     other = Authority(root / "unrelated", "unrelated")
-    thing = things.get(front, Encryption.SSE_S3, Shape.MANY)
+    thing = objects.get(front, Encryption.SSE_S3, Shape.MANY)
     believing = {"WEED_HTTPS_CLIENT_CA": str(other.ca), "WEED_HTTPS_CLIENT_INSECURE_SKIP_VERIFY": "true"}
     gate = start_tidegate(front, security_of(front), env=believing)
     answer = request("GET", gate.url + thing.path(), TOKEN)
@@ -125,9 +107,9 @@ def secure(gate: Tidegate) -> str:
 
 
 def test_clients_are_served_over_tls(
-    front: Front, things: Catalogue, start_tidegate: StartTidegate, authority: Authority
+    front: Front, objects: Catalogue, start_tidegate: StartTidegate, authority: Authority
 ) -> None:
-    thing = things.get(front, Encryption.SSE_C, Shape.MANY)
+    thing = objects.get(front, Encryption.SSE_C, Shape.MANY)
     gate = start_tidegate(front, served(front, authority))
     answer = request("GET", secure(gate) + thing.path(), {**TOKEN, **thing.key_headers}, context=authority.client())
     same_bytes(answer.body, thing.content)
@@ -154,12 +136,12 @@ def test_http_2_is_offered(
 def test_managed_keys_for_who_shows_a_certificate(
     root: Path,
     front: Front,
-    things: Catalogue,
+    objects: Catalogue,
     start_tidegate: StartTidegate,
     authority: Authority,
     encryption: Encryption,
 ) -> None:
-    thing = things.get(front, encryption, Shape.MANY)
+    thing = objects.get(front, encryption, Shape.MANY)
     config = served(front, authority, tls_client_ca=str(authority.ca))
     gate = start_tidegate(front, {**config, "access": {"managed_keys": "mtls"}})
     url = secure(gate) + thing.path()
@@ -177,15 +159,15 @@ def test_managed_keys_for_who_shows_a_certificate(
     with pytest.raises((ssl.SSLError, OSError)):
         request("GET", url, TOKEN, context=stranger)
     # What needs no managed key needs no certificate.
-    plain = things.get(front, Encryption.NONE, Shape.BYTE)
+    plain = objects.get(front, Encryption.NONE, Shape.BYTE)
     assert request("GET", secure(gate) + plain.path(), TOKEN, context=authority.client()).body == plain.content
 
 
 def test_tls_is_what_customer_keys_want_from_afar(
-    front: Front, things: Catalogue, start_tidegate: StartTidegate, authority: Authority
+    front: Front, objects: Catalogue, start_tidegate: StartTidegate, authority: Authority
 ) -> None:
     """Asked over this machine's own outside address; without one, over loopback, where a key may come anyway."""
-    thing = things.get(front, Encryption.SSE_C, Shape.BYTE)
+    thing = objects.get(front, Encryption.SSE_C, Shape.BYTE)
     gate = start_tidegate(front, served(front, authority), host="0.0.0.0")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))

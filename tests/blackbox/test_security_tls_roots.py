@@ -7,14 +7,7 @@ import pytest
 from conftest import StartTidegate
 from harness import Front, Kms, request
 from harness.authority import Authority
-from harness.secured import secured_front
-from harness.wire import trust
-
-
-@pytest.fixture(scope="module")
-def authority(root: Path) -> Authority:
-    """Whom the cluster has its certificates from."""
-    return Authority(root / "open-authority")
+from harness.secured import secured_cluster
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +16,8 @@ def open_front(root: Path, kms: Kms, authority: Authority) -> Iterator[Front]:
     cert, key = map(str, authority.issue("open"))
     pair = {"cert": cert, "key": key, "disable_tls_verify_client_cert": True}
     https = {"client": {"enabled": True, "ca": str(authority.ca)}, "master": pair, "volume": pair, "filer": pair}
-    trust(authority.client())
-    with secured_front(root / "with-open-tls", {"https": https}, kms) as front:
-        yield front
+    with secured_cluster(root / "with-open-tls", {"https": https}, kms) as cluster:
+        yield cluster.front
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "not-trusted"])

@@ -3,16 +3,15 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from catalogue import Catalogue, Shape
-from conftest import StartTidegate, make_starter
+from conftest import StartTidegate
 from expect import json_error, same_bytes
 from harness import Encryption, Front, Kms, Tidegate, request
 from harness.nginx import Nginx
-from harness.secured import FILER_READ_KEY, FILER_WRITE_KEY, secured_front, security_of, signing_keys
+from harness.secured import FILER_READ_KEY, FILER_WRITE_KEY, secured_cluster, security_of, signing_keys
 from harness.tokens import base64url, token
 
 NEVER = 4_000_000_000
@@ -27,21 +26,14 @@ def good(**claims: object) -> str:
 @pytest.fixture(scope="module")
 def front(root: Path, kms: Kms) -> Iterator[Front]:
     """A filer and a gateway of a cluster with all four signing keys."""
-    with secured_front(root / "with-tokens", signing_keys(VOLUME_LIFETIME), kms) as front:
-        yield front
+    with secured_cluster(root / "with-tokens", signing_keys(VOLUME_LIFETIME), kms) as cluster:
+        yield cluster.front
 
 
 @pytest.fixture(scope="module")
-def things(front: Front, kms: Kms) -> Catalogue:
-    """Objects of this cluster."""
-    return Catalogue(kms)
-
-
-@pytest.fixture(scope="module")
-def gate(root: Path, front: Front) -> Iterator[Tidegate]:
+def gate(front: Front, start_shared: StartTidegate) -> Tidegate:
     """A tidegate with the cluster's security.toml."""
-    with ExitStack() as stack:
-        yield make_starter(root, stack, "tokens")(front, security_of(front))
+    return start_shared(front, security_of(front))
 
 
 def shifted(seconds: float) -> int:
@@ -124,28 +116,28 @@ def statuses(front: Front, gate: Tidegate, method: str, target: str, headers: di
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("name", TOKENS)
 def test_every_token_is_taken_as_the_filer_takes_it(
-    front: Front, things: Catalogue, gate: Tidegate, name: str, method: str
+    front: Front, objects: Catalogue, gate: Tidegate, name: str, method: str
 ) -> None:
-    path = things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
+    path = objects.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
     # A file, read here; one that is not there; a directory and an entry's metadata, relayed.
     for target in (path, path + "-not", BUCKET_PATH + "/", path + "?metadata=true"):
         at_filer, here = statuses(front, gate, method, target, {"Authorization": f"Bearer {TOKENS[name]}"})
         assert here == at_filer, target
 
 
-def test_the_table_has_both_kinds(front: Front, things: Catalogue) -> None:
+def test_the_table_has_both_kinds(front: Front, objects: Catalogue) -> None:
     """Lest the comparison compare refusals only."""
-    url = front.filer.url + things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
+    url = front.filer.url + objects.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
     seen = [request("GET", url, {"Authorization": f"Bearer {given}"}).status for given in TOKENS.values()]
     assert set(seen) == {200, 401}
     assert min(seen.count(200), seen.count(401)) > 15
 
 
 def test_a_changed_last_letter_is_taken_as_the_filer_takes_it(
-    front: Front, things: Catalogue, gate: Tidegate
+    front: Front, objects: Catalogue, gate: Tidegate
 ) -> None:
     """The last letter of 32 bytes in base64 has two bits that count for nothing."""
-    path = things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
+    path = objects.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
     seen = set()
     for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
         at_filer, here = statuses(front, gate, "GET", path, {"Authorization": f"Bearer {good()[:-1]}{letter}"})
@@ -183,10 +175,10 @@ PLACES = {
 
 @pytest.mark.parametrize("name", PLACES)
 def test_a_token_is_looked_for_where_the_filer_looks(
-    front: Front, things: Catalogue, gate: Tidegate, name: str
+    front: Front, objects: Catalogue, gate: Tidegate, name: str
 ) -> None:
     query, headers = PLACES[name]
-    path = things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
+    path = objects.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
     at_filer, here = statuses(front, gate, "GET", path + query, headers)
     assert here == at_filer
 
@@ -215,9 +207,9 @@ SPELLINGS = [
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("prefix", ["/buckets/things", "/other", ""])
 def test_every_spelling_of_a_path_is_let_in_as_at_the_filer(
-    front: Front, things: Catalogue, start_tidegate: StartTidegate, gate: Tidegate, spelling: str, prefix: str
+    front: Front, objects: Catalogue, start_tidegate: StartTidegate, gate: Tidegate, spelling: str, prefix: str
 ) -> None:
-    key = things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).key
+    key = objects.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).key
     headers = {"Authorization": f"Bearer {good(allowed_prefixes=[prefix])}"} if prefix else {}
     at_filer, here = statuses(front, gate, "GET", spelling.format(key=key), headers)
     # What is refused for its path alone (403) has shown a token that holds.
@@ -239,9 +231,9 @@ CHUNK_TOKENS = {
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("name", CHUNK_TOKENS)
 def test_a_chunk_the_root_and_listings_take_the_token_that_the_filer_takes(
-    front: Front, things: Catalogue, gate: Tidegate, name: str, method: str
+    front: Front, objects: Catalogue, gate: Tidegate, name: str, method: str
 ) -> None:
-    thing = things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE)
+    thing = objects.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE)
     metadata = request("GET", f"{front.filer.url}{thing.path()}?metadata=true&jwt={good()}").body
     chunk = json.loads(metadata)["chunks"][0]["file_id"]
     query, headers = CHUNK_TOKENS[name]
@@ -277,11 +269,11 @@ MINE = BUCKET_PATH + "/mine"  # in the same bucket: the filer moves nothing out 
     "spelling", ["{path}", "/{path}", "{mine}/../{key}", "{mine}/%2e%2e/{key}", "{mine}/..%2F{key}", "{path}&{op}={mine}/x"]
 )
 def test_who_may_write_somewhere_may_not_read_it_by_way_of_a_copy_or_a_move(
-    front: Front, things: Catalogue, start_tidegate: StartTidegate, operation: str, method: str, spelling: str
+    front: Front, objects: Catalogue, start_tidegate: StartTidegate, operation: str, method: str, spelling: str
 ) -> None:
     """Under the caller's own prefix tidegate would decrypt it for the caller's own read token."""
     front_url, mine = front.filer.url, good(allowed_prefixes=[MINE])
-    thing = things.get(front, Encryption.SSE_KMS, Shape.BYTE)
+    thing = objects.get(front, Encryption.SSE_KMS, Shape.BYTE)
     gate = start_tidegate(front, {**security_of(front), "access": {"managed_keys": "jwt"}})
     assert request("GET", gate.url + thing.path(), bearer(mine)).status == 401
     source = spelling.format(path=thing.path(), key=thing.key, mine=MINE, op=operation)
@@ -316,8 +308,8 @@ def test_who_may_read_the_source_may_copy_and_move_it(front: Front, gate: Tidega
     assert request("POST", f"{gate.url}/target/c?mv.from=/source/c", bearer(WRITE) | at(head)).status == 401
 
 
-def test_a_refusal_says_what_the_filer_says_and_why(front: Front, things: Catalogue, gate: Tidegate) -> None:
-    url = gate.url + things.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
+def test_a_refusal_says_what_the_filer_says_and_why(front: Front, objects: Catalogue, gate: Tidegate) -> None:
+    url = gate.url + objects.get(front, Encryption.NONE, Shape.BLOCK_AND_BYTE).path()
     assert json_error(request("GET", url)).startswith("wrong jwt: the request brings no read token")
     expired = request("GET", url, {"Authorization": f"Bearer {OVER}"})
     assert json_error(expired) == "wrong jwt: the token has expired; get a new one"
@@ -327,16 +319,16 @@ def test_a_refusal_says_what_the_filer_says_and_why(front: Front, things: Catalo
 @pytest.mark.parametrize("encryption", list(Encryption), ids=lambda e: e.title)
 @pytest.mark.parametrize("shape", [Shape.BYTE, Shape.MANY, Shape.MULTIPART], ids=lambda s: s.value)
 def test_volume_servers_get_tokens_that_are_minted_here(
-    front: Front, things: Catalogue, gate: Tidegate, encryption: Encryption, shape: Shape
+    front: Front, objects: Catalogue, gate: Tidegate, encryption: Encryption, shape: Shape
 ) -> None:
-    thing = things.get(front, encryption, shape)
+    thing = objects.get(front, encryption, shape)
     answer = request("GET", gate.url + thing.path(), {"Authorization": f"Bearer {good()}", **thing.key_headers})
     assert answer.status == 200
     same_bytes(answer.body, thing.content)
 
 
-def test_a_volume_token_is_minted_anew_for_each_read(front: Front, things: Catalogue, gate: Tidegate) -> None:
-    thing = things.get(front, Encryption.SSE_C, Shape.MANY)
+def test_a_volume_token_is_minted_anew_for_each_read(front: Front, objects: Catalogue, gate: Tidegate) -> None:
+    thing = objects.get(front, Encryption.SSE_C, Shape.MANY)
     headers = {"Authorization": f"Bearer {good()}", **thing.key_headers}
     for _ in range(2):
         assert request("GET", gate.url + thing.path(), headers).body == thing.content
@@ -344,17 +336,17 @@ def test_a_volume_token_is_minted_anew_for_each_read(front: Front, things: Catal
     same_bytes(request("GET", gate.url + thing.path(), headers).body, thing.content)
 
 
-def test_without_the_key_volume_servers_refuse(front: Front, things: Catalogue, start_tidegate: StartTidegate) -> None:
+def test_without_the_key_volume_servers_refuse(front: Front, objects: Catalogue, start_tidegate: StartTidegate) -> None:
     """The caller's own token is for the filer: it is not passed on in place of one that is missing."""
-    thing = things.get(front, Encryption.NONE, Shape.MANY)
+    thing = objects.get(front, Encryption.NONE, Shape.MANY)
     gate = start_tidegate(front, env={"WEED_JWT_FILER_SIGNING_READ_KEY": FILER_READ_KEY})
     answer = request("GET", gate.url + thing.path(), {"Authorization": f"Bearer {good()}"})
     assert answer.status in (502, 503)
     assert "401" in json_error(answer)
 
 
-def test_the_environment_is_enough(front: Front, things: Catalogue, start_tidegate: StartTidegate) -> None:
-    thing = things.get(front, Encryption.NONE, Shape.MANY)
+def test_the_environment_is_enough(front: Front, objects: Catalogue, start_tidegate: StartTidegate) -> None:
+    thing = objects.get(front, Encryption.NONE, Shape.MANY)
     keys = signing_keys()["jwt"]
     env = {
         "WEED_JWT_FILER_SIGNING_READ_KEY": keys["filer_signing"]["read"]["key"],
@@ -367,9 +359,9 @@ def test_the_environment_is_enough(front: Front, things: Catalogue, start_tidega
 
 @pytest.mark.parametrize("encryption", [Encryption.SSE_KMS, Encryption.SSE_S3], ids=lambda e: e.title)
 def test_managed_keys_for_who_brings_a_token(
-    front: Front, things: Catalogue, start_tidegate: StartTidegate, encryption: Encryption
+    front: Front, objects: Catalogue, start_tidegate: StartTidegate, encryption: Encryption
 ) -> None:
-    thing = things.get(front, encryption, Shape.BLOCK_AND_BYTE)
+    thing = objects.get(front, encryption, Shape.BLOCK_AND_BYTE)
     gate = start_tidegate(front, {**security_of(front), "access": {"managed_keys": "jwt"}})
     assert request("GET", gate.url + thing.path()).status == 401
     bad = {"Authorization": f"Bearer {OVER}"}
@@ -394,9 +386,9 @@ def test_helpers_make_tokens_as_the_rfc_shows() -> None:
 
 
 def test_a_cache_in_front_hands_nobody_what_a_token_was_needed_for(
-    front: Front, things: Catalogue, gate: Tidegate, tmp_path: Path, start_tidegate: StartTidegate
+    front: Front, objects: Catalogue, gate: Tidegate, tmp_path: Path, start_tidegate: StartTidegate
 ) -> None:
-    plain = things.get(front, Encryption.NONE, Shape.MANY)
+    plain = objects.get(front, Encryption.NONE, Shape.MANY)
     bringing = [{"Authorization": f"Bearer {good()}"}, {"Cookie": f"AT={good()}"}]
     shared = start_tidegate(front, {**security_of(front), "access": {"shared_caches": True}})
     for number, (opened, kept) in enumerate(((gate, "MISS"), (shared, "HIT"))):
@@ -414,8 +406,8 @@ def test_a_cache_in_front_hands_nobody_what_a_token_was_needed_for(
             cache.stop(1.0)
 
 
-def test_answers_given_for_a_token_say_so(front: Front, things: Catalogue, gate: Tidegate) -> None:
-    path, bearer = things.get(front, Encryption.NONE, Shape.MANY).path(), {"Authorization": f"Bearer {good()}"}
+def test_answers_given_for_a_token_say_so(front: Front, objects: Catalogue, gate: Tidegate) -> None:
+    path, bearer = objects.get(front, Encryption.NONE, Shape.MANY).path(), {"Authorization": f"Bearer {good()}"}
     etag = request("HEAD", gate.url + path, bearer).header("ETag")
     for method, at, headers, status in [
         ("GET", path, bearer, 200),

@@ -85,6 +85,8 @@ class Cluster:
     `relay` makes the one for HTTP out of where to listen, where to go, and its behaviour. `volume_options` are more options of `weed volume`.
     """
 
+    scheme = "http"  # of all but the gateways
+
     def __init__(
         self,
         root: Path,
@@ -126,6 +128,7 @@ class Cluster:
         keys as `kek` says."""
         kek = kek or Kek.from_key("a secret of this cluster")
         filer = weed.filer(self.root, f"filer-{name}", self.master.full_address, filer_options, {})
+        filer.scheme = self.scheme
         options = gateway or {}
         server = weed.s3(self.root, f"s3-{name}", filer.full_address, self._iam(), options, kek.gateway_env)
         front = Front(name, filer, server, self, kek)

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import toml, weed
+from . import toml
 from .authority import Authority
 from .cluster import Cluster, Front
-from .kek import Kek
 from .kms import Kms
 
 FILER_READ_KEY = "filer read key"
@@ -55,25 +54,20 @@ class SecuredCluster(Cluster):
         for server in (self.master, *self.volumes):
             server.scheme = self.scheme
 
-    def add_front(self, name: str, *, kek: Kek | None = None, **filer_options: object) -> Front:
-        """As in any cluster."""
-        kek = kek or Kek.from_key("a secret of this cluster")
-        filer = weed.filer(self.root, f"filer-{name}", self.master.full_address, filer_options, {})
-        filer.scheme = self.scheme
-        gateway = weed.s3(self.root, f"s3-{name}", filer.full_address, self._iam(), {}, kek.gateway_env)
-        front = Front(name, filer, gateway, self, kek)
-        self.fronts[name] = front
-        front.start()
-        return front
+    @property
+    def front(self) -> Front:
+        """Its one filer and gateway."""
+        return self.fronts["secured"]
 
 
 @contextmanager
-def secured_front(root: Path, security: dict[str, object], kms: Kms) -> Iterator[Front]:
-    """A filer and a gateway of a cluster under `security`, which ends with them."""
+def secured_cluster(root: Path, security: dict[str, object], kms: Kms) -> Iterator[SecuredCluster]:
+    """A cluster under `security` with a front in chunks of 1 MiB, running."""
     cluster = SecuredCluster(root, security, kms=kms)
     try:
         cluster.start()
-        yield cluster.add_front("secured", maxMB=1)
+        cluster.add_front("secured", maxMB=1)
+        yield cluster
     finally:
         cluster.stop()
 
