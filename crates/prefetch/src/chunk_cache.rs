@@ -108,12 +108,17 @@ impl<U: Upstream> ChunkCache<U> {
         if answer.status() != StatusCode::OK || announced.and_then(|length| length.parse().ok()) != Some(size) {
             return Err(other(answer));
         }
-        let (head, body) = answer.into_parts();
-        let bytes = body.collect().await.map_err(|error| Unkept::Failed(chain(&*error).into()))?.to_bytes();
+        let (head, mut body) = answer.into_parts();
+        // Put together once: the connection's buffer, of which a slice would hold on to all, is free again at once.
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Unkept::Failed(chain(&*error).into()))?;
+            bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        }
+        let bytes = Bytes::from(bytes);
         match head.headers.get(header::ETAG) {
             Some(etag) if bytes.len() as u64 == size && names_checksum_of(etag, &bytes) => {
-                // Out of the connection's buffer, of which a slice would hold on to all.
-                Ok(Needle { etag: etag.clone(), bytes: Bytes::copy_from_slice(&bytes) })
+                Ok(Needle { etag: etag.clone(), bytes })
             }
             _ => Err(other(Response::from_parts(head, full(bytes)))),
         }
