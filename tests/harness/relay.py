@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from .flip import BodyFlipper
 
 _PIECE = 64 << 10
+_BURST = 0.01
+"""Seconds that a line of a certain rate may have been idle and then go faster."""
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Behaviour:
     """The same, after a random number of bytes between these, another for each connection."""
     pace: float | None = None
     """Bytes per second towards the client, of each connection. What is above waits at its sender."""
+    rate: float | None = None
+    """Bytes per second towards clients of all connections together, a piece of each in turn."""
     flip: bool = False
     """Whether to change one bit in the middle of each HTTP body towards the client, small ones excepted."""
     remember: bool = False
@@ -36,11 +40,24 @@ class Behaviour:
     """What clients sent, over all connections, while `remember` was set."""
     passed: int = 0
     """Bytes towards clients, over all connections."""
+    _turns: threading.Lock = field(default_factory=threading.Lock)
+    _free_at: float = 0.0
 
     def calm(self) -> None:
         """Hands everything on as it comes again, and counts from 0."""
         self.delay, self.cut_after, self.cut_between, self.pace, self.flip = 0.0, None, None, None, False
+        self.rate = None
         self.passed = 0
+
+
+    def wait_for_turn(self, size: int) -> None:
+        """Waits until `size` bytes more may pass within the rate. A wait that was too long is made up for."""
+        if self.rate is None:
+            return
+        with self._turns:
+            self._free_at = max(self._free_at, time.monotonic() - _BURST) + size / self.rate
+            due = self._free_at
+        time.sleep(max(0.0, due - time.monotonic()))
 
 
 class Relay:
@@ -136,6 +153,8 @@ class Relay:
             pieces.put((time.monotonic() + behaviour.delay, piece))
             if not piece:
                 return
+            if towards_client:
+                behaviour.wait_for_turn(len(piece))
             if towards_client and behaviour.pace is not None:
                 time.sleep(len(piece) / behaviour.pace)
 
