@@ -3,10 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     task::{Context, Poll, Waker},
 };
 
@@ -14,7 +11,11 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{FetchError, budget::Block};
+use crate::{
+    FetchError,
+    budget::Block,
+    sync::{AtomicUsize, Mutex, MutexGuard},
+};
 
 /// What is passed on.
 pub(crate) enum Part {

@@ -30,6 +30,9 @@ mod pool;
 mod probe;
 mod servers;
 mod settings;
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod shuttle_tests;
 mod sync;
 #[cfg(test)]
 mod testing;

@@ -1,4 +1,4 @@
-//! The primitives under the budget: the standard library's, or shuttle's, which tries out the orders in which threads can
+//! The primitives under the budget, the places and the handover: the standard library's, or shuttle's, which tries out the orders in which threads can
 //! meet (`cargo test -p prefetch --features shuttle shuttle`).
 
 #[cfg(not(feature = "shuttle"))]

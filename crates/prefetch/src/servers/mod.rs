@@ -7,7 +7,7 @@ mod attempt;
 mod flaws;
 mod latency;
 mod pace;
-mod places;
+pub(crate) mod places;
 mod server;
 mod standing;
 #[cfg(test)]

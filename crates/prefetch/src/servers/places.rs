@@ -1,12 +1,12 @@
 //! The places at one volume server: how many requests it has at once, and who of those who wait is next.
 //!
 //! First goes what a client waits for, and of that what is small; within a kind, who came first. So that every wait has an
-//! end, whoever has waited longest is passed over by seven others at most, whatever it is. Where small reads meet a server that is
-//! full of other things, a quarter of its places is left free of fetching ahead for a while, and an eighth of large heads,
-//! so that the next small read finds one.
+//! end, whoever has waited longest is passed over by seven others at most, whatever it is. Where small reads meet a server
+//! that is full of other things, a quarter of its places is left free of what lies ahead for a while, and an eighth of
+//! large heads, so that the next small read finds one.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     line::{Line, Rank},
+    sync::{Mutex, MutexGuard},
     urgency::{Priority, Urgency},
 };
 
@@ -196,6 +197,7 @@ impl Drop for Ticket {
 }
 
 #[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
     use std::{future::Future, pin::Pin};
 
