@@ -5,13 +5,11 @@ The numbers of fields are those of weed/pb/filer.proto.
 
 import base64
 import hashlib
-import os
 import time
 from dataclasses import dataclass, replace
 
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # the harness forks to start servers, and grpc must not care
-import grpc  # noqa: E402
 from harness import request
+from harness.filer_grpc import FilerGrpc
 from harness.protobuf import Fixed32, message, message_in, text_in
 from harness.weed import WeedServer
 
@@ -52,25 +50,18 @@ class Chunk:
         return replace(self, offset=offset, modified=modified)
 
 
-class FilerRpc:
+class FilerRpc(FilerGrpc):
     """Creates entries and uploads needles."""
 
     def __init__(self, filer: WeedServer) -> None:
-        self._channel = grpc.insecure_channel(f"{filer.host}:{filer.grpc_port}")
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._channel.close()
-
-    def _call(self, method: str, sent: bytes) -> bytes:
-        return self._channel.unary_unary(f"/filer_pb.SeaweedFiler/{method}")(sent, timeout=20)
+        super().__init__(f"{filer.host}:{filer.grpc_port}")
 
     def needle(
         self, content: bytes, offset: int = 0, modified: int = 1, mime: str = "application/octet-stream"
     ) -> Chunk:
         """Uploads a needle and gives the chunk that it is, at `offset` of a file. What the volume server takes for text it
         compresses."""
-        assigned = self._call("AssignVolume", message((1, 1)))
+        assigned = self.call("AssignVolume", message((1, 1)))
         fid = text_in(assigned, 1)
         url = text_in(message_in(assigned, 9), 1)
         assert fid and url, f"no volume was assigned: {assigned!r}"
@@ -120,5 +111,5 @@ class FilerRpc:
             (9, content or None),
             (10, remote or None),
         )
-        answer = self._call("CreateEntry", message((1, directory or "/"), (2, entry)))
+        answer = self.call("CreateEntry", message((1, directory or "/"), (2, entry)))
         assert not (error := text_in(answer, 1)), error

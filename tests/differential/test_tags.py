@@ -8,7 +8,7 @@ from compare import Pair
 from files import MIB, Writer
 from filer_rpc import FilerRpc
 from harness import Answer, Front, Payload, Tidegate, request
-from harness.protobuf import Field, fields_of, message, message_in
+from harness.protobuf import Field, fields_of, message
 from line import Request
 
 NO_DIGESTS = '"d41d8cd98f00b204e9800998ecf8427e-2"'
@@ -27,15 +27,13 @@ def sealed_rpc(writer: Writer, fronts: dict[str, Front]) -> Iterator[FilerRpc]:
 def without_digests(rpc: FilerRpc, front: Front, path: str, content: bytes) -> None:
     """Writes a file and takes the MD5s out of its entry, as whoever computes none leaves it."""
     assert request("PUT", front.filer.url + path, body=content).status == 201
-    directory, _, name = path.rpartition("/")
-    found = rpc._call("LookupDirectoryEntry", message((1, directory), (2, name)))
     kept: list[Field] = []
-    for number, value in fields_of(message_in(found, 1)):
+    for number, value in rpc.entry(path):
         taken = {_CHUNKS: _CHUNK_ETAG, _ATTRIBUTES: _ATTRIBUTES_MD5}.get(number)
         if taken and isinstance(value, bytes):
             value = message(*(field for field in fields_of(value) if field[0] != taken))
         kept.append((number, value))
-    rpc._call("UpdateEntry", message((1, directory), (2, message(*kept))))
+    rpc.update(path, kept)
 
 
 def is_not_joined(gate: Tidegate, path: str, write: Callable[[bytes], None], first: bytes, second: bytes) -> Answer:

@@ -6,19 +6,16 @@ of fields are those of weed/pb/filer.proto.
 
 import base64
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .protobuf import Field, fields_of, message, message_in, text_in
+from .protobuf import Field, fields_of, message, text_in
 
 _CHUNKS, _ATTRIBUTES, _EXTENDED, _SIZE, _SSE_METADATA = 3, 4, 5, 3, 13
-_FILE_SIZE = 1
 _OF_CHUNK = {"modified_ts_ns": 4, "e_tag": 5, "is_chunk_manifest": 11, "sse_type": 12, "sse_metadata": 13}
 _OF_ATTRIBUTES = {"file_size": 1, "mtime": 2, "crtime": 6, "md5": 14, "ctime": 18, "mtime_ns": 19, "ctime_ns": 20}
-_SERVICE = "/filer_pb.SeaweedFiler"
 
 
 def change_entry(
@@ -51,10 +48,9 @@ def change_entry(
         "sse_metadata": encoded,
         "extended": extended_by_name,
         "sizes": list(sizes),
-        "file_size": file_size,
         "chunks_of": chunks_of,
         "chunk": dict(chunk or {}),
-        "attributes": dict(attributes or {}),
+        "attributes": {**(attributes or {}), **({} if file_size is None else {"file_size": file_size})},
     }
     ran = subprocess.run(
         [sys.executable, "-m", __name__],
@@ -70,21 +66,13 @@ def change_entry(
 
 def _main() -> None:
     change = json.load(sys.stdin)
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-    import grpc
+    from .filer_grpc import FilerGrpc
 
-    channel = grpc.insecure_channel(change["filer"])
-
-    def entry_at(path: str) -> list[Field]:
-        directory, _, name = path.rpartition("/")
-        asked = message((1, directory), (2, name))
-        answer = channel.unary_unary(f"{_SERVICE}/LookupDirectoryEntry")(asked, timeout=20)
-        return list(fields_of(message_in(answer, 1)))
-
-    entry = entry_at(change["path"])
+    filer = FilerGrpc(change["filer"])
+    entry = filer.entry(change["path"])
     if change["chunks_of"]:
         entry = [field for field in entry if field[0] != _CHUNKS]
-        entry += [field for field in entry_at(change["chunks_of"]) if field[0] == _CHUNKS]
+        entry += [field for field in filer.entry(change["chunks_of"]) if field[0] == _CHUNKS]
     metadata = [base64.b64decode(one) for one in change["sse_metadata"]]
     attributes = {key: None if text is None else base64.b64decode(text) for key, text in change["extended"].items()}
     changed: list[Field] = []
@@ -98,8 +86,6 @@ def _main() -> None:
             if change["sizes"]:
                 value = _with(value, _SIZE, change["sizes"][chunks])
             chunks += 1
-        if number == _ATTRIBUTES and change["file_size"] is not None:
-            value = _with(value, _FILE_SIZE, change["file_size"])
         if number == _ATTRIBUTES:
             for name, one in change["attributes"].items():
                 value = _with(value, _OF_ATTRIBUTES[name], one)
@@ -109,9 +95,7 @@ def _main() -> None:
     for key, value in attributes.items():
         if value is not None:
             changed.append((_EXTENDED, message((1, key), (2, value))))
-    directory = change["path"].rpartition("/")[0]
-    update = message((1, directory), (2, message(*changed)))
-    channel.unary_unary(f"{_SERVICE}/UpdateEntry")(update, timeout=20)
+    filer.update(change["path"], changed)
 
 
 def _with(raw: bytes, number: int, value: object) -> bytes:
