@@ -59,6 +59,14 @@ def front_4mb(cluster: Cluster) -> Front:
     return cluster.add_front("4mb", kek=Kek.in_filer("4mb"), maxMB=4)
 
 
+@pytest.fixture(scope="session")
+def sealing(cluster: Cluster) -> Front:
+    """A filer that seals what it stores in chunks of 1 MiB, and a gateway that does so too."""
+    kek = Kek.from_key("of the sealing front")
+    seals = {"encryptVolumeData": "true"}
+    return cluster.add_front("sealing", kek=kek, gateway=seals, maxMB=1, **seals)
+
+
 @pytest.fixture(scope="session", params=["1mb", "4mb"])
 def front(request: pytest.FixtureRequest) -> Front:
     """Both fronts, one after the other."""

@@ -5,7 +5,7 @@ import json
 import pytest
 from catalogue import Catalogue, Object, Shape
 from expect import read, same_bytes
-from harness import Cluster, Encryption, Front, Kek, Payload, Tidegate, request
+from harness import Encryption, Front, Payload, Tidegate, request
 
 MIB = 1 << 20
 RANGES = [(0, 0), (5, 99), (MIB - 3, MIB + 4), (2 * MIB + 1, 3 * MIB - 1)]
@@ -14,14 +14,6 @@ CONTENTS = {
     "words.txt": (b"the same words again and again, which compress well. " * 70_000)[: 3 * MIB + 12_345],
     "one.bin": b"x",
 }
-
-
-@pytest.fixture(scope="module")
-def sealing(cluster: Cluster) -> Front:
-    """A filer that seals what it stores, and a gateway that does so too."""
-    kek = Kek.from_key("of the sealing front")
-    seals = {"encryptVolumeData": "true"}
-    return cluster.add_front("sealing", kek=kek, gateway=seals, maxMB=1, **seals)
 
 
 @pytest.fixture(scope="module")

@@ -6,21 +6,13 @@ import json
 import pytest
 from catalogue import Catalogue, Object
 from expect import read, same_bytes
-from harness import Cluster, Encryption, Front, Kek, Payload, Tidegate, request
+from harness import Encryption, Front, Payload, Tidegate, request
 from harness.entry_tool import change_entry
 from harness.tidegate import run
 from harness.wire import Answer
 
 MIB = 1 << 20
 WORDS = b"the same words again and again, which compress well. "
-
-
-@pytest.fixture(scope="module")
-def sealing(cluster: Cluster) -> Front:
-    """A filer that seals what it stores in chunks of 1 MiB, and a gateway that does so too."""
-    kek = Kek.from_key("of the front with odd sizes")
-    seals = {"encryptVolumeData": "true"}
-    return cluster.add_front("odd-sizes", kek=kek, gateway=seals, maxMB=1, **seals)
 
 
 @pytest.fixture(scope="module")
