@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from catalogue import Catalogue
+from catalogue import MIB, Catalogue
 from conftest import StartTidegate
 from downloads import Downloads
 from harness import Front, Payload, Tidegate, request
@@ -126,6 +126,19 @@ def test_no_read_waits_for_a_server_that_stands_still(pair: Breakable, start_tid
     assert not readers.wrong, readers.wrong[:3]
     assert max(readers.took) < 10, "no read waited for first_byte_timeout, 30 s"
     assert during > before, f"{during} reads in 6 s with one server, {before} in 2 s with both"
+
+
+def test_a_chunk_that_takes_longer_than_first_byte_timeout_is_read_with_the_cache_on(
+    lone: Breakable, start_tidegate: StartTidegate
+) -> None:
+    (file,) = small_files(lone.fronts[1], "slow-line", 1, MIB)
+    settings = {"cache": {"chunks": "64MiB"}, "prefetch": {"first_byte_timeout": "500ms"}}
+    gate = start_tidegate(lone.fronts[1], settings)
+    for line in lone.lines:
+        line.pace = MIB / 3
+    answer = request("GET", gate.url + file[0])
+    assert (answer.status, answer.body == file[1]) == (200, True)
+    assert gate.metrics().sum("tidegate_fetch_retries_total") == 0
 
 
 def test_an_only_server_that_comes_back_within_2_s_cuts_nobody(

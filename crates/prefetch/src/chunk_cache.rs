@@ -1,4 +1,4 @@
-//! Hot chunks in memory, as they are stored, between the fetches and the volume servers.
+//! Hot chunks in memory, as they are stored, in front of the fetches from volume servers.
 //!
 //! Knows needles by their id, and that a needle never changes under its id: so what is kept cannot be stale. Must not
 //! know what the bytes mean: what is encrypted on the volume is encrypted here.
@@ -8,18 +8,27 @@
 //! (moka's TinyLFU decides who stays). Ranges of what is kept are served from it; a range of what is not is fetched as it
 //! is, so that nobody fetches more than was asked for. A needle that the server inflates on the way has another checksum
 //! and is not kept.
+//!
+//! Whoever reads a needle whole while it is fetched for somebody else waits for that fetch, which is one fetch to the
+//! servers and has one outcome. It ends when the last one who waits for it leaves.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
-use moka::future::Cache;
+use futures_util::{
+    FutureExt,
+    future::{Shared, WeakShared},
+};
+use moka::sync::Cache;
 
 use crate::{
-    Upstream, UpstreamBody,
-    upstream::{Answer, chain},
+    FetchError,
+    urgency::{Priority, Urgency},
 };
 
 /// The largest needle that is kept, in bytes.
@@ -27,147 +36,178 @@ const LARGEST: u64 = 1 << 20;
 /// What a needle takes in memory beside its bytes.
 const OVERHEAD: usize = 256;
 
-/// Says that a request asks for a whole needle of that many bytes. Goes with the request as an extension.
-#[derive(Clone, Copy)]
-pub(crate) struct WholeNeedle(pub(crate) u64);
-
 /// Called for every lookup: whether the bytes were here, or on their way here for somebody else.
 pub type OnLookup = Box<dyn Fn(bool) + Send + Sync>;
 
-/// An [`Upstream`] that remembers.
-pub struct ChunkCache<U> {
-    upstream: U,
-    kept: Cache<Arc<str>, Needle>,
-    /// What is being fetched, by its URL: two replicas may be asked at once, so that a slow one can be overtaken.
-    flights: Cache<String, Needle>,
+/// A needle that was fetched whole.
+#[derive(Clone)]
+pub(crate) struct Fetched {
+    /// As it is stored.
+    pub(crate) bytes: Bytes,
+    /// Whether its CRC-32C is the one that the server named.
+    pub(crate) is_proven: bool,
+}
+
+type Outcome = Result<Bytes, FetchError>;
+type Flying = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// The chunks that are kept, and those on their way.
+pub struct ChunkCache {
+    kept: Cache<Arc<str>, Bytes>,
+    flights: Arc<Flights>,
     on_lookup: OnLookup,
 }
 
-#[derive(Clone)]
-struct Needle {
-    bytes: Bytes,
-    etag: HeaderValue,
+#[derive(Default)]
+struct Flights(Mutex<Departures>);
+
+#[derive(Default)]
+struct Departures {
+    count: u64,
+    flying: HashMap<Arc<str>, Flight>,
 }
 
-/// Why a needle is not kept, for all who waited for it.
-enum Unkept {
-    /// There was no whole answer.
-    Failed(Arc<str>),
-    /// The answer, for whoever comes first.
-    Other(Mutex<Option<Response<UpstreamBody>>>),
+struct Flight {
+    number: u64,
+    /// How urgent it is to those who wait for it.
+    priority: Arc<Priority>,
+    fetch: WeakShared<Flying>,
 }
 
-impl<U: Upstream> ChunkCache<U> {
-    /// Keeps up to `bytes` of what comes from `upstream`.
-    pub fn new(upstream: U, bytes: u64, on_lookup: OnLookup) -> Self {
+/// Takes a flight off the list when it has landed, or nobody waits for it any more.
+struct Landing {
+    flights: Arc<Flights>,
+    fid: Arc<str>,
+    number: u64,
+}
+
+impl ChunkCache {
+    /// Keeps up to `bytes`.
+    pub fn new(bytes: u64, on_lookup: OnLookup) -> Self {
         let kept = Cache::builder()
             .max_capacity(bytes)
-            .weigher(|fid: &Arc<str>, needle: &Needle| {
-                u32::try_from(needle.bytes.len() + fid.len() + OVERHEAD).unwrap_or(u32::MAX)
+            .weigher(|fid: &Arc<str>, needle: &Bytes| {
+                u32::try_from(needle.len() + fid.len() + OVERHEAD).unwrap_or(u32::MAX)
             })
             .build();
-        let flights = Cache::builder().max_capacity(0).build();
-        Self { upstream, kept, flights, on_lookup }
+        Self { kept, flights: Arc::default(), on_lookup }
     }
 
-    async fn whole(&self, request: Request<()>, size: u64) -> Result<Response<UpstreamBody>, Arc<str>> {
-        let fid: Arc<str> = request.uri().path().trim_start_matches('/').into();
-        if let Some(needle) = self.kept.get(&fid).await {
-            (self.on_lookup)(true);
-            return Ok(answer(needle));
-        }
-        let mut fetched = false;
-        let fetch = async {
-            fetched = true;
-            let needle = self.fetch(again(&request), size).await?;
-            self.kept.insert(fid, needle.clone()).await;
-            Ok(needle)
-        };
-        // Whoever asks the same server for the same needle meanwhile waits for this answer.
-        let outcome = self.flights.try_get_with(request.uri().to_string(), fetch).await;
-        (self.on_lookup)(!fetched);
-        match outcome {
-            Ok(needle) => Ok(answer(needle)),
-            Err(unkept) => match &*unkept {
-                Unkept::Failed(reason) => Err(Arc::clone(reason)),
-                Unkept::Other(answer) => {
-                    let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    match answer {
-                        Some(answer) => Ok(answer),
-                        None => self.upstream.send(request).await,
-                    }
-                }
-            },
-        }
+    /// Whether needles of `size` bytes are kept.
+    pub(crate) fn takes(size: u64) -> bool {
+        size <= LARGEST
     }
 
-    async fn fetch(&self, request: Request<()>, size: u64) -> Result<Needle, Unkept> {
-        let other = |answer| Unkept::Other(Mutex::new(Some(answer)));
-        let answer = self.upstream.send(request).await.map_err(Unkept::Failed)?;
-        let announced = answer.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if answer.status() != StatusCode::OK || announced.and_then(|length| length.parse().ok()) != Some(size) {
-            return Err(other(answer));
-        }
-        let (head, mut body) = answer.into_parts();
-        // Put together once: the connection's buffer, of which a slice would hold on to all, is free again at once.
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Unkept::Failed(chain(&*error).into()))?;
-            bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-        }
-        let bytes = Bytes::from(bytes);
-        match head.headers.get(header::ETAG) {
-            Some(etag) if bytes.len() as u64 == size && names_checksum_of(etag, &bytes) => {
-                Ok(Needle { etag: etag.clone(), bytes })
-            }
-            _ => Err(other(Response::from_parts(head, full(bytes)))),
-        }
-    }
-}
-
-impl<U: Upstream> Upstream for ChunkCache<U> {
-    fn send(&self, request: Request<()>) -> Answer<'_> {
-        match request.extensions().get() {
-            Some(&WholeNeedle(size)) if size <= LARGEST => Box::pin(self.whole(request, size)),
-            _ => self.upstream.send(request),
-        }
-    }
-
-    fn holds(&self, fid: &str) -> bool {
+    /// Whether a needle is here. Is no lookup.
+    pub(crate) fn holds(&self, fid: &str) -> bool {
         self.kept.contains_key(fid)
     }
 
-    fn held(&self, fid: &str) -> Option<Bytes> {
-        // It waits only while the cache puts itself in order; then the needle is asked for as if it were not here.
-        let needle = self.kept.get(fid).now_or_never()??;
+    /// The bytes of a needle that is here.
+    pub(crate) fn held(&self, fid: &str) -> Option<Bytes> {
+        let bytes = self.kept.get(fid)?;
         (self.on_lookup)(true);
-        Some(needle.bytes)
+        Some(bytes)
+    }
+
+    /// The bytes of a needle: those that are here, those that are on their way for somebody else, or what `fetch` brings.
+    ///
+    /// # Errors
+    /// Those of the fetch.
+    pub(crate) async fn get<F>(
+        &self,
+        fid: &Arc<str>,
+        priority: &Arc<Priority>,
+        fetch: impl FnOnce(Arc<Priority>) -> F,
+    ) -> Outcome
+    where
+        F: Future<Output = Result<Fetched, FetchError>> + Send + 'static,
+    {
+        if let Some(bytes) = self.held(fid) {
+            return Ok(bytes);
+        }
+        let (flight, urgency, is_new) = self.join(fid, priority, fetch);
+        (self.on_lookup)(!is_new);
+        let mut flight = std::pin::pin!(flight);
+        if urgency.urgency() == Urgency::Ahead {
+            tokio::select! {
+                biased;
+                outcome = &mut flight => return outcome,
+                () = priority.reached() => urgency.reach(),
+            }
+        }
+        flight.await
+    }
+
+    fn join<F>(
+        &self,
+        fid: &Arc<str>,
+        priority: &Arc<Priority>,
+        fetch: impl FnOnce(Arc<Priority>) -> F,
+    ) -> (Shared<Flying>, Arc<Priority>, bool)
+    where
+        F: Future<Output = Result<Fetched, FetchError>> + Send + 'static,
+    {
+        let mut departures = self.flights.lock();
+        if let Some(flight) = departures.flying.get(fid)
+            && let Some(fetch) = flight.fetch.upgrade()
+        {
+            return (fetch, Arc::clone(&flight.priority), false);
+        }
+        departures.count += 1;
+        let number = departures.count;
+        let landing = Landing { flights: Arc::clone(&self.flights), fid: Arc::clone(fid), number };
+        let urgency = Arc::new(Priority::new(priority.urgency()));
+        let (fetch, kept) = (fetch(Arc::clone(&urgency)), self.kept.clone());
+        let flying: Flying = Box::pin(async move {
+            let fetched = fetch.await?;
+            // Before it lands: whoever comes now finds it here or on its way.
+            if fetched.is_proven {
+                kept.insert(Arc::clone(&landing.fid), fetched.bytes.clone());
+            }
+            drop(landing);
+            Ok(fetched.bytes)
+        });
+        let flying = flying.shared();
+        if let Some(weak) = flying.downgrade() {
+            let flight = Flight { number, priority: Arc::clone(&urgency), fetch: weak };
+            departures.flying.insert(Arc::clone(fid), flight);
+        }
+        (flying, urgency, true)
     }
 }
 
-fn again(request: &Request<()>) -> Request<()> {
-    let mut again = Request::new(());
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.headers_mut() = request.headers().clone();
-    again
+impl Flights {
+    fn lock(&self) -> MutexGuard<'_, Departures> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn answer(needle: Needle) -> Response<UpstreamBody> {
-    let length = HeaderValue::from(needle.bytes.len());
-    let mut answer = Response::new(full(needle.bytes));
-    *answer.headers_mut() = HeaderMap::from_iter([(header::ETAG, needle.etag), (header::CONTENT_LENGTH, length)]);
-    answer
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let mut departures = self.flights.lock();
+        if departures.flying.get(&self.fid).is_some_and(|flight| flight.number == self.number) {
+            departures.flying.remove(&self.fid);
+        }
+    }
 }
 
-fn full(bytes: Bytes) -> UpstreamBody {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
-}
+#[cfg(test)]
+impl ChunkCache {
+    /// Has a needle, without a fetch.
+    pub(crate) fn keep(&self, fid: &Arc<str>, bytes: Bytes) {
+        self.kept.insert(Arc::clone(fid), bytes);
+    }
 
-/// The ETag of a volume server is the CRC-32C of the stored bytes, 8 hex digits in quotes.
-fn names_checksum_of(etag: &HeaderValue, bytes: &[u8]) -> bool {
-    let digits = etag.to_str().ok().and_then(|etag| etag.strip_prefix('"')?.strip_suffix('"'));
-    digits.is_some_and(|digits| digits.len() == 8 && u32::from_str_radix(digits, 16) == Ok(crc32c::crc32c(bytes)))
+    /// Has nothing any more.
+    pub(crate) fn forget(&self) {
+        self.kept.invalidate_all();
+    }
+
+    /// Needles on their way.
+    pub(crate) fn flying(&self) -> usize {
+        self.flights.lock().flying.len()
+    }
 }
 
 #[cfg(test)]

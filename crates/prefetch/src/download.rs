@@ -194,7 +194,7 @@ impl Download {
 
     /// Begins the next span of the needle that is next. `false`: there is no memory.
     fn begin_needle(&mut self) -> bool {
-        if self.upcoming.needle().is_some_and(|read| self.shared.upstream.holds(&read.fid))
+        if self.upcoming.needle().is_some_and(|read| self.shared.holds(&read.fid))
             && let Some(read) = self.upcoming.take_needle()
         {
             self.ordered.push(Slot::Kept(read));
@@ -265,7 +265,7 @@ impl Download {
     /// be decoded yet, and is fetched like any other.
     fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, FetchError>> {
         let Some(read) = self.ordered.kept() else { return Poll::Ready(Ok(None)) };
-        let stored = self.shared.upstream.held(&read.fid).filter(|stored| stored.len() as u64 == read.size);
+        let stored = self.shared.held(&read.fid).filter(|stored| stored.len() as u64 == read.size);
         // What it is decoded with may have to be waited for: that is a fetch's business.
         let decoder = match read.transform.as_ref().map(|transform| transform.start(read.start)) {
             None => Some(None),

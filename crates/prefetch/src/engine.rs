@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use crate::{
-    Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream,
+    ChunkCache, Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream,
     budget::{Account, Budget, LONGEST_WAIT, in_time},
     pool::Pool,
     servers::Servers,
@@ -26,16 +26,35 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     pub(crate) servers: Servers,
     pub(crate) upstream: Box<dyn Upstream>,
+    pub(crate) cache: Option<ChunkCache>,
     pub(crate) locate: Arc<dyn Locate>,
     pub(crate) metrics: Metrics,
     pub(crate) experience: Experience,
     pub(crate) pool: Pool,
 }
 
+impl Shared {
+    /// Whether a needle is in memory.
+    pub(crate) fn holds(&self, fid: &str) -> bool {
+        self.cache.as_ref().is_some_and(|cache| cache.holds(fid))
+    }
+
+    /// The bytes of a needle that is in memory, as they are stored.
+    pub(crate) fn held(&self, fid: &str) -> Option<Bytes> {
+        self.cache.as_ref()?.held(fid)
+    }
+}
+
 impl Engine {
-    /// An engine that asks `upstream` for bytes and `locate` for places. Must be called inside a Tokio runtime only when
-    /// downloads are started, not here.
-    pub fn new(settings: Settings, upstream: impl Upstream, locate: Arc<dyn Locate>, metrics: Metrics) -> Self {
+    /// An engine that asks `upstream` for bytes and `locate` for places, and keeps small chunks in `cache`. Must be called
+    /// inside a Tokio runtime only when downloads are started, not here.
+    pub fn new(
+        settings: Settings,
+        upstream: impl Upstream,
+        cache: Option<ChunkCache>,
+        locate: Arc<dyn Locate>,
+        metrics: Metrics,
+    ) -> Self {
         let budget = Budget::new(settings.memory, metrics.buffered.clone());
         // Whoever waits for a server to come back has a floor: three quarters of all floors stay for others.
         let patient = (budget.free_floors() / 4).max(1);
@@ -47,6 +66,7 @@ impl Engine {
                 budget,
                 servers,
                 upstream,
+                cache,
                 locate,
                 metrics,
                 experience: Experience::default(),

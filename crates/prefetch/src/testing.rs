@@ -16,8 +16,8 @@ use http_body_util::{BodyExt, StreamBody};
 use prometheus::Registry;
 
 use crate::{
-    Decode, Download, Engine, FetchError, Locate, Located, Locations, Metrics, NeedleRead, Piece, Plan, Settings,
-    Start, Transform, Upstream, UpstreamBody, upstream::Answer,
+    ChunkCache, Decode, Download, Engine, FetchError, Locate, Located, Locations, Metrics, NeedleRead, Piece, Plan,
+    Settings, Start, Transform, Upstream, UpstreamBody, upstream::Answer,
 };
 
 /// What one request meets instead of a plain answer.
@@ -45,6 +45,8 @@ pub(crate) enum Fault {
     Inflated,
     /// The answer begins that much later.
     Late(Duration),
+    /// That much time passes before each 10,000 bytes of the body.
+    Trickle(Duration),
 }
 
 /// The state that tests look at.
@@ -170,7 +172,14 @@ impl Upstream for Script {
                     None => None,
                 }
             });
-            let frames = stream::iter(frames).chain(tail.filter_map(|end| async { end }));
+            let pause = if let Some(Fault::Trickle(pause)) = fault { pause } else { Duration::ZERO };
+            let frames = stream::iter(frames).then(move |frame| async move {
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+                frame
+            });
+            let frames = frames.chain(tail.filter_map(|end| async { end }));
             Ok(answer.body(StreamBody::new(frames).boxed_unsync()).unwrap())
         })
     }
@@ -217,7 +226,13 @@ impl Decode for PositionalDecoder {
 impl Script {
     pub(crate) fn engine(&self, settings: Settings) -> (Engine, Metrics) {
         let metrics = Metrics::register(&Registry::new()).unwrap();
-        (Engine::new(settings, self.clone(), Arc::new(self.clone()), metrics.clone()), metrics)
+        (Engine::new(settings, self.clone(), None, Arc::new(self.clone()), metrics.clone()), metrics)
+    }
+
+    /// One that keeps small chunks.
+    pub(crate) fn engine_with(&self, settings: Settings, cache: ChunkCache) -> (Engine, Metrics) {
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        (Engine::new(settings, self.clone(), Some(cache), Arc::new(self.clone()), metrics.clone()), metrics)
     }
 
     /// Stores a needle of `size` bytes; gives the piece that reads it and the bytes that the piece should give.

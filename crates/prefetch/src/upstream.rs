@@ -23,18 +23,6 @@ pub trait Upstream: Send + Sync + 'static {
     /// The answer's head and its body still to be read. An error is a sentence: no connection, or it broke before the
     /// answer began. Dropping the future or the body gives the request up.
     fn send(&self, request: Request<()>) -> Answer<'_>;
-
-    /// Whether the bytes of a whole needle are here already.
-    fn holds(&self, fid: &str) -> bool {
-        let _ = fid;
-        false
-    }
-
-    /// The bytes of a whole needle, if they are here already: as they are stored.
-    fn held(&self, fid: &str) -> Option<Bytes> {
-        let _ = fid;
-        None
-    }
 }
 
 /// The largest read buffer of one connection, in bytes.

@@ -187,15 +187,11 @@ fn source(
     let upstream = HttpUpstream::new(settings.per_server, settings.connect_timeout, config_of(tls)?);
     let locate = Arc::new(VolumeLocations::new(Arc::clone(filer), metrics.caches.of(Cache::Locations), mint));
     let counted = prefetch::Metrics::register(&metrics.registry)?;
-    let engine = match cache.chunks.bytes() {
-        0 => Engine::new(settings, upstream, locate, counted),
-        bytes => {
-            let lookups = metrics.caches.of(Cache::Chunks);
-            let count =
-                move |hit| lookups.record(if hit { metrics::CacheOutcome::Hit } else { metrics::CacheOutcome::Miss });
-            Engine::new(settings, ChunkCache::new(upstream, bytes, Box::new(count)), locate, counted)
-        }
-    };
+    let lookups = metrics.caches.of(Cache::Chunks);
+    let count = move |hit| lookups.record(if hit { metrics::CacheOutcome::Hit } else { metrics::CacheOutcome::Miss });
+    let kept = cache.chunks.bytes();
+    let kept = (kept > 0).then(|| ChunkCache::new(kept, Box::new(count)));
+    let engine = Engine::new(settings, upstream, kept, locate, counted);
     // What was expanded is found by the entry, which must be kept as well.
     let expanded = if cache.entries.bytes() == 0 { 0 } else { cache.manifests.bytes() };
     let expansions = Expansions::new(expanded, metrics.caches.of(Cache::Manifests));

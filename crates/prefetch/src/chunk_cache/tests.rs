@@ -3,96 +3,142 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::*;
-use crate::testing::{Fault, Script};
-
-/// Gives each needle the ETag that a volume server would.
-struct Checksummed(Script);
-
-impl Upstream for Checksummed {
-    fn send(&self, request: Request<()>) -> Answer<'_> {
-        Box::pin(async move {
-            let fid = request.uri().path().trim_start_matches('/').to_owned();
-            let mut answer = self.0.send(request).await?;
-            let needle = self.0.0.lock().unwrap().needles.get(&fid).cloned().unwrap_or_default();
-            let etag = format!("\"{:08x}\"", crc32c::crc32c(&needle));
-            answer.headers_mut().insert(header::ETAG, etag.parse().unwrap());
-            Ok(answer)
-        })
-    }
-}
+use crate::{
+    Cause, Engine, Metrics, NeedleRead, Piece, Plan, Settings,
+    testing::{Fault, Script, collect},
+};
 
 struct Setup {
     script: Script,
-    cache: ChunkCache<Checksummed>,
+    engine: Engine,
+    metrics: Metrics,
     hits: Arc<AtomicUsize>,
 }
 
-fn setup(bytes: u64) -> Setup {
+fn setup(settings: Settings) -> Setup {
     let script = Script::default();
     let hits = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&hits);
     let on_lookup = Box::new(move |hit| {
         count.fetch_add(usize::from(hit), Ordering::Relaxed);
     });
-    Setup { cache: ChunkCache::new(Checksummed(script.clone()), bytes, on_lookup), script, hits }
+    let (engine, metrics) = script.engine_with(settings, ChunkCache::new(64 << 20, on_lookup));
+    Setup { script, engine, metrics, hits }
 }
 
 impl Setup {
-    /// A needle with its fid and its bytes as they are stored.
-    fn needle(&self, key: u32, size: usize) -> (Arc<str>, Bytes) {
-        let fid = self.script.needle(key, size).0.fid;
-        let stored = self.script.0.lock().unwrap().needles[&*fid].clone();
-        (fid, stored)
+    fn cache(&self) -> &ChunkCache {
+        self.engine.shared.cache.as_ref().unwrap()
     }
 
-    async fn whole(&self, fid: &str, size: usize) -> Result<Bytes, Arc<str>> {
-        let request = Request::get(format!("http://a:1/{fid}")).extension(WholeNeedle(size as u64)).body(()).unwrap();
-        let answer = self.cache.send(request).await?;
-        answer.into_body().collect().await.map(|body| body.to_bytes()).map_err(|error| error.to_string().into())
+    async fn read(&self, read: &NeedleRead) -> Result<Vec<u8>, FetchError> {
+        let download = self.engine.download(Plan::from_iter([Piece::Needle(read.clone())])).await?;
+        collect(download).await.map_err(|(_, error)| error)
+    }
+
+    async fn all_at_once(&self, read: &NeedleRead, clients: usize) -> Vec<Result<Vec<u8>, FetchError>> {
+        futures_util::future::join_all((0..clients).map(|_| self.read(read))).await
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_who_ask_at_once_wait_for_one_fetch() {
-    let setup = setup(1 << 20);
-    let (fid, stored) = setup.needle(1, 5000);
+    let setup = setup(Settings::default());
+    let (read, bytes) = setup.script.needle(1, 5000);
     setup.script.latency(Duration::from_millis(10));
-    let all = futures_util::future::join_all((0..20).map(|_| setup.whole(&fid, 5000))).await;
-    assert!(all.into_iter().all(|bytes| bytes.unwrap() == stored));
+    for got in setup.all_at_once(&read, 20).await {
+        assert_eq!(got.unwrap(), bytes);
+    }
     assert_eq!((setup.script.requests().len(), setup.hits.load(Ordering::Relaxed)), (1, 19));
-    assert_eq!(setup.cache.held(&fid), Some(stored));
+    assert_eq!((setup.metrics.ok.get(), setup.cache().flying()), (1, 0));
+    assert_eq!(setup.read(&read).await.unwrap(), bytes);
+    assert_eq!((setup.script.requests().len(), setup.metrics.ok.get()), (1, 1), "a hit is no fetch");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn one_reset_under_five_who_wait_is_one_failure_and_not_five() {
+    let setup = setup(Settings::default());
+    let (read, bytes) = setup.script.needle(1, 50_000);
+    setup.script.latency(Duration::from_millis(10));
+    setup.script.fault("a:1", [Fault::BreakAfter(20_000)]);
+    for got in setup.all_at_once(&read, 5).await {
+        assert_eq!(got.unwrap(), bytes);
+    }
+    assert_eq!(setup.script.requests(), ["a:1 3,0100000001 whole", "a:1 3,0100000001 bytes=20000-49999"]);
+    assert_eq!(setup.metrics.retries.with_label_values(&["broken"]).get(), 1);
+    assert_eq!(setup.metrics.ejections.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_that_of_all_who_waited_for_it() {
+    let setup = setup(Settings::default());
+    let (read, _) = setup.script.needle(1, 5000);
+    setup.script.latency(Duration::from_millis(10));
+    setup.script.0.lock().unwrap().needles.clear();
+    for got in setup.all_at_once(&read, 5).await {
+        assert!(matches!(got, Err(FetchError::Exhausted { cause: Cause::NotFound, .. })));
+    }
+    assert_eq!((setup.metrics.failed.get(), setup.metrics.in_flight.get(), setup.cache().flying()), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_byte_timeout_is_for_the_first_byte_and_not_for_the_whole_chunk() {
+    let setup = setup(Settings { first_byte_timeout: Duration::from_millis(500), ..Settings::default() });
+    let (read, bytes) = setup.script.needle(1, 1 << 20);
+    setup.script.fault("a:1", [Fault::Trickle(Duration::from_millis(10))]);
+    let begin = Instant::now();
+    assert_eq!(setup.read(&read).await.unwrap(), bytes);
+    assert!(begin.elapsed() > Duration::from_secs(1));
+    assert_eq!(setup.script.requests().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_ends_the_fetch_only_where_nobody_else_waits() {
+    let setup = setup(Settings::default());
+    let (read, bytes) = setup.script.needle(1, 5000);
+    setup.script.latency(Duration::from_secs(5));
+    let leave = Duration::from_secs(1);
+    let (left, stays) = futures_util::join!(tokio::time::timeout(leave, setup.read(&read)), setup.read(&read));
+    assert!(left.is_err());
+    assert_eq!(stays.unwrap(), bytes);
+    assert_eq!(setup.script.requests().len(), 1);
+
+    let (read, _) = setup.script.needle(2, 5000);
+    let (one, two) = (setup.read(&read), setup.read(&read));
+    let both = futures_util::join!(tokio::time::timeout(leave, one), tokio::time::timeout(leave, two));
+    assert!(both.0.is_err() && both.1.is_err());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!((setup.script.0.lock().unwrap().open, setup.cache().flying()), (0, 0));
+    assert_eq!((setup.metrics.in_flight.get(), setup.metrics.canceled.get()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn ranges_and_large_needles_pass_by() {
-    let setup = setup(64 << 20);
-    let (fid, _) = setup.needle(1, 5000);
-    let range = Request::get(format!("http://a:1/{fid}")).header(header::RANGE, "bytes=0-9").body(()).unwrap();
-    assert_eq!(setup.cache.send(range).await.unwrap().status(), StatusCode::PARTIAL_CONTENT);
-    assert_eq!(setup.cache.held(&fid), None);
-    let size = LARGEST as usize + 1;
-    let (fid, stored) = setup.needle(2, size);
-    assert_eq!(setup.whole(&fid, size).await.unwrap(), stored);
-    assert_eq!(setup.cache.held(&fid), None);
+    let setup = setup(Settings::default());
+    let (read, bytes) = setup.script.needle(1, 5000);
+    let range = NeedleRead { start: 10, end: 20, ..read };
+    assert_eq!(setup.read(&range).await.unwrap(), bytes[10..20]);
+    assert!(!setup.cache().holds(&range.fid));
+    let (read, bytes) = setup.script.needle(2, LARGEST as usize + 1);
+    assert_eq!(setup.read(&read).await.unwrap(), bytes);
+    assert!(!setup.cache().holds(&read.fid));
 }
 
-#[tokio::test]
-async fn what_is_broken_or_not_what_was_named_is_not_kept() {
-    let setup = setup(1 << 20);
-    let (fid, stored) = setup.needle(1, 5000);
-    for fault in [Fault::Refuse, Fault::BreakAfter(100), Fault::EndAfter(100)] {
+#[tokio::test(start_paused = true)]
+async fn what_is_not_what_the_server_named_is_not_kept() {
+    let setup = setup(Settings { verify: false, ..Settings::default() });
+    let (read, bytes) = setup.script.needle(1, 5000);
+    for fault in [Fault::Flip(7), Fault::Inflated] {
         setup.script.fault("a:1", [fault]);
-        assert_ne!(setup.whole(&fid, 5000).await.ok().as_ref(), Some(&stored));
-        assert_eq!(setup.cache.held(&fid), None);
+        assert_eq!(setup.read(&read).await.unwrap().len(), bytes.len());
+        assert!(!setup.cache().holds(&read.fid));
     }
-    setup.script.fault("a:1", [Fault::Status(404)]);
-    assert_eq!(setup.whole(&fid, 5000).await.unwrap(), Bytes::new(), "the answer is passed on");
-    assert_eq!(setup.cache.held(&fid), None);
-    assert!(names_checksum_of(&HeaderValue::from_static("\"e3069283\""), b"123456789"));
-    for etag in ["e3069283", "\"e3069283", "\"E306928\"", "\"00000000\""] {
-        assert!(!names_checksum_of(&HeaderValue::from_static(etag), b"123456789"), "{etag}");
-    }
-    assert_eq!(setup.whole(&fid, 5000).await.unwrap(), stored);
-    assert_eq!(setup.cache.held(&fid), Some(stored));
+    let cut = NeedleRead { size: 4000, end: 4000, ..read.clone() };
+    assert_eq!(setup.read(&cut).await.unwrap(), bytes[..4000], "of a needle that is longer than its chunk");
+    assert!(!setup.cache().holds(&read.fid));
+    assert_eq!(setup.read(&read).await.unwrap(), bytes);
+    assert!(setup.cache().holds(&read.fid));
 }

@@ -1,7 +1,4 @@
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -9,7 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::{
-    Cause, Engine, Metrics, NeedleRead, Piece, Settings, WindowSetting,
+    Cause, ChunkCache, NeedleRead, Piece, Settings, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -347,45 +344,29 @@ async fn many_downloads_share_a_small_memory_and_all_come_through() {
     assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
 }
 
-/// An upstream that has needles in memory while it is told so.
-struct Remembering {
-    script: Script,
-    remembers: Arc<AtomicBool>,
-}
-
-impl crate::Upstream for Remembering {
-    fn send(&self, request: http::Request<()>) -> crate::Answer<'_> {
-        self.script.send(request)
-    }
-
-    fn holds(&self, _fid: &str) -> bool {
-        self.remembers.load(Ordering::SeqCst)
-    }
-
-    fn held(&self, fid: &str) -> Option<Bytes> {
-        self.remembers.load(Ordering::SeqCst).then(|| self.script.0.lock().unwrap().needles[fid].clone())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_chunk_that_is_in_memory_only_in_its_middle_does_not_wait_for_a_checksum_that_never_comes() {
     for remembered_until in [4 * BLOCK, 5 * BLOCK] {
         let script = Script::default();
-        let remembers = Arc::new(AtomicBool::new(false));
-        let upstream = Remembering { script: script.clone(), remembers: Arc::clone(&remembers) };
-        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
         let settings = Settings { memory: 8 * BLOCK as u64, ..Settings::default() };
-        let engine = Engine::new(settings, upstream, Arc::new(script.clone()), metrics);
+        let (engine, _) = script.engine_with(settings, ChunkCache::new(1 << 20, Box::new(|_| ())));
+        let cache = engine.shared.cache.as_ref().unwrap();
         // Somebody else has all the shared memory, so that a span is a floor.
         let other = engine.shared.budget.admit().await;
         let _all = Reservation::take(&other, 4, 4, Urgency::Head).unwrap();
         let ((one, a), (two, b)) = (script.needle(1, 5 * BLOCK), script.needle(2, 3 * BLOCK));
+        let fids = [Arc::clone(&one.fid), Arc::clone(&two.fid)];
         let plan = Plan::from_iter([Piece::Needle(one), Piece::Needle(NeedleRead { start: 1000, ..two })]);
         let mut download = engine.download(plan).await.unwrap();
         let mut got = Vec::new();
         while let Some(bytes) = timeout(Duration::from_secs(60), download.next()).await.expect("it goes on") {
             got.extend_from_slice(&bytes.unwrap());
-            remembers.store((2 * BLOCK..remembered_until).contains(&got.len()), Ordering::SeqCst);
+            cache.forget();
+            if (2 * BLOCK..remembered_until).contains(&got.len()) {
+                for fid in &fids {
+                    cache.keep(fid, script.0.lock().unwrap().needles[&**fid].clone());
+                }
+            }
         }
         assert_eq!(got, [&a[..], &b[1000..]].concat());
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::*;
 use crate::{
-    Answer, Engine, Metrics, NeedleRead, Opener, Piece, Settings, Upstream, WindowSetting,
+    Answer, ChunkCache, Engine, Metrics, NeedleRead, Opener, Piece, Settings, Upstream, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -111,31 +111,14 @@ async fn one_sealed_head_that_waits_leaves_memory_to_the_others() {
     assert_eq!(waiting.await.unwrap().unwrap(), 13 * MIB);
 }
 
-/// An upstream that has some needles in memory.
-struct Remembering {
-    script: Script,
-    fids: Arc<Mutex<Vec<Arc<str>>>>,
-}
-
-impl Upstream for Remembering {
-    fn send(&self, request: Request<()>) -> Answer<'_> {
-        self.script.send(request)
+/// An engine that has some needles in memory.
+fn remembering(script: &Script, reads: &[&NeedleRead]) -> Engine {
+    let (engine, _) = script.engine_with(Settings::default(), ChunkCache::new(8 << 20, Box::new(|_| ())));
+    for read in reads {
+        let bytes = script.0.lock().unwrap().needles[&*read.fid].clone();
+        engine.shared.cache.as_ref().unwrap().keep(&read.fid, bytes);
     }
-
-    fn holds(&self, fid: &str) -> bool {
-        self.fids.lock().unwrap().iter().any(|kept| **kept == *fid)
-    }
-
-    fn held(&self, fid: &str) -> Option<Bytes> {
-        self.holds(fid).then(|| self.script.0.lock().unwrap().needles[fid].clone())
-    }
-}
-
-fn remembering(script: &Script, reads: &[&NeedleRead]) -> (Engine, Arc<Mutex<Vec<Arc<str>>>>) {
-    let fids = Arc::new(Mutex::new(reads.iter().map(|read| Arc::clone(&read.fid)).collect()));
-    let upstream = Remembering { script: script.clone(), fids: Arc::clone(&fids) };
-    let metrics = Metrics::register(&Registry::new()).unwrap();
-    (Engine::new(Settings::default(), upstream, Arc::new(script.clone()), metrics), fids)
+    engine
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +127,7 @@ async fn what_follows_a_chunk_in_memory_is_fetched_while_that_is_read() {
     script.latency(Duration::from_millis(40));
     let ((one, a), (two, b), (three, c)) =
         (script.needle(1, MIB / 2), script.needle(2, MIB / 4), script.needle(3, 70_000));
-    let (engine, _) = remembering(&script, &[&one, &two]);
+    let engine = remembering(&script, &[&one, &two]);
     let mut download = engine.download(plan([one, two, three])).await.unwrap();
     let first = download.next().await.unwrap().unwrap();
     sleep(Duration::from_secs(1)).await;
@@ -160,13 +143,13 @@ async fn a_chunk_that_was_in_memory_and_is_gone_when_the_client_comes_to_it_is_f
     let script = Script::default();
     let ((one, a), (two, b), (three, c)) = (script.needle(1, 200_000), script.needle(2, MIB / 2), script.needle(3, 9));
     script.fault("a:1", [Fault::Late(Duration::ZERO), Fault::Late(Duration::ZERO), Fault::FlipWhole(7)]);
-    let (engine, fids) = remembering(&script, &[&one, &two]);
+    let engine = remembering(&script, &[&one, &two]);
     let mut download = engine.download(plan([one.clone(), two.clone(), three])).await.unwrap();
     let mut got = Vec::new();
     // The first one goes after its first block, the other one before it is reached.
     while let Some(bytes) = timeout(Duration::from_secs(60), download.next()).await.expect("it goes on") {
         got.extend_from_slice(&bytes.unwrap());
-        fids.lock().unwrap().clear();
+        engine.shared.cache.as_ref().unwrap().forget();
     }
     assert_eq!(got, [a, b, c].concat());
     let mut requests = script.requests();
@@ -183,7 +166,7 @@ async fn bytes_that_are_passed_on_early_are_within_the_budget() {
     let (read, expected) = script.needle(1, 2 * MIB);
     let metrics = Metrics::register(&Registry::new()).unwrap();
     let line = Line::new(script.clone(), 1e6);
-    let engine = Engine::new(Settings::default(), line, Arc::new(script.clone()), metrics.clone());
+    let engine = Engine::new(Settings::default(), line, None, Arc::new(script.clone()), metrics.clone());
     let mut download = engine.download(plan([read])).await.unwrap();
     // A client whose connection still holds all that it was given.
     let mut held: Vec<Bytes> = Vec::new();
@@ -266,7 +249,7 @@ async fn where_the_server_gives_no_more_the_window_does_not_grow() {
     let metrics = Metrics::register(&Registry::new()).unwrap();
     let line = Line { in_turn: true, ..Line::new(script.clone(), 100e6) };
     let settings = Settings { verify: false, ..Settings::default() };
-    let engine = Engine::new(settings, line, Arc::new(script.clone()), metrics);
+    let engine = Engine::new(settings, line, None, Arc::new(script.clone()), metrics);
     let read = NeedleRead { transform: None, ..read };
     let mut download = engine.download(plan(vec![read; 64])).await.unwrap();
     let begin = Instant::now();
@@ -286,7 +269,7 @@ async fn a_small_read_waits_for_no_fetch_that_lies_ahead_of_somebody() {
     let (large, small) = (script.needle(1, 4 * MIB).0, script.needle(2, 4096).0);
     let (line, metrics) = (Line::new(script.clone(), 100e6), Metrics::register(&Registry::new()).unwrap());
     let settings = Settings { verify: false, per_server: 4, ..Settings::default() };
-    let engine = Engine::new(settings, line, Arc::new(script.clone()), metrics);
+    let engine = Engine::new(settings, line, None, Arc::new(script.clone()), metrics);
     let large = NeedleRead { transform: None, ..large };
     let alone = times(&engine, &small, 50).await;
     let downloads: Vec<_> = (0..2)
@@ -328,7 +311,7 @@ async fn the_more_downloads_the_smaller_their_requests_but_not_without_end() {
         let (line, metrics) = (Line::new(script.clone(), 1e9), Metrics::register(&Registry::new()).unwrap());
         let asked = Arc::clone(&line.asked);
         let settings = Settings { verify: false, memory: 256 << 20, ..Settings::default() };
-        let engine = Engine::new(settings, line, Arc::new(script.clone()), metrics);
+        let engine = Engine::new(settings, line, None, Arc::new(script.clone()), metrics);
         let downloads: Vec<_> = (0..downloads)
             .map(|_| {
                 let (engine, plan) = (engine.clone(), plan(vec![read.clone(); 800 / downloads]));

@@ -7,6 +7,7 @@ mod replicas;
 mod request;
 mod sink;
 mod sought;
+mod target;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use http::{HeaderValue, Response, header};
 use http_body_util::BodyExt;
 use tokio::time::{sleep, timeout};
 
+use self::target::Target;
 pub(crate) use self::{
     replicas::{Failure, Replicas},
     request::{Asked, Wanted, ask, is_compressed, length},
@@ -22,8 +24,9 @@ pub(crate) use self::{
     sought::Sought,
 };
 use crate::{
-    Cause, Decode, FetchError, NeedleRead, UpstreamBody,
+    Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody,
     checksum::{self, Checksum},
+    chunk_cache::Fetched,
     engine::Shared,
     metrics::InFlight,
     outcome::Outcome,
@@ -44,25 +47,44 @@ pub(crate) struct Job {
 }
 
 /// Fetches a span and passes it on.
-pub(crate) async fn run(shared: Arc<Shared>, job: Job, sink: Sink) {
-    let in_flight = InFlight::begin(&shared.metrics);
-    let mut fetch = Fetch {
-        shared: &shared,
-        job: &job,
-        sought: Sought::new(job.read.clone()),
-        position: job.span.start,
-        etag: None,
-        crc: 0,
-        is_longer: false,
-        sink,
-    };
-    let result = fetch.span().await;
+pub(crate) async fn run(shared: Arc<Shared>, job: Job, mut sink: Sink) {
+    let is_whole = job.span.start == 0 && job.span.end == job.read.size;
+    let is_kept = is_whole && ChunkCache::takes(job.read.size) && !job.read.compressed;
+    if let Some(cache) = shared.cache.as_ref().filter(|_| is_kept) {
+        let fetch = |priority| needle(Arc::clone(&shared), job.read.clone(), priority);
+        let copied = async {
+            let bytes = cache.get(&job.read.fid, &job.priority, fetch).await?;
+            let mut decoder = job.read.decoder(0).await?;
+            sink.copy(&bytes, decoder.as_deref_mut());
+            sink.finish();
+            Ok(())
+        };
+        let result = copied.await;
+        return sink.end(result);
+    }
+    let mut fetch = Fetch::new(&shared, &job, Target::Download(sink));
+    let result = fetch.run().await;
     if let (Err(_), Some(checksum)) = (&result, &job.checksum) {
         checksum.give_up();
     }
-    let sink = fetch.sink;
-    in_flight.end(result.is_ok());
-    sink.end(result);
+    if let Target::Download(sink) = fetch.target {
+        sink.end(result);
+    }
+}
+
+/// Fetches a needle whole, as it is stored, for all who wait for it.
+async fn needle(shared: Arc<Shared>, read: NeedleRead, priority: Arc<Priority>) -> Result<Fetched, FetchError> {
+    let size = read.size;
+    let checksum = shared.settings.verify.then(|| Arc::new(Checksum::new(size)));
+    let read = NeedleRead { start: 0, end: size, transform: None, ..read };
+    let job = Job { read, span: 0..size, checksum, priority };
+    let buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    let mut fetch = Fetch::new(&shared, &job, Target::Needle(buffer));
+    fetch.run().await?;
+    let named = checksum::of_etag(fetch.etag.as_ref()).filter(|_| !fetch.is_longer);
+    let Target::Needle(bytes) = fetch.target else { return Err(FetchError::Lost(Arc::clone(&job.read.fid))) };
+    let is_proven = named.is_some_and(|crc| checksum::matches(crc32c::crc32c(&bytes), crc));
+    Ok(Fetched { bytes: bytes.into(), is_proven })
 }
 
 struct Fetch<'a> {
@@ -76,10 +98,22 @@ struct Fetch<'a> {
     crc: u32,
     /// Whether the needle has more bytes than the file, so that its checksum says nothing.
     is_longer: bool,
-    sink: Sink,
+    target: Target,
 }
 
-impl Fetch<'_> {
+impl<'a> Fetch<'a> {
+    fn new(shared: &'a Shared, job: &'a Job, target: Target) -> Self {
+        let sought = Sought::new(job.read.clone());
+        Self { shared, job, sought, position: job.span.start, etag: None, crc: 0, is_longer: false, target }
+    }
+
+    async fn run(&mut self) -> Result<(), FetchError> {
+        let in_flight = InFlight::begin(&self.shared.metrics);
+        let result = self.span().await;
+        in_flight.end(result.is_ok());
+        result
+    }
+
     async fn span(&mut self) -> Result<(), FetchError> {
         let (shared, job) = (self.shared, self.job);
         let replicas_of = |read: &NeedleRead| Replicas::new(shared, read, &job.priority);
@@ -96,7 +130,7 @@ impl Fetch<'_> {
             };
             let before = self.position;
             let Err(failure) = self.attempt(&mut replicas, first, decoder.as_deref_mut()).await else {
-                self.sink.finish();
+                self.target.finish();
                 return Ok(());
             };
             if self.position > before {
@@ -223,8 +257,8 @@ impl Fetch<'_> {
                 biased;
                 data = next(&mut body, self.shared.settings.idle_timeout) => data?,
                 () = attempt.server().stands_still(), if has_another => return Err(Cause::Timeout),
-                () = self.sink.wanted() => {
-                    self.sink.flush();
+                () = self.target.wanted() => {
+                    self.target.flush();
                     continue;
                 }
             };
@@ -239,7 +273,7 @@ impl Fetch<'_> {
             if self.job.checksum.is_some() {
                 self.crc = crc32c::crc32c_append(self.crc, &data);
             }
-            self.sink.copy(&data, decoder.as_deref_mut());
+            self.target.copy(&data, decoder.as_deref_mut());
             self.position += data.len() as u64;
         }
         Ok(())
@@ -276,7 +310,7 @@ impl Fetch<'_> {
     /// Begins the span anew, if none of its bytes are out and the fault is in this span alone.
     fn start_over(&mut self) -> bool {
         let is_whole = self.job.span.start == 0 && self.job.span.end == self.job.read.size;
-        let can = (is_whole || self.position == self.job.span.start) && self.sink.take_back();
+        let can = (is_whole || self.position == self.job.span.start) && self.target.take_back();
         if can {
             self.position = self.job.span.start;
             self.crc = 0;

@@ -7,7 +7,6 @@ use tokio::time::timeout;
 
 use crate::{
     Cause, NeedleRead, UpstreamBody,
-    chunk_cache::WholeNeedle,
     engine::Shared,
     fetch::replicas::Failure,
     servers::Attempt,
@@ -123,10 +122,9 @@ async fn exchange(
     let partial = range.is_some();
     match (range, wanted) {
         (Some(range), _) => request = request.header(header::RANGE, range),
-        (None, Wanted::Range { size, .. }) => request = request.extension(WholeNeedle(*size)),
         // Never together with a range, which would then count bytes of the gzip.
         (None, Wanted::Gzip | Wanted::Head) => request = request.header(header::ACCEPT_ENCODING, "gzip"),
-        (None, Wanted::Whole) => {}
+        (None, Wanted::Whole | Wanted::Range { .. }) => {}
     }
     if let Some(token) = shared.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);

@@ -310,7 +310,7 @@ mod tests {
     async fn manifests_are_fetched_four_at_once_and_taken_in_their_order() {
         let server = Manifested::default();
         let metrics = prefetch::Metrics::register(&prometheus::Registry::new()).unwrap();
-        let engine = Engine::new(Settings::default(), server.clone(), Arc::new(server.clone()), metrics);
+        let engine = Engine::new(Settings::default(), server.clone(), None, Arc::new(server.clone()), metrics);
         let entry = pb::Entry { chunks: (1..=8).map(|key| chunk(key, true)).collect(), ..Default::default() };
         let layout = Arc::new(object::layout(&entry, &entry.chunks).unwrap());
         let begun = Instant::now();
@@ -329,7 +329,7 @@ mod tests {
     async fn a_range_reads_its_manifest_once_and_no_other() {
         let server = Manifested::default();
         let metrics = prefetch::Metrics::register(&prometheus::Registry::new()).unwrap();
-        let engine = Engine::new(Settings::default(), server.clone(), Arc::new(server.clone()), metrics);
+        let engine = Engine::new(Settings::default(), server.clone(), None, Arc::new(server.clone()), metrics);
         let mut entry = pb::Entry { chunks: (1..=8).map(|key| chunk(key, true)).collect(), ..Default::default() };
         entry.chunks.extend([chunk(9, false), chunk(10, false)]);
         let layout = Arc::new(object::layout(&entry, &entry.chunks).unwrap());
@@ -350,7 +350,7 @@ mod tests {
     async fn many_at_once_read_a_manifest_once() {
         let server = Manifested::default();
         let metrics = prefetch::Metrics::register(&prometheus::Registry::new()).unwrap();
-        let engine = Engine::new(Settings::default(), server.clone(), Arc::new(server.clone()), metrics);
+        let engine = Engine::new(Settings::default(), server.clone(), None, Arc::new(server.clone()), metrics);
         let entry = pb::Entry { chunks: vec![chunk(1, true)], ..Default::default() };
         let layout = Arc::new(object::layout(&entry, &entry.chunks).unwrap());
         let kept = expansions(1 << 20);
