@@ -1,5 +1,5 @@
 """Volumes are merged while eight clients download what is on them: every chunk gets another file id, and the old one is
-gone."""
+gone. All is in one volume then, so it comes after the test that moves a volume of the same cluster."""
 
 import json
 
