@@ -25,7 +25,8 @@ use crate::{
         kms::{self, AtMost, Providers},
         sse_s3::{self, SseS3},
     },
-    metrics::{self, Cache, Measured, Metrics},
+    layers,
+    metrics::{self, Cache, Metrics},
     read::{Expansions, FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
     security::{Security, SigningKey, VolumeTokens},
@@ -128,7 +129,8 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     };
     let (stop, reloads) = (signals()?, reloads()?);
     let mut server = Server::new(Limits { write_timeout: config.server.write_timeout, ..Limits::default() });
-    let front = Measured::new(reader, Arc::clone(&metrics.requests));
+    let shared = layers::Shared { requests: Arc::clone(&metrics.requests) };
+    let front = layers::around(reader, &shared);
     let listening = server
         .listen_tls(
             config.server.listen,

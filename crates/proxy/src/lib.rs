@@ -14,6 +14,7 @@ pub mod error;
 pub mod explain;
 pub mod filer;
 pub mod keys;
+mod layers;
 pub mod logging;
 pub mod metrics;
 pub mod plan;

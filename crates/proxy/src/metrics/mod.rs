@@ -3,10 +3,8 @@
 //! Knows names, labels and their closed sets. Must not know when something is counted: whoever does the work holds the
 //! counters and tells them. No label takes a user, a path, a key or an address.
 
-mod body;
 mod build;
 mod cache;
-mod front;
 mod kms;
 mod process;
 mod requests;
@@ -18,10 +16,9 @@ use std::sync::Arc;
 use prometheus::IntGauge;
 pub use prometheus::Registry;
 
+pub(crate) use self::requests::{CLIENT_LEFT, MethodLabel};
 pub use self::{
-    body::MeasuredBody,
     cache::{Cache, CacheCounters, CacheOutcome, Caches},
-    front::Measured,
     kms::{Kms, KmsCounters, KmsOutcome},
     requests::{Requests, Sse},
 };

@@ -38,7 +38,7 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "
 
 /// The closed set of the method label: what a client makes up counts as `OTHER`.
 #[derive(Clone, Copy)]
-pub(super) struct MethodLabel(usize);
+pub(crate) struct MethodLabel(usize);
 
 impl From<&Method> for MethodLabel {
     fn from(method: &Method) -> Self {
@@ -48,7 +48,7 @@ impl From<&Method> for MethodLabel {
 }
 
 /// The client left before it was answered; nobody was sent this code. The filer and nginx log it so.
-pub(super) const CLIENT_LEFT: u16 = 499;
+pub(crate) const CLIENT_LEFT: u16 = 499;
 
 /// Codes that are common enough to have a ready counter. Sorted.
 const CODES: [u16; 28] = [
@@ -97,12 +97,12 @@ pub struct Requests {
 }
 
 /// What has no other label than `sse`.
-pub(super) struct BySse {
-    pub(super) duration: Histogram,
-    pub(super) first_byte: Histogram,
-    pub(super) bytes: IntCounter,
-    pub(super) left: IntCounter,
-    pub(super) failed: IntCounter,
+pub(crate) struct BySse {
+    pub(crate) duration: Histogram,
+    pub(crate) first_byte: Histogram,
+    pub(crate) bytes: IntCounter,
+    pub(crate) left: IntCounter,
+    pub(crate) failed: IntCounter,
 }
 
 impl Requests {
@@ -158,11 +158,11 @@ impl Requests {
         Ok(requests)
     }
 
-    pub(super) fn by_sse(&self, sse: Sse) -> &BySse {
+    pub(crate) fn by_sse(&self, sse: Sse) -> &BySse {
         &self.by_sse[sse as usize]
     }
 
-    pub(super) fn count(&self, method: MethodLabel, status: StatusCode, sse: Sse) {
+    pub(crate) fn count(&self, method: MethodLabel, status: StatusCode, sse: Sse) {
         let code = status.as_u16();
         let make = || self.total.with_label_values(&[METHODS[method.0], status.as_str(), sse.as_str()]);
         match CODES.binary_search(&code) {

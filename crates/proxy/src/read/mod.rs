@@ -99,10 +99,10 @@ impl Front for Reader {
                 // Whoever reads after this answer reads what was written.
                 drop(written);
                 let relayed = relayed.and_then(|answer| redact::redacted(shown, answer));
-                relayed.unwrap_or_else(|error| refuse(&error, &method, id))
+                relayed.unwrap_or_else(|error| error_response(&error, &method, id))
             }
             Err(error) => {
-                let mut refusal = refuse(&error, &parts.method, id);
+                let mut refusal = error_response(&error, &parts.method, id);
                 self.origins.add(refusal.headers_mut(), &parts.headers);
                 refusal
             }
@@ -111,16 +111,6 @@ impl Front for Reader {
         response.extensions_mut().insert(sse);
         response
     }
-}
-
-fn refuse(error: &Error, method: &Method, id: RequestId) -> Response<Body> {
-    let (blame, status) = (error.blame().as_str(), error.status().as_u16());
-    if error.blame() == Blame::Client {
-        tracing::debug!(request = %id, blame, status, "{error}");
-    } else {
-        tracing::warn!(request = %id, blame, status, "{error}");
-    }
-    error_response(error, method, id)
 }
 
 impl Reader {
@@ -245,7 +235,7 @@ impl Reader {
         let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket).await?;
         let download = self.source.download(&planned, &unlocked, Some(self.moves(path))).await?;
         let length = sections.iter().map(Section::len).sum();
-        Ok(answer::with_body(status, headers, body(download, length, path, RequestId::of(&request.extensions))))
+        Ok(answer::with_body(status, headers, body(download, length)))
     }
 }
 
@@ -260,15 +250,8 @@ impl Reader {
     }
 }
 
-fn body(download: Download, length: u64, path: &EntryPath, id: RequestId) -> Body {
-    let path = path.to_string();
-    let logged = download.map(move |piece: Result<Bytes, _>| {
-        piece.map_err(|error| {
-            tracing::warn!(request = %id, path, %error, "the bytes ran out; the connection is cut");
-            BoxError::from(error)
-        })
-    });
-    Body::from_stream(Some(length), logged)
+fn body(download: Download, length: u64) -> Body {
+    Body::from_stream(Some(length), download.map(|piece: Result<Bytes, _>| piece.map_err(BoxError::from)))
 }
 
 fn label(scheme: Scheme) -> Sse {

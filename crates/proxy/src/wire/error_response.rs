@@ -26,6 +26,10 @@ struct Written<'a> {
     retry: bool,
 }
 
+/// Why an answer is a refusal. Goes with the answer as an extension, for whoever keeps the log.
+#[derive(Clone)]
+pub struct Refused(pub Error);
+
 /// Writes `error` as the filer writes its own: `{"error":"…"}`, to which `code` (where there is one), `blame` and
 /// `retry` are added. `Retry-After` is in whole seconds, at least 1. The answer to a HEAD has the same headers and no
 /// body.
@@ -44,6 +48,7 @@ pub fn error_response(error: &Error, method: &Method, id: RequestId) -> Response
     };
     let mut response = write(&written, error.status(), method);
     id.name(response.headers_mut());
+    response.extensions_mut().insert(Refused(error.clone()));
     if let Some(delay) = error.delay() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
     }

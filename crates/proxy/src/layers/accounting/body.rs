@@ -12,11 +12,11 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use super::requests::{MethodLabel, Requests, Sse};
+use crate::metrics::{MethodLabel, Requests, Sse};
 
 pin_project! {
     /// Passes a body on as it is, and counts.
-    pub struct MeasuredBody<B> {
+    pub(crate) struct MeasuredBody<B> {
         #[pin]
         inner: B,
         // Bytes still to come, where the length is known.

@@ -1,27 +1,30 @@
-//! A front whose requests are counted.
+//! Every request is counted, exactly once, when its answer is out or its client has left.
+
+mod body;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::{
-    body::{MeasuredBody, Record},
-    requests::{CLIENT_LEFT, MethodLabel, Requests, Sse},
-};
+pub(crate) use self::body::MeasuredBody;
+use self::body::Record;
+use crate::metrics::{CLIENT_LEFT, MethodLabel, Requests, Sse};
 use crate::wire::{Front, Peer, Received};
 
 /// Counts every request of the front inside, exactly once, when its answer is out or its client has left.
 ///
 /// The `sse` label is the [`Sse`] in the response's extensions.
-pub struct Measured<F> {
+pub(crate) struct Measured<F> {
     front: F,
     requests: Arc<Requests>,
 }
 
 impl<F> Measured<F> {
     /// Counts the requests of `front` in `requests`.
-    pub fn new(front: F, requests: Arc<Requests>) -> Self {
+    pub(crate) fn new(front: F, requests: Arc<Requests>) -> Self {
         Self { front, requests }
     }
 }
@@ -40,7 +43,7 @@ impl<F: Front> Front for Measured<F> {
     }
 }
 
-pub(super) fn measure<B: http_body::Body>(
+fn measure<B: http_body::Body>(
     response: Response<B>,
     without_body: bool,
     requests: Arc<Requests>,

@@ -1,0 +1,31 @@
+//! What holds for every request of every front: layers around it, each of which does one thing.
+//!
+//! Knows requests, answers and their bodies by what stands on them. Must not know what is served, or by which front.
+//!
+//! A layer is a [`Front`] around a front. What has to be told about an answer from further in goes with the answer, as an
+//! extension; what has to be seen to its end is a thin wrapper around the body. To add one, write its file and its line
+//! in [`around`].
+//!
+//! The first of all is not here: the connection names each request ([`RequestId`](crate::wire::RequestId)) and answers for
+//! a front that panics, so that even such an answer has a name.
+
+mod accounting;
+mod error_log;
+
+use std::sync::Arc;
+
+use self::{accounting::Measured, error_log::ErrorLog};
+use crate::{metrics::Requests, wire::Front};
+
+/// What the layers share between fronts.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// The counters of requests.
+    pub(crate) requests: Arc<Requests>,
+}
+
+/// `front` with all layers around it; the lowest line is the first that a request meets.
+pub(crate) fn around<F: Front>(front: F, shared: &Shared) -> impl Front {
+    let front = Measured::new(front, Arc::clone(&shared.requests));
+    ErrorLog::new(front)
+}
