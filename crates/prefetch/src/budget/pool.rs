@@ -169,6 +169,12 @@ impl Budget {
     }
 
     #[cfg(test)]
+    #[cfg(not(feature = "shuttle"))]
+    pub(super) fn kept(&self) -> usize {
+        self.state().buffers.len()
+    }
+
+    #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
         self.state().free
     }

@@ -256,3 +256,44 @@ async fn memory_is_used_again() {
     drop(block);
     assert_eq!(head(&account, 1, 1).unwrap().block().spare()[0], 42, "what is not written is not cleared either");
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_other_second_the_others_have_what_comes_back_and_what_was_put_by() {
+    let (budget, _) = budget(16);
+    let (first, second) = (budget.admit().await, budget.admit().await);
+    let mut held = head(&first, 16, 16).unwrap();
+    let mut all = Box::pin(Reservation::line_up(&second, 16));
+    assert!(poll!(all.as_mut()).is_pending());
+    held.shrink(8);
+    assert_eq!(budget.free(), 4);
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    held.shrink(6);
+    assert_eq!(budget.free(), 6, "both of two");
+    assert_eq!(head(&first, 1, 99).unwrap().blocks(), 10, "and the four that were put by");
+    drop((held, all));
+    // Whoever waits next begins a second of their own.
+    let mut held = head(&first, 16, 16).unwrap();
+    let mut all = pin!(Reservation::line_up(&second, 16));
+    held.shrink(8);
+    assert_eq!(budget.free(), 4);
+    drop(held);
+    assert!(poll!(all.as_mut()).is_ready());
+}
+
+#[tokio::test]
+async fn nothing_is_no_reservation() {
+    let (budget, _) = budget(4);
+    let account = budget.admit().await;
+    let _all = head(&account, 4, 4).unwrap();
+    assert!(ahead(&account, 0, 4).is_none());
+}
+
+#[tokio::test]
+async fn so_much_memory_is_kept_to_be_used_again_and_no_more() {
+    let (budget, _) = budget(300);
+    let account = budget.admit().await;
+    let mut all = head(&account, 300, 300).unwrap();
+    let blocks: Vec<_> = (0..300).map(|_| all.block()).collect();
+    drop(blocks);
+    assert_eq!(budget.kept(), 256);
+}
