@@ -210,6 +210,19 @@ mod tests {
     }
 
     #[test]
+    fn now_is_by_this_machines_clock() {
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+        let before = clock();
+        let found = now();
+        assert!((before..=clock()).contains(&found));
+    }
+
+    #[test]
+    fn who_is_refused_for_want_of_a_token_reads_how_to_send_one() {
+        assert!(Refused::Missing.to_string().contains("Authorization: Bearer"));
+    }
+
+    #[test]
     fn holds_from_nbf_until_exp() {
         for (claims, outcome) in [
             ("{}".to_owned(), Ok(())),

@@ -184,6 +184,12 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_before_a_bare_etag_belongs_to_it() {
+        let read = |list| tags(list).iter().map(|tag| (tag.weak, tag.opaque)).collect::<Vec<_>>();
+        assert_eq!(read(r#"W/a, W/"b""#), [(false, "W/a"), (true, "b")]);
+    }
+
+    #[test]
     fn dates_compare_by_the_second() {
         for (value, modified, unmodified) in [
             (BEFORE, SEND, Outcome::PreconditionFailed),
