@@ -99,7 +99,15 @@ def _breakable(root: Path, volumes: int, replication: str) -> Iterator[Breakable
     lines = [Behaviour() for _ in range(volumes)]
     # A server asked for a volume that it does not have says so, instead of fetching it from the one that has it.
     local = {"readMode": "local"}
-    cluster = Cluster(root, volumes=volumes, replication=replication, volume_relay=lines, volume_options=local)
+    apart = replication == "100"
+    cluster = Cluster(
+        root,
+        volumes=volumes,
+        replication=replication,
+        volume_relay=lines,
+        volume_options=local,
+        data_centers=apart,
+    )
     with ExitStack() as stack:
         stack.callback(cluster.stop)
         yield Breakable.started(cluster, lines)
@@ -107,7 +115,7 @@ def _breakable(root: Path, volumes: int, replication: str) -> Iterator[Breakable
 
 @pytest.fixture(scope="session")
 def _pair(root: Path) -> Iterator[Breakable]:
-    with _breakable(root / "pair", 2, "010") as made:
+    with _breakable(root / "pair", 2, "100") as made:
         yield made
 
 
@@ -125,7 +133,7 @@ def _spread(root: Path) -> Iterator[Breakable]:
 
 @pytest.fixture
 def pair(_pair: Breakable) -> Iterator[Breakable]:
-    """Two volume servers with a copy of every chunk on both. Mended after each test."""
+    """Two volume servers, in two data centers, with a copy of every chunk on both. Mended after each test."""
     yield _pair
     _pair.mend()
 

@@ -83,6 +83,7 @@ class Cluster:
     another rack). Fronts are added to a running cluster. With `volume_relay` the volume servers are reached only
     through relays that behave like that: all like one, or each like its own.
     `relay` makes the one for HTTP out of where to listen, where to go, and its behaviour. `volume_options` are more options of `weed volume`.
+    With `data_centers`, volume server number n is in the data center `dcn`, and `100` keeps a second copy in another one.
     """
 
     scheme = "http"  # of all but the gateways
@@ -97,6 +98,7 @@ class Cluster:
         volume_relay: Behaviour | Sequence[Behaviour] | None = None,
         relay: Callable[[tuple[str, int], tuple[str, int], Behaviour], Relay] = Relay,
         volume_options: dict[str, object] | None = None,
+        data_centers: bool = False,
     ) -> None:
         self.root = root
         self.kms = kms
@@ -107,6 +109,7 @@ class Cluster:
         self._behaviours = [volume_relay] * volumes if shared else volume_relay
         self._relay = relay
         self._volume_options = volume_options or {}
+        self._data_centers = data_centers
         self._relays: list[Relay] = []
         self.volumes = [self._volume(index) for index in range(volumes)]
         self.fronts: dict[str, Front] = {}
@@ -161,9 +164,10 @@ class Cluster:
     def _volume(self, index: int) -> weed.WeedServer:
         """A volume server. Behind a relay it listens on one loopback address and announces another, the relay's."""
         master = self.master.full_address
+        where = {"dataCenter": f"dc{index}"} if self._data_centers else {}
         if self._behaviours is None:
-            return weed.volume(self.root, index, master, self._volume_options, {})
-        options = {"ip": ANNOUNCED, "ip.bind": BOUND, **self._volume_options}
+            return weed.volume(self.root, index, master, {**where, **self._volume_options}, {})
+        options = {"ip": ANNOUNCED, "ip.bind": BOUND, **where, **self._volume_options}
         server = weed.volume(self.root, index, master, options, {})
         server.host = ANNOUNCED
         behaviour = self._behaviours[index]

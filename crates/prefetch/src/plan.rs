@@ -276,6 +276,12 @@ pub trait Locate: Send + Sync {
     /// The servers of a volume; from memory where possible. With `fresh`, what is remembered is thrown away first.
     fn locate(&self, volume: u32, fresh: bool) -> Located<'_>;
 
+    /// Whether a server is to be asked only where the others fail or are slow, because it is far away.
+    fn is_far(&self, authority: &str) -> bool {
+        let _ = authority;
+        false
+    }
+
     /// The `Authorization` value for one request for `fid`, where the volume servers demand one. Asked for every request.
     fn authorize(&self, fid: &str) -> Option<HeaderValue> {
         let _ = fid;

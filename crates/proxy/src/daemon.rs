@@ -74,7 +74,15 @@ impl Parts {
         let filer = Arc::new(filer(&config.filer, tls.grpc.as_ref())?);
         let volume_tokens = InForce::new(security.volume_read.take());
         let mint = VolumeMint::new(volume_tokens.clone());
-        let source = source(&config.prefetch, &config.cache, &filer, tls.https.as_ref(), mint, &metrics)?;
+        let source = source(
+            &config.prefetch,
+            &config.cache,
+            &filer,
+            config.filer.data_center.as_deref(),
+            tls.https.as_ref(),
+            mint,
+            &metrics,
+        )?;
         let source = Arc::new(source);
         let keys = Arc::new(key_ring(&mut config.sse_s3, &config.sse, &mut config.kms, tls, &source, &metrics)?);
         Ok(Self { metrics, filer, source, keys, volume_tokens })
@@ -170,6 +178,7 @@ fn source(
     prefetch: &config::Prefetch,
     cache: &config::Cache,
     filer: &Arc<FilerClient>,
+    data_center: Option<&str>,
     tls: Option<&ClientTls>,
     mint: VolumeMint,
     metrics: &Metrics,
@@ -187,7 +196,12 @@ fn source(
         idle_timeout: prefetch.idle_timeout,
     };
     let upstream = HttpUpstream::new(settings.per_server, settings.connect_timeout, config_of(tls)?);
-    let locate = Arc::new(VolumeLocations::new(Arc::clone(filer), metrics.caches.of(Cache::Locations), mint));
+    let locate = Arc::new(VolumeLocations::new(
+        Arc::clone(filer),
+        metrics.caches.of(Cache::Locations),
+        mint,
+        data_center.map(str::to_owned),
+    ));
     let counted = prefetch::Metrics::register(&metrics.registry)?;
     let lookups = metrics.caches.of(Cache::Chunks);
     let count = move |hit| lookups.record(if hit { metrics::CacheOutcome::Hit } else { metrics::CacheOutcome::Miss });

@@ -69,6 +69,8 @@ pub(crate) struct Replicas<'a> {
     waits: u32,
     refreshed: bool,
     patience: Option<OwnedSemaphorePermit>,
+    /// Since when everything has failed.
+    stuck_since: Option<Instant>,
     last: Option<Failure>,
 }
 
@@ -89,6 +91,7 @@ impl<'a> Replicas<'a> {
             waits: 0,
             refreshed: false,
             patience: None,
+            stuck_since: None,
             last: None,
         }
     }
@@ -122,6 +125,9 @@ impl<'a> Replicas<'a> {
             let found = self.shared.locate.locate(self.volume, fresh).await;
             let found = found.map_err(|reason| FetchError::Locate { volume: self.volume, reason })?;
             self.locate = None;
+            for authority in found.iter().filter(|authority| self.shared.locate.is_far(authority)) {
+                self.shared.servers.get(authority).is_far();
+            }
             // A server that is gone is no longer named. Where nobody is, it is waited for where it was.
             if !found.is_empty() || self.locations.is_none() {
                 self.locations = Some(found);
@@ -198,7 +204,12 @@ impl<'a> Replicas<'a> {
         self.shared.metrics.lookups_again.inc();
         self.refreshed = true;
         self.locate = Some(Lookup { fresh: true });
-        self.tried.clear();
+        // Those that are gone, and known to be, are waited for.
+        let now = Instant::now();
+        let is_gone = |authority: &Arc<str>| {
+            self.gone.contains(authority) && !self.shared.servers.get(authority).may_be_asked(now)
+        };
+        self.tried.retain(is_gone);
         self.later.clear();
     }
 
@@ -208,7 +219,8 @@ impl<'a> Replicas<'a> {
         let servers: Vec<_> = self.gone.iter().map(|authority| self.shared.servers.get(authority)).collect();
         let now = Instant::now();
         let until = servers.iter().filter_map(|server| Some(server.down_since()? + RESTART)).max();
-        let Some(until) = until.filter(|until| *until > now) else { return false };
+        let stuck = self.stuck_since.unwrap_or(now) + 2 * RESTART;
+        let Some(until) = until.map(|until| until.min(stuck)).filter(|until| *until > now) else { return false };
         if self.patience.is_none() {
             self.patience = self.shared.servers.may_wait();
         }
@@ -240,6 +252,8 @@ impl<'a> Replicas<'a> {
             }
         }
         self.tried.retain(|tried| !self.gone.contains(tried));
+        // That is no repetition: it was waited for, and one found out for all.
+        self.asked.retain(|asked| !self.gone.contains(asked));
         self.gone.clear();
         // It may be somewhere else now.
         self.locate = Some(Lookup { fresh: self.shared.servers.may_look_up(self.volume) });
@@ -304,6 +318,7 @@ impl<'a> Replicas<'a> {
         if matches!(cause, Cause::NotFound) && self.others(server) > 0 && self.shared.servers.may_look_up(self.volume) {
             self.look_up_beside();
         }
+        self.stuck_since.get_or_insert_with(Instant::now);
         self.tried.push(Arc::clone(server));
         self.last = Some(failure);
     }
@@ -311,6 +326,7 @@ impl<'a> Replicas<'a> {
     /// Bytes came since the last failure: whoever gave them is there.
     pub(crate) fn goes_on(&mut self) {
         self.waits = 0;
+        self.stuck_since = None;
     }
 
     /// Looks the volume up afresh for those who come later: a server that was named does not have a needle of it.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,6 +25,8 @@ use crate::{outcome::Outcome, urgency::Urgency};
 
 /// A server from which nothing comes for that long, on any connection, stands still, unless it is known to be slow.
 const SILENT: Duration = Duration::from_secs(1);
+/// By how much a server that is far away must be faster, in seconds, to be asked before one that is near.
+const MARGIN: f64 = 0.1;
 /// How many times its usual latency that must be.
 const SILENT_TIMES: f64 = 8.0;
 
@@ -37,6 +39,8 @@ pub(crate) struct Server {
     /// When something last came from it: nanoseconds since `known`.
     heard: AtomicU64,
     known: Instant,
+    /// Whether the operator would rather have others asked.
+    far: AtomicBool,
     /// Its standing has changed.
     turned: Notify,
     /// What may be spent on asking it for something again.
@@ -64,6 +68,7 @@ impl Server {
             state: Mutex::new(state),
             heard: AtomicU64::new(0),
             known: now,
+            far: AtomicBool::new(false),
             turned: Notify::new(),
             retries: RETRIES.saved_up(),
             ejections,
@@ -90,7 +95,13 @@ impl Server {
         let latency = if penalty > 1.5 { latency.max(otherwise) } else { latency };
         let silence = self.silence(&state, now).as_secs_f64();
         drop(state);
-        latency.max(silence) * penalty * (self.load() + 1) as f64
+        let distance = if self.far.load(Ordering::Relaxed) { MARGIN } else { 0.0 };
+        latency.max(silence) * penalty * (self.load() + 1) as f64 + distance
+    }
+
+    /// It is far away.
+    pub(crate) fn is_far(&self) {
+        self.far.store(true, Ordering::Relaxed);
     }
 
     /// The time to the first byte that is to be expected, in seconds.

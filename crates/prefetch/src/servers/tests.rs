@@ -296,3 +296,20 @@ async fn lateness_is_known_only_on_a_basis_and_by_size() {
     assert!((Duration::from_millis(88)..=Duration::from_millis(96)).contains(&late), "{late:?}");
     assert_eq!(servers.hedge_after(4 << 20), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_near_one_is_asked_first_unless_it_fails_or_is_slower_by_the_margin() {
+    let (servers, _) = servers(64);
+    let both = locations(&["near:1", "far:1"]);
+    servers.get(&both[1]).is_far();
+    servers.one("near:1", Duration::from_millis(4), Outcome::Sound).await;
+    servers.one("far:1", Duration::from_micros(100), Outcome::Sound).await;
+    assert_eq!(servers.share_of("near:1", &both), 64);
+    let queue: Vec<_> = (0..30).map(|_| sent(servers.attempt_at(&both[0]))).collect();
+    assert_eq!(servers.share_of("far:1", &both), 64, "30 requests of 4 ms are more than the margin");
+    drop(queue);
+    for _ in 0..5 {
+        servers.one("near:1", Duration::ZERO, Outcome::Failed).await;
+    }
+    assert_eq!(servers.share_of("far:1", &both), 64);
+}

@@ -1,6 +1,10 @@
 //! Where volumes are: the filer's answers, remembered for a while.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use http::HeaderValue;
 use moka::future::Cache;
@@ -26,25 +30,51 @@ pub(crate) struct VolumeLocations {
     flights: Cache<u32, Locations>,
     counters: CacheCounters,
     mint: VolumeMint,
+    /// The data center that is read from first, and the servers that are in others.
+    data_center: Option<String>,
+    far: RwLock<HashSet<Arc<str>>>,
 }
 
 impl VolumeLocations {
-    /// Remembers nothing yet. Requests carry the tokens of `mint`.
-    pub(crate) fn new(filer: Arc<FilerClient>, counters: CacheCounters, mint: VolumeMint) -> Self {
+    /// Remembers nothing yet. Requests carry the tokens of `mint`. Servers outside of `data_center`, where it is given, are
+    /// far.
+    pub(crate) fn new(
+        filer: Arc<FilerClient>,
+        counters: CacheCounters,
+        mint: VolumeMint,
+        data_center: Option<String>,
+    ) -> Self {
         let known = Cache::builder().max_capacity(VOLUMES).time_to_live(REMEMBERED).build();
         let flights = Cache::builder().max_capacity(0).build();
-        Self { filer, known, flights, counters, mint }
+        Self { filer, known, flights, counters, mint, data_center, far: RwLock::default() }
     }
 
     async fn ask(&self, volume: u32) -> Result<Locations, Arc<str>> {
         let found = self.filer.lookup_volume(volume).await.map_err(|error| Arc::from(error.message()))?;
-        Ok(found.into_iter().map(|location| Arc::from(location.url)).collect())
+        let mut locations = Vec::with_capacity(found.len());
+        for location in found {
+            let authority: Arc<str> = location.url.into();
+            self.note(&authority, &location.data_center);
+            locations.push(authority);
+        }
+        Ok(locations.into())
+    }
+
+    fn note(&self, authority: &Arc<str>, data_center: &str) {
+        let Some(near) = &self.data_center else { return };
+        if near != data_center && !self.is_far(authority) {
+            self.far.write().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(authority));
+        }
     }
 }
 
 impl Locate for VolumeLocations {
     fn authorize(&self, fid: &str) -> Option<HeaderValue> {
         self.mint.mint(fid)
+    }
+
+    fn is_far(&self, authority: &str) -> bool {
+        self.data_center.is_some() && self.far.read().unwrap_or_else(PoisonError::into_inner).contains(authority)
     }
 
     fn locate(&self, volume: u32, fresh: bool) -> Located<'_> {

@@ -8,6 +8,9 @@ section! {
         /// One or more filers of one cluster. gRPC is at port + 10000 unless the address says otherwise;
         /// an IPv6 address stands in brackets. As text: separated by commas.
         addresses: Vec<FilerAddress> = "127.0.0.1:8888";
+        /// The data center whose volume servers are read from first, as the filer's `-dataCenter`. Others are asked where
+        /// those fail, or are slower by more than 100 ms.
+        data_center: Option<String>;
         /// SeaweedFS's own `security.toml`, for its read token keys and its TLS; see [security](security.md). `WEED_…`
         /// variables count with and without it.
         /// A relative name is found as those of `_file` keys are.
