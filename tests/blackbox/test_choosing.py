@@ -1,5 +1,6 @@
 """Which replica is asked: one that lacks needles, stands still or comes back costs nobody a read."""
 
+import gzip
 import http.client
 import json
 import signal
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import pytest
 from catalogue import MIB, Catalogue
 from conftest import StartTidegate
 from downloads import Downloads
@@ -154,4 +156,47 @@ def test_an_only_server_that_comes_back_within_2_s_cuts_nobody(
     time.sleep(1)
     lone.cluster.revive_volume(0)
     downloads.all_right()
+    assert gate.metrics().sum("tidegate_responses_cut_total") == 0
+
+
+@pytest.mark.parametrize("near", [0, 1])
+def test_the_data_center_that_is_named_is_read_from_first_and_others_where_it_fails(
+    pair: Breakable, start_tidegate: StartTidegate, near: int
+) -> None:
+    files = small_files(pair.fronts[4], f"near-{near}", 20, 64 << 10)
+    gate = start_tidegate(pair.fronts[4], {**NO_CACHE, "filer": {"data_center": f"dc{near}"}})
+    pair.mend()  # counts from 0
+    readers = Readers(gate, files, rounds=3).start(4)
+    readers.join()
+    assert not readers.wrong, readers.wrong[:3]
+    given = [line.passed for line in pair.lines]
+    assert given[1 - near] < given[near] / 4, given
+    pair.cluster.kill_volume(near)
+    readers = Readers(gate, files, rounds=1).start(4)
+    readers.join()
+    assert not readers.wrong, readers.wrong[:3]
+
+
+def test_a_replica_that_is_stored_compressed_goes_on_where_the_other_was_lost(
+    pair: Breakable, start_tidegate: StartTidegate
+) -> None:
+    text = b"so that it can be compressed, line %d of many\n"
+    content = b"".join(text % at for at in range(90_000))[: 4 * MIB - 5]
+    front = pair.fronts[4]
+    path = "/stored-in-two-ways.bin"
+    assert request("PUT", front.filer.url + path, {"Content-Type": "application/octet-stream"}, content).status == 201
+    (fid,) = fids(front, path)
+    raw, packed = (server.url for server in pair.cluster.volumes)
+    for server, encoding, body in ((raw, {}, content), (packed, {"Content-Encoding": "gzip"}, gzip.compress(content))):
+        written = request("PUT", f"{server}/{fid}?type=replicate", encoding, body)
+        assert written.status == 201, written.body
+    tags = {request("GET", f"{server}/{fid}").header("Etag") for server in (raw, packed)}
+    assert len(tags) == 2, "the same content under two tags"
+    gate = start_tidegate(front, NO_CACHE)
+    for lost in (0, 1):
+        pair.mend()
+        pair.lines[lost].cut_after = 700_000
+        for _ in range(4):
+            answer = request("GET", gate.url + path)
+            assert (answer.status, answer.body == content) == (200, True)
     assert gate.metrics().sum("tidegate_responses_cut_total") == 0

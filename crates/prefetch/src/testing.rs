@@ -45,6 +45,10 @@ pub(crate) enum Fault {
     Inflated,
     /// The answer begins that much later.
     Late(Duration),
+    /// Another ETag, and other bytes.
+    Replaced,
+    /// The server keeps the needle compressed, and the body breaks off with an error after so many bytes.
+    InflatedBreakAfter(usize),
     /// That much time passes before each 10,000 bytes of the body.
     Trickle(Duration),
 }
@@ -136,7 +140,11 @@ impl Upstream for Script {
             if encoded {
                 answer = answer.header(header::CONTENT_ENCODING, "gzip");
             }
-            let crc = stored_crc ^ u32::from(matches!(fault, Some(Fault::OtherNeedle | Fault::Inflated)));
+            let crc = stored_crc
+                ^ u32::from(matches!(
+                    fault,
+                    Some(Fault::OtherNeedle | Fault::Replaced | Fault::Inflated | Fault::InflatedBreakAfter(_))
+                ));
             if request.headers().contains_key(header::ACCEPT_ENCODING) && matches!(fault, Some(Fault::Inflated)) {
                 answer = answer.header(header::CONTENT_ENCODING, "gzip");
             }
@@ -144,6 +152,7 @@ impl Upstream for Script {
             let flip = match fault {
                 Some(Fault::Flip(at)) => Some(at),
                 Some(Fault::FlipWhole(at)) if range.is_none() => Some(at),
+                Some(Fault::Replaced) => Some(0),
                 _ => None,
             };
             if let Some(at) = flip.filter(|at| *at < body.len()) {
@@ -152,7 +161,7 @@ impl Upstream for Script {
                 body = flipped.into();
             }
             let end = match fault {
-                Some(Fault::BreakAfter(bytes)) => Some((bytes, true)),
+                Some(Fault::BreakAfter(bytes) | Fault::InflatedBreakAfter(bytes)) => Some((bytes, true)),
                 Some(Fault::EndAfter(bytes)) => {
                     body.truncate(bytes);
                     None

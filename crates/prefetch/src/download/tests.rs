@@ -254,10 +254,10 @@ async fn a_busy_server_is_given_time_and_asked_again() {
 async fn another_needle_under_the_same_fid_is_never_spliced_in() {
     let script = Script::default();
     let (plan, _) = script.needles(1, 50_000);
-    script.fault("a:1", [Fault::BreakAfter(10_000), Fault::OtherNeedle]);
+    script.fault("a:1", [Fault::BreakAfter(10_000)].into_iter().chain(vec![Fault::Replaced; 20]));
     let (engine, _) = script.engine(Settings::default());
     let error = engine.download(plan).await.err().unwrap();
-    assert!(matches!(error, FetchError::Exhausted { cause: Cause::Changed, .. }), "{error}");
+    assert!(matches!(error, FetchError::Exhausted { cause: Cause::Changed | Cause::Corrupt, .. }), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -461,7 +461,7 @@ async fn a_dead_unreplicated_server_takes_no_retries_of_healthy_volumes() {
 
 #[tokio::test(start_paused = true)]
 async fn an_only_server_that_comes_back_within_2_s_cuts_nobody_and_one_that_stays_dead_cuts_in_5_s() {
-    for (refusals, comes_back) in [(20, true), (100_000, false)] {
+    for (refusals, comes_back) in [(8, true), (100_000, false)] {
         let script = Script::default();
         let (plan, expected) = script.needles(40, 100_000);
         let (engine, _) = script.engine(fixed(4));
@@ -524,4 +524,25 @@ async fn text_in_front_of_a_chunk_is_not_the_first_of_its_bytes() {
     assert!(engine.download(plan(&read)).await.is_err_and(|error| error.is_missing()));
     let got = collect(engine.download(plan(&read)).await.unwrap()).await.unwrap();
     assert_eq!(got, [b"--boundary--boundary", &bytes[..]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_keeps_the_needle_compressed_goes_on_where_the_other_broke_off() {
+    for (first, second) in [
+        (Fault::InflatedBreakAfter(700_000), Fault::Late(Duration::ZERO)),
+        (Fault::BreakAfter(700_000), Fault::Inflated),
+    ] {
+        for part in [0..4 << 20, 5000..3 << 20] {
+            let script = Script::default();
+            script.locations([vec!["a:1"], vec!["b:1"]]);
+            let (read, bytes) = script.needle(1, 4 << 20);
+            let read = NeedleRead { start: part.start, end: part.end, ..read };
+            script.fault("a:1", [first.clone()]);
+            script.fault("b:1", vec![second.clone(); 3]);
+            let (engine, metrics) = script.engine(Settings::default());
+            let got = collect(engine.download(Plan::from_iter([Piece::Needle(read)])).await.unwrap()).await.unwrap();
+            assert!(got == bytes[part.start as usize..part.end as usize], "{first:?}, {second:?}");
+            assert_eq!((metrics.failed.get(), metrics.crc_failures.get()), (0, 0));
+        }
+    }
 }

@@ -164,14 +164,25 @@ impl<'a> Fetch<'a> {
         decoder: Option<&mut (dyn Decode + 'static)>,
     ) -> Result<(), Failure> {
         let resumed = self.position - self.job.span.start;
-        let Asked { answer, mut attempt, is_longer } = self.first_answer(replicas, first).await?;
-        let server = Arc::clone(attempt.authority());
-        let mut result = self.same_needle(answer.headers().get(header::ETAG));
-        if result.is_ok() {
+        let mut asked = self.first_answer(replicas, first).await?;
+        let mut compared = 0;
+        if self.is_stored_otherwise(asked.answer.headers().get(header::ETAG)) {
+            // Compressed at one server and not at the other, or another needle: by what it holds of the bytes that are here.
+            let wanted = Wanted::Range { range: self.job.span.clone(), size: self.job.read.size };
+            drop(asked.answer);
+            asked = ask(self.shared, asked.attempt, &self.sought.read, &wanted).await?;
+            compared = resumed;
+        } else {
             self.shared.metrics.resumed_bytes.inc_by(resumed);
-            self.is_longer = is_longer;
-            let has_another = replicas.has_another(attempt.server());
-            result = self.take_over(answer, &attempt, has_another, decoder).await;
+        }
+        let Asked { answer, mut attempt, is_longer } = asked;
+        let server = Arc::clone(attempt.authority());
+        let etag = answer.headers().get(header::ETAG).cloned();
+        let has_another = replicas.has_another(attempt.server());
+        self.is_longer = is_longer;
+        let mut result = self.take_over(answer, compared, &attempt, has_another, decoder).await;
+        if result.as_ref().err().is_none_or(|cause| !matches!(cause, Cause::Changed)) && etag.is_some() {
+            self.etag = etag;
         }
         // Others may have it while this one waits for the rest of the chunk.
         attempt.leave_place();
@@ -243,15 +254,18 @@ impl<'a> Fetch<'a> {
         }
     }
 
+    /// Takes a body over, behind the bytes of it that are here already and are compared.
     async fn take_over(
         &mut self,
         answer: Response<UpstreamBody>,
+        mut compared: u64,
         attempt: &Attempt,
         has_another: bool,
         mut decoder: Option<&mut (dyn Decode + 'static)>,
     ) -> Result<(), Cause> {
         let mut body = answer.into_body();
         let end = self.job.span.end;
+        let mut crc = 0;
         while self.position < end {
             let data = tokio::select! {
                 biased;
@@ -262,17 +276,23 @@ impl<'a> Fetch<'a> {
                     continue;
                 }
             };
-            let Some(data) = data else {
+            let Some(mut data) = data else {
                 return Err(Cause::Length(format!("ended {} bytes early", end - self.position).into()));
             };
             attempt.heard();
             self.shared.metrics.bytes.inc_by(data.len() as u64);
+            if compared > 0 {
+                let before = data.split_to(usize::try_from(compared).map_or(data.len(), |left| left.min(data.len())));
+                crc = crc32c::crc32c_append(crc, &before);
+                compared -= before.len() as u64;
+                if compared == 0 && crc != self.crc {
+                    return Err(Cause::Changed);
+                }
+            }
             if data.len() as u64 > end - self.position {
                 return Err(Cause::Length("sent more bytes than announced".into()));
             }
-            if self.job.checksum.is_some() {
-                self.crc = crc32c::crc32c_append(self.crc, &data);
-            }
+            self.crc = crc32c::crc32c_append(self.crc, &data);
             self.target.copy(&data, decoder.as_deref_mut());
             self.position += data.len() as u64;
         }
@@ -319,15 +339,10 @@ impl<'a> Fetch<'a> {
         can
     }
 
-    fn same_needle(&mut self, etag: Option<&HeaderValue>) -> Result<(), Cause> {
-        match (&self.etag, etag) {
-            (Some(first), now) if now.is_some_and(|now| now != first) => Err(Cause::Changed),
-            (None, Some(now)) => {
-                self.etag = Some(now.clone());
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+    /// Whether bytes are here already, of a needle with another ETag.
+    fn is_stored_otherwise(&self, etag: Option<&HeaderValue>) -> bool {
+        let differs = self.etag.as_ref().is_some_and(|first| etag.is_some_and(|now| now != first));
+        differs && self.position > self.job.span.start
     }
 }
 
