@@ -33,6 +33,9 @@ mod settings;
 #[cfg(test)]
 #[cfg(feature = "shuttle")]
 mod shuttle_tests;
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod simulation;
 mod sync;
 #[cfg(test)]
 mod testing;
