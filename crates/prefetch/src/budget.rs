@@ -22,7 +22,7 @@ mod shuttle_tests;
 #[cfg(not(feature = "shuttle"))]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub(crate) use self::{
     account::Account,
@@ -37,4 +37,18 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// What `memory` waits for, if it becomes free in time.
 pub(crate) async fn in_time<T>(memory: impl Future<Output = T>, longest: Duration) -> Result<T, FetchError> {
     tokio::time::timeout(longest, memory).await.map_err(|_| FetchError::NoMemory)
+}
+
+impl Budget {
+    /// Whether so many blocks can be had by one download at all.
+    ///
+    /// # Errors
+    /// That the memory is too small to hold needle `fid`, and what would do. At least half of it is shared.
+    pub(crate) fn has_room(&self, fid: &Arc<str>, blocks: usize) -> Result<(), FetchError> {
+        if blocks <= self.blocks() {
+            return Ok(());
+        }
+        let size = (blocks as u64).saturating_mul(BLOCK as u64);
+        Err(FetchError::MemoryTooSmall { fid: Arc::clone(fid), size, memory: size.saturating_mul(2) })
+    }
 }

@@ -230,10 +230,8 @@ impl Download {
         if least == 1 {
             return Poll::Pending;
         }
-        let blocks = self.shared.budget.blocks();
-        if least > blocks {
-            let (fid, size, limit) = (Arc::clone(&span.read.fid), span.read.size, (blocks * BLOCK) as u64);
-            return Poll::Ready(Err(FetchError::TooLarge { fid, size, limit }));
+        if let Err(error) = self.shared.budget.has_room(&span.read.fid, least) {
+            return Poll::Ready(Err(error));
         }
         let memory = self.memory.get_or_insert_with(|| {
             self.shared.metrics.memory_was_short("whole");

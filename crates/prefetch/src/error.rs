@@ -117,8 +117,8 @@ pub enum FetchError {
         /// The server.
         server: Arc<str>,
     },
-    /// A needle that must be read whole (a sealed chunk, a manifest) does not fit the memory or limit that it was given.
-    #[error("needle {fid}: {size} bytes are more than the {limit} bytes that prefetch.memory leaves for it")]
+    /// A needle that must be read whole (a manifest) is longer than whoever asked for it allows.
+    #[error("needle {fid}: {size} bytes are more than the {limit} bytes that are read of such a one")]
     TooLarge {
         /// The fid.
         fid: Arc<str>,
@@ -126,6 +126,18 @@ pub enum FetchError {
         size: u64,
         /// The limit in bytes.
         limit: u64,
+    },
+    /// A needle that must be held whole (a sealed chunk, a manifest) does not fit the memory of all downloads.
+    #[error(
+        "needle {fid}: {size} bytes must be held at once; prefetch.memory must be at least {memory} bytes for that"
+    )]
+    MemoryTooSmall {
+        /// The fid.
+        fid: Arc<str>,
+        /// What must be held of it, in bytes.
+        size: u64,
+        /// The least [`Settings::memory`](crate::Settings) with which that can be done, in bytes.
+        memory: u64,
     },
     /// All of `prefetch.memory` was taken, for longer than a read waits.
     #[error("all of prefetch.memory is taken by other downloads")]

@@ -54,7 +54,7 @@ fn blocks_for(read: &NeedleRead, stored: u64) -> usize {
 /// The blocks with which to begin, of `memory` in all: those for a chunk that is as long as its size lets expect, or one where
 /// that is not known.
 pub(crate) fn blocks_to_begin(read: &NeedleRead, memory: usize) -> usize {
-    if is_large(read, memory) { 1 } else { blocks_for(read, expected(read)) }
+    if is_measured(read, memory) { 1 } else { blocks_for(read, expected(read)) }
 }
 
 /// The bytes that are stored of a chunk at most, unless its file was cut short.
@@ -62,9 +62,11 @@ fn expected(read: &NeedleRead) -> u64 {
     read.size.saturating_add(SEAL)
 }
 
-/// Whether a text would take more than half of `memory` blocks if it did not compress: then it is asked for its length first.
-fn is_large(read: &NeedleRead, memory: usize) -> bool {
-    read.is_gzip() && blocks_for(read, expected(read)) > memory / 2
+/// Whether it is asked for its length first: a text that would take more than half of `memory` blocks if it did not compress,
+/// and a sealed chunk that would take more than all of it.
+fn is_measured(read: &NeedleRead, memory: usize) -> bool {
+    let most = if read.is_gzip() { memory / 2 } else { memory };
+    blocks_for(read, expected(read)) > most
 }
 
 /// Fetches a needle that is read whole, opens it and passes on its bytes `start..end`, and `then` what follows them.
@@ -93,16 +95,17 @@ async fn pass_on(
     // What is waited for here is here when the bytes are.
     drop(read.decoder(read.start).await?);
     let (mut memory, mut limit) = (memory, expected(read));
-    if is_large(read, shared.budget.blocks()) {
+    if is_measured(read, shared.budget.blocks()) {
         limit = stored_length(shared, read).await?;
         let account = memory.give_back();
         // What waits for memory must be waited for itself.
         priority.reached().await;
         let blocks = blocks_for(read, limit);
         // More is not always left to those who are waited for.
-        if blocks > shared.budget.blocks() / 4 {
+        if read.is_gzip() && blocks > shared.budget.blocks() / 4 {
             return inflated_by_servers(shared, &account, read, slices, sender).await;
         }
+        shared.budget.has_room(&read.fid, blocks)?;
         memory = waited_for(shared, &account, blocks).await?;
     }
     let Needle { memory, bytes, gzip } = fetched(shared, memory, read, limit, priority).await?;
@@ -145,12 +148,10 @@ async fn fetched(
                 longer = true;
                 limit = length;
             }
-            Stored::Longer(_) => return Err(too_large(shared, read, limit.saturating_add(1))),
+            Stored::Longer(_) => return Err(unmeasured(read)),
         }
         let blocks = blocks_for(read, limit);
-        if blocks > shared.budget.blocks() {
-            return Err(too_large(shared, read, limit));
-        }
+        shared.budget.has_room(&read.fid, blocks)?;
         let account = memory.give_back();
         priority.reached().await;
         memory = waited_for(shared, &account, blocks).await?;
@@ -280,7 +281,7 @@ async fn inflated_by_servers(
             let memory = waited_for(shared, account, (1 + usize::from(decoder.is_some())) * blocks(len)).await?;
             let wanted = Wanted::Range { range: part, size: read.size };
             let Stored::Here { mut bytes, .. } = stored(shared, read, &wanted, len, &priority).await? else {
-                return Err(too_large(shared, read, len));
+                return Err(unopened(read, "more bytes came than were asked for".to_owned()));
             };
             if let Some(decoder) = &mut decoder {
                 let encrypted = bytes.clone();
@@ -318,19 +319,20 @@ pub(crate) async fn read(
     read: &NeedleRead,
     limit: u64,
 ) -> Result<Bytes, FetchError> {
-    let too_large = |size, limit| Err(FetchError::TooLarge { fid: Arc::clone(&read.fid), size, limit });
+    let too_large = |size| Err(FetchError::TooLarge { fid: Arc::clone(&read.fid), size, limit });
     let room = (shared.budget.blocks() * BLOCK) as u64;
     let mut longest = USUAL.min(limit).min(room);
     loop {
+        shared.budget.has_room(&read.fid, blocks(longest))?;
         let memory = in_time(Reservation::line_up(account, blocks(longest)), LONGEST_WAIT).await?;
         match stored(shared, read, &Wanted::Whole, longest, &Priority::new(Urgency::Head)).await? {
             Stored::Here { bytes, .. } => return Ok(Bytes::from_owner(memory.buffer(bytes))),
-            Stored::Longer(Some(size)) if size > limit => return too_large(size, limit),
-            Stored::Longer(Some(size)) if size > room => return too_large(size, room),
-            Stored::Longer(Some(size)) if size > longest => longest = size,
+            Stored::Longer(Some(size)) if size > limit => return too_large(size),
+            Stored::Longer(Some(size)) => longest = size,
             // It does not say how long it is.
-            Stored::Longer(_) if longest < limit.min(room) => longest = limit.min(room),
-            Stored::Longer(_) => return too_large(longest + 1, longest),
+            Stored::Longer(None) if longest >= limit => return too_large(longest + 1),
+            Stored::Longer(None) if longest < room => longest = limit.min(room),
+            Stored::Longer(None) => longest = limit,
         }
     }
 }
@@ -339,12 +341,13 @@ pub(crate) async fn read(
 pub(crate) async fn stored_length(shared: &Shared, read: &NeedleRead) -> Result<u64, FetchError> {
     match stored(shared, read, &Wanted::Head, 0, &Priority::new(Urgency::Head)).await? {
         Stored::Longer(Some(length)) => Ok(length),
-        Stored::Longer(None) | Stored::Here { .. } => Err(unopened(read, "its length is not said".to_owned())),
+        Stored::Longer(None) | Stored::Here { .. } => Err(unmeasured(read)),
     }
 }
 
-fn too_large(shared: &Shared, read: &NeedleRead, size: u64) -> FetchError {
-    FetchError::TooLarge { fid: Arc::clone(&read.fid), size, limit: (shared.budget.blocks() * BLOCK) as u64 }
+/// A server says no length of what it stores, or sends more than it said.
+fn unmeasured(read: &NeedleRead) -> FetchError {
+    unopened(read, "its length is not said".to_owned())
 }
 
 fn unopened(read: &NeedleRead, reason: String) -> FetchError {

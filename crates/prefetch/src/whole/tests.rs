@@ -149,9 +149,26 @@ async fn a_needle_that_is_longer_than_all_memory_is_refused_for_that() {
     let script = Script::default();
     let (mut read, _) = sealed(&script, 1, 5 << 20);
     (read.size, read.end) = (600, 600);
+    let wanted = read.clone();
     let (engine, metrics) = script.engine(Settings { memory: 8 << 20, ..Settings::default() });
     let error = engine.download(Plan::from_iter([Piece::Needle(read)])).await.err().unwrap();
-    assert!(matches!(error, FetchError::TooLarge { size, .. } if size == (5 << 20) + 1), "{error}");
+    let FetchError::MemoryTooSmall { memory, .. } = error else { panic!("{error}") };
+    assert_eq!(metrics.buffered.get(), 0);
+    let (engine, _) = script.engine(Settings { memory, ..Settings::default() });
+    assert_eq!(
+        collect(engine.download(Plan::from_iter([Piece::Needle(wanted)])).await.unwrap()).await.unwrap().len(),
+        600
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_says_to_be_larger_than_all_memory_and_is_not_is_no_matter_of_memory() {
+    let script = Script::default();
+    let (mut read, _) = sealed(&script, 1, 1000);
+    (read.size, read.end) = (1 << 40, 1 << 40);
+    let (engine, metrics) = script.engine(Settings { memory: 8 << 20, ..Settings::default() });
+    let error = engine.download(Plan::from_iter([part(&read, 0..10)])).await.err().unwrap();
+    assert!(error.to_string().contains("opens to 1000 bytes instead of 1099511627776"), "{error}");
     assert_eq!(metrics.buffered.get(), 0);
 }
 

@@ -17,8 +17,8 @@ pub(super) fn to_error(error: &FetchError) -> Error {
         FetchError::NoMemory => {
             Error::new(Blame::Config, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(Duration::from_secs(5))
         }
-        FetchError::TooLarge { .. } => Error::new(Blame::Config, StatusCode::INSUFFICIENT_STORAGE, message),
-        FetchError::Open { .. } | FetchError::Corrupt { .. } => {
+        FetchError::MemoryTooSmall { .. } => Error::new(Blame::Config, StatusCode::INSUFFICIENT_STORAGE, message),
+        FetchError::Open { .. } | FetchError::Corrupt { .. } | FetchError::TooLarge { .. } => {
             Error::new(Blame::Volume, StatusCode::BAD_GATEWAY, message)
         }
         // It was made on our side of the seam.
@@ -44,6 +44,22 @@ mod tests {
 
     fn exhausted(cause: Cause) -> FetchError {
         FetchError::Exhausted { fid: "3,01637037d6".into(), server: "127.0.0.1:8080".into(), cause }
+    }
+
+    #[test]
+    fn only_what_more_memory_helps_against_is_507() {
+        let fid = || "3,01637037d6".into();
+        let helped = to_error(&FetchError::MemoryTooSmall { fid: fid(), size: 9 << 20, memory: 20 << 20 });
+        assert_eq!((helped.status(), helped.blame()), (StatusCode::INSUFFICIENT_STORAGE, Blame::Config));
+        assert!(helped.message().contains("at least 20971520 bytes"), "{}", helped.message());
+        let others = [
+            FetchError::TooLarge { fid: fid(), size: 9 << 20, limit: 1 << 20 },
+            FetchError::Open { fid: fid(), reason: "opens to 1000 bytes instead of 1002".into() },
+        ];
+        for other in others.iter().map(to_error) {
+            assert_eq!((other.status(), other.blame()), (StatusCode::BAD_GATEWAY, Blame::Volume));
+            assert!(!other.message().contains("memory"), "{}", other.message());
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) async fn read(engine: &Engine, manifest: &Pending) -> Result<Vec<pb::
     let chunk = &manifest.chunk;
     let stored = engine.read_needle(object::needle(&manifest.fid, chunk, 0..0), LIMIT).await;
     let stored = stored.map_err(|error| match error {
-        FetchError::TooLarge { size, limit: LIMIT, .. } => {
+        FetchError::TooLarge { size, .. } => {
             let message = format!("a chunk manifest of the file has {size} bytes, and {LIMIT} at most are read");
             Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, message)
         }
