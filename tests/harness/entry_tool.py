@@ -14,7 +14,15 @@ from pathlib import Path
 from .protobuf import Field, fields_of, message, text_in
 
 _CHUNKS, _ATTRIBUTES, _EXTENDED, _SIZE, _SSE_METADATA = 3, 4, 5, 3, 13
-_OF_CHUNK = {"modified_ts_ns": 4, "e_tag": 5, "is_chunk_manifest": 11, "sse_type": 12, "sse_metadata": 13}
+_OF_CHUNK = {
+    "modified_ts_ns": 4,
+    "e_tag": 5,
+    "cipher_key": 9,
+    "is_compressed": 10,
+    "is_chunk_manifest": 11,
+    "sse_type": 12,
+    "sse_metadata": 13,
+}
 _OF_ATTRIBUTES = {"file_size": 1, "mtime": 2, "crtime": 6, "md5": 14, "ctime": 18, "mtime_ns": 19, "ctime_ns": 20}
 
 

@@ -22,8 +22,9 @@ impl Engine {
         let locations = shared.locate.locate(read.volume, false).await?;
         let mut probed = Vec::with_capacity(locations.len());
         for authority in locations.iter() {
-            // Stored bytes of a sealed chunk are more than its size says.
+            // Of what is sealed or compressed the size says nothing about what is stored.
             let wanted = match read.opener.is_some() || read.size < 2 {
+                _ if read.is_gzip() => Wanted::Gzip,
                 true => Wanted::Whole,
                 false => Wanted::Range { range: 0..1, size: read.size },
             };

@@ -7,9 +7,15 @@ use std::sync::Arc;
 use crypto::{Kind, Layout, Scheme, WrappedKey};
 use futures_util::{StreamExt, stream};
 
-use super::report::{Chunk, Envelope, Key, Replica, Report, Unexplained};
+use super::{
+    opening,
+    report::{Chunk, Envelope, Key, Replica, Report, Unexplained},
+};
 use crate::{
-    entry::{self, EntryPath},
+    entry::{
+        self, EntryPath,
+        visible::{Visible, visible},
+    },
     filer::pb,
     keys::{KeyRing, Urgency},
     read::{Source, bucket, expansion, object},
@@ -40,14 +46,10 @@ pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) ->
         Some(layout) => keys(ring, bucket(path), layout).await,
         None => Vec::new(),
     };
-    let chunks: Vec<Chunk> = stream::iter(chunks.iter().enumerate())
-        .map(|(index, stored)| chunk(source, stored, layout.as_deref(), index))
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
+    let chunks = explained(source, &entry, chunks, layout.as_deref(), &mut faults).await;
     let readable = faults.is_empty()
         && keys.iter().all(|key| key.opens != Some(false))
-        && chunks.iter().all(|chunk| chunk.replicas.iter().any(|replica| replica.answers));
+        && chunks.iter().filter(|chunk| chunk.visible).all(is_readable);
     Ok(Report {
         path: path.to_string(),
         size: entry.size(),
@@ -81,6 +83,43 @@ async fn laid_out(
             (entry.chunks.clone(), None)
         }
     }
+}
+
+/// What is found out of each of the chunks.
+async fn explained(
+    source: &Source,
+    entry: &pb::Entry,
+    stored: Vec<pb::FileChunk>,
+    layout: Option<&Layout>,
+    faults: &mut Vec<String>,
+) -> Vec<Chunk> {
+    let stored = source.with_true_sizes(entry, stored).await;
+    let mut chunks: Vec<Chunk> = stream::iter(stored.iter().enumerate())
+        .map(|(index, stored)| chunk(source, stored, layout, index))
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    // What could not be laid out is not read at all.
+    if layout.is_some() {
+        match visible(&stored) {
+            Ok(runs) => opening::open(source, &stored, &inside(runs, entry.size()), &mut chunks).await,
+            Err(error) => faults.push(error.message().to_owned()),
+        }
+    }
+    chunks
+}
+
+/// The runs as far as the file goes.
+fn inside(mut runs: Vec<Visible>, size: u64) -> Vec<Visible> {
+    runs.retain(|run| run.range.start < size);
+    for run in &mut runs {
+        run.range.end = run.range.end.min(size);
+    }
+    runs
+}
+
+fn is_readable(chunk: &Chunk) -> bool {
+    chunk.replicas.iter().any(|replica| replica.answers) && chunk.opens != Some(false)
 }
 
 fn key_of(layout: Option<&Layout>, chunk: usize) -> Option<usize> {
@@ -140,8 +179,11 @@ async fn chunk(source: &Source, stored: &pb::FileChunk, layout: Option<&Layout>,
         size: stored.size,
         layers: layers(stored, scheme),
         key,
+        visible: true,
         replicas: Vec::new(),
         fault: None,
+        opens: None,
+        why: None,
     };
     let fid = match object::fid(stored) {
         Ok(fid) => fid,

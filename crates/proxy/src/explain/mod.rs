@@ -5,6 +5,7 @@
 //! secret in one: ids, lengths and yes or no.
 
 mod gather;
+mod opening;
 mod report;
 mod table;
 

@@ -74,10 +74,17 @@ pub struct Chunk {
     pub layers: Vec<&'static str>,
     /// Which of the keys decrypts it.
     pub key: Option<usize>,
+    /// Whether any byte of the file comes from it: others may lie over it.
+    pub visible: bool,
     /// The volume servers that should have it.
     pub replicas: Vec<Replica>,
     /// Why there are no replicas to ask.
     pub fault: Option<String>,
+    /// Whether what is stored opens (`gcm`) and inflates (`compressed`); nothing where there is nothing to open, or that was
+    /// not tried.
+    pub opens: Option<bool>,
+    /// Why it does not open, or was not tried.
+    pub why: Option<String>,
 }
 
 /// One replica of a chunk.

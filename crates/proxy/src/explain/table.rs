@@ -89,9 +89,23 @@ fn columns(page: &mut String, chunks: &[Chunk]) {
             Some(fault) => format!("FAILS ({fault})"),
             None => replicas.join(", "),
         };
+        let replicas = replicas + &opens(chunk);
         let (offset, size, fid) = (chunk.offset, chunk.size, printable(&chunk.fid));
         let _ =
             writeln!(page, "{offset:>14} {size:>10}  {fid:<width$}  {layers:<20} {key:>4}  {}", printable(&replicas));
+    }
+}
+
+/// How opening a chunk went, to be added to what is said of its replicas.
+fn opens(chunk: &Chunk) -> String {
+    if !chunk.visible {
+        return "; no byte of the file is in it".to_owned();
+    }
+    match (chunk.opens, &chunk.why) {
+        (Some(true), _) => "; opens".to_owned(),
+        (Some(false), why) => format!("; DOES NOT OPEN ({})", why.as_deref().unwrap_or("no reason is known")),
+        (None, Some(why)) => format!("; not opened ({why})"),
+        (None, None) => String::new(),
     }
 }
 
@@ -120,15 +134,23 @@ mod tests {
             Replica { server: "a:8080".into(), answers: true, why: None },
             Replica { server: "b:8080".into(), answers: false, why: Some("does not have the needle (404)".into()) },
         ];
-        let chunk = Chunk {
+        let chunk = |opens, why: Option<&str>, replicas| Chunk {
             fid: "3,01637037d6".into(),
             offset: 0,
             size: 5,
             layers: vec!["gcm", "sse-kms"],
             key: Some(0),
+            visible: true,
             replicas,
             fault: None,
+            opens,
+            why: why.map(str::to_owned),
         };
+        let chunks = vec![
+            chunk(Some(true), None, replicas),
+            chunk(Some(false), Some("the seal is broken"), Vec::new()),
+            chunk(None, Some("too many"), Vec::new()),
+        ];
         Report {
             path: "/buckets/b/a".into(),
             size: 5,
@@ -137,7 +159,7 @@ mod tests {
             kind: Some("self-describing"),
             faults: Vec::new(),
             keys: vec![key],
-            chunks: vec![chunk],
+            chunks,
             readable: false,
         }
     }
@@ -152,7 +174,9 @@ mod tests {
             "NO: the KMS refuses",
             "aws:s3:arn = arn:aws:s3:::b/a",
             "gcm+sse-kms",
-            "a:8080 answers, b:8080 FAILS (does not have the needle (404))",
+            "a:8080 answers, b:8080 FAILS (does not have the needle (404)); opens\n",
+            "; DOES NOT OPEN (the seal is broken)\n",
+            "; not opened (too many)\n",
         ] {
             assert!(page.contains(words), "{words} is not in\n{page}");
         }
@@ -164,6 +188,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&report().to_json()).unwrap();
         assert_eq!(value["keys"][0]["opens"], false);
         assert_eq!(value["chunks"][0]["replicas"][1]["answers"], false);
+        assert_eq!(value["chunks"][1]["opens"], false);
         assert_eq!(value["sse"], "kms");
     }
 }

@@ -78,6 +78,14 @@ impl Source {
         Ok(found)
     }
 
+    /// All chunks of an entry, with the sizes that a read gives them, as far as somebody tells them.
+    pub(crate) async fn with_true_sizes(&self, entry: &pb::Entry, chunks: Vec<pb::FileChunk>) -> Vec<pb::FileChunk> {
+        match sealed_sizes::of_range(&self.engine, Cow::Borrowed(&chunks[..]), entry.size(), &(0..u64::MAX)).await {
+            Ok(Cow::Owned(sized)) => sized,
+            Ok(Cow::Borrowed(_)) | Err(_) => chunks,
+        }
+    }
+
     /// Plans a body made of `sections` of an entry whose layout has been read.
     ///
     /// # Errors
