@@ -1,9 +1,12 @@
-"""Which file imports which, and whether any of them do so in a circle.
+"""Which file imports which: whether any of them do so in a circle, and whether every arrow points down.
 
 An arrow runs from a file to the one that defines the name it uses: a name that a `mod.rs` only hands on is looked for behind
 it. `mod x;` and `pub use x::Name;` are doors, not arrows. What stands under `#[cfg(test)]` is left out.
 
-Ends with 1 and the arrows of each circle where there is one.
+The floors of a crate are those that `docs/architecture.md` lists under "```floors CRATE", top floor first: each module
+stands on one, and imports only from floors below.
+
+Ends with 1 and the arrows that run otherwise where there are any.
 """
 
 import re
@@ -14,11 +17,14 @@ from pathlib import Path
 
 Module = tuple[str, ...]
 
+PAGE = Path("docs/architecture.md")
+
 # Strings and comments hold words that look like paths.
 NOISE = re.compile(r"""//[^\n]*|/\*.*?\*/|\br(#+)".*?"\1|\bb?'(?:\\.|[^'\\])'|'(?:\\.|[^'\\])'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 TEST_BLOCK = re.compile(r"#\[cfg\((?:any\()?test\b[^\]]*\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?")
 USE = re.compile(r"^\s*(?P<door>pub(?:\([^)]*\))?\s+)?use\s+(?P<tree>[\w:\s{},*]+);", re.MULTILINE)
 PATH = re.compile(r"\b(?:crate|super|self)(?:::\w+)+")
+CHILD = re.compile(r"^\s*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;", re.MULTILINE)
 ITEM = re.compile(r"\b(?:struct|enum|union|trait|fn|const|static|type|macro_rules!)\s+(?:mut\s+)?(\w+)")
 
 
@@ -49,10 +55,33 @@ def main() -> int:
             for module in sorted(circle):
                 for target in sorted(arrows[module] & circle):
                     print(f"  {files[module].path} -> {files[target].path}", file=sys.stderr)
+        for line in against_floors(root.parent.name, files, arrows):
+            found += 1
+            print(line, file=sys.stderr)
     if not crates:
         print("no crates here: run it from the root of the checkout", file=sys.stderr)
         return 2
     return 1 if found else 0
+
+
+def against_floors(crate: str, files: dict[Module, File], arrows: dict[Module, set[Module]]) -> Iterator[str]:
+    """What does not agree with the floors of the page."""
+    block = re.search(rf"^```floors {crate}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    if block is None:
+        yield f"{PAGE} has no floors of {crate}"
+        return
+    rows = [line.split() for line in block[1].splitlines() if line.strip()]
+    floors = {room: len(rows) - at for at, rooms in enumerate(rows) for room in rooms}
+    rooms = {module[0] for module in files if module and module != ("(main)",)}
+    for room in sorted(rooms ^ floors.keys()):
+        where = "is on no floor of" if room in rooms else "is no module, but on a floor of"
+        yield f"{room} {where} {crate} in {PAGE}"
+    for module, targets_of in sorted(arrows.items()):
+        for target in sorted(targets_of):
+            if not module or not target or module[0] == target[0] or module == ("(main)",):
+                continue
+            if floors.get(module[0], 0) <= floors.get(target[0], 0):
+                yield f"an arrow of {crate} that does not point down: {files[module].path} -> {files[target].path}"
 
 
 def read(root: Path) -> dict[Module, File]:
@@ -84,9 +113,10 @@ def understand(path: Path, module: Module, text: str) -> File:
     text = without_tests(NOISE.sub(" ", text))
     file = File(path, module, defines=set(ITEM.findall(text)))
     here = () if module == ("(main)",) else module
+    children = set(CHILD.findall(text))
     for match in USE.finditer(text):
         for names, called in leaves(match["tree"]):
-            target = absolute(names, here)
+            target = (*here, *names) if names[0] in children else absolute(names, here)
             if target is None:
                 continue
             if match["door"]:
@@ -99,7 +129,7 @@ def understand(path: Path, module: Module, text: str) -> File:
         if target is not None:
             file.uses.add(target)
     # `child::name` without `self::`, of a module that is declared here.
-    for child in re.findall(r"^\s*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;", text, re.MULTILINE):
+    for child in children:
         for name in re.findall(rf"(?<![\w:]){child}::(\w+)", USE.sub(" ", text)):
             file.uses.add((*here, child, name))
     return file

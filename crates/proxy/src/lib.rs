@@ -17,6 +17,7 @@ pub mod keys;
 mod layers;
 pub mod logging;
 pub mod metrics;
+pub mod pb;
 pub mod plan;
 pub mod read;
 mod redact;

@@ -1,14 +1,15 @@
-//! The filer's gRPC: the messages that a reader needs, and a client that asks the filers in turn.
+//! The filer's gRPC: a client that asks the filers in turn.
 //!
 //! Knows `filer_pb.SeaweedFiler`, its addresses and which of them answers. Must not know the requests of our own
 //! clients, what a chunk's bytes mean, or ciphers.
 
 mod client;
 mod connections;
-pub mod pb;
 mod status;
 
 pub use client::{FilerClient, Found};
+
+pub use crate::pb;
 
 #[cfg(test)]
 mod tests;
