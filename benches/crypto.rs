@@ -1,4 +1,4 @@
-//! How fast keys and ciphers are: GB/s by cipher and size of the piece, in place and copying, and nanoseconds per data key.
+//! How fast keys and ciphers are: GB/s by cipher and size of the piece, and nanoseconds per data key.
 //!
 //! `cargo bench -p crypto --bench crypto`
 //!
@@ -38,11 +38,6 @@ fn main() {
         // Not alike within their pages: that is the worst case of a copy, and none of these.
         let (src, mut dst) = (vec![7; size], vec![0; size + APART]);
         Box::new(move || dst[APART..].copy_from_slice(black_box(&src)))
-    });
-    row("AES-256-CTR in place", |size| {
-        let mut bytes = vec![7; size];
-        let mut stream = decryption().keystream(0);
-        Box::new(move || stream.apply(black_box(&mut bytes)))
     });
     row("AES-256-CTR in the copy", |size| {
         let (src, mut dst) = (vec![7; size], vec![0; size]);

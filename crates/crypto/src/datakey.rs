@@ -44,11 +44,6 @@ impl DataKey {
     pub(crate) fn bytes(&self) -> &[u8; DATA_KEY_LEN] {
         &self.0
     }
-
-    /// A second copy for a cipher that must make its state anew later. Not `Clone`, so that no caller can.
-    pub(crate) fn duplicate(&self) -> Self {
-        Self(self.0.clone())
-    }
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ fn ctr_does_not_notice_another_offset_or_an_uncommitted_iv() {
         let layout = Layout::read(&Attributes::new([]), &History::default(), &[chunk], 0).unwrap();
         let mut bytes = [0; 16];
         let key = layout.keys[0].accept(Arc::new(DataKey::from_slice(&[7; 32]).unwrap())).ok().unwrap();
-        layout.decryption(layout.chunks[0].unwrap(), &key).ok().unwrap().keystream(0).apply(&mut bytes);
+        layout.decryption(layout.chunks[0].unwrap(), &key).ok().unwrap().keystream(0).apply_to(&[0; 16], &mut bytes);
         bytes
     };
     let sound = read(IV, 0);
