@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 use super::{
     Failure, KmsError,
     http::Answer,
-    in_use::{InUse, Lasting},
     secret::Secret,
+    token_slot::{Expires, TokenSlot},
 };
 
 /// A token is renewed this long before it ends, or after two thirds of its time if that is later.
@@ -65,12 +65,8 @@ impl Token {
     }
 }
 
-impl Lasting for Token {
-    fn proven(&self) -> Instant {
-        self.begun
-    }
-
-    fn over(&self) -> bool {
+impl Expires for Token {
+    fn is_expired(&self) -> bool {
         self.begun.elapsed() >= self.lasts
     }
 }
@@ -78,12 +74,12 @@ impl Lasting for Token {
 /// Where tokens come from.
 pub(super) struct Tokens<L> {
     login: L,
-    in_use: InUse<Token>,
+    slot: TokenSlot<Token>,
 }
 
 impl<L: Login> Tokens<L> {
     pub(super) fn new(login: L) -> Self {
-        Self { login, in_use: InUse::new() }
+        Self { login, slot: TokenSlot::new() }
     }
 
     /// A token that should be good. One that ends soon is replaced by the first who comes; the others go on with it.
@@ -91,14 +87,14 @@ impl<L: Login> Tokens<L> {
     /// # Errors
     /// When there is none, and the login is refused or does not come through.
     pub(super) async fn current(&self) -> Result<Arc<Token>, KmsError> {
-        let token = self.in_use.good_or(self.log_in()).await?;
+        let token = self.slot.get(self.log_in()).await?;
         if token.due()
-            && !token.over()
-            && let Some(turn) = self.in_use.turn_now()
-            && !turn.failed_within(AGAIN)
-            && self.in_use.known().is_some_and(|known| Arc::ptr_eq(&known, &token))
+            && !token.is_expired()
+            && let Some(refresh) = self.slot.try_refresh()
+            && !refresh.failed_within(AGAIN)
+            && self.slot.token().is_some_and(|current| Arc::ptr_eq(&current, &token))
         {
-            match turn.log_in(self.log_in()).await {
+            match refresh.log_in(self.log_in()).await {
                 Ok(newer) => return Ok(newer),
                 Err(error) => {
                     tracing::warn!(failure = ?error.failure(), "the token for the KMS could not be renewed; trying again");
@@ -121,7 +117,7 @@ impl<L: Login> Tokens<L> {
         let answer = send(token.header()).await?;
         // A token that was revoked, perhaps. With a new one we know.
         if answer.status == StatusCode::UNAUTHORIZED
-            && let Some(token) = self.in_use.instead_of(&token, async { Ok(false) }, self.log_in()).await?
+            && let Some(token) = self.slot.refresh_unless_newer(&token, async { Ok(false) }, self.log_in()).await?
         {
             return send(token.header()).await;
         }

@@ -20,8 +20,6 @@ mod error;
 pub mod gcp;
 #[cfg(feature = "_http")]
 mod http;
-#[cfg(feature = "_post")]
-mod in_use;
 mod limit;
 #[cfg(feature = "openbao")]
 pub mod openbao;
@@ -37,6 +35,8 @@ mod retry;
 pub(crate) mod scripted;
 #[cfg(feature = "_http")]
 mod secret;
+#[cfg(feature = "_post")]
+mod token_slot;
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -17,10 +17,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{
@@ -30,8 +27,8 @@ use super::{
 };
 use crate::keys::kms::{
     Failure, KmsError,
-    in_use::{InUse, Lasting},
     secret::Wiped,
+    token_slot::{Expires, SlotWatch, TokenSlot},
 };
 
 /// A renewal that did not come through is tried again after this long.
@@ -41,8 +38,6 @@ const AGAIN: Duration = Duration::from_secs(10);
 pub(super) struct Token {
     text: Zeroizing<String>,
     begun: Instant,
-    /// When it was asked about and found good.
-    proven: Mutex<Option<Instant>>,
     /// `None`: it does not end.
     lasts: Option<Duration>,
     /// The time that the login gave, which renewals are measured by.
@@ -58,15 +53,7 @@ impl Token {
     fn new(granted: Granted, first: Option<Duration>) -> Self {
         let Granted { token, lasts, renewable } = granted;
         let first = first.unwrap_or(lasts);
-        let proven = Mutex::new(None);
-        Self {
-            text: token,
-            begun: Instant::now(),
-            proven,
-            lasts: (!lasts.is_zero()).then_some(lasts),
-            first,
-            renewable,
-        }
+        Self { text: token, begun: Instant::now(), lasts: (!lasts.is_zero()).then_some(lasts), first, renewable }
     }
 
     /// When it should be renewed; `None`: never.
@@ -75,16 +62,8 @@ impl Token {
     }
 }
 
-impl Lasting for Token {
-    fn proven(&self) -> Instant {
-        self.proven.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(self.begun)
-    }
-
-    fn prove(&self) {
-        *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    fn over(&self) -> bool {
+impl Expires for Token {
+    fn is_expired(&self) -> bool {
         self.lasts.is_some_and(|lasts| self.begun.elapsed() >= lasts)
     }
 }
@@ -93,14 +72,14 @@ impl Lasting for Token {
 pub(super) struct Tokens {
     service: Service,
     login: Login,
-    in_use: InUse<Token>,
+    slot: TokenSlot<Token>,
     /// Whether there is somebody who renews them. One for all: it was started with the first.
     kept_alive: AtomicBool,
 }
 
 impl Tokens {
     pub(super) fn new(service: Service, login: Login) -> Arc<Self> {
-        Arc::new(Self { service, login, in_use: InUse::new(), kept_alive: AtomicBool::new(false) })
+        Arc::new(Self { service, login, slot: TokenSlot::new(), kept_alive: AtomicBool::new(false) })
     }
 
     /// A token that should be good.
@@ -108,7 +87,7 @@ impl Tokens {
     /// # Errors
     /// When the login is refused or does not come through.
     pub(super) async fn current(self: &Arc<Self>) -> Result<Arc<Token>, KmsError> {
-        self.in_use.good_or(self.log_in()).await
+        self.slot.get(self.log_in()).await
     }
 
     /// A newer token after a request with `refused` was; `None`: there is no better one to be had.
@@ -119,7 +98,7 @@ impl Tokens {
         if matches!(self.login, Login::Token(_)) {
             return Ok(None);
         }
-        self.in_use.instead_of(refused, self.holds(refused), self.log_in()).await
+        self.slot.refresh_unless_newer(refused, self.holds(refused), self.log_in()).await
     }
 
     /// Whether a token is still good. The policy that every token has allows it to ask about itself
@@ -152,7 +131,7 @@ impl Tokens {
         let token = Token::new(answer::granted(&answer.body)?, None);
         tracing::debug!(lasts = ?token.lasts, renewable = token.renewable, "logged in to the KMS");
         if !self.kept_alive.swap(true, Ordering::SeqCst) {
-            tokio::spawn(keep_alive(Arc::downgrade(self), self.in_use.subscribe()));
+            tokio::spawn(keep_alive(Arc::downgrade(self), self.slot.watch()));
         }
         Ok(token)
     }
@@ -165,17 +144,17 @@ impl Tokens {
 
     /// Requests go on with the token meanwhile, for as long as it is good.
     async fn renew_if_due(self: &Arc<Self>) -> Result<(), KmsError> {
-        let turn = self.in_use.turn().await;
+        let refresh = self.slot.refresh().await;
         let due = |token: &Arc<Token>| token.due().is_some_and(|due| due <= Instant::now());
-        let Some(token) = self.in_use.known().filter(due) else { return Ok(()) };
-        if token.renewable && !token.over() {
+        let Some(token) = self.slot.token().filter(due) else { return Ok(()) };
+        if token.renewable && !token.is_expired() {
             let answer =
                 self.service.post("auth/token/renew-self", Some(token.text()), Bytes::from_static(b"{}")).await?;
             if answer.status.is_success() {
                 let granted = answer::granted(&answer.body)?;
                 if granted.lasts.is_zero() || granted.lasts >= token.first / 2 {
                     tracing::debug!(lasts = ?granted.lasts, "renewed the token for the KMS");
-                    turn.hand_out(Token::new(granted, Some(token.first)));
+                    refresh.put(Token::new(granted, Some(token.first)));
                     return Ok(());
                 }
             } else {
@@ -185,21 +164,21 @@ impl Tokens {
                 }
             }
         }
-        turn.log_in(self.log_in()).await.map(drop)
+        refresh.log_in(self.log_in()).await.map(drop)
     }
 }
 
 /// Renews tokens for as long as somebody has the provider.
-async fn keep_alive(tokens: Weak<Tokens>, mut in_use: watch::Receiver<Option<Arc<Token>>>) {
+async fn keep_alive(tokens: Weak<Tokens>, mut slot: SlotWatch<Token>) {
     loop {
-        let due = in_use.borrow_and_update().as_ref().and_then(|token| token.due());
+        let due = slot.token().and_then(|token| token.due());
         let another = match due {
-            Some(due) => timeout_at(due, in_use.changed()).await,
-            None => Ok(in_use.changed().await),
+            Some(due) => timeout_at(due, slot.changed()).await,
+            None => Ok(slot.changed().await),
         };
         match another {
-            Ok(Ok(())) => continue,
-            Ok(Err(_)) => return,
+            Ok(true) => continue,
+            Ok(false) => return,
             Err(_) => {}
         }
         let Some(renewal) = tokens.upgrade().map(Tokens::renew) else { return };
