@@ -6,6 +6,7 @@
 mod cache;
 pub mod hooks;
 pub mod kms;
+mod outcome;
 pub mod sse_s3;
 #[cfg(test)]
 mod tests;
