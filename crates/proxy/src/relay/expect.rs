@@ -3,6 +3,20 @@
 //! The client waits to be told that its body is wanted. It is the filer who knows: so its body waits behind a gate
 //! until the filer says 100, or says nothing for a second. A filer that answers at once without a 100 does not want
 //! the body, and then the client is never asked for it.
+//!
+//! ```text
+//!              a 100
+//!   CLOSED ─────────────────────────────▶ OPEN: the body is sent
+//!    │  │                                  ▲
+//!    │  │ an answer begins without a 100   │ a 100
+//!    │  └─────────────▶ ANSWERED ──────────┘
+//!    │ the gate is         │ the gate is dropped: the answer is over
+//!    │ dropped             ▼
+//!    └────────────────▶ REFUSED: the body ends with an error
+//! ```
+//!
+//! While it is CLOSED, and only then, the body is sent as well after a second from its first poll. Nobody but the [`Watch`]
+//! has to know: it is not asked again.
 
 use std::{
     fmt,
@@ -88,8 +102,8 @@ pub(super) struct Watch {
 }
 
 /// What a gate said.
-pub(super) enum Held {
-    Released,
+pub(super) enum Decision {
+    Send,
     Refused(Unwanted),
 }
 
@@ -106,16 +120,16 @@ impl fmt::Display for Unwanted {
 impl std::error::Error for Unwanted {}
 
 impl Watch {
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Held> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Decision> {
         self.state.waker.register(cx.waker());
         match self.state.gate.load(Ordering::Acquire) {
-            OPEN => return Poll::Ready(Held::Released),
-            REFUSED => return Poll::Ready(Held::Refused(Unwanted)),
+            OPEN => return Poll::Ready(Decision::Send),
+            REFUSED => return Poll::Ready(Decision::Refused(Unwanted)),
             ANSWERED => return Poll::Pending,
             _ => {}
         }
         let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
-        patience.as_mut().poll(cx).map(|()| Held::Released)
+        patience.as_mut().poll(cx).map(|()| Decision::Send)
     }
 }
 
@@ -128,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    async fn held(watch: &mut Watch) -> Held {
+    async fn held(watch: &mut Watch) -> Decision {
         poll_fn(|cx| watch.poll(cx)).await
     }
 
@@ -140,10 +154,10 @@ mod tests {
             let mut waiting = std::pin::pin!(held(&mut watch));
             assert!(poll!(waiting.as_mut()).is_pending());
             gate.0.settle(OPEN);
-            assert!(matches!(waiting.await, Held::Released));
+            assert!(matches!(waiting.await, Decision::Send));
         }
         drop(gate);
-        assert!(matches!(held(&mut watch).await, Held::Released));
+        assert!(matches!(held(&mut watch).await, Decision::Send));
     }
 
     #[tokio::test(start_paused = true)]
@@ -152,7 +166,7 @@ mod tests {
         let mut watch = gate.watch();
         advance(Duration::from_secs(60)).await;
         let started = Instant::now();
-        assert!(matches!(held(&mut watch).await, Held::Released));
+        assert!(matches!(held(&mut watch).await, Decision::Send));
         assert_eq!(started.elapsed(), PATIENCE);
     }
 
@@ -166,7 +180,7 @@ mod tests {
         advance(PATIENCE * 2).await;
         assert!(poll!(waiting.as_mut()).is_pending());
         drop(gate);
-        assert!(matches!(waiting.await, Held::Refused(Unwanted)));
+        assert!(matches!(waiting.await, Decision::Refused(Unwanted)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -176,6 +190,6 @@ mod tests {
         let mut waiting = std::pin::pin!(held(&mut watch));
         assert!(poll!(waiting.as_mut()).is_pending());
         drop(gate);
-        assert!(matches!(waiting.await, Held::Refused(Unwanted)));
+        assert!(matches!(waiting.await, Decision::Refused(Unwanted)));
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Takes the keys of SSE-C out of a read. The filer has no use for them and might log them.
-pub(super) fn keep_customer_keys(headers: &mut HeaderMap) {
+pub(super) fn strip_customer_keys(headers: &mut HeaderMap) {
     const KEYS: [&str; 2] =
         ["x-amz-server-side-encryption-customer-key", "x-amz-copy-source-server-side-encryption-customer-key"];
     let keys: Vec<_> =
@@ -213,7 +213,7 @@ mod tests {
             ("x-amz-server-side-encryption-customer-key-md5", "sum"),
             ("x-amz-copy-source-server-side-encryption-customer-key", "secret"),
         ]);
-        keep_customer_keys(&mut headers);
+        strip_customer_keys(&mut headers);
         assert_eq!(headers, map(&[("x-amz-server-side-encryption-customer-algorithm", "AES256")]));
     }
 

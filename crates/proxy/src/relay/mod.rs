@@ -32,7 +32,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::{
     expect::Gate,
-    upload::{ClientGone, Unread, Upload},
+    upload::{ClientGone, UnreadBody, Upload},
 };
 use crate::{
     Blame, Error, Result,
@@ -123,7 +123,7 @@ impl Relay {
         let replayable = replayable(&parts.method, &body);
         let expects = wants_continue(&parts, &body);
         let may_break_off = !expects && !body.is_end_stream();
-        let unread = Unread::new(body);
+        let unread = UnreadBody::new(body);
         let mut unreachable = None;
         for authority in authorities {
             let gate = expects.then(Gate::new);
@@ -202,7 +202,7 @@ impl Relay {
         headers::end_hop(&mut parts.headers);
         headers::join_cookies(&mut parts.headers);
         if matches!(parts.method, Method::GET | Method::HEAD) {
-            headers::keep_customer_keys(&mut parts.headers);
+            headers::strip_customer_keys(&mut parts.headers);
         }
         headers::tell_origin(&mut parts.headers, &host, peer);
         parts.headers.insert(HOST, host);

@@ -1,4 +1,16 @@
 //! The client's body on its way to the filer.
+//!
+//! ```text
+//!                          upload()
+//!   in its UnreadBody ─────────────────────▶ in an Upload, not read from ──the gate refuses──▶ an error to the filer's
+//!          ▲                                   │       │                                      connection
+//!          │    the Upload is dropped: its     │       │ polled, the gate (if any) lets it
+//!          │    connection could not be made   │       ▼
+//!          └───────────────────────────────────┘     in an Upload, read from ──dropped──▶ gone
+//! ```
+//!
+//! One that is refused goes back likewise, with the drop of its Upload. What is dropped for good reads what the client still
+//! sends, and throws it away ([`Received`]).
 
 use std::{
     fmt,
@@ -10,7 +22,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::expect::{Held, Watch};
+use super::expect::{Decision, Watch};
 use crate::wire::{BoxError, Received};
 
 /// What the filer's connection reads from: the client's body, once the gate (if there is one) lets it.
@@ -21,14 +33,14 @@ pub(super) struct Upload {
     body: Option<Received>,
     gate: Option<Watch>,
     /// Where the body goes back to if nobody has read from it.
-    unread: Option<Unread>,
+    unread: Option<UnreadBody>,
 }
 
 /// A body of which nothing was read yet, to be sent to whoever takes the connection.
 #[derive(Clone)]
-pub(super) struct Unread(Arc<Mutex<Option<Received>>>);
+pub(super) struct UnreadBody(Arc<Mutex<Option<Received>>>);
 
-impl Unread {
+impl UnreadBody {
     pub(super) fn new(body: Received) -> Self {
         Self(Arc::new(Mutex::new(Some(body))))
     }
@@ -42,7 +54,7 @@ impl Unread {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(Unread(place)) = &self.unread {
+        if let Some(UnreadBody(place)) = &self.unread {
             *place.lock().unwrap_or_else(PoisonError::into_inner) = self.body.take();
         }
     }
@@ -79,8 +91,8 @@ impl Body for Upload {
         let this = &mut *self;
         if let Some(gate) = &mut this.gate {
             match ready!(gate.poll(cx)) {
-                Held::Released => this.gate = None,
-                Held::Refused(refused) => return Poll::Ready(Some(Err(refused.into()))),
+                Decision::Send => this.gate = None,
+                Decision::Refused(refused) => return Poll::Ready(Some(Err(refused.into()))),
             }
         }
         this.unread = None;

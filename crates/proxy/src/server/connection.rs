@@ -31,7 +31,7 @@ use super::{
     serving::Serving,
     shutdown::Stage,
     socket::{Ending, Socket},
-    stream::{StreamExecutor, Taken},
+    stream::{PacedBody, StreamExecutor},
 };
 use crate::wire::{Body, Front, Peer, PeerTls, Received, RequestId, bug_response};
 
@@ -138,7 +138,7 @@ async fn answer<F: Front>(
     peer: Peer,
     front: Arc<F>,
     ending: Ending,
-) -> Result<Response<Taken<Either<F::Body, Body>>>, Infallible> {
+) -> Result<Response<PacedBody<Either<F::Body, Body>>>, Infallible> {
     let method = request.method().clone();
     let version = request.version();
     let id = RequestId::new();
@@ -157,7 +157,7 @@ async fn answer<F: Front>(
     if version < Version::HTTP_11 && ends_with_the_connection(&response, &method) {
         ending.arm();
     }
-    Ok(response.map(Taken::new))
+    Ok(response.map(PacedBody::new))
 }
 
 fn ends_with_the_connection<B: http_body::Body>(response: &Response<B>, method: &Method) -> bool {

@@ -4,7 +4,21 @@
 //! broken body look whole. While such an answer is on its way the socket is armed: closed for any reason, it resets.
 //!
 //! Bytes that wait to be written hold memory that others wait for. When the system has taken none of them for the write
-//! timeout, the write fails, and with it the connection.
+//! timeout, the write fails, and with it the connection. What a write may find:
+//!
+//! ```text
+//!            no room                   timeout over
+//!   Free ──────────────▶ Stalled(since) ──────────▶ a write past the runtime ──no room──▶ the write fails
+//!    ▲                    │    ▲                        │ some room
+//!    │ room, says the     │    │ no room any more       ▼
+//!    │ runtime            │    └──────────────────── Filling ──┐ some room, taken at once
+//!    ├────────────────────┘                             │  ▲   │ by writes past the runtime
+//!    └──────────────────────────────────────────────────┘  └───┘
+//! ```
+//!
+//! The runtime learns of room from Linux, which calls a socket writable when a third of its buffer is free, and that may be
+//! megabytes. A client that reads slowly has made room for less by the end of the timeout, which a write finds. All of it is
+//! filled at once: what is free when the next timeout is over, the client has made free.
 //!
 //! A connection that is closed with bytes in it that were not read is reset, and with it goes what its client has not read
 //! yet: the answer to a request that was too large, say. So one that ended well is closed on our side only, and what still
@@ -38,11 +52,19 @@ pub(super) struct Socket {
     /// The client has closed its side.
     over: bool,
     write_timeout: Duration,
-    /// Since when the system takes no bytes.
-    stalled: Option<Instant>,
-    /// Whether what room the system still has is being filled, after a write timeout.
-    filling: bool,
+    flow: Flow,
     timer: StallTimer,
+}
+
+/// Whether the system takes what is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// As far as is known.
+    Free,
+    /// Not since then.
+    Stalled(Instant),
+    /// What room it still had after a write timeout is being filled.
+    Filling,
 }
 
 /// How the connection ends when the socket is closed. Clones speak of the same socket.
@@ -79,8 +101,7 @@ impl Socket {
             ending: Ending::default(),
             over: false,
             write_timeout,
-            stalled: None,
-            filling: false,
+            flow: Flow::Free,
             timer: StallTimer::default(),
         }
     }
@@ -97,32 +118,31 @@ impl Socket {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if outcome.is_ready() {
-            self.stalled = None;
-            self.filling = false;
+            self.flow = Flow::Free;
             return outcome;
         }
-        if !self.filling {
-            let since = *self.stalled.get_or_insert_with(Instant::now);
-            ready!(self.timer.poll(since + self.write_timeout, cx));
+        match self.flow {
+            Flow::Free => ready!(self.poll_stalled(Instant::now(), cx)),
+            Flow::Stalled(since) => ready!(self.poll_stalled(since, cx)),
+            Flow::Filling => {}
         }
-        // Linux calls a socket writable when a third of its buffer is free, which may be megabytes. A client that reads
-        // slowly has made room for less by now, which a write finds. All of it is filled at once: what is free when the
-        // next timeout is over, the client has made free.
         match rustix::io::write(&self.stream, first) {
             Ok(written) => {
-                self.stalled = None;
-                self.filling = true;
+                self.flow = Flow::Filling;
                 Poll::Ready(Ok(written))
             }
-            Err(rustix::io::Errno::WOULDBLOCK) if self.filling => {
-                self.filling = false;
-                let since = *self.stalled.insert(Instant::now());
-                // Pending, with the timer set.
-                self.timer.poll(since + self.write_timeout, cx).map(|()| Err(unread()))
+            Err(rustix::io::Errno::WOULDBLOCK) if self.flow == Flow::Filling => {
+                self.poll_stalled(Instant::now(), cx).map(|()| Err(unread()))
             }
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => Poll::Ready(Err(unread())),
             Err(error) => Poll::Ready(Err(error.into())),
         }
+    }
+
+    /// Ready when the write timeout is over; until then the task is woken for it.
+    fn poll_stalled(&mut self, since: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        self.flow = Flow::Stalled(since);
+        self.timer.poll(since + self.write_timeout, cx)
     }
 }
 
@@ -137,7 +157,7 @@ impl Drop for Socket {
             if let Err(error) = self.stream.set_zero_linger() {
                 tracing::debug!(%error, "a cut connection could not be set to reset");
             }
-        } else if lingers.load(Ordering::Acquire) && !self.over && self.stalled.is_none() {
+        } else if lingers.load(Ordering::Acquire) && !self.over && !matches!(self.flow, Flow::Stalled(_)) {
             // The same connection by another name, since this one is going.
             match (self.stream.as_fd().try_clone_to_owned(), Handle::try_current()) {
                 (Ok(stream), Ok(runtime)) => drop(runtime.spawn(linger(stream))),

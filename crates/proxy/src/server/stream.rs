@@ -3,6 +3,18 @@
 //! Its socket need not stall meanwhile: the client may well read other streams. What was handed to hyper for a stream
 //! holds memory that others wait for, until the stream's task ends.
 //!
+//! hyper tells nobody when bytes of a stream are taken, but for asking its body for more. So body and task share a clock:
+//!
+//! ```text
+//!   StreamExecutor: the task of one stream                  PacedBody: the body of its answer
+//!     makes the clock, and lends it to whoever is   ──────▶   takes it when it is made (on HTTP/1 there is none)
+//!     run in the task (a task-local)
+//!                                                   ◀──────   hands on a piece, or the end: the clock runs
+//!                                                   ◀──────   is asked for more, has none yet: the clock stands
+//!     the clock ran for the write timeout: the
+//!     task is dropped, hyper resets the stream
+//! ```
+//!
 //! Knows when bytes are taken. Must not know what they are.
 
 use std::{
@@ -23,7 +35,7 @@ use crate::wire::BoxError;
 
 tokio::task_local! {
     /// Of the stream whose task this is. HTTP/1 has none: there, the socket tells.
-    static UNREAD: Arc<Unread>;
+    static STALL_CLOCK: Arc<StallClock>;
 }
 
 /// Runs hyper's tasks, one for each stream, and ends those whose client takes no byte for the write timeout. hyper resets
@@ -39,12 +51,12 @@ where
     F::Output: Send,
 {
     fn execute(&self, stream: F) {
-        let unread = Arc::new(Unread::default());
+        let clock = Arc::new(StallClock::default());
         let timeout = self.write_timeout;
         tokio::spawn(async move {
             tokio::select! {
-                _ = UNREAD.scope(Arc::clone(&unread), stream) => {}
-                () = unread.lasts(timeout) => tracing::debug!("a stream is reset: its client does not read"),
+                _ = STALL_CLOCK.scope(Arc::clone(&clock), stream) => {}
+                () = clock.lasts(timeout) => tracing::debug!("a stream is reset: its client does not read"),
             }
         });
     }
@@ -52,9 +64,9 @@ where
 
 /// Since when bytes lie ready that the client does not take.
 #[derive(Default)]
-struct Unread(Mutex<Option<Instant>>);
+struct StallClock(Mutex<Option<Instant>>);
 
-impl Unread {
+impl StallClock {
     fn set(&self, since: Option<Instant>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
@@ -75,9 +87,9 @@ impl Unread {
 /// hyper hands a piece on when the client has opened a window for all before it, and then asks for the next one. So pieces
 /// are small, that a slow client be not taken for one that does not read. Where the end is known, the last byte goes alone:
 /// a task is over when it has handed on the last piece, taken or not, and the bytes before that one are taken by then.
-pub(super) struct Taken<B> {
+pub(super) struct PacedBody<B> {
     body: B,
-    unread: Option<Arc<Unread>>,
+    clock: Option<Arc<StallClock>>,
     /// Of the body's last piece, what was not yet asked for.
     rest: Bytes,
 }
@@ -85,11 +97,11 @@ pub(super) struct Taken<B> {
 /// The most of a body that is handed on at once, bytes: a client that takes fewer in the write timeout is cut.
 const PIECE: usize = 32 << 10;
 
-impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Taken<B> {
+impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> PacedBody<B> {
     /// The body of an answer that is made in the task of its stream, or on a connection that has no streams.
     pub(super) fn new(body: B) -> Self {
-        let unread = UNREAD.try_with(Arc::clone).ok();
-        Self { body, unread, rest: Bytes::new() }
+        let clock = STALL_CLOCK.try_with(Arc::clone).ok();
+        Self { body, clock, rest: Bytes::new() }
     }
 
     /// The next piece of the body, and `None` where it is no data.
@@ -120,14 +132,14 @@ impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Taken<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Body for Taken<B> {
+impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Body for PacedBody<B> {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(unread) = self.unread.clone() else { return Pin::new(&mut self.body).poll_frame(cx) };
+        let Some(clock) = self.clock.clone() else { return Pin::new(&mut self.body).poll_frame(cx) };
         let outcome = self.poll_piece(cx);
-        unread.set(outcome.is_ready().then(Instant::now));
+        clock.set(outcome.is_ready().then(Instant::now));
         outcome
     }
 
@@ -170,7 +182,7 @@ mod tests {
         let body = Arc::new(body);
         let service = service_fn(move |request: Request<Incoming>| {
             let body = Arc::clone(&body);
-            async move { Ok::<_, Infallible>(Response::new(Taken::new(body(request.uri().path())))) }
+            async move { Ok::<_, Infallible>(Response::new(PacedBody::new(body(request.uri().path())))) }
         });
         let executor = StreamExecutor { write_timeout: TIMEOUT };
         tokio::spawn(hyper::server::conn::http2::Builder::new(executor).serve_connection(TokioIo::new(far), service));
@@ -266,8 +278,8 @@ mod tests {
 
     #[test]
     fn without_a_stream_a_body_is_what_it_was() {
-        let body = Taken::new(server::Body::full("fine"));
-        assert!(body.unread.is_none() && !body.is_end_stream());
-        assert!(Taken::new(server::Body::empty()).is_end_stream());
+        let body = PacedBody::new(server::Body::full("fine"));
+        assert!(body.clock.is_none() && !body.is_end_stream());
+        assert!(PacedBody::new(server::Body::empty()).is_end_stream());
     }
 }
