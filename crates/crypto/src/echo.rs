@@ -8,7 +8,7 @@ use crate::{
     attributes::{Attributes, name},
     envelope::context_json,
     error::{MetadataError, Place, Problem},
-    metadata::{Object, entry},
+    metadata::{JsonObject, entry},
     scheme::Scheme,
 };
 
@@ -77,7 +77,7 @@ fn customer(attributes: &Attributes<'_>, chunk: Option<(Place, &[u8])>) -> Resul
     let algorithm = text(attributes, name::CUSTOMER_ALGORITHM)?.unwrap_or_else(|| "AES256".to_owned());
     let mut key_md5 = text(attributes, name::CUSTOMER_KEY_MD5)?;
     if let (None, Some((place, json))) = (&key_md5, chunk) {
-        key_md5 = Object::parse(json, place)?.text("keyMD5")?.map(str::to_owned);
+        key_md5 = JsonObject::parse(json, place)?.text("keyMD5")?.map(str::to_owned);
     }
     Ok(Echo::Customer { algorithm, key_md5 })
 }
@@ -88,7 +88,7 @@ fn kms(attributes: &Attributes<'_>, chunk: Option<(Place, &[u8])>) -> Result<Ech
         let key_id = text(attributes, name::KMS_KEY_ID)?;
         return Ok(Echo::Kms { key_id, context: None, bucket_key_enabled: false });
     };
-    let object = Object::parse(json, place)?;
+    let object = JsonObject::parse(json, place)?;
     let context = object.text_map("encryptionContext")?;
     Ok(Echo::Kms {
         key_id: object.text("keyId")?.map(str::to_owned),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     error::{MetadataError, Place, Problem},
-    metadata::Object,
+    metadata::JsonObject,
 };
 
 /// What SeaweedFS keeps of a KMS's answer to "make me a data key". Source: `weed/kms/envelope.go`.
@@ -27,7 +27,7 @@ pub struct Envelope {
 impl Envelope {
     /// Reads an envelope, found at `place`. Provider, key id and ciphertext must be there.
     pub(crate) fn parse(json: &[u8], place: &Place) -> Result<Self, MetadataError> {
-        let object = Object::parse(json, place.clone())?;
+        let object = JsonObject::parse(json, place.clone())?;
         let version = match object.integer("version")? {
             // Zero is what its writer's JSON library makes of a missing number.
             None | Some(0 | 1) => 1,

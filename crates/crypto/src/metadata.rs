@@ -6,7 +6,7 @@
 
 mod object;
 
-pub(crate) use object::{Object, decode};
+pub(crate) use object::{JsonObject, decode};
 
 use crate::{
     attributes::{Attributes, name},
@@ -49,7 +49,7 @@ pub(crate) struct Metadata {
 impl Metadata {
     /// Reads the JSON of one chunk, or of the entry, at `place`.
     pub(crate) fn parse(scheme: Scheme, json: &[u8], place: Place) -> Result<Self, MetadataError> {
-        let object = Object::parse(json, place)?;
+        let object = JsonObject::parse(json, place)?;
         match scheme {
             Scheme::None => Ok(Self::default()),
             Scheme::C => customer(&object),
@@ -104,14 +104,14 @@ fn customer_of_entry(attributes: &Attributes<'_>) -> Result<Metadata, MetadataEr
     Ok(Metadata { key, iv: attribute_iv(attributes, name::CUSTOMER_IV)?, part_offset: 0 })
 }
 
-fn customer(object: &Object) -> Result<Metadata, MetadataError> {
+fn customer(object: &JsonObject) -> Result<Metadata, MetadataError> {
     object.only(&CUSTOMER)?;
     algorithm(object, AES256)?;
     let key = object.fixed("keyMD5")?.map(|md5| WrappedKey::Customer(CustomerKey { md5 }));
     Ok(Metadata { key, iv: object.fixed("iv")?, part_offset: object.integer("partOffset")?.unwrap_or(0) })
 }
 
-fn kms(object: &Object) -> Result<Metadata, MetadataError> {
+fn kms(object: &JsonObject) -> Result<Metadata, MetadataError> {
     object.only(&KMS)?;
     let algorithm = algorithm(object, AWS_KMS)?;
     let iv = object.fixed("iv")?;
@@ -129,7 +129,7 @@ fn kms(object: &Object) -> Result<Metadata, MetadataError> {
     Ok(Metadata { key, iv, part_offset: object.integer("partOffset")?.unwrap_or(0) })
 }
 
-fn s3(object: &Object) -> Result<Metadata, MetadataError> {
+fn s3(object: &JsonObject) -> Result<Metadata, MetadataError> {
     object.only(&S3)?;
     let algorithm = algorithm(object, AES256)?;
     let iv = object.fixed("iv")?;
@@ -151,7 +151,7 @@ fn s3(object: &Object) -> Result<Metadata, MetadataError> {
 }
 
 /// The algorithm, which old writers left out.
-fn algorithm<'a>(object: &'a Object, expected: &'a str) -> Result<&'a str, MetadataError> {
+fn algorithm<'a>(object: &'a JsonObject, expected: &'a str) -> Result<&'a str, MetadataError> {
     match object.text("algorithm")? {
         Some(stored) if stored != expected => Err(object.at("algorithm").fails(Problem::Unsupported)),
         _ => Ok(expected),
@@ -159,7 +159,7 @@ fn algorithm<'a>(object: &'a Object, expected: &'a str) -> Result<&'a str, Metad
 }
 
 /// The commitment, where there is one. It says nothing without the IV that it was made over.
-fn commitment(object: &Object, iv: Option<[u8; 16]>, algorithm: &str) -> Result<Vec<Commitment>, MetadataError> {
+fn commitment(object: &JsonObject, iv: Option<[u8; 16]>, algorithm: &str) -> Result<Vec<Commitment>, MetadataError> {
     let Some(mac) = object.fixed("keyCommitment")? else { return Ok(Vec::new()) };
     let iv = iv.ok_or_else(|| object.at("iv").fails(Problem::Missing))?;
     Ok(vec![Commitment { mac, iv, algorithm: algorithm.to_owned() }])

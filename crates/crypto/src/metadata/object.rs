@@ -11,12 +11,12 @@ use crate::error::{MetadataError, Place, Problem};
 const LONGEST_NAME: usize = 64;
 
 /// A JSON object and where it was found. An empty string and `null` count as missing, as in what Go writes.
-pub(crate) struct Object {
+pub(crate) struct JsonObject {
     fields: Map<String, Value>,
     place: Place,
 }
 
-impl Object {
+impl JsonObject {
     pub(crate) fn parse(json: &[u8], place: Place) -> Result<Self, MetadataError> {
         // serde_json's own message can quote the value, so it goes no further.
         match serde_json::from_slice(json) {
@@ -122,9 +122,9 @@ pub(crate) fn decode<const N: usize>(base64: &[u8], place: &Place) -> Result<[u8
 mod tests {
     use super::*;
 
-    fn object(json: &str) -> Object {
+    fn object(json: &str) -> JsonObject {
         let place = Place::Chunk { index: 0, field: String::new() };
-        Object::parse(json.as_bytes(), place).ok().unwrap()
+        JsonObject::parse(json.as_bytes(), place).ok().unwrap()
     }
 
     /// Go keeps it in an `int64`.

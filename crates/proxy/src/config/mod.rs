@@ -24,7 +24,7 @@ pub use sections::{
 };
 pub use values::{CacheSize, FilerAddress, Seconds, Secret, Size, Window};
 
-use origin::Origins;
+use origin::Provenance;
 use page::Page;
 use scope::{Loader, Scope};
 
@@ -34,7 +34,7 @@ pub const DEFAULT_PATH: &str = "/etc/tidegate/tidegate.toml";
 /// Where the settings came from.
 pub struct Sources {
     path: PathBuf,
-    origins: Origins,
+    origins: Provenance,
 }
 
 /// Reads `path` (or [`DEFAULT_PATH`]) and lays the environment over it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::values::quoted;
 
 /// Which source set which key, by the key's full name. A key that is not in it has its default.
-pub(super) type Origins = BTreeMap<String, String>;
+pub(super) type Provenance = BTreeMap<String, String>;
 
 /// A key's full name as TOML writes it: parts that are not bare keys in quotes.
 pub(super) fn dotted(path: &[String]) -> String {

@@ -1,16 +1,16 @@
 //! The effective configuration on paper: TOML, with the source of each value at its line's end.
 
-use super::origin::{Origins, dotted};
+use super::origin::{Provenance, dotted};
 
 /// TOML being written, one table after the other.
 pub(super) struct Page<'a> {
-    origins: &'a Origins,
+    origins: &'a Provenance,
     path: Vec<String>,
     text: String,
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(origins: &'a Origins) -> Self {
+    pub(super) fn new(origins: &'a Provenance) -> Self {
         Self { origins, path: Vec::new(), text: String::new() }
     }
 

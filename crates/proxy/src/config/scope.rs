@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     option::{Opt, Setting},
-    origin::{Origins, dotted},
+    origin::{Provenance, dotted},
     source::Layer,
 };
 use crate::settings::{Environment, Error};
@@ -38,7 +38,7 @@ pub(super) struct Loader<'a> {
     declared: Declared,
     path: &'a Path,
     environment: &'a Environment,
-    origins: RefCell<Origins>,
+    origins: RefCell<Provenance>,
 }
 
 impl<'a> Loader<'a> {
@@ -62,7 +62,7 @@ impl<'a> Loader<'a> {
     }
 
     /// What was noted while reading.
-    pub(super) fn into_origins(self) -> Origins {
+    pub(super) fn into_origins(self) -> Provenance {
         self.origins.into_inner()
     }
 

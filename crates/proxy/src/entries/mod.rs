@@ -88,14 +88,14 @@ pub(crate) struct Lookup(Option<ledger::Ticket>);
 /// Entries by path.
 pub(crate) struct Entries<D> {
     /// `None`: nothing is kept.
-    kept: Option<Kept<D>>,
+    kept: Option<PathCache<D>>,
     /// The number of the session that is caught up; 0 while there is none.
     live: AtomicU64,
     ledger: Mutex<Ledger>,
     counters: CacheCounters,
 }
 
-struct Kept<D> {
+struct PathCache<D> {
     cache: Cache<Arc<str>, Arc<Known<D>>>,
     /// The kept paths in order, each with the stamp of its entry, so that those below a directory are found.
     paths: Arc<Mutex<Paths>>,
@@ -107,7 +107,7 @@ impl<D: Send + Sync + 'static> Entries<D> {
     /// Keeps entries of `bytes` together; 0 keeps none. Nothing is kept before a [`Follower`] runs.
     pub(crate) fn new(bytes: u64, counters: CacheCounters) -> Arc<Self> {
         Arc::new(Self {
-            kept: (bytes > 0).then(|| Kept::new(bytes)),
+            kept: (bytes > 0).then(|| PathCache::new(bytes)),
             live: AtomicU64::new(0),
             ledger: Mutex::new(Ledger::new(REPLAY)),
             counters,
@@ -196,7 +196,7 @@ impl<D: Send + Sync + 'static> Entries<D> {
     }
 }
 
-impl<D: Send + Sync + 'static> Kept<D> {
+impl<D: Send + Sync + 'static> PathCache<D> {
     fn new(bytes: u64) -> Self {
         let paths = Arc::new(Mutex::new(Paths::new()));
         let index = Arc::clone(&paths);

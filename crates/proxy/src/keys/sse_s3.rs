@@ -47,10 +47,10 @@ pub trait KekSource: Send + Sync {
 
 /// Opens SSE-S3 data keys.
 pub struct SseS3 {
-    from: From,
+    store: Store,
 }
 
-enum From {
+enum Store {
     Settings(Kek),
     File(File),
 }
@@ -76,22 +76,22 @@ impl SseS3 {
     /// # Errors
     /// [`Blame::Config`] if both are set, or `kek` is not 64 hex digits.
     pub fn new(settings: Settings, source: Arc<dyn KekSource>) -> Result<Self> {
-        let from = match (settings.kek, settings.key) {
+        let store = match (settings.kek, settings.key) {
             (Some(_), Some(_)) => {
                 return Err(broken("sse_s3.key and sse_s3.kek are both set; keep the one that the S3 gateway has"));
             }
             (Some(kek), None) => {
-                From::Settings(Kek::from_hex(&kek).map_err(|_| broken("sse_s3.kek is not 64 hex digits"))?)
+                Store::Settings(Kek::from_hex(&kek).map_err(|_| broken("sse_s3.kek is not 64 hex digits"))?)
             }
-            (None, Some(key)) => From::Settings(Kek::derive(&key)),
-            (None, None) => From::File(File {
+            (None, Some(key)) => Store::Settings(Kek::derive(&key)),
+            (None, None) => Store::File(File {
                 source,
                 passphrase: settings.kek_passphrase,
                 known: watch::Sender::new(None),
                 last: Mutex::new(None),
             }),
         };
-        Ok(Self { from })
+        Ok(Self { store })
     }
 
     /// The data key behind `key`.
@@ -99,11 +99,11 @@ impl SseS3 {
     /// # Errors
     /// [`Blame::Config`] if there is no key encryption key, or not the right one; what [`KekSource`] failed with.
     pub(super) async fn open(&self, key: &S3Key) -> Result<DataKey> {
-        match &self.from {
-            From::Settings(kek) => kek.open(key).map_err(|_| {
+        match &self.store {
+            Store::Settings(kek) => kek.open(key).map_err(|_| {
                 broken("the SSE-S3 key in the configuration (sse_s3.key or sse_s3.kek) is not the one this object was written with")
             }),
-            From::File(file) => file.open(key).await,
+            Store::File(file) => file.open(key).await,
         }
     }
 
@@ -114,9 +114,9 @@ impl SseS3 {
     /// # Errors
     /// As [`open`](Self::open). What the file said before stays in use then, and the next need tries again.
     pub(super) async fn read(&self) -> Result<bool> {
-        match &self.from {
-            From::Settings(_) => Ok(false),
-            From::File(file) => file.read().await,
+        match &self.store {
+            Store::Settings(_) => Ok(false),
+            Store::File(file) => file.read().await,
         }
     }
 }

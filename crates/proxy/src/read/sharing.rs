@@ -102,7 +102,7 @@ mod tests {
     const KEY: Given = Given { for_key: true, for_token: false, for_certificate: false };
     const TOKEN: Given = Given { for_key: false, for_token: true, for_certificate: false };
 
-    fn told(given: Given, own: &'static str) -> String {
+    fn cache_control(given: Given, own: &'static str) -> String {
         let mut headers = HeaderMap::new();
         if !own.is_empty() {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static(own));
@@ -132,8 +132,8 @@ mod tests {
             ("private=\"a, public\", b", "private, b", "no-store, b"),
             ("no-store, public", "private, no-store", "no-store"),
         ] {
-            assert_eq!(told(TOKEN, own), private, "{own}");
-            assert_eq!(told(KEY, own), no_store, "{own}");
+            assert_eq!(cache_control(TOKEN, own), private, "{own}");
+            assert_eq!(cache_control(KEY, own), no_store, "{own}");
         }
     }
 

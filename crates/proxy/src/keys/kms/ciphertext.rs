@@ -53,7 +53,7 @@ mod tests {
     fn what_lost_bytes_is_refused_with_the_reason() {
         let error = bytes("\n$\u{fffd}\u{fffd}k").err().unwrap();
         assert_eq!(error.failure(), Failure::Invalid);
-        assert!(error.told("p", "k", std::time::Duration::ZERO).message().contains("lost bytes"));
+        assert!(error.into_error("p", "k", std::time::Duration::ZERO).message().contains("lost bytes"));
     }
 
     proptest! {

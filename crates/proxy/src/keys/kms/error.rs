@@ -101,7 +101,7 @@ impl KmsError {
     }
 
     /// What the client is told. `retry_after` is for failures that pass by themselves.
-    pub(super) fn told(self, provider: &str, key_id: &str, retry_after: Duration) -> Error {
+    pub(super) fn into_error(self, provider: &str, key_id: &str, retry_after: Duration) -> Error {
         let Self { failure, code, detail } = self;
         let key_id = sanitized(key_id);
         let (blame, status, what, advice) = match failure {
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn codes_that_are_none_are_dropped() {
         let told = |code: &str| {
-            let error = KmsError::new(Failure::Denied, "").code(code).told("main", ARN, Duration::ZERO);
+            let error = KmsError::new(Failure::Denied, "").code(code).into_error("main", ARN, Duration::ZERO);
             error.short_code().unwrap().to_owned()
         };
         assert_eq!(told("AccessDeniedException"), "AccessDeniedException");
@@ -250,7 +250,7 @@ mod tests {
             (Unreachable, 503, Blame::Kms, true),
         ];
         for (failure, status, blame, passes) in cases {
-            let error = KmsError::new(failure, "words").told("main", ARN, Duration::from_secs(3));
+            let error = KmsError::new(failure, "words").into_error("main", ARN, Duration::from_secs(3));
             assert_eq!((error.status().as_u16(), error.blame()), (status, blame), "{failure:?}");
             assert_eq!(error.delay(), passes.then_some(Duration::from_secs(3)), "{failure:?}");
             assert!(error.message().contains("\"main\"") && error.message().contains(ARN), "{}", error.message());

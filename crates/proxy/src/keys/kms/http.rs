@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_secs(20);
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(super) enum ExchangeError {
     /// No connection, or it broke; in words without addresses of ours.
     Connection(String),
     /// Not within the request timeout.
@@ -34,9 +34,9 @@ pub(super) enum Failed {
     TooLong,
 }
 
-impl Failed {
+impl ExchangeError {
     /// What it means for whoever wanted a key.
-    pub(super) fn told(self) -> KmsError {
+    pub(super) fn into_kms_error(self) -> KmsError {
         match self {
             Self::Connection(why) => KmsError::new(Failure::Unreachable, &why),
             Self::Late => KmsError::new(Failure::Unreachable, "no answer within request_timeout"),
@@ -84,20 +84,22 @@ impl HttpClient {
     }
 
     /// Sends a request and reads the whole answer within the request timeout.
-    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Answer, Failed> {
-        tokio::time::timeout(self.timeout, self.exchange(request.map(Full::new))).await.map_err(|_| Failed::Late)?
+    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Answer, ExchangeError> {
+        tokio::time::timeout(self.timeout, self.exchange(request.map(Full::new)))
+            .await
+            .map_err(|_| ExchangeError::Late)?
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Failed> {
-        let answer = self.client.request(request).await.map_err(|error| Failed::Connection(chain(&error)))?;
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ExchangeError> {
+        let answer = self.client.request(request).await.map_err(|error| ExchangeError::Connection(chain(&error)))?;
         let (parts, mut incoming) = answer.into_parts();
         // Full size from the start: a growing vector would leave copies behind.
         let mut body = Zeroizing::new(Vec::with_capacity(LONGEST));
         while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|error| Failed::Connection(chain(&error)))?;
+            let frame = frame.map_err(|error| ExchangeError::Connection(chain(&error)))?;
             let Ok(data) = frame.into_data() else { continue };
             if body.len() + data.len() > LONGEST {
-                return Err(Failed::TooLong);
+                return Err(ExchangeError::TooLong);
             }
             body.extend_from_slice(&data);
             // hyper's own buffer can be wiped only where no other frame shares it.

@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     Failure, KmsError,
-    http::{Answer, Failed, HttpClient},
+    http::{Answer, ExchangeError, HttpClient},
     secret::Wiped,
 };
 
@@ -44,7 +44,7 @@ impl HttpClient {
         if let Some(token) = token {
             request.headers_mut().insert(header::AUTHORIZATION, token);
         }
-        self.send(request).await.map_err(Failed::told)
+        self.send(request).await.map_err(ExchangeError::into_kms_error)
     }
 }
 

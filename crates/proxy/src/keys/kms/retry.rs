@@ -36,7 +36,7 @@ pub(in crate::keys) async fn unwrap(
     hooks: Arc<dyn Hooks>,
 ) -> Result<DataKey> {
     let name = provider.about().name.as_str();
-    let told = |error: KmsError| error.told(name, &key.key_id, RETRY_AFTER);
+    let told = |error: KmsError| error.into_error(name, &key.key_id, RETRY_AFTER);
     let Some(line) = provider.line() else { return tried(&*provider, &key, &*hooks, || false).await.map_err(told) };
     let _leave = match urgency {
         Urgency::Head => None,

@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn codes_come_from_body_or_header() {
-        let told = |error: KmsError| error.told("main", "k", std::time::Duration::ZERO);
+        let told = |error: KmsError| error.into_error("main", "k", std::time::Duration::ZERO);
         let error =
             refusal(&answer(400, r#"{"__type":"com.amazonaws.kms#DisabledException","message":"key is disabled."}"#));
         assert_eq!(error.failure(), Failure::Unusable);

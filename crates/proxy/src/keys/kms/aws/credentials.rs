@@ -22,7 +22,7 @@ use reqsign_core::{
 use super::{
     super::{
         address::broken,
-        http::{Failed, HttpClient},
+        http::{ExchangeError, HttpClient},
     },
     settings::Settings,
 };
@@ -107,9 +107,9 @@ impl HttpSend for Http {
     ) -> reqsign_core::Result<http::Response<bytes::Bytes>> {
         let answer = self.0.send(request).await.map_err(|failed| {
             let why = match failed {
-                Failed::Connection(why) => why,
-                Failed::Late => "no answer in time".to_owned(),
-                Failed::TooLong => "the answer is too long".to_owned(),
+                ExchangeError::Connection(why) => why,
+                ExchangeError::Late => "no answer in time".to_owned(),
+                ExchangeError::TooLong => "the answer is too long".to_owned(),
             };
             SigningError::unexpected(why).set_retryable(true)
         })?;

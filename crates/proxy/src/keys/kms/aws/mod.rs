@@ -32,7 +32,7 @@ pub use self::settings::Settings;
 use super::{
     About, Decrypted, Failure, KmsError, Provider,
     address::broken,
-    http::{Failed, HttpClient},
+    http::{ExchangeError, HttpClient},
 };
 use crate::Result;
 
@@ -64,7 +64,7 @@ impl Aws {
     async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
         let request = self.request(key)?;
         let request = self.signed(request).await?;
-        let answer = self.http.send(request).await.map_err(Failed::told)?;
+        let answer = self.http.send(request).await.map_err(ExchangeError::into_kms_error)?;
         if answer.status == StatusCode::OK { answer::key(&answer.body) } else { Err(answer::refusal(&answer)) }
     }
 

@@ -25,11 +25,11 @@ pub(super) fn key(body: &[u8]) -> Result<(DataKey, String), KmsError> {
 #[derive(Default, Deserialize)]
 struct ErrorOutput {
     #[serde(default)]
-    error: Said,
+    error: ErrorDetails,
 }
 
 #[derive(Default, Deserialize)]
-struct Said {
+struct ErrorDetails {
     #[serde(default)]
     code: String,
     #[serde(default)]
@@ -47,7 +47,7 @@ struct Inner {
 /// The failure in an answer that is no 200.
 /// Source: <https://learn.microsoft.com/azure/key-vault/general/rest-error-codes>.
 pub(super) fn refusal(answer: &Answer) -> KmsError {
-    let Said { code, message, innererror } =
+    let ErrorDetails { code, message, innererror } =
         serde_json::from_slice::<ErrorOutput>(&answer.body).unwrap_or_default().error;
     let inner = innererror.map(|inner| inner.code).unwrap_or_default();
     let http = answer.status.as_u16();

@@ -184,7 +184,7 @@ async fn a_refused_login_blames_the_credentials_without_showing_them() {
     let service = Scripted::new([Say::This(401, no.into())]).await;
     let error = provider(&service, client(&service)).decrypt(&ours(&service)).await.err().unwrap();
     assert_eq!(error.failure(), Failure::BadCredentials);
-    let told = error.told("a", "k", Duration::ZERO);
+    let told = error.into_error("a", "k", Duration::ZERO);
     assert_eq!(told.short_code(), Some("invalid_client"));
     assert!(told.message().contains("AADSTS7000215") && !told.message().contains("s3cr3t"), "{told}");
     assert!(!told.message().contains("Trace"), "{told}");
@@ -202,7 +202,7 @@ async fn what_cannot_be_asked_for_is_not() {
     let elsewhere = wrapped("https://other.vault.azure.net/keys/k/0a", "YQ==");
     assert_eq!(azure.decrypt(&elsewhere).await.err().unwrap().failure(), Failure::NotFound);
     let lost = azure.decrypt(&wrapped("k", "\u{fffd}")).await.err().unwrap();
-    assert!(lost.told("a", "k", Duration::ZERO).message().contains("lost bytes"));
+    assert!(lost.into_error("a", "k", Duration::ZERO).message().contains("lost bytes"));
     assert!(asked(&service).is_empty());
 
     let settings = |vault_url: &str, tenant_id: &str| {

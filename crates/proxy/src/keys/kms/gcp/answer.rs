@@ -40,11 +40,11 @@ pub(super) fn key(body: &[u8]) -> Result<DataKey, KmsError> {
 #[derive(Default, Deserialize)]
 struct ErrorOutput {
     #[serde(default)]
-    error: Said,
+    error: ErrorDetails,
 }
 
 #[derive(Default, Deserialize)]
-struct Said {
+struct ErrorDetails {
     #[serde(default)]
     message: String,
     #[serde(default)]
@@ -53,7 +53,8 @@ struct Said {
 
 /// The failure in an answer that is no 200. Source: <https://cloud.google.com/apis/design/errors>.
 pub(super) fn refusal(answer: &Answer) -> KmsError {
-    let Said { message, status } = serde_json::from_slice::<ErrorOutput>(&answer.body).unwrap_or_default().error;
+    let ErrorDetails { message, status } =
+        serde_json::from_slice::<ErrorOutput>(&answer.body).unwrap_or_default().error;
     let http = answer.status.as_u16();
     let failure = match (status.as_str(), http) {
         ("UNAUTHENTICATED", _) | (_, 401) => Failure::BadCredentials,

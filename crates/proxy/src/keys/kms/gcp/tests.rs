@@ -197,7 +197,7 @@ async fn a_refused_login_blames_the_credentials_without_showing_them() {
     let gcp = Gcp::new("g", settings(&service, account(&service, "service_account"))).unwrap();
     let error = gcp.decrypt(&ours()).await.err().unwrap();
     assert_eq!(error.failure(), Failure::BadCredentials);
-    let told = error.told("g", NAME, Duration::ZERO);
+    let told = error.into_error("g", NAME, Duration::ZERO);
     assert!(told.message().contains("Invalid JWT Signature"), "{told}");
     assert_eq!(gcp.decrypt(&ours()).await.err().unwrap().failure(), Failure::Unreachable);
 }
@@ -214,7 +214,7 @@ async fn what_cannot_be_asked_for_is_not() {
     }
     let lost = wrapped(NAME, "\n$\u{fffd}\u{fffd}");
     let error = gcp.decrypt(&lost).await.err().unwrap();
-    assert!(error.told("g", NAME, Duration::ZERO).message().contains("lost bytes"));
+    assert!(error.into_error("g", NAME, Duration::ZERO).message().contains("lost bytes"));
     assert!(asked(&service).is_empty());
 }
 

@@ -5,7 +5,7 @@ use http::{HeaderValue, Method, Request, Uri, header};
 
 use super::super::{
     Failure, KmsError,
-    http::{Answer, Failed, HttpClient},
+    http::{Answer, ExchangeError, HttpClient},
 };
 
 /// The HTTP API, below `/v1/`.
@@ -45,6 +45,6 @@ impl Service {
             token.set_sensitive(true);
             headers.insert("x-vault-token", token);
         }
-        self.http.send(request).await.map_err(Failed::told)
+        self.http.send(request).await.map_err(ExchangeError::into_kms_error)
     }
 }
