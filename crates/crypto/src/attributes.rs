@@ -2,7 +2,7 @@
 
 /// Names of the Extended attributes that say how an object is encrypted.
 ///
-/// Source: `weed/s3api/s3_constants/header.go` of SeaweedFS 4.48.
+/// Source: `weed/s3api/s3_constants/header.go` @4.48 of SeaweedFS 4.48.
 pub mod name {
     /// SSE-C: the algorithm, always `AES256`.
     pub const CUSTOMER_ALGORITHM: &str = "X-Amz-Server-Side-Encryption-Customer-Algorithm";

@@ -12,7 +12,7 @@ use crate::datakey::DataKey;
 
 /// HMAC-SHA256 under the data key over the IV as stored and the name of the algorithm.
 ///
-/// Source: `ComputeKeyCommitment` in `weed/s3api/s3_validation_utils.go`. It belongs to the IV beside which it was
+/// Source: `ComputeKeyCommitment` in `weed/s3api/s3_validation_utils.go` @4.48. It belongs to the IV beside which it was
 /// stored, so that an object can have one for each chunk.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Commitment {

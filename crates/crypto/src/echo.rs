@@ -1,6 +1,6 @@
 //! What a response tells about the encryption of its object.
 //!
-//! As the S3 gateway does it: `addSSEResponseHeadersFromEntry` in `weed/s3api/s3api_object_handlers.go`.
+//! As the S3 gateway does it: `addSSEResponseHeadersFromEntry` in `weed/s3api/s3api_object_handlers.go` @4.48.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 

@@ -9,7 +9,7 @@ use crate::{
     metadata::JsonObject,
 };
 
-/// What SeaweedFS keeps of a KMS's answer to "make me a data key". Source: `weed/kms/envelope.go`.
+/// What SeaweedFS keeps of a KMS's answer to "make me a data key". Source: `weed/kms/envelope.go` @4.48.
 #[derive(Clone, PartialEq)]
 pub struct Envelope {
     /// Which provider wrapped it: `aws`, `openbao`, `gcp`, `azure` or `local`.

@@ -1,6 +1,6 @@
 //! The key-encryption key of SSE-S3, in all forms that SeaweedFS's S3 gateway takes it.
 //!
-//! Source: `weed/s3api/s3_sse_s3.go`.
+//! Source: `weed/s3api/s3_sse_s3.go` @4.48.
 
 use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInOut};
 use base64::{Engine, engine::general_purpose::STANDARD};

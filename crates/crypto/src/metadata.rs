@@ -1,7 +1,7 @@
 //! Encryption metadata as SeaweedFS stores it: JSON in a chunk's `sse_metadata` and in attributes of the entry.
 //!
-//! Source: `SSECMetadata` and `SSEKMSMetadata` in `weed/s3api/s3_sse_kms.go`, `SerializeSSES3Metadata` in
-//! `weed/s3api/s3_sse_s3.go`. An unknown field is an error, since AES-CTR gives noise without a word when one changes the
+//! Source: `SSECMetadata` and `SSEKMSMetadata` in `weed/s3api/s3_sse_kms.go` @4.48, `SerializeSSES3Metadata` in
+//! `weed/s3api/s3_sse_s3.go` @4.48. An unknown field is an error, since AES-CTR gives noise without a word when one changes the
 //! cipher, and so is a known one of the wrong type. The KMS's envelope is the KMS's to check.
 
 mod object;

@@ -29,7 +29,7 @@ impl Parts {
     ///
     /// The attribute is a JSON array of `{"part", "start", "end", "etag", "startOffset", "endOffset"}`: `start` is the
     /// index of the part's first chunk, the offsets are bytes and came later (`PartBoundaryInfo` in
-    /// `weed/s3api/s3api_object_handlers.go`).
+    /// `weed/s3api/s3api_object_handlers.go` @4.48).
     pub(crate) fn read(attributes: &Attributes<'_>, chunks: &[StoredChunk<'_>]) -> Result<Option<Self>, MetadataError> {
         let Some(json) = attributes.filled(name::PART_BOUNDARIES) else { return Ok(None) };
         let place = entry(name::PART_BOUNDARIES);

@@ -95,7 +95,7 @@ fn equal_runs(object: &Parsed<'_>, keyring: &mut Keyring) -> Result<Vec<Option<K
 ///   kept SSE-S3 keys in memory only: what they wrote is lost, and refused here for the missing `encryptedDEK`.)
 /// - From 4.01 on each part starts at the base IV itself. Where such a chunk was left without any metadata, that and the
 ///   upload's key are taken, as the gateway itself does when it completes an upload (`completedMultipartChunk` in
-///   `weed/s3api/filer_multipart.go`).
+///   `weed/s3api/filer_multipart.go` @4.48).
 fn upload_parts(object: &Parsed<'_>, keyring: &mut Keyring) -> Result<Vec<Option<KeyStart>>, MetadataError> {
     let base_iv = attribute_iv(object.attributes, name::S3_BASE_IV)?;
     let parts = Parts::read(object.attributes, object.chunks)?;

@@ -6,11 +6,11 @@
 //!
 //! | writer | what it leaves |
 //! |---|---|
-//! | the filer's copy, `cp.from` (`weed/server/filer_server_handlers_copy.go`) | chunks without a time; `crtime` = `mtime` |
+//! | the filer's copy, `cp.from` (`weed/server/filer_server_handlers_copy.go` @4.48) | chunks without a time; `crtime` = `mtime` |
 //! | a file of a remote mount, fetched again (`filer_grpc_server_remote.go`) | chunks whose `e_tag` is a CRC; a time before `last_local_sync_ts_ns` |
 //! | CopyObject to SSE-C of 3.97 to 4.22 (`weed/s3api/s3api_object_handlers_copy.go`) | the `crtime` of its source; no MD5; `mtime` in whole seconds |
 //! | the S3 gateway itself, the labels lost later | chunks not later than `crtime` |
-//! | a mount (`weed/mount/weedfs_file_write.go`): plain bytes | chunks with the time of `mtime`, which has nanoseconds; compressed chunks |
+//! | a mount (`weed/mount/weedfs_file_write.go` @4.48): plain bytes | chunks with the time of `mtime`, which has nanoseconds; compressed chunks |
 //! | UploadPartCopy of plain parts only, to SSE-C: plain bytes | no IV in the entry |
 //!
 //! Ciphertext is taken for one stream at the entry's IV, as the gateway reads it. That is what a single PUT is, but

@@ -1,5 +1,5 @@
 //! What a filer token says, read as Go's `encoding/json` reads it into weed's `SeaweedFilerClaims`
-//! (`weed/security/jwt.go`): names in any case, the last of several, `null` as nothing, anything of a wrong type refused.
+//! (`weed/security/jwt.go` @4.48): names in any case, the last of several, `null` as nothing, anything of a wrong type refused.
 
 use std::fmt;
 

@@ -26,7 +26,7 @@ pub(super) fn clean(path: &[u8]) -> Vec<u8> {
 }
 
 /// Whether `path` is `prefix` or below it, both cleaned (`pathHasComponentPrefix` in
-/// `weed/server/filer_server_handlers.go`).
+/// `weed/server/filer_server_handlers.go` @4.48).
 pub(super) fn is_within(path: &[u8], prefix: &[u8]) -> bool {
     let root = |path: Vec<u8>| if path == b"." { b"/".to_vec() } else { path };
     if prefix.is_empty() {

@@ -1,4 +1,4 @@
-//! The token that a volume server wants for one read (`GenJwtForVolumeServer` in `weed/security/jwt.go`).
+//! The token that a volume server wants for one read (`GenJwtForVolumeServer` in `weed/security/jwt.go` @4.48).
 
 use http::HeaderValue;
 

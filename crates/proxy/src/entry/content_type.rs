@@ -2,7 +2,7 @@
 //!
 //! The filer is a Go program: it knows some types by itself, reads the rest from the files of the machine that it
 //! runs on, and registers types of its own over both. We stand on the same machine and read the same files, so that
-//! the answers agree. Sources: `mime/type.go` and `mime/type_unix.go` of Go 1.26, `weed/admin/dash/file_mime.go`;
+//! the answers agree. Sources: `mime/type.go` and `mime/type_unix.go` of Go 1.26, `weed/admin/dash/file_mime.go` @4.48;
 //! each line of the tables was seen on the real filer.
 
 use std::{collections::HashMap, fs};

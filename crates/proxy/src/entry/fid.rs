@@ -1,6 +1,6 @@
 //! Needle ids: `volume,key cookie` as SeaweedFS writes them.
 //!
-//! Format: `weed/storage/needle/file_id.go` and `needle.go`.
+//! Format: `weed/storage/needle/file_id.go` @4.48 and `needle.go`.
 
 use std::{fmt, str::FromStr};
 

@@ -1,6 +1,6 @@
 //! The headers of a file as the filer gives them, short of `Content-Length` and `Content-Range`.
 //!
-//! Sources: `weed/server/filer_server_handlers_read.go` and `common.go`, `weed/s3api/s3_constants/header.go`; checked
+//! Sources: `weed/server/filer_server_handlers_read.go` @4.48 and `common.go`, `weed/s3api/s3_constants/header.go` @4.48; checked
 //! against the running filer. Attributes that SeaweedFS keeps for itself, wrapped keys and IVs among them, never
 //! become headers.
 

@@ -1,7 +1,7 @@
 //! Manifest chunks: a chunk whose content is a list of chunks, replaced by that list, as deep as it goes.
 //!
 //! Knows the format and the bounds. Fetching (with decryption and decompression) is the caller's: it takes what is
-//! pending, brings the bytes, and repeats until nothing is. Source: `weed/filer/filechunk_manifest.go`.
+//! pending, brings the bytes, and repeats until nothing is. Source: `weed/filer/filechunk_manifest.go` @4.48.
 
 use std::{collections::HashSet, ops::Range};
 

@@ -65,7 +65,7 @@ impl pb::Entry {
     }
 
     /// Size of the file in bytes, plaintext, as the filer gives it in `Content-Length`. From `FileSize` in
-    /// `weed/filer/filechunks.go`. An entry without attributes has none: 0.
+    /// `weed/filer/filechunks.go` @4.48. An entry without attributes has none: 0.
     pub fn size(&self) -> u64 {
         let Some(attributes) = &self.attributes else { return 0 };
         let remote = self.remote_entry.as_ref().filter(|remote| remote.remote_mtime > attributes.mtime);

@@ -99,7 +99,7 @@ impl fmt::Display for EntryPath {
 }
 
 /// The path as the filer looks it up: what is not UTF-8 in the last component is `_`, once for each run of such bytes
-/// (`DirAndName` in `weed/util/fullpath.go`). `None`: the directory is not UTF-8, which no entry's is.
+/// (`DirAndName` in `weed/util/fullpath.go` @4.48). `None`: the directory is not UTF-8, which no entry's is.
 fn sanitized(decoded: Cow<'_, [u8]>) -> Option<String> {
     let decoded = match String::from_utf8(decoded.into_owned()) {
         Ok(decoded) => return Some(decoded),

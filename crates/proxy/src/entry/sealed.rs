@@ -1,13 +1,13 @@
 //! The sizes of sealed chunks as SeaweedFS 4.05 to 4.07 wrote them: of what is stored, and not of what was sealed.
 //!
-//! Knows what sealing adds. Must not know how a chunk is opened. Source: `weed/filer/filechunks.go`, and what entries of
+//! Knows what sealing adds. Must not know how a chunk is opened. Source: `weed/filer/filechunks.go` @4.48, and what entries of
 //! that time hold.
 
 use std::ops::Range;
 
 use crate::filer::pb;
 
-/// What sealing adds to a chunk, in bytes: a nonce of 12 and a tag of 16. From `weed/util/cipher.go`.
+/// What sealing adds to a chunk, in bytes: a nonce of 12 and a tag of 16. From `weed/util/cipher.go` @4.48.
 const SEAL: u64 = 28;
 
 /// Gives the chunks of a file the sizes of their plaintext, if its end tells that it is such a one: its last chunk is sealed

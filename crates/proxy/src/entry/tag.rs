@@ -22,7 +22,7 @@ impl pb::Entry {
         Some(if self.kind() == Kind::RemoteOnly || self.has_all_digests() { of_filer } else { self.etag_of_list() })
     }
 
-    /// From `ETagEntry` in `weed/filer/filechunks.go`. For S3 multipart objects it is not the ETag that the S3 gateway
+    /// From `ETagEntry` in `weed/filer/filechunks.go` @4.48. For S3 multipart objects it is not the ETag that the S3 gateway
     /// gives; that one is the attribute `Seaweed-X-Amz-ETag`, which goes out as a header of its own.
     fn etag_of_filer(&self) -> Option<String> {
         if self.kind() == Kind::RemoteOnly {

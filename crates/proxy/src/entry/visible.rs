@@ -1,7 +1,7 @@
 //! Which chunk each byte of a file comes from, where chunks overlap.
 //!
 //! The chunk with the greatest `modified_ts_ns` wins. At a tie the one that begins first wins, then the one listed
-//! first: so does `weed/filer/filechunks_read.go`, except that there the loser's bytes beyond the winner's end read
+//! first: so does `weed/filer/filechunks_read.go` @4.48, except that there the loser's bytes beyond the winner's end read
 //! as zeros, a fault that is not copied.
 
 use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};

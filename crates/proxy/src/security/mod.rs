@@ -1,7 +1,7 @@
 //! SeaweedFS's own `security.toml`, and the `WEED_…` environment over it: the keys that read tokens are signed with, and
 //! the files of the TLS that the cluster speaks.
 //!
-//! Knows the names of those settings and how weed looks them up (`weed/util/config.go`, viper: names in any case, an
+//! Knows the names of those settings and how weed looks them up (`weed/util/config.go` @4.48, viper: names in any case, an
 //! environment variable that is not empty before the file). Must not know what a token says or how a connection is made.
 
 mod key;
@@ -19,7 +19,7 @@ pub use self::key::SigningKey;
 use self::source::Settings;
 use crate::settings::{Error, WeedEnvironment};
 
-/// How long a volume token lives where nothing is said, as at weed (`weed/server/filer_server.go`).
+/// How long a volume token lives where nothing is said, as at weed (`weed/server/filer_server.go` @4.48).
 const VOLUME_TOKEN_SECONDS: u32 = 60;
 
 /// Where [`Security`] comes from: kept, so that it can be read again.
@@ -119,7 +119,7 @@ fn volume_tokens(settings: &Settings<'_>) -> Result<Option<VolumeTokens>, Error>
     Ok(Some(VolumeTokens { key: SigningKey::new(key.as_bytes()), lifetime }))
 }
 
-/// A certificate that may only be a client's is preferred, as at weed (`weed/security/tls.go`). Weed falls back to plain
+/// A certificate that may only be a client's is preferred, as at weed (`weed/security/tls.go` @4.48). Weed falls back to plain
 /// gRPC when a file is missing; half of a setting is refused here instead.
 fn grpc(settings: &Settings<'_>) -> Result<Option<Identity>, Error> {
     let mut pair = settings.pair("grpc.client.client_cert", "grpc.client.client_key")?;

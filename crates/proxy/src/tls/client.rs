@@ -74,7 +74,7 @@ impl ClientTls {
         Self::new(Files::Grpc(files.clone()))
     }
 
-    /// For HTTP. As weed's HTTP client (`weed/util/http/client/http_client.go`): with neither a certificate nor an
+    /// For HTTP. As weed's HTTP client (`weed/util/http/client/http_client.go` @4.48): with neither a certificate nor an
     /// authority of its own it trusts the system's.
     ///
     /// # Errors

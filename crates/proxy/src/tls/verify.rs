@@ -13,7 +13,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-/// Checks a chain but not the name in it (as weed's gRPC does, `CertVerification` in `weed/security/tls.go`), or nothing
+/// Checks a chain but not the name in it (as weed's gRPC does, `CertVerification` in `weed/security/tls.go` @4.48), or nothing
 /// at all (`insecure_skip_verify`). Signatures of the handshake are always checked.
 #[derive(Debug)]
 pub(super) struct WithoutName {

@@ -1,6 +1,6 @@
 //! How an error is written to a client of the filer front.
 //!
-//! Knows the filer's error format, a JSON object with `error` (weed/server/common.go, `writeJsonError`). Must not know
+//! Knows the filer's error format, a JSON object with `error` (`writeJsonError` in `weed/server/common.go` @4.48). Must not know
 //! what failed.
 
 use std::time::Duration;

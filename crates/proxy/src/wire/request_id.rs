@@ -16,7 +16,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 const HEADER: HeaderName = HeaderName::from_static("x-amz-request-id");
 
 /// 24 hex digits in the filer's form: the time in nanoseconds, and four bytes that no other request of the time has
-/// (`weed/util/request_id/request_id.go`).
+/// (`weed/util/request_id/request_id.go` @4.48).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId {
     nanoseconds: u64,

@@ -7,7 +7,7 @@ use figment::value::Value;
 use super::{comma_separated, quoted};
 use crate::config::option::{Invalid, Setting};
 
-/// How far SeaweedFS's gRPC port is above the HTTP port where it is not given (`weed/pb/server_address.go`).
+/// How far SeaweedFS's gRPC port is above the HTTP port where it is not given (`weed/pb/server_address.go` @4.48).
 const GRPC_OFFSET: u16 = 10_000;
 
 /// Where one filer listens, for HTTP and for gRPC.

@@ -1,4 +1,4 @@
-//! `[kms.providers.<name>]` of type `aws`: the keys of SeaweedFS's `weed/kms/aws` and `weed/kms/config_loader.go`.
+//! `[kms.providers.<name>]` of type `aws`: the keys of SeaweedFS's `weed/kms/aws` and `weed/kms/config_loader.go` @4.48.
 
 use super::url;
 use crate::config::{Error, Seconds, Secret, scope::Scope};
