@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Blame,
-    access::{Access, AtFilers, Demands, InForce, ManagedKeys, VolumeMint},
+    access::{Access, AtFilers, Demands, InForce, ManagedKeyPolicy, VolumeMint},
     config::{self, Config, Secret, Window},
     entries::{Entries, Follower},
     entry::ContentTypes,
@@ -27,7 +27,7 @@ use crate::{
     },
     layers,
     metrics::{self, Cache, Metrics},
-    read::{Expansions, FilerKek, Origins, Policy, Reader, Source, VolumeLocations},
+    read::{AllowedOrigins, Expansions, FilerKek, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
     security::{Security, SigningKey, VolumeTokens},
     server::{Admin, Drained, Limits, Server, TlsConfig, reloads, signals},
@@ -133,7 +133,7 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
         demands: Arc::clone(&demands),
         policy: Policy { ssec_over_http: config.access.ssec_over_http, shared_caches: config.access.shared_caches },
         types: ContentTypes::of_this_machine(),
-        origins: Origins::new(&config.filer.allowed_origins),
+        origins: AllowedOrigins::new(&config.filer.allowed_origins),
     };
     let (stop, reloads) = (signals()?, reloads()?);
     let mut server = Server::new(Limits { write_timeout: config.server.write_timeout, ..Limits::default() });
@@ -224,10 +224,10 @@ fn config_of(tls: Option<&ClientTls>) -> Result<Option<rustls::ClientConfig>, se
 
 fn access(access: &config::Access, read_key: InForce<SigningKey>) -> Access {
     let managed_keys = match access.managed_keys {
-        config::ManagedKeys::None => ManagedKeys::None,
-        config::ManagedKeys::Jwt => ManagedKeys::Jwt,
-        config::ManagedKeys::Mtls => ManagedKeys::Mtls,
-        config::ManagedKeys::Any => ManagedKeys::Any,
+        config::ManagedKeys::None => ManagedKeyPolicy::None,
+        config::ManagedKeys::Jwt => ManagedKeyPolicy::Jwt,
+        config::ManagedKeys::Mtls => ManagedKeyPolicy::Mtls,
+        config::ManagedKeys::Any => ManagedKeyPolicy::Any,
     };
     Access { read_key, system_paths: access.system_paths, managed_keys }
 }

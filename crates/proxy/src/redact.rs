@@ -23,7 +23,7 @@ const LONGEST_NAME: usize = 128;
 
 /// What a relayed request may be shown of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum Disclosure {
     /// Nothing: it is no GET.
     Nothing,
     /// Those of a directory, if it is one.
@@ -32,7 +32,7 @@ pub(crate) enum Shown {
     Entry,
 }
 
-impl Shown {
+impl Disclosure {
     /// By the request alone.
     pub(crate) fn to(request: &Parts) -> Self {
         if request.method != Method::GET {
@@ -73,7 +73,7 @@ fn media_type(answer: &Response<Body>) -> &[u8] {
 ///
 /// # Errors
 /// 400 if it was asked for as a script, 502 if it is compressed: nobody can see what is in it.
-pub(crate) fn redacted(shown: Shown, answer: Response<Body>) -> Result<Response<Body>> {
+pub(crate) fn redacted(shown: Disclosure, answer: Response<Body>) -> Result<Response<Body>> {
     if shown.is_script(&answer) {
         let message = "what the filer says of entries is not served as a script; ask for it without a callback";
         return Err(Error::new(Blame::Client, StatusCode::BAD_REQUEST, message).code("InvalidArgument"));
@@ -82,7 +82,7 @@ pub(crate) fn redacted(shown: Shown, answer: Response<Body>) -> Result<Response<
         return Ok(answer);
     }
     // What is relayed for its metadata is never to come back as the bytes of a file: those may be ciphertext.
-    if shown == Shown::Entry && answer.headers().contains_key(header::ETAG) {
+    if shown == Disclosure::Entry && answer.headers().contains_key(header::ETAG) {
         let message = "the filer was asked for metadata and answers with a file";
         return Err(Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, message));
     }
@@ -335,11 +335,13 @@ mod tests {
             answer.body(Body::empty()).unwrap()
         };
         let script = ("content-type", "application/javascript");
-        for shown in [Shown::Listing, Shown::Entry] {
+        for shown in [Disclosure::Listing, Disclosure::Entry] {
             assert_eq!(redacted(shown, answer(&[script])).err().map(|error| error.status().as_u16()), Some(400));
         }
-        assert!(redacted(Shown::Nothing, answer(&[script])).is_ok());
-        assert!(redacted(Shown::Listing, answer(&[script, ("accept-ranges", "bytes"), ("etag", "\"x\"")])).is_ok());
+        assert!(redacted(Disclosure::Nothing, answer(&[script])).is_ok());
+        assert!(
+            redacted(Disclosure::Listing, answer(&[script, ("accept-ranges", "bytes"), ("etag", "\"x\"")])).is_ok()
+        );
     }
 
     fn document() -> impl Strategy<Value = Value> {

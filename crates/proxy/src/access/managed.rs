@@ -11,7 +11,7 @@ use crate::{Blame, Error, Result};
 
 /// Who gets SSE-KMS and SSE-S3 objects decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ManagedKeys {
+pub enum ManagedKeyPolicy {
     /// Nobody.
     None,
     /// Who brings a read token of the filer's.
@@ -22,7 +22,7 @@ pub enum ManagedKeys {
     Any,
 }
 
-impl ManagedKeys {
+impl ManagedKeyPolicy {
     /// Whether an object of that scheme may be decrypted for `caller`.
     ///
     /// # Errors
@@ -68,10 +68,10 @@ mod tests {
         let with_certificate = Caller { token: false, certificate: true };
         for scheme in [Scheme::Kms, Scheme::S3] {
             for (setting, admitted) in [
-                (ManagedKeys::None, [false, false, false]),
-                (ManagedKeys::Jwt, [false, true, false]),
-                (ManagedKeys::Mtls, [false, false, true]),
-                (ManagedKeys::Any, [true, true, true]),
+                (ManagedKeyPolicy::None, [false, false, false]),
+                (ManagedKeyPolicy::Jwt, [false, true, false]),
+                (ManagedKeyPolicy::Mtls, [false, false, true]),
+                (ManagedKeyPolicy::Any, [true, true, true]),
             ] {
                 for (caller, admitted) in [nobody, with_token, with_certificate].into_iter().zip(admitted) {
                     let outcome = setting.check(scheme, caller);
@@ -84,7 +84,7 @@ mod tests {
             }
         }
         for scheme in [Scheme::None, Scheme::C] {
-            assert!(ManagedKeys::None.check(scheme, nobody).is_ok());
+            assert!(ManagedKeyPolicy::None.check(scheme, nobody).is_ok());
         }
     }
 }

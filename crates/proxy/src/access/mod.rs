@@ -16,7 +16,7 @@ mod volume;
 
 use http::{Method, StatusCode, request::Parts};
 
-pub use self::managed::ManagedKeys;
+pub use self::managed::ManagedKeyPolicy;
 pub(crate) use self::{
     demands::{AtFilers, Demands},
     in_force::InForce,
@@ -38,7 +38,7 @@ pub struct Access {
     /// Whether the cluster's own files are served.
     pub(crate) system_paths: bool,
     /// Who gets SSE-KMS and SSE-S3 objects decrypted.
-    pub(crate) managed_keys: ManagedKeys,
+    pub(crate) managed_keys: ManagedKeyPolicy,
 }
 
 /// What a caller has shown.
@@ -104,7 +104,7 @@ mod tests {
 
     fn admit(method: &str, uri: &str, read_key: bool, system_paths: bool) -> Result<Caller> {
         let read_key = InForce::new(read_key.then(|| SigningKey::new(b"k")));
-        let access = Access { read_key, system_paths, managed_keys: ManagedKeys::Any };
+        let access = Access { read_key, system_paths, managed_keys: ManagedKeyPolicy::Any };
         let (parts, ()) = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
         access.admit(&parts, &Peer::plain("127.0.0.1:9".parse().unwrap()))
     }

@@ -73,7 +73,7 @@ const OVERHEAD: usize = 2 << 10;
 const UNLOGGED: &str = "/topics/.system/log";
 
 /// An entry with what is derived from it, shared by those who read it.
-pub(crate) struct Known<D> {
+pub(crate) struct CachedEntry<D> {
     /// The entry.
     pub(crate) entry: pb::Entry,
     /// What is derived from it.
@@ -96,7 +96,7 @@ pub(crate) struct Entries<D> {
 }
 
 struct PathCache<D> {
-    cache: Cache<Arc<str>, Arc<Known<D>>>,
+    cache: Cache<Arc<str>, Arc<CachedEntry<D>>>,
     /// The kept paths in order, each with the stamp of its entry, so that those below a directory are found.
     paths: Arc<Mutex<Paths>>,
 }
@@ -115,7 +115,7 @@ impl<D: Send + Sync + 'static> Entries<D> {
     }
 
     /// The entry at `path`, if it is known to be true.
-    pub(crate) fn get(&self, path: &str) -> Option<Arc<Known<D>>> {
+    pub(crate) fn get(&self, path: &str) -> Option<Arc<CachedEntry<D>>> {
         let kept = self.kept.as_ref()?;
         let live = self.live.load(Ordering::Acquire);
         let known = kept.cache.get(path).filter(|known| live != 0 && known.session == live);
@@ -129,17 +129,17 @@ impl<D: Send + Sync + 'static> Entries<D> {
     }
 
     /// What the filer answered to a lookup, kept if the rule allows.
-    pub(crate) fn store(&self, lookup: &Lookup, path: &str, found: Found, derived: D) -> Arc<Known<D>> {
+    pub(crate) fn store(&self, lookup: &Lookup, path: &str, found: Found, derived: D) -> Arc<CachedEntry<D>> {
         let position = (found.log_signature, found.log_ts_ns);
         let (Some(kept), Some(ticket)) = (&self.kept, lookup.0.as_ref().filter(|_| may_be_kept(path, &found.entry)))
         else {
-            return Arc::new(Known { entry: found.entry, derived, session: 0, stamp: 0 });
+            return Arc::new(CachedEntry { entry: found.entry, derived, session: 0, stamp: 0 });
         };
         // Under the lock, so that no event comes between the judgement and the insertion.
         let mut ledger = self.ledger();
         let allowed = ledger.allows(ticket, path, position);
         let (session, stamp) = if allowed { (ticket.session(), ledger.stamp()) } else { (0, 0) };
-        let known = Arc::new(Known { entry: found.entry, derived, session, stamp });
+        let known = Arc::new(CachedEntry { entry: found.entry, derived, session, stamp });
         if allowed {
             kept.insert(path, Arc::clone(&known));
         }
@@ -202,8 +202,8 @@ impl<D: Send + Sync + 'static> PathCache<D> {
         let index = Arc::clone(&paths);
         let cache = Cache::builder()
             .max_capacity(bytes)
-            .weigher(|path: &Arc<str>, known: &Arc<Known<D>>| weight(path, &known.entry))
-            .eviction_listener(move |path: Arc<Arc<str>>, known: Arc<Known<D>>, cause| {
+            .weigher(|path: &Arc<str>, known: &Arc<CachedEntry<D>>| weight(path, &known.entry))
+            .eviction_listener(move |path: Arc<Arc<str>>, known: Arc<CachedEntry<D>>, cause| {
                 // What replaces an entry has taken its place in the index already.
                 if cause != RemovalCause::Replaced {
                     let mut paths = index.lock().unwrap_or_else(PoisonError::into_inner);
@@ -216,7 +216,7 @@ impl<D: Send + Sync + 'static> PathCache<D> {
         Self { cache, paths }
     }
 
-    fn insert(&self, path: &str, known: Arc<Known<D>>) {
+    fn insert(&self, path: &str, known: Arc<CachedEntry<D>>) {
         let path: Arc<str> = path.into();
         self.paths().insert(Arc::clone(&path), known.stamp);
         self.cache.insert(path, known);

@@ -20,7 +20,7 @@ pub(crate) use self::requests::{CLIENT_LEFT, MethodLabel};
 pub use self::{
     cache::{Cache, CacheCounters, CacheOutcome, Caches},
     kms::{Kms, KmsCounters, KmsOutcome},
-    requests::{Requests, Sse},
+    requests::{Requests, SseLabel},
 };
 
 /// The daemon's own metrics, one struct for each concern, all in one registry.

@@ -8,7 +8,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 /// How the object that a request was about is encrypted. A front puts it into the extensions of its response; an
 /// answer without it counts as `none`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sse {
+pub enum SseLabel {
     /// Not encrypted, or relayed, or not found out.
     #[default]
     None,
@@ -20,7 +20,7 @@ pub enum Sse {
     S3,
 }
 
-impl Sse {
+impl SseLabel {
     pub(super) const ALL: [Self; 4] = [Self::None, Self::C, Self::Kms, Self::S3];
 
     /// The label's value.
@@ -137,7 +137,7 @@ impl Requests {
             "Answers that ended before their body was complete, by who ended them.",
             &["sse", "by"],
         )?;
-        let by_sse = Sse::ALL.map(|sse| {
+        let by_sse = SseLabel::ALL.map(|sse| {
             let sse = sse.as_str();
             BySse {
                 duration: duration.with_label_values(&[sse]),
@@ -147,9 +147,9 @@ impl Requests {
                 failed: cut.with_label_values(&[sse, "failure"]),
             }
         });
-        let ready = (0..METHODS.len() * Sse::ALL.len() * CODES.len()).map(|_| OnceLock::new()).collect();
+        let ready = (0..METHODS.len() * SseLabel::ALL.len() * CODES.len()).map(|_| OnceLock::new()).collect();
         let requests = Self { total, ready, by_sse };
-        for sse in Sse::ALL {
+        for sse in SseLabel::ALL {
             for (method, code) in [("GET", 200), ("GET", 206), ("HEAD", 200)] {
                 // A counter that appears with its first request has no rate for it.
                 requests.total.with_label_values(&[method, &code.to_string(), sse.as_str()]);
@@ -158,16 +158,16 @@ impl Requests {
         Ok(requests)
     }
 
-    pub(crate) fn by_sse(&self, sse: Sse) -> &BySse {
+    pub(crate) fn by_sse(&self, sse: SseLabel) -> &BySse {
         &self.by_sse[sse as usize]
     }
 
-    pub(crate) fn count(&self, method: MethodLabel, status: StatusCode, sse: Sse) {
+    pub(crate) fn count(&self, method: MethodLabel, status: StatusCode, sse: SseLabel) {
         let code = status.as_u16();
         let make = || self.total.with_label_values(&[METHODS[method.0], status.as_str(), sse.as_str()]);
         match CODES.binary_search(&code) {
             Ok(column) => {
-                let row = method.0 * Sse::ALL.len() + sse as usize;
+                let row = method.0 * SseLabel::ALL.len() + sse as usize;
                 self.ready[row * CODES.len() + column].get_or_init(make).inc();
             }
             Err(_) => make().inc(),
@@ -201,12 +201,12 @@ mod tests {
         let requests = Requests::register(&Registry::new()).unwrap();
         let made_up = Method::from_bytes(b"MKCOL").unwrap();
         let cases = [
-            (Method::GET, 200, Sse::None, ["GET", "200", "none"]),
-            (Method::GET, 206, Sse::Kms, ["GET", "206", "kms"]),
-            (Method::HEAD, 200, Sse::C, ["HEAD", "200", "c"]),
-            (Method::PUT, 201, Sse::S3, ["PUT", "201", "s3"]),
-            (Method::GET, 418, Sse::None, ["GET", "418", "none"]),
-            (made_up, 508, Sse::S3, ["OTHER", "508", "s3"]),
+            (Method::GET, 200, SseLabel::None, ["GET", "200", "none"]),
+            (Method::GET, 206, SseLabel::Kms, ["GET", "206", "kms"]),
+            (Method::HEAD, 200, SseLabel::C, ["HEAD", "200", "c"]),
+            (Method::PUT, 201, SseLabel::S3, ["PUT", "201", "s3"]),
+            (Method::GET, 418, SseLabel::None, ["GET", "418", "none"]),
+            (made_up, 508, SseLabel::S3, ["OTHER", "508", "s3"]),
         ];
         for (times, (method, code, sse, labels)) in (1..).zip(cases) {
             for _ in 0..times {

@@ -7,7 +7,7 @@ use http::{
 };
 
 use super::{
-    Origins,
+    AllowedOrigins,
     lookup::{self, File},
 };
 use crate::{
@@ -26,7 +26,7 @@ pub(super) fn of_file(
     entry: &pb::Entry,
     request: &Parts,
     types: &ContentTypes,
-    origins: &Origins,
+    origins: &AllowedOrigins,
 ) -> HeaderMap {
     let of_file = match request.uri.query() {
         None | Some("") => file.headers.clone(),
@@ -91,7 +91,12 @@ pub(super) fn head(mut headers: HeaderMap, size: u64) -> Response<Body> {
 }
 
 /// 304 or 412.
-pub(super) fn bare(status: StatusCode, entry: &pb::Entry, request: &HeaderMap, origins: &Origins) -> Response<Body> {
+pub(super) fn bare(
+    status: StatusCode,
+    entry: &pb::Entry,
+    request: &HeaderMap,
+    origins: &AllowedOrigins,
+) -> Response<Body> {
     let mut headers = headers::of_validators(entry);
     if status == StatusCode::PRECONDITION_FAILED {
         headers.remove(ETAG);
@@ -116,7 +121,7 @@ pub(super) fn unsatisfiable(mut headers: HeaderMap, size: Option<u64>) -> Respon
 }
 
 /// 404, which the filer gives without a body.
-pub(super) fn not_found(request: &Parts, origins: &Origins) -> Response<Body> {
+pub(super) fn not_found(request: &Parts, origins: &AllowedOrigins) -> Response<Body> {
     let mut headers = HeaderMap::new();
     origins.add(&mut headers, &request.headers);
     if request.method != Method::HEAD {

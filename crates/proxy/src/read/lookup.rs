@@ -49,7 +49,7 @@ pub(super) fn add_echo(headers: &mut HeaderMap, layout: &Layout) {
 }
 
 /// An entry that was looked up.
-pub(super) type Known = entries::Known<Derived>;
+pub(super) type CachedEntry = entries::CachedEntry<Derived>;
 
 /// The entry at `path`; `None`: there is none.
 ///
@@ -60,7 +60,7 @@ pub(super) async fn entry(
     entries: &Entries<Derived>,
     path: &EntryPath,
     types: &ContentTypes,
-) -> Result<Option<Arc<Known>>> {
+) -> Result<Option<Arc<CachedEntry>>> {
     if let Some(known) = entries.get(path.as_str()) {
         return Ok(Some(known));
     }

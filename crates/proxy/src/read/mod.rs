@@ -30,23 +30,23 @@ use futures_util::{FutureExt, StreamExt};
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use prefetch::Download;
 
-pub use self::origins::Origins;
+pub use self::origins::AllowedOrigins;
 pub(crate) use self::{
     expansion::Expansions, kek::FilerKek, locations::VolumeLocations, lookup::Derived, route::bucket, source::Source,
 };
 use self::{
-    lookup::{File, Known},
+    lookup::{CachedEntry, File},
     moved::FileMoves,
     sharing::Given,
 };
 use crate::{
     Blame, Error, Result,
-    access::{Access, Caller, Demands, ManagedKeys},
+    access::{Access, Caller, Demands, ManagedKeyPolicy},
     entries::{Entries, Written},
     entry::{ContentTypes, EntryPath, Kind},
     filer::pb,
     keys::KeyRing,
-    metrics::Sse,
+    metrics::SseLabel,
     plan::{
         conditional::{self, Outcome, Validators},
         parts::{Extent, Section},
@@ -76,7 +76,7 @@ pub struct Reader {
     pub(crate) demands: Arc<Demands>,
     pub(crate) policy: Policy,
     pub(crate) types: ContentTypes,
-    pub(crate) origins: Origins,
+    pub(crate) origins: AllowedOrigins,
 }
 
 impl Front for Reader {
@@ -85,13 +85,13 @@ impl Front for Reader {
     async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let id = RequestId::of(&parts.extensions);
-        let mut sse = Sse::None;
+        let mut sse = SseLabel::None;
         let read = self.read(&parts, &peer, &mut sse).await;
         let given = self.given(&parts, sse);
         let mut response = match read {
             Ok(Some(response)) => response,
             Ok(None) => {
-                let (method, shown) = (parts.method.clone(), redact::Shown::to(&parts));
+                let (method, shown) = (parts.method.clone(), redact::Disclosure::to(&parts));
                 let written = Written::by(&parts, &self.entries);
                 let request = Request::from_parts(parts, body);
                 let relayed = self.relay.forward_to_any(request, self.source.filer.http_authorities(), &peer);
@@ -115,16 +115,17 @@ impl Front for Reader {
 
 impl Reader {
     /// What an answer to that request about an object so encrypted was given or refused for.
-    fn given(&self, request: &Parts, sse: Sse) -> Given {
+    fn given(&self, request: &Parts, sse: SseLabel) -> Given {
         Given {
-            for_key: sse == Sse::C,
+            for_key: sse == SseLabel::C,
             for_token: self.access.wants_token(request),
-            for_certificate: matches!(sse, Sse::Kms | Sse::S3) && self.access.managed_keys == ManagedKeys::Mtls,
+            for_certificate: matches!(sse, SseLabel::Kms | SseLabel::S3)
+                && self.access.managed_keys == ManagedKeyPolicy::Mtls,
         }
     }
 
     /// Answers a read; `None`: the filer shall answer. Says in `sse` how the object is encrypted as soon as that is known.
-    async fn read(&self, request: &Parts, peer: &Peer, sse: &mut Sse) -> Result<Option<Response<Body>>> {
+    async fn read(&self, request: &Parts, peer: &Peer, sse: &mut SseLabel) -> Result<Option<Response<Body>>> {
         route::check_query(request)?;
         customer::check_transport(&request.headers, peer, self.policy.ssec_over_http)?;
         let caller = self.access.admit(request, peer)?;
@@ -156,7 +157,7 @@ impl Reader {
     }
 
     /// The entry at `path`, if readers may know of it: what the filers demand of them is asked when one has answered.
-    async fn lookup(&self, path: &EntryPath) -> Result<Option<Arc<Known>>> {
+    async fn lookup(&self, path: &EntryPath) -> Result<Option<Arc<CachedEntry>>> {
         match lookup::entry(&self.source, &self.entries, path, &self.types).await {
             Err(unreachable) if unreachable.delay().is_some() => Err(unreachable),
             found => {
@@ -172,8 +173,8 @@ impl Reader {
         request: &Parts,
         caller: Caller,
         path: &EntryPath,
-        known: &Known,
-        sse: &mut Sse,
+        known: &CachedEntry,
+        sse: &mut SseLabel,
     ) -> Result<Option<Response<Body>>> {
         match (known.entry.kind(), &known.derived) {
             (Kind::File, Some(file)) => self.file(request, caller, path, &known.entry, file, sse).await.map(Some),
@@ -193,7 +194,7 @@ impl Reader {
         path: &EntryPath,
         entry: &pb::Entry,
         file: &File,
-        sse: &mut Sse,
+        sse: &mut SseLabel,
     ) -> Result<Response<Body>> {
         // How it is encrypted.
         let layout = Arc::clone(&file.layout);
@@ -254,12 +255,12 @@ fn body(download: Download, length: u64) -> Body {
     Body::from_stream(Some(length), download.map(|piece: Result<Bytes, _>| piece.map_err(BoxError::from)))
 }
 
-fn label(scheme: Scheme) -> Sse {
+fn label(scheme: Scheme) -> SseLabel {
     match scheme {
-        Scheme::None => Sse::None,
-        Scheme::C => Sse::C,
-        Scheme::Kms => Sse::Kms,
-        Scheme::S3 => Sse::S3,
+        Scheme::None => SseLabel::None,
+        Scheme::C => SseLabel::C,
+        Scheme::Kms => SseLabel::Kms,
+        Scheme::S3 => SseLabel::S3,
     }
 }
 

@@ -10,9 +10,9 @@ use http::{
 use crate::{Blame, Error, Result, entry::headers};
 
 /// The origins that the filer allows.
-pub struct Origins(Vec<String>);
+pub struct AllowedOrigins(Vec<String>);
 
-impl Origins {
+impl AllowedOrigins {
     /// Reads a list separated by commas, as `cors.allowed_origins` of SeaweedFS's `security.toml` has it.
     pub fn new(list: &str) -> Self {
         Self(list.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_owned).collect())
@@ -50,7 +50,7 @@ mod tests {
         HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(origin))])
     }
 
-    fn answered(origins: &Origins, origin: &'static str) -> Option<String> {
+    fn answered(origins: &AllowedOrigins, origin: &'static str) -> Option<String> {
         let mut headers = HeaderMap::new();
         origins.check(&from(origin)).ok()?;
         origins.add(&mut headers, &from(origin));
@@ -60,9 +60,9 @@ mod tests {
     #[test]
     fn all_unless_listed() {
         for list in ["*", "", "*,https://a.example"] {
-            assert_eq!(answered(&Origins::new(list), "https://x.example").as_deref(), Some("*"), "{list}");
+            assert_eq!(answered(&AllowedOrigins::new(list), "https://x.example").as_deref(), Some("*"), "{list}");
         }
-        let two = Origins::new("https://a.example, https://b.example");
+        let two = AllowedOrigins::new("https://a.example, https://b.example");
         assert_eq!(answered(&two, "https://b.example").as_deref(), Some("https://b.example"));
         assert_eq!(answered(&two, "https://x.example"), None);
         assert!(two.check(&from("https://x.example")).is_err());

@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use crate::metrics::{MethodLabel, Requests, Sse};
+use crate::metrics::{MethodLabel, Requests, SseLabel};
 
 pin_project! {
     /// Passes a body on as it is, and counts.
@@ -81,7 +81,7 @@ pub(super) struct Record {
     requests: Arc<Requests>,
     method: MethodLabel,
     status: StatusCode,
-    sse: Sse,
+    sse: SseLabel,
     started: Instant,
     begun: bool,
     finished: bool,
@@ -99,7 +99,7 @@ impl Record {
         requests: Arc<Requests>,
         method: MethodLabel,
         status: StatusCode,
-        sse: Sse,
+        sse: SseLabel,
         started: Instant,
     ) -> Self {
         Self { requests, method, status, sse, started, begun: false, finished: false }

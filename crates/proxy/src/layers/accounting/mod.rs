@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 pub(crate) use self::body::MeasuredBody;
 use self::body::Record;
-use crate::metrics::{CLIENT_LEFT, MethodLabel, Requests, Sse};
+use crate::metrics::{CLIENT_LEFT, MethodLabel, Requests, SseLabel};
 use crate::wire::{Front, Peer, Received};
 
 /// Counts every request of the front inside, exactly once, when its answer is out or its client has left.
 ///
-/// The `sse` label is the [`Sse`] in the response's extensions.
+/// The `sse` label is the [`SseLabel`] in the response's extensions.
 pub(crate) struct Measured<F> {
     front: F,
     requests: Arc<Requests>,
@@ -52,7 +52,7 @@ fn measure<B: http_body::Body>(
 ) -> Response<MeasuredBody<B>> {
     let (parts, body) = response.into_parts();
     let without_body = without_body || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let sse = parts.extensions.get::<Sse>().copied().unwrap_or_default();
+    let sse = parts.extensions.get::<SseLabel>().copied().unwrap_or_default();
     let record = Record::new(requests, method, parts.status, sse, started);
     let body = MeasuredBody::new(body, &parts.headers, without_body, record);
     Response::from_parts(parts, body)
@@ -72,8 +72,8 @@ impl Drop for Unanswered<'_> {
         // A front that panics is answered 500 by the listener.
         let code = if std::thread::panicking() { 500 } else { CLIENT_LEFT };
         if let Ok(status) = StatusCode::from_u16(code) {
-            self.requests.count(self.method, status, Sse::None);
-            self.requests.by_sse(Sse::None).duration.observe(started.elapsed().as_secs_f64());
+            self.requests.count(self.method, status, SseLabel::None);
+            self.requests.by_sse(SseLabel::None).duration.observe(started.elapsed().as_secs_f64());
         }
     }
 }

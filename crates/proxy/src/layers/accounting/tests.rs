@@ -9,7 +9,7 @@ use tokio::time::{Instant, advance};
 
 use super::{body::MeasuredBody, measure};
 use crate::{
-    metrics::{Metrics, Sse},
+    metrics::{Metrics, SseLabel},
     wire::{Body, BoxError},
 };
 
@@ -20,7 +20,7 @@ fn scrape(metrics: &Metrics) -> String {
 /// What a request of SSE-KMS left in the counters: requests, durations, sum of durations, first bytes, their sum, bytes,
 /// cut by the client, cut by a failure.
 fn counted(metrics: &Metrics, code: &str) -> (u64, u64, f64, u64, f64, u64, u64, u64) {
-    let by_sse = metrics.requests.by_sse(Sse::Kms);
+    let by_sse = metrics.requests.by_sse(SseLabel::Kms);
     let text = scrape(metrics);
     let series = format!(r#"tidegate_requests_total{{code="{code}",method="GET",sse="kms"}} "#);
     let requests = text.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or("0").parse().unwrap();
@@ -39,7 +39,7 @@ fn counted(metrics: &Metrics, code: &str) -> (u64, u64, f64, u64, f64, u64, u64,
 fn measured(metrics: &Metrics, body: Body, status: u16) -> MeasuredBody<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
-    response.extensions_mut().insert(Sse::Kms);
+    response.extensions_mut().insert(SseLabel::Kms);
     measure(response, false, metrics.requests.clone(), (&Method::GET).into(), Instant::now()).into_body()
 }
 
