@@ -275,9 +275,10 @@ mod tests {
 
     const TAKES: Duration = Duration::from_secs(1);
 
-    /// A volume server whose needle with key n is, after a second, a manifest of the one chunk n of the file.
+    /// A volume server whose needle with key n is, after a second, a manifest of the one chunk n of the file, which is encrypted
+    /// if that is what the server has.
     #[derive(Clone, Default)]
-    struct Manifested(Arc<AtomicUsize>);
+    struct Manifested(Arc<AtomicUsize>, Option<u64>);
 
     impl Upstream for Manifested {
         fn send(&self, request: Request<()>) -> Answer<'_> {
@@ -286,7 +287,9 @@ mod tests {
                 self.0.fetch_add(1, Ordering::SeqCst);
                 // The later ones are faster.
                 sleep(TAKES - Duration::from_millis(fid.key)).await;
-                let list = pb::FileChunkManifest { chunks: vec![chunk(fid.key, false)] }.encode_to_vec();
+                let plain = chunk(fid.key, false);
+                let listed = if self.1 == Some(fid.key) { encrypted(plain) } else { plain };
+                let list = pb::FileChunkManifest { chunks: vec![listed] }.encode_to_vec();
                 let length = list.len();
                 let body = Full::new(Bytes::from(list)).map_err(|never| match never {}).boxed_unsync();
                 Ok(Response::builder().header("Content-Length", length).body(body).unwrap())
@@ -304,6 +307,16 @@ mod tests {
     fn chunk(key: u64, is_chunk_manifest: bool) -> pb::FileChunk {
         let fid = Some(pb::FileId { volume_id: 1, file_key: key, cookie: 7 });
         pb::FileChunk { fid, offset: 10 * key as i64, size: 10, is_chunk_manifest, ..Default::default() }
+    }
+
+    /// The name of the customer's key, in the entry and its chunks.
+    const KEY_MD5: &str = "CQkJCQkJCQkJCQkJCQkJCQ==";
+
+    /// The chunk, labelled as SSE-C.
+    fn encrypted(chunk: pb::FileChunk) -> pb::FileChunk {
+        let iv = "AQEBAQEBAQEBAQEBAQEBAQ==";
+        let label = format!(r#"{{"algorithm":"AES256","iv":"{iv}","keyMD5":"{KEY_MD5}","partOffset":0}}"#);
+        pb::FileChunk { sse_type: 1, sse_metadata: label.into(), ..chunk }
     }
 
     #[tokio::test(start_paused = true)]
@@ -357,6 +370,33 @@ mod tests {
         let all = (10..20).map(|at| kept.of(&engine, &entry, &layout, at..20));
         assert!(futures_util::future::join_all(all).await.iter().all(Result::is_ok));
         assert_eq!(server.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_manifest_without_labels_is_read_beside_those_that_have_some() {
+        for bytes in [1 << 20, 0] {
+            let server = Manifested(Arc::default(), Some(1));
+            let metrics = prefetch::Metrics::register(&prometheus::Registry::new()).unwrap();
+            let engine = Engine::new(Settings::default(), server.clone(), None, Arc::new(server.clone()), metrics);
+            let mut entry = pb::Entry { chunks: (1..=3).map(|key| chunk(key, true)).collect(), ..Default::default() };
+            let name = "X-Amz-Server-Side-Encryption-Customer-Key-MD5";
+            entry.extended.insert(name.to_owned(), KEY_MD5.as_bytes().to_vec().into());
+            assert!(object::layout(&entry, &[chunk(2, false)]).is_err(), "by itself it may be anything");
+            let layout = Arc::new(object::layout(&entry, &entry.chunks).unwrap());
+            let kept = expansions(bytes);
+            let expanded = kept.of(&engine, &entry, &layout, 20..21).await.unwrap();
+            assert_eq!(expanded.chunks, [encrypted(chunk(1, false)), chunk(2, false), chunk(3, false)]);
+            assert_eq!(expanded.layout.chunks.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false]);
+            if bytes > 0 {
+                // What was read of all of it is there for every other range.
+                let before = server.0.load(Ordering::SeqCst);
+                assert!(Arc::ptr_eq(&expanded, &kept.of(&engine, &entry, &layout, 35..36).await.unwrap()));
+                assert_eq!(server.0.load(Ordering::SeqCst), before);
+            }
+            // One that tells all by itself is enough for its bytes.
+            let (alone, _) = chunks(&engine, &entry, layout, 10..11).await.unwrap();
+            assert_eq!(*alone, [encrypted(chunk(1, false))]);
+        }
     }
 
     #[test]
