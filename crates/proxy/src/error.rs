@@ -3,7 +3,7 @@
 //! Knows HTTP status codes and blame. Must not know any module that raises it, and never carries key material. Messages are
 //! written to logs as they are; what clients are shown of them is less.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
@@ -44,6 +44,8 @@ pub struct Error {
     code: Option<Cow<'static, str>>,
     message: Cow<'static, str>,
     public: Option<Cow<'static, str>>,
+    /// Shared, so that an error can be answered to all who waited for it.
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// The result of anything that can end in an [`Error`].
@@ -52,7 +54,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error that the same request will meet again.
     pub fn new(blame: Blame, status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { blame, status, retry_after: None, code: None, message: message.into(), public: None }
+        Self { blame, status, retry_after: None, code: None, message: message.into(), public: None, source: None }
     }
 
     /// Says that the same request may succeed after `delay`; the client gets `Retry-After`.
@@ -66,6 +68,13 @@ impl Error {
     #[must_use]
     pub fn code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
         self.code = Some(code.into());
+        self
+    }
+
+    /// Keeps the error that this one comes of. The message says already what of it is to be read.
+    #[must_use]
+    pub(crate) fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
         self
     }
 
@@ -114,4 +123,8 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

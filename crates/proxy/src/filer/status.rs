@@ -44,22 +44,37 @@ pub(super) fn to_error(call: &str, filer: &str, status: &Status) -> Error {
     if is_unreachable(status) {
         let message = format!("no filer answered {call}; last tried {filer}: {said}; try again");
         let error = Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(RETRY_AFTER);
-        return error.publicly(format!("no filer answered {call}; try again"));
+        return error.caused_by(status.clone()).publicly(format!("no filer answered {call}; try again"));
     }
     if status.code() == Code::ResourceExhausted {
         let message = format!("filer {filer} is overloaded ({call}): {said}; try again");
         let error = Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(RETRY_AFTER);
-        return error.publicly(format!("the filer is overloaded ({call}); try again"));
+        return error.caused_by(status.clone()).publicly(format!("the filer is overloaded ({call}); try again"));
     }
     Error::new(
         Blame::Filer,
         StatusCode::BAD_GATEWAY,
         format!("filer {filer} failed {call} with {:?}: {said}", status.code()),
     )
+    .caused_by(status.clone())
     .publicly(format!("the filer failed {call} with {:?}", status.code()))
 }
 
 fn shortened(message: &str) -> &str {
     let end = (0..=MAX_MESSAGE.min(message.len())).rev().find(|&end| message.is_char_boundary(end));
     &message[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_the_status_that_it_comes_of() {
+        for status in [Status::internal("x"), Status::unavailable("x"), Status::resource_exhausted("x")] {
+            let error = to_error("LookupVolume", "127.0.0.1:18888", &status);
+            let source = error.source().and_then(|source| source.downcast_ref::<Status>());
+            assert_eq!(source.map(Status::code), Some(status.code()));
+        }
+    }
 }

@@ -101,7 +101,9 @@ impl KeyRing {
         };
         // Outside the cache: one data key serves many IVs, and each has a commitment of its own.
         wrapped.accept(key).map_err(|error| {
-            Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).code("KeyCommitmentMismatch")
+            Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+                .code("KeyCommitmentMismatch")
+                .caused_by(error)
         })
     }
 

@@ -52,7 +52,7 @@ pub struct SseS3 {
 
 enum Store {
     Settings(Kek),
-    File(File),
+    File(Box<File>),
 }
 
 struct File {
@@ -84,12 +84,12 @@ impl SseS3 {
                 Store::Settings(Kek::from_hex(&kek).map_err(|_| broken("sse_s3.kek is not 64 hex digits"))?)
             }
             (None, Some(key)) => Store::Settings(Kek::derive(&key)),
-            (None, None) => Store::File(File {
+            (None, None) => Store::File(Box::new(File {
                 source,
                 passphrase: settings.kek_passphrase,
                 known: watch::Sender::new(None),
                 last: Mutex::new(None),
-            }),
+            })),
         };
         Ok(Self { store })
     }

@@ -20,7 +20,7 @@ impl Decrypt {
     pub(super) fn new(layout: &Layout, start: KeyStart, key: &VerifiedKey) -> Result<Self> {
         layout.decryption(start, key).map(Self).map_err(|error| {
             let message = format!("{error}; this is a defect of tidegate");
-            Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, message)
+            Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, message).caused_by(error)
         })
     }
 

@@ -18,7 +18,9 @@ use crate::{Blame, Error, Result, entry::Fid, filer::pb};
 pub(crate) fn layout(entry: &pb::Entry, chunks: &[pb::FileChunk]) -> Result<Layout> {
     look(entry, chunks, Layout::read).map_err(|error| {
         let message = format!("the object's encryption metadata cannot be used: {error}");
-        Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message).code("InvalidEncryptionMetadata")
+        Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message)
+            .code("InvalidEncryptionMetadata")
+            .caused_by(error)
     })
 }
 

@@ -135,8 +135,9 @@ impl Relay {
                 Ok(response) if may_break_off && refuses(&response) => return Ok(refused(response).await),
                 Ok(response) => return Ok(returned(response, gate)),
                 Err(error) => {
-                    let failed = failed(&error, &parts.method, authority);
-                    if !error.is_connect() {
+                    let is_connect = error.is_connect();
+                    let failed = failed(error, &parts.method, authority);
+                    if !is_connect {
                         return Err(failed);
                     }
                     unreachable = Some(failed);
@@ -315,28 +316,29 @@ fn no_filer() -> Error {
 }
 
 /// Says whose fault it is. The address and the cause are the operator's, not the client's.
-fn failed(error: &hyper_util::client::legacy::Error, method: &Method, filer: &str) -> Error {
+fn failed(error: hyper_util::client::legacy::Error, method: &Method, filer: &str) -> Error {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if inner.is::<ClientGone>() {
-            return Error::new(Blame::Client, StatusCode::BAD_REQUEST, "the request's body broke off");
+            return Error::new(Blame::Client, StatusCode::BAD_REQUEST, "the request's body broke off").caused_by(error);
         }
         cause = inner.source();
     }
     let cause = error.source().map(chain).unwrap_or_default();
     if error.is_connect() {
         let text = "the filer cannot be reached; is it running, and is filer.addresses right?";
-        let error = Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, format!("{text} ({filer}: {cause})"));
-        return error.publicly(text).retry_after(RETRY);
+        let failure = Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, format!("{text} ({filer}: {cause})"));
+        return failure.publicly(text).retry_after(RETRY).caused_by(error);
     }
-    let error = |text: &'static str| {
+    let failure = |text: &'static str| {
         let message = format!("{text} ({method} to {filer}: {cause})");
         Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, message).publicly(text)
     };
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        return error("the filer closed the connection without an answer").retry_after(RETRY);
+        return failure("the filer closed the connection without an answer").retry_after(RETRY).caused_by(error);
     }
-    error("the filer closed the connection without an answer: what was asked may or may not have been done")
+    failure("the filer closed the connection without an answer: what was asked may or may not have been done")
+        .caused_by(error)
 }
 
 /// The causes of `error` on one line.

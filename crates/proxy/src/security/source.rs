@@ -93,7 +93,7 @@ fn read(path: &Path) -> Result<toml::Table, Error> {
     let place = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map(Zeroizing::new)
-        .map_err(|error| Error::at(&place, format!("filer.security_toml cannot be read: {error}")))?;
+        .map_err(|error| Error::at(&place, format!("filer.security_toml cannot be read: {error}")).caused_by(error))?;
     // The parser's own words could quote a key.
     toml::from_str(&text).map_err(|error: toml::de::Error| {
         let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);

@@ -8,17 +8,25 @@ pub struct Error {
     place: String,
     key: Option<String>,
     message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of a whole file or variable, named by `place`.
     pub(crate) fn at(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), key: None, message: message.into() }
+        Self { place: place.into(), key: None, message: message.into(), source: None }
     }
 
     /// An error of one key as `place` sets it.
     pub(crate) fn of(place: impl Into<String>, key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), key: Some(key.into()), message: message.into() }
+        Self { place: place.into(), key: Some(key.into()), message: message.into(), source: None }
+    }
+
+    /// Keeps the error that this one comes of, which must not carry a secret either.
+    #[must_use]
+    pub(crate) fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
     }
 
     /// The key's full name, such as `prefetch.window`, unless the error is of a whole file.
@@ -40,4 +48,8 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

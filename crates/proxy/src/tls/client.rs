@@ -167,19 +167,19 @@ fn believing(ca: Option<&Path>, provider: Arc<CryptoProvider>) -> Result<Arc<Web
     let roots = ca.map_or_else(files::system_roots, files::roots)?;
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|error| {
         let place = ca.map_or_else(|| "the system's root certificates".to_owned(), |ca| ca.display().to_string());
-        Error::at(place, error.to_string())
+        Error::at(place, error.to_string()).caused_by(error)
     })
 }
 
 fn certified(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Error> {
-    let unfit = |error: rustls::Error| files::unfit(cert, key, &error);
+    let unfit = |error: rustls::Error| files::unfit(cert, key, error);
     CertifiedKey::from_der(files::chain(cert)?, files::key(key)?, provider).map(Arc::new).map_err(unfit)
 }
 
 fn builder(provider: Arc<CryptoProvider>) -> Result<ConfigBuilder<ClientConfig, rustls::WantsVerifier>, Error> {
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::at("TLS", error.to_string()))
+        .map_err(|error| Error::at("TLS", error.to_string()).caused_by(error))
 }
 
 impl Current {

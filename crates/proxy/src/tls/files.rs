@@ -17,7 +17,7 @@ pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> 
     match chain {
         Ok(chain) if !chain.is_empty() => Ok(chain),
         Ok(_) => Err(at(path, "no certificate in it; expected PEM")),
-        Err(error) => Err(at(path, format!("not a PEM file: {error}"))),
+        Err(error) => Err(at(path, format!("not a PEM file: {error}")).caused_by(error)),
     }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
 pub(super) fn roots(path: &Path) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in chain(path)? {
-        roots.add(certificate).map_err(|error| at(path, format!("not an authority: {error}")))?;
+        roots.add(certificate).map_err(|error| at(path, format!("not an authority: {error}")).caused_by(error))?;
     }
     Ok(roots)
 }
@@ -49,12 +49,12 @@ pub(super) fn system_roots() -> Result<RootCertStore, Error> {
 }
 
 /// The error of a certificate and a key that cannot be used together.
-pub(super) fn unfit(cert: &Path, key: &Path, error: &rustls::Error) -> Error {
-    at(cert, format!("does not go with {}: {error}", key.display()))
+pub(super) fn unfit(cert: &Path, key: &Path, error: rustls::Error) -> Error {
+    at(cert, format!("does not go with {}: {error}", key.display())).caused_by(error)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    fs::read(path).map(Zeroizing::new).map_err(|error| at(path, format!("cannot be read: {error}")))
+    fs::read(path).map(Zeroizing::new).map_err(|error| at(path, format!("cannot be read: {error}")).caused_by(error))
 }
 
 fn at(path: &Path, message: impl Into<String>) -> Error {

@@ -57,7 +57,7 @@ impl ServerFiles {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| Error::at("TLS", error.to_string()))?;
+            .map_err(|error| Error::at("TLS", error.to_string()).caused_by(error))?;
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
             Some(ca) => {
@@ -65,13 +65,14 @@ impl ServerFiles {
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(roots, provider).allow_unauthenticated().build();
                 builder.with_client_cert_verifier(
-                    verifier.map_err(|error| Error::at(ca.display().to_string(), error.to_string()))?,
+                    verifier
+                        .map_err(|error| Error::at(ca.display().to_string(), error.to_string()).caused_by(error))?,
                 )
             }
         };
         let mut config = builder
             .with_single_cert(files::chain(&self.cert)?, files::key(&self.key)?)
-            .map_err(|error| files::unfit(&self.cert, &self.key, &error))?;
+            .map_err(|error| files::unfit(&self.cert, &self.key, error))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
