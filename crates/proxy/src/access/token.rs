@@ -1,5 +1,5 @@
-//! The read token of a request: found, verified and held against the request as the filer does it (`weed/security/jwt.go`,
-//! `weed/server/filer_server_handlers.go`).
+//! The read token of a request: found, verified and held against the request as the filer does it (`weed/security/jwt.go` @4.48,
+//! `weed/server/filer_server_handlers.go` @4.48).
 
 use std::{
     fmt,
