@@ -31,7 +31,7 @@ use self::{
 use crate::{
     FetchError, Plan, Start,
     budget::{Account, BLOCK, LONGEST_WAIT, Reservation, in_time},
-    engine::Shared,
+    context::Shared,
     handover::Running,
     urgency::{Priority, Urgency},
     window::Window,

@@ -22,25 +22,18 @@ use self::{
 use crate::{
     FetchError, NeedleRead, Opener,
     budget::{Account, BLOCK, LONGEST_WAIT, Reservation, blocks, in_time},
-    engine::Shared,
+    context::Shared,
     fetch::Wanted,
     handover::{Part, Sender},
+    needle::SEAL,
     plan::Slice,
     urgency::{Priority, Urgency},
 };
 
-/// What sealing adds to a chunk at most, in bytes: a 12-byte nonce and a 16-byte tag, and the worst case of gzip on
-/// bytes that do not compress.
-const SEAL: u64 = 4 << 10;
 /// Pieces that one needle may have on their way to the client, of at most [`PIECE`] bytes.
 const PIECES: usize = 2;
 /// Up to this many bytes are opened and inflated where they are: another thread would not be worth its while.
 const SMALL: usize = 64 << 10;
-
-/// The bytes that are cut out of one needle at most: text between parts of an answer is held beside it.
-pub(crate) fn room(size: u64) -> u64 {
-    blocks(size.saturating_add(SEAL).saturating_mul(2)) as u64 * BLOCK as u64
-}
 
 /// The blocks that reading a needle of `stored` bytes takes: what is stored, and the pieces on their way.
 fn blocks_for(read: &NeedleRead, stored: u64) -> usize {

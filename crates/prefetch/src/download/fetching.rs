@@ -7,7 +7,7 @@ use tokio::{task::AbortHandle, time::Instant};
 use super::upcoming::{Kind, Span};
 use crate::{
     budget::{BLOCK, Reservation, blocks},
-    engine::Shared,
+    context::Shared,
     fetch::{self, Job, Sink},
     handover::{Handover, Running, Sender},
     urgency::Priority,

@@ -27,7 +27,7 @@ use crate::{
     Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody,
     checksum::{self, Checksum},
     chunk_cache::Fetched,
-    engine::Shared,
+    context::Shared,
     metrics::InFlight,
     outcome::Outcome,
     servers::Attempt,

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     Cause, FetchError, Locations, NeedleRead,
-    engine::Shared,
+    context::Shared,
     servers::{Attempt, Server},
     urgency::{Priority, Urgency},
 };

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::{
     Cause, NeedleRead, UpstreamBody,
-    engine::Shared,
+    context::Shared,
     fetch::replicas::Failure,
     servers::Attempt,
     urgency::{Priority, Urgency},

@@ -18,6 +18,10 @@ pub(super) struct Allowance {
 /// One retry, or one second request.
 pub(super) const ONE: u64 = 1_000_000;
 
+/// What may be spent on asking one server again for what it was asked for before: a fifth of the fetches at it and ten a
+/// second, of which some are saved up for the moment when it dies under many downloads.
+pub(super) const RETRIES: Allowance = Allowance { per_fetch: ONE / 5, per_second: 10 * ONE, most: 200 * ONE };
+
 /// What is left.
 pub(super) struct Balance {
     allowance: Allowance,

@@ -33,11 +33,8 @@ use self::{
     latency::Latencies,
 };
 pub(crate) use self::{attempt::Attempt, flaws::Flaw, server::Server};
-use crate::plan::Locations;
+use crate::locate::Locations;
 
-/// What may be spent on asking one server again for what it was asked for before: a fifth of the fetches at it and ten a
-/// second, of which some are saved up for the moment when it dies under many downloads.
-const RETRIES: Allowance = Allowance { per_fetch: ONE / 5, per_second: 10 * ONE, most: 200 * ONE };
 /// Second requests: one in fifty, not saved up for long.
 const HEDGES: Allowance = Allowance { per_fetch: ONE / 50, per_second: 0, most: 10 * ONE };
 /// How often a volume is looked up afresh at most.

@@ -15,8 +15,7 @@ use tokio::{
 };
 
 use super::{
-    RETRIES,
-    allowance::Balance,
+    allowance::{Balance, RETRIES},
     pace::{Pace, UNKNOWN},
     places::Places,
     standing::{Event, Standing},

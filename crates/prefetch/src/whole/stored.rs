@@ -6,7 +6,7 @@ use http::header;
 
 use crate::{
     Cause, FetchError, NeedleRead, checksum,
-    engine::Shared,
+    context::Shared,
     fetch::{Asked, Failure, Replicas, Sought, Wanted, ask, is_compressed, length, next},
     metrics::InFlight,
     outcome::Outcome,

@@ -1,0 +1,29 @@
+//! Where volumes are, by those who know.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use http::HeaderValue;
+
+/// The servers that hold a volume, as `host:port`, without order.
+pub type Locations = Arc<[Arc<str>]>;
+
+/// A lookup on its way; an error is a sentence.
+pub type Located<'a> = Pin<Box<dyn Future<Output = Result<Locations, Arc<str>>> + Send + 'a>>;
+
+/// Tells where volumes are.
+pub trait Locate: Send + Sync {
+    /// The servers of a volume; from memory where possible. With `fresh`, what is remembered is thrown away first.
+    fn locate(&self, volume: u32, fresh: bool) -> Located<'_>;
+
+    /// Whether a server is to be asked only where the others fail or are slow, because it is far away.
+    fn is_far(&self, authority: &str) -> bool {
+        let _ = authority;
+        false
+    }
+
+    /// The `Authorization` value for one request for `fid`, where the volume servers demand one. Asked for every request.
+    fn authorize(&self, fid: &str) -> Option<HeaderValue> {
+        let _ = fid;
+        None
+    }
+}

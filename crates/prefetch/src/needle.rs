@@ -1,0 +1,116 @@
+//! A read of one needle: which bytes, and what turns what is stored into what was written.
+
+use std::{fmt, future::Future, ops::Range, pin::Pin, sync::Arc};
+
+use crate::{DecodeError, FetchError, Moved};
+
+/// What sealing adds to a chunk at most, in bytes: a 12-byte nonce and a 16-byte tag, and the worst case of gzip on
+/// bytes that do not compress.
+pub(crate) const SEAL: u64 = 4 << 10;
+
+/// Decodes bytes as they are copied out of the network's buffer.
+pub trait Decode: Send {
+    /// Decodes `src` into `dst`; both have the same length. Calls follow each other without gap.
+    fn copy(&mut self, src: &[u8], dst: &mut [u8]);
+}
+
+/// Makes a decoder that begins anywhere in a chunk.
+pub trait Transform: Send + Sync {
+    /// A decoder for the chunk's bytes from `offset` (bytes from the chunk's start) on.
+    fn start(&self, offset: u64) -> Start<'_>;
+}
+
+/// A decoder, which may have to be waited for.
+pub enum Start<'a> {
+    /// Here it is.
+    Now(Box<dyn Decode>),
+    /// It comes when what it decodes with is here. The wait must have an end.
+    Later(Coming<'a>),
+}
+
+/// A decoder on its way.
+pub type Coming<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Decode>, DecodeError>> + Send + 'a>>;
+
+/// Opens a needle that can only be read whole: one that is sealed with AES-GCM.
+pub trait Opener: Send + Sync {
+    /// Opens the stored bytes in place and says where among them what was sealed is now. An error is a sentence without key
+    /// material.
+    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, String>;
+}
+
+/// A byte range of one needle.
+#[derive(Clone)]
+pub struct NeedleRead {
+    /// The volume that holds the needle.
+    pub volume: u32,
+    /// The fid as written in a URL, `3,01637037d6`.
+    pub fid: Arc<str>,
+    /// The chunk's size in bytes, before any sealing or compression.
+    pub size: u64,
+    /// The first byte wanted, in the chunk.
+    pub start: u64,
+    /// One past the last byte wanted; at most `size`, more than `start`.
+    pub end: u64,
+    /// The chunk is stored as gzip; under the seal, where there is one.
+    pub compressed: bool,
+    /// Applied to the bytes while they are copied; `None` copies them as they are.
+    pub transform: Option<Arc<dyn Transform>>,
+    /// The needle must be fetched whole and opened first; inflating, ranges and the transform then apply to what comes out.
+    /// Reads that share one opener (the same `Arc`) are of one chunk, and share its transform too.
+    pub opener: Option<Arc<dyn Opener>>,
+    /// Who is asked when no server has the needle any more; `None`: then it is lost.
+    pub moved: Option<Arc<dyn Moved>>,
+}
+
+impl NeedleRead {
+    /// What decodes the bytes from `offset` (in the chunk) on; `None`: they are taken as they are. To be waited for before
+    /// a request goes out, which nobody would drain meanwhile.
+    pub(crate) async fn decoder(&self, offset: u64) -> Result<Option<Box<dyn Decode>>, FetchError> {
+        match self.transform.as_ref().map(|transform| transform.start(offset)) {
+            None => Ok(None),
+            Some(Start::Now(decoder)) => Ok(Some(decoder)),
+            Some(Start::Later(decoder)) => {
+                let failed = |error| FetchError::Key { fid: Arc::clone(&self.fid), error };
+                decoder.await.map(Some).map_err(failed)
+            }
+        }
+    }
+
+    /// Whether a volume server may inflate the needle on the way, whose CRC then says nothing about what it sends.
+    pub(crate) fn is_gzip(&self) -> bool {
+        self.compressed && self.opener.is_none()
+    }
+
+    /// Whether what is read whole goes to the client in pieces that are worked out, and not as it is held.
+    pub(crate) fn comes_in_pieces(&self) -> bool {
+        self.compressed || self.transform.is_some()
+    }
+
+    /// Whether the needle is fetched whole, whatever is wanted of it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.compressed || self.opener.is_some()
+    }
+
+    /// Whether `other` is of the same chunk and can be cut out of the same needle.
+    pub(crate) fn comes_with(&self, other: &Self) -> bool {
+        match (&self.opener, &other.opener) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (None, None) => self.compressed && other.compressed && self.fid == other.fid && self.decodes_as(other),
+            _ => false,
+        }
+    }
+
+    fn decodes_as(&self, other: &Self) -> bool {
+        match (&self.transform, &other.transform) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for NeedleRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}..{} of {}]", self.fid, self.start, self.end, self.size)
+    }
+}
