@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use crate::{
-    ChunkCache, Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream,
+    ChunkCache, Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream, Verify,
     budget::{Account, Budget, LONGEST_WAIT, in_time},
     context::Shared,
     pool::Pool,
@@ -59,6 +59,10 @@ impl Engine {
     /// When the first piece cannot be had from any replica, or there was no memory for that long.
     pub async fn download(&self, plan: Plan) -> Result<Download, FetchError> {
         let account = self.admit().await?;
+        let plan = match self.shared.settings.verify {
+            Verify::Always => plan.of_whole_chunks(),
+            Verify::Whole | Verify::Off => plan,
+        };
         let mut download = Download::new(Arc::clone(&self.shared), account, plan);
         download.begin().await?;
         Ok(download)

@@ -57,5 +57,5 @@ pub use moved::{Found, Moved, Whereabouts};
 pub use needle::{Coming, Decode, NeedleRead, Opener, Start, Transform};
 pub use plan::{Piece, Plan};
 pub use probe::Probed;
-pub use settings::{Settings, WindowSetting};
+pub use settings::{Settings, Verify, WindowSetting};
 pub use upstream::{Answer, HttpUpstream, Upstream, UpstreamBody};

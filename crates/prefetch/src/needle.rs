@@ -91,11 +91,14 @@ impl NeedleRead {
         self.compressed || self.opener.is_some()
     }
 
-    /// Whether `other` is of the same chunk and can be cut out of the same needle.
-    pub(crate) fn comes_with(&self, other: &Self) -> bool {
+    /// Whether `other` is of the same chunk and can be cut out of the same needle: all chunks can if all are fetched whole.
+    pub(crate) fn comes_with(&self, other: &Self, all: bool) -> bool {
         match (&self.opener, &other.opener) {
             (Some(one), Some(two)) => Arc::ptr_eq(one, two),
-            (None, None) => self.compressed && other.compressed && self.fid == other.fid && self.decodes_as(other),
+            (None, None) => {
+                let whole = all || self.compressed && other.compressed;
+                whole && self.fid == other.fid && self.decodes_as(other)
+            }
             _ => false,
         }
     }

@@ -133,16 +133,28 @@ impl FromIterator<Piece> for Plan {
         let mut plan = Self::default();
         for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
             plan.len += piece.len();
-            plan.push(piece);
+            plan.push(piece, false);
         }
         plan
     }
 }
 
 impl Plan {
+    /// The plan for a download that fetches all chunks whole.
+    pub(crate) fn of_whole_chunks(self) -> Self {
+        let mut plan = Self { pieces: VecDeque::new(), len: self.len };
+        for step in self.pieces {
+            match step {
+                Step::Needle { read, then } if then.is_empty() => plan.push(Piece::Needle(read), true),
+                step => plan.pieces.push_back(step),
+            }
+        }
+        plan
+    }
+
     /// Adds a piece. One that is cut out of the same chunk as the piece before, or the one before a few bytes, needs no
     /// step of its own, as long as all of it fits the memory that opening the chunk takes.
-    fn push(&mut self, piece: Piece) {
+    fn push(&mut self, piece: Piece, all: bool) {
         let Piece::Needle(next) = &piece else { return self.pieces.push_back(piece.into()) };
         let text = match self.pieces.back() {
             Some(Step::Inline(bytes)) => Some(bytes.clone()),
@@ -150,7 +162,7 @@ impl Plan {
         };
         let before = self.pieces.iter_mut().rev().nth(usize::from(text.is_some()));
         if let Some(Step::Needle { read, then }) = before
-            && read.comes_with(next)
+            && read.comes_with(next, all)
             && left(read, then) + text.as_ref().map_or(0, |text| text.len() as u64) + piece.len() <= room(read.size)
         {
             let inline = text.is_some();

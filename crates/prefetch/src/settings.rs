@@ -11,6 +11,17 @@ pub enum WindowSetting {
     Fixed(usize),
 }
 
+/// Which chunks are checked against the volume server's CRC-32C.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// None.
+    Off,
+    /// Those that are read in full, at the latest before their last piece goes out.
+    Whole,
+    /// All: of whichever a part is wanted, it is fetched in full and checked before a byte of it goes out.
+    Always,
+}
+
 /// The settings of the engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -20,8 +31,8 @@ pub struct Settings {
     pub memory: u64,
     /// Requests at once to one volume server, at least 1.
     pub per_server: usize,
-    /// Whether chunks that are read in full are checked against the volume server's CRC-32C.
-    pub verify: bool,
+    /// Which chunks are checked.
+    pub verify: Verify,
     /// How long a TCP connection to a volume server may take.
     pub connect_timeout: Duration,
     /// How long a volume server may take to begin its answer, connecting included.
@@ -36,7 +47,7 @@ impl Default for Settings {
             window: WindowSetting::Auto,
             memory: 256 << 20,
             per_server: 16,
-            verify: true,
+            verify: Verify::Whole,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),

@@ -1,5 +1,6 @@
 //! Needles that are read whole: manifests, sealed chunks, of which no byte is known before all of it is opened, and
-//! compressed ones, of which a volume server would inflate all anew for every range of them.
+//! compressed ones, of which a volume server would inflate all anew for every range of them. With [`Verify::Always`] also those
+//! of which all must be here before its checksum is known.
 //!
 //! What is stored is fetched once and held, and the ranges that are wanted come out of it one after the other: opened
 //! where it is sealed, inflated where it is compressed, decoded where it is encrypted. Both keep a processor busy, so they
@@ -20,7 +21,7 @@ use self::{
     stored::{Stored, stored},
 };
 use crate::{
-    FetchError, NeedleRead, Opener,
+    FetchError, NeedleRead, Opener, Verify,
     budget::{Account, BLOCK, LONGEST_WAIT, Reservation, blocks, in_time},
     context::Shared,
     fetch::Wanted,
@@ -37,7 +38,8 @@ const SMALL: usize = 64 << 10;
 
 /// The blocks that reading a needle of `stored` bytes takes: what is stored, and the pieces on their way.
 fn blocks_for(read: &NeedleRead, stored: u64) -> usize {
-    let pieces = match read.comes_in_pieces() {
+    // Without a seal it may turn out to be gzip at the server, whatever the entry says.
+    let pieces = match read.comes_in_pieces() || read.opener.is_none() {
         true => blocks(read.size.min(PIECE * PIECES as u64)),
         false => 0,
     };
@@ -94,8 +96,9 @@ async fn pass_on(
         // What waits for memory must be waited for itself.
         priority.reached().await;
         let blocks = blocks_for(read, limit);
-        // More is not always left to those who are waited for.
-        if read.is_gzip() && blocks > shared.budget.blocks() / 4 {
+        // More is not always left to those who are waited for. What servers inflate is not checked.
+        let can_be_inflated = read.is_gzip() && shared.settings.verify != Verify::Always;
+        if can_be_inflated && blocks > shared.budget.blocks() / 4 {
             return inflated_by_servers(shared, &account, read, slices, sender).await;
         }
         shared.budget.has_room(&read.fid, blocks)?;
@@ -129,7 +132,7 @@ async fn fetched(
     mut limit: u64,
     priority: &Priority,
 ) -> Result<Needle, FetchError> {
-    let wanted = if read.is_gzip() { Wanted::Gzip } else { Wanted::Whole };
+    let wanted = if read.opener.is_none() { Wanted::Gzip } else { Wanted::Whole };
     let mut longer = false;
     loop {
         match stored(shared, read, &wanted, limit, priority).await? {

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::{
     Blame,
     access::{Access, AtFilers, Demands, InForce, ManagedKeyPolicy, VolumeMint},
-    config::{self, Config, Secret, Window},
+    config::{self, Config, Secret, Verify, Window},
     entries::{Entries, Follower},
     entry::ContentTypes,
     explain::{self, Report},
@@ -190,7 +190,11 @@ fn source(
         },
         memory: prefetch.memory.bytes(),
         per_server: prefetch.per_server as usize,
-        verify: prefetch.verify,
+        verify: match prefetch.verify {
+            Verify::Off => prefetch::Verify::Off,
+            Verify::Whole => prefetch::Verify::Whole,
+            Verify::Always => prefetch::Verify::Always,
+        },
         connect_timeout: prefetch.connect_timeout,
         first_byte_timeout: prefetch.first_byte_timeout,
         idle_timeout: prefetch.idle_timeout,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    Cause, Engine, Metrics, NeedleRead, Piece, Plan, Settings,
+    Cause, Engine, Metrics, NeedleRead, Piece, Plan, Settings, Verify,
     testing::{Fault, Script, collect},
 };
 
@@ -129,7 +129,7 @@ async fn ranges_and_large_needles_pass_by() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_what_the_server_named_is_not_kept() {
-    let setup = setup(Settings { verify: false, ..Settings::default() });
+    let setup = setup(Settings { verify: Verify::Off, ..Settings::default() });
     let (read, bytes) = setup.script.needle(1, 5000);
     for fault in [Fault::Flip(7), Fault::Inflated] {
         setup.script.fault("a:1", [fault]);

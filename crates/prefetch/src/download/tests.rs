@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::{
-    Cause, ChunkCache, NeedleRead, Piece, Settings, WindowSetting,
+    Cause, ChunkCache, NeedleRead, Piece, Settings, Verify, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -163,7 +163,7 @@ async fn without_verification_wrong_bytes_are_not_noticed() {
     let script = Script::default();
     let (plan, expected) = script.needles(1, 150_000);
     script.fault("a:1", [Fault::Flip(7)]);
-    let (engine, metrics) = script.engine(Settings { verify: false, ..Settings::default() });
+    let (engine, metrics) = script.engine(Settings { verify: Verify::Off, ..Settings::default() });
     let got = collect(engine.download(plan).await.unwrap()).await.unwrap();
     assert_eq!(got.iter().zip(&expected).filter(|(got, expected)| got != expected).count(), 1);
     assert_eq!(metrics.crc_failures.get(), 0);

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    NeedleRead,
+    NeedleRead, Verify,
     budget::{BLOCK, blocks},
     checksum::Checksum,
     plan::{Slice, Step, left},
@@ -21,7 +21,7 @@ pub(super) struct Upcoming {
     steps: VecDeque<Step>,
     /// Of the first step, where it is a chunk that is read in full.
     checksum: Option<Arc<Checksum>>,
-    verify: bool,
+    verify: Verify,
 }
 
 /// What can be done next.
@@ -73,13 +73,13 @@ impl Span {
 }
 
 impl Upcoming {
-    /// All of a plan's steps. With `verify`, chunks that are read in full get a checksum.
-    pub(super) fn new(steps: VecDeque<Step>, verify: bool) -> Self {
+    /// All of a plan's steps. `verify` says which chunks get a checksum, or are fetched whole for it.
+    pub(super) fn new(steps: VecDeque<Step>, verify: Verify) -> Self {
         Self { steps, checksum: None, verify }
     }
 
     /// One needle alone.
-    pub(super) fn of_needle(read: NeedleRead, verify: bool) -> Self {
+    pub(super) fn of_needle(read: NeedleRead, verify: Verify) -> Self {
         Self::new([Step::Needle { read, then: Vec::new() }].into(), verify)
     }
 
@@ -104,7 +104,7 @@ impl Upcoming {
     /// The needle that is next, where no part of it has begun and ranges of it can be read.
     pub(super) fn needle(&self) -> Option<&NeedleRead> {
         match self.steps.front()? {
-            Step::Needle { read, .. } if !read.is_whole() && self.checksum.is_none() => Some(read),
+            Step::Needle { read, then } if !read.is_whole() && then.is_empty() && self.checksum.is_none() => Some(read),
             _ => None,
         }
     }
@@ -123,17 +123,18 @@ impl Upcoming {
     pub(super) fn span(&mut self, most: impl Fn(u64) -> u64, memory: usize) -> Option<Span> {
         let Some(Step::Needle { read, then }) = self.steps.front() else { return None };
         let left = left(read, then);
-        if read.is_whole() {
+        let is_full = read.start == 0 && read.end == read.size;
+        let is_held = is_full && then.is_empty() && left <= HELD && blocks(left) <= memory;
+        if read.is_whole() || self.verify == Verify::Always && !is_held {
             let blocks = whole::blocks_to_begin(read, memory);
             return Some(Span { read: read.clone(), len: left, kind: Kind::Whole(then.clone(), blocks) });
         }
-        let is_full = read.start == 0 && read.end == read.size;
-        if is_full && self.verify && self.checksum.is_none() {
+        if is_full && self.verify != Verify::Off && self.checksum.is_none() {
             self.checksum = Some(Arc::new(Checksum::new(read.size)));
         }
         let checksum = self.checksum.clone();
         let (len, kind) = match checksum {
-            Some(checksum) if is_full && left <= HELD && blocks(left) <= memory => (left, Kind::Held(checksum)),
+            Some(checksum) if is_held => (left, Kind::Held(checksum)),
             checksum => (most(left), Kind::Streamed(checksum)),
         };
         Some(Span { read: read.clone(), len, kind })

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::*;
 use crate::{
-    Answer, ChunkCache, Engine, Metrics, NeedleRead, Opener, Piece, Settings, Upstream, WindowSetting,
+    Answer, ChunkCache, Engine, Metrics, NeedleRead, Opener, Piece, Settings, Upstream, Verify, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -248,7 +248,7 @@ async fn where_the_server_gives_no_more_the_window_does_not_grow() {
     let (read, _) = script.needle(1, 4 * MIB);
     let metrics = Metrics::register(&Registry::new()).unwrap();
     let line = Line { in_turn: true, ..Line::new(script.clone(), 100e6) };
-    let settings = Settings { verify: false, ..Settings::default() };
+    let settings = Settings { verify: Verify::Off, ..Settings::default() };
     let engine = Engine::new(settings, line, None, Arc::new(script.clone()), metrics);
     let read = NeedleRead { transform: None, ..read };
     let mut download = engine.download(plan(vec![read; 64])).await.unwrap();
@@ -268,7 +268,7 @@ async fn a_small_read_waits_for_no_fetch_that_lies_ahead_of_somebody() {
     let script = Script::default();
     let (large, small) = (script.needle(1, 4 * MIB).0, script.needle(2, 4096).0);
     let (line, metrics) = (Line::new(script.clone(), 100e6), Metrics::register(&Registry::new()).unwrap());
-    let settings = Settings { verify: false, per_server: 4, ..Settings::default() };
+    let settings = Settings { verify: Verify::Off, per_server: 4, ..Settings::default() };
     let engine = Engine::new(settings, line, None, Arc::new(script.clone()), metrics);
     let large = NeedleRead { transform: None, ..large };
     let alone = times(&engine, &small, 50).await;
@@ -310,7 +310,7 @@ async fn the_more_downloads_the_smaller_their_requests_but_not_without_end() {
         let read = NeedleRead { transform: None, ..script.needle(1, 4 * MIB).0 };
         let (line, metrics) = (Line::new(script.clone(), 1e9), Metrics::register(&Registry::new()).unwrap());
         let asked = Arc::clone(&line.asked);
-        let settings = Settings { verify: false, memory: 256 << 20, ..Settings::default() };
+        let settings = Settings { verify: Verify::Off, memory: 256 << 20, ..Settings::default() };
         let engine = Engine::new(settings, line, None, Arc::new(script.clone()), metrics);
         let downloads: Vec<_> = (0..downloads)
             .map(|_| {

@@ -24,7 +24,7 @@ pub(crate) use self::{
     sought::Sought,
 };
 use crate::{
-    Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody,
+    Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody, Verify,
     checksum::{self, Checksum},
     chunk_cache::Fetched,
     context::Shared,
@@ -75,7 +75,7 @@ pub(crate) async fn run(shared: Arc<Shared>, job: Job, mut sink: Sink) {
 /// Fetches a needle whole, as it is stored, for all who wait for it.
 async fn needle(shared: Arc<Shared>, read: NeedleRead, priority: Arc<Priority>) -> Result<Fetched, FetchError> {
     let size = read.size;
-    let checksum = shared.settings.verify.then(|| Arc::new(Checksum::new(size)));
+    let checksum = (shared.settings.verify != Verify::Off).then(|| Arc::new(Checksum::new(size)));
     let read = NeedleRead { start: 0, end: size, transform: None, ..read };
     let job = Job { read, span: 0..size, checksum, priority };
     let buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(0));

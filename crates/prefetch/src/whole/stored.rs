@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header;
 
 use crate::{
-    Cause, FetchError, NeedleRead, checksum,
+    Cause, FetchError, NeedleRead, Verify, checksum,
     context::Shared,
     fetch::{Asked, Failure, Replicas, Sought, Wanted, ask, is_compressed, length, next},
     metrics::InFlight,
@@ -74,8 +74,12 @@ async fn attempt(
 ) -> Result<Stored, Failure> {
     let Asked { answer, mut attempt, .. } = ask(shared, chosen, read, wanted).await?;
     let gzip = answer.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
-    // A needle that the server inflates on the way has the checksum of other bytes.
-    let is_checked = shared.settings.verify && !matches!(wanted, Wanted::Range { .. }) && (gzip || !read.is_gzip());
+    let is_checked = match shared.settings.verify {
+        Verify::Off => false,
+        // A needle that the server inflates on the way has the checksum of other bytes.
+        Verify::Whole => !matches!(wanted, Wanted::Range { .. }) && (gzip || !read.is_gzip()),
+        Verify::Always => true,
+    };
     let crc = checksum::of_etag(answer.headers().get(header::ETAG)).filter(|_| is_checked);
     let mut result = collect(shared, &attempt, answer, gzip, limit).await;
     // Before the next request to this server, which needs a place too.

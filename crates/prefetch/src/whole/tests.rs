@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 
 use super::*;
 use crate::{
-    Opener, Piece, Plan, Settings, WindowSetting,
+    Opener, Piece, Plan, Settings, Verify, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -315,4 +315,90 @@ async fn a_client_that_leaves_a_text_leaves_nothing_behind() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(metrics.in_flight.get(), 0);
+}
+
+fn always() -> Settings {
+    Settings { verify: Verify::Always, ..Settings::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_over_a_rotten_byte_is_had_from_the_sound_replica() {
+    let size = 4 << 20;
+    for transformed in [false, true] {
+        let script = Script::default();
+        script.locations([vec!["a:1", "b:1"]]);
+        let (mut read, mut bytes) = script.needle(1, size);
+        if !transformed {
+            read.transform = None;
+            bytes = script.0.lock().unwrap().needles[&*read.fid].to_vec();
+        }
+        script.fault("a:1", (0..60).map(|_| Fault::Flip(1_000_000)));
+        let (engine, metrics) = script.engine(always());
+        let around = 999_990..1_000_010;
+        for _ in 0..60 {
+            let plan = Plan::from_iter([part(&read, around.clone())]);
+            let got = collect(engine.download(plan).await.unwrap()).await.unwrap();
+            assert_eq!(got, bytes[around.start as usize..around.end as usize]);
+        }
+        assert_eq!(metrics.crc_failures.get(), 1, "it is asked last from then on");
+        assert!(script.requests().iter().all(|request| request.ends_with(" whole")));
+        assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_byte_of_a_large_chunk_is_out_before_it_is_checked() {
+    let script = Script::default();
+    let (read, _) = script.needle(1, 4 << 20);
+    script.fault("a:1", (0..9).map(|_| Fault::Flip(4_000_000)));
+    let (engine, _) = script.engine(always());
+    let error = engine.download(Plan::from_iter([Piece::Needle(read)])).await.err().unwrap();
+    assert!(error.to_string().contains("checksum") || error.to_string().contains("CRC"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ranges_of_one_chunk_share_its_check() {
+    let script = Script::default();
+    let ((one, a), (two, b)) = (script.needle(1, 3 << 20), script.needle(2, 1 << 20));
+    let (engine, _) = script.engine(always());
+    let text = || Piece::Inline(Bytes::from_static(b"-"));
+    let plan = Plan::from_iter([
+        part(&one, 5..2_000_000),
+        part(&one, 2_000_000..2_000_001),
+        text(),
+        part(&one, 0..1),
+        text(),
+        part(&two, 7..9),
+        Piece::Needle(two.clone()),
+        part(&two, 3..4),
+    ]);
+    let expected = [&a[5..2_000_001], b"-", &a[..1], b"-", &b[7..9], &b, &b[3..4]].concat();
+    assert!(collect(engine.download(plan).await.unwrap()).await.unwrap() == expected);
+    assert_eq!(script.requests(), ["a:1 3,0100000001 whole", "a:1 3,0200000001 whole"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_does_not_fit_the_memory_is_refused_and_not_given_unchecked() {
+    let script = Script::default();
+    let (engine, metrics) = script.engine(Settings { memory: 8 << 20, ..always() });
+    let (plain, _) = script.needle(1, 9 << 20);
+    let (text, _) = script.text(2, 9 << 20);
+    script.0.lock().unwrap().needles.insert(text.fid.to_string(), vec![7; 9 << 20].into());
+    for read in [plain, text] {
+        let error = engine.download(Plan::from_iter([part(&read, 0..10)])).await.err().unwrap();
+        assert!(matches!(error, FetchError::MemoryTooSmall { .. }), "{error}");
+    }
+    assert_eq!(metrics.buffered.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_keeps_as_gzip_unasked_is_checked_as_gzip() {
+    let script = Script::default();
+    let (mut read, bytes) = script.text(1, 3 << 20);
+    read.compressed = false;
+    let (engine, metrics) = script.engine(always());
+    let plan = Plan::from_iter([part(&read, 2_000_000..2_000_010)]);
+    assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), bytes[2_000_000..2_000_010]);
+    assert_eq!(asked(&script), ["3,0100000001 gzip"]);
+    assert_eq!(metrics.buffered.get(), 0);
 }

@@ -20,7 +20,7 @@ pub use crate::settings::{Environment, Error};
 pub use docs::markdown;
 pub use sections::{
     Access, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Log, LogFormat, LogLevel, ManagedKeys, OpenBao,
-    Prefetch, Provider, Server, Sse, SseS3,
+    Prefetch, Provider, Server, Sse, SseS3, Verify,
 };
 pub use values::{CacheSize, FilerAddress, Seconds, Secret, Size, Window};
 

@@ -17,7 +17,7 @@ pub use cache::Cache;
 pub use filer::Filer;
 pub use kms::{Aws, Azure, Bucket, Gcp, Kms, OpenBao, Provider};
 pub use log::{Log, LogFormat, LogLevel};
-pub use prefetch::Prefetch;
+pub use prefetch::{Prefetch, Verify};
 pub use server::Server;
 pub use sse::Sse;
 pub use sse_s3::SseS3;

@@ -2,7 +2,54 @@
 
 use std::time::Duration;
 
-use crate::config::{Size, Window, declare::section};
+use figment::value::Value;
+
+use crate::config::{
+    Size, Window,
+    declare::section,
+    option::{Invalid, Setting},
+};
+
+/// Which chunks are checked against the volume server's CRC-32C.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// None.
+    Off,
+    /// Those that are read whole.
+    Whole,
+    /// All, before a byte of them goes out.
+    Always,
+}
+
+impl Setting for Verify {
+    const EXPECTS: &'static str = "\"whole\", \"always\" or \"off\"; true is \"whole\", false is \"off\"";
+
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "whole" | "true" => Ok(Self::Whole),
+            "always" => Ok(Self::Always),
+            "off" | "false" => Ok(Self::Off),
+            _ => Err(Invalid::type_or_form()),
+        }
+    }
+
+    fn from_value(value: &Value) -> Result<Self, Invalid> {
+        match value {
+            Value::Bool(_, true) => Ok(Self::Whole),
+            Value::Bool(_, false) => Ok(Self::Off),
+            other => other.as_str().ok_or(Invalid::type_or_form()).and_then(Self::parse),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        let word = match self {
+            Self::Off => "off",
+            Self::Whole => "whole",
+            Self::Always => "always",
+        };
+        Some(format!("\"{word}\""))
+    }
+}
 
 section! {
     /// How the chunks of a download are fetched ahead of its client.
@@ -13,8 +60,9 @@ section! {
         memory: Size = "256MiB", min "8MiB";
         /// Requests at once to one volume server.
         per_server: u32 = "16", min "1", max "4096";
-        /// Whether chunks that are read whole are checked against the volume server's CRC-32C.
-        verify: bool = "true";
+        /// Which chunks are checked against the volume server's CRC-32C: those that are read whole, all, or none. With `always`
+        /// a chunk of which a range is wanted is fetched whole, and checked before a byte of it goes out.
+        verify: Verify = "whole";
         /// How long a connection to a volume server may take.
         connect_timeout: Duration = "5s", min "1ms", max "1h";
         /// How long a volume server may take from the request to the first byte of its answer.

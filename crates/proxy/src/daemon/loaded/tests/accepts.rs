@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{Place, load};
-use crate::config::{LogFormat, LogLevel, ManagedKeys, Provider, Seconds, Size, Window};
+use crate::config::{LogFormat, LogLevel, ManagedKeys, Provider, Seconds, Size, Verify, Window};
 
 #[test]
 fn nothing_set_is_all_defaults() {
@@ -14,7 +14,7 @@ fn nothing_set_is_all_defaults() {
     assert!(!config.access.ssec_over_http);
     assert_eq!(config.prefetch.window, Window::Auto);
     assert_eq!(config.prefetch.memory, Size::new(256 << 20));
-    assert_eq!((config.prefetch.per_server, config.prefetch.verify), (16, true));
+    assert_eq!((config.prefetch.per_server, config.prefetch.verify), (16, Verify::Whole));
     assert!(config.sse_s3.key.is_none() && config.sse_s3.kek.is_none() && config.sse_s3.kek_passphrase.is_none());
     assert!(config.kms.default_provider.is_none() && config.kms.providers.is_empty());
     assert_eq!((config.kms.cache_ttl, config.kms.cache_entries), (Duration::from_secs(300), 1000));
@@ -29,7 +29,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_defaults() {
     let config = load(text, &variables).config;
     assert_eq!(config.prefetch.window, Window::Fixed(8));
     assert_eq!(config.prefetch.memory, Size::new(16 << 20));
-    assert!(!config.prefetch.verify);
+    assert_eq!(config.prefetch.verify, Verify::Off);
     assert_eq!(config.prefetch.per_server, 16);
     assert_eq!(config.filer.addresses.len(), 2);
     assert_eq!(config.access.managed_keys, ManagedKeys::Any);
@@ -173,4 +173,13 @@ fn the_example_of_the_service_is_accepted() {
     let place = Place::new();
     let config = place.load(include_str!("../../../../../../deploy/systemd/tidegate.toml"), &[]);
     assert_eq!(config.unwrap_or_else(|e| panic!("{e}")).config.server.listen.to_string(), "127.0.0.1:8880");
+}
+
+#[test]
+fn which_chunks_are_checked_is_a_word_or_as_before_a_yes_or_no() {
+    let of = |value: &str| load(&format!("[prefetch]\nverify = {value}"), &[]).config.prefetch.verify;
+    let all = ["\"whole\"", "true", "\"always\"", "\"off\"", "false"].map(of);
+    assert_eq!(all, [Verify::Whole, Verify::Whole, Verify::Always, Verify::Off, Verify::Off]);
+    let set = |text| load("", &[("TIDEGATE_PREFETCH__VERIFY", text)]).config.prefetch.verify;
+    assert_eq!(["always", "true", "false"].map(set), [Verify::Always, Verify::Whole, Verify::Off]);
 }
