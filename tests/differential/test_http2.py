@@ -10,7 +10,8 @@ from files import Writer
 from line import Request
 
 # What HTTP/2 has no place for, and what differs in every answer.
-OF_HTTP_1 = {"connection", "keep-alive", "transfer-encoding", "date"}
+# What belongs to one connection, or to one request.
+OF_HTTP_1 = {"connection", "keep-alive", "transfer-encoding", "date", "x-amz-request-id"}
 
 
 def ask(address: str, requests: list[Request]) -> list[tuple[dict[str, str], bytes]]:

@@ -70,7 +70,12 @@ def folded(writer: Writer, name: str, encryption: Encryption, chunks: int = CHUN
         stored = found[number % 2]["chunks"][0]
         metadata = base64.b64decode(stored.get("sse_metadata", ""))
         return Encrypted(
-            stored["file_id"], number * SIZE, SIZE, number + 1, "", False, False, stored.get("sse_type", 0), metadata
+            stored["file_id"],
+            number * SIZE,
+            SIZE,
+            number + 1,
+            sse_type=stored.get("sse_type", 0),
+            sse_metadata=metadata,
         )
 
     path = f"/buckets/{BUCKET}/folded/{name}"

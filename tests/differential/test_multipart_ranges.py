@@ -1,12 +1,13 @@
 """Several ranges in one request: right to the byte, plain and encrypted, and no more is fetched than they need."""
 
 import re
+from contextlib import closing
 
 import pytest
 from compare import Pair
 from differences import MAX_PARTS
 from files import Writer
-from harness import Payload, Tidegate
+from harness import Front, Payload, Tidegate
 from line import Reply, Request
 
 MIB = 1 << 20
@@ -52,14 +53,16 @@ def fetched(gate: Tidegate) -> float:
 
 @pytest.mark.parametrize("kind", ["many-chunks", "sse-c", "sse-kms", "sse-s3"])
 def test_only_the_bytes_of_the_parts_are_fetched(
-    kind: str, writer: Writer, pairs: dict[str, Pair], gates: dict[str, Tidegate]
+    kind: str, writer: Writer, fronts: dict[str, Front], narrow_gate: Tidegate
 ) -> None:
+    """By a tidegate that keeps no chunks: what is kept need not be fetched at all."""
     file = writer.get(kind)
-    before = fetched(gates["plain"])
+    before = fetched(narrow_gate)
     ranges = "bytes=100-199,1048570-1048585,2000000-2000099"
-    reply = pairs["plain"].gate.ask(Request(file.target, headers=(*file.key_headers, ("Range", ranges))))
+    with closing(Pair(fronts["plain"].filer.address, narrow_gate.listen)) as pair:
+        reply = pair.gate.ask(Request(file.target, headers=(*file.key_headers, ("Range", ranges))))
     assert [last - first + 1 for first, last, _ in parts_of(reply)] == [100, 16, 100]
-    assert fetched(gates["plain"]) - before == 216
+    assert fetched(narrow_gate) - before == 216
 
 
 def fetches(gate: Tidegate) -> float:
