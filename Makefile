@@ -27,7 +27,8 @@ fmt-check: cargo
 # The tests are run with every KMS that there is; the default build is leaner.
 EVERY_KMS := --features proxy/gcp,proxy/azure
 
-lint: cargo ## clippy on everything; a warning is an error
+lint: cargo ## clippy on everything, and no circle of files; a warning is an error
+	@$(PYTHON) tests/structure/circles.py
 	$(CARGO) clippy --locked --workspace --all-targets $(EVERY_KMS) -- -D warnings
 
 features: cargo ## The same without any KMS, with each alone, and as it is built by default

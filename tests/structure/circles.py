@@ -21,6 +21,7 @@ PAGE = Path("docs/architecture.md")
 
 # Strings and comments hold words that look like paths.
 NOISE = re.compile(r"""//[^\n]*|/\*.*?\*/|\br(#+)".*?"\1|\bb?'(?:\\.|[^'\\])'|'(?:\\.|[^'\\])'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+VISIBILITY = re.compile(r"\bpub\s*\([^)]*\)")
 TEST_BLOCK = re.compile(r"#\[cfg\((?:any\()?test\b[^\]]*\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?")
 USE = re.compile(r"^\s*(?P<door>pub(?:\([^)]*\))?\s+)?use\s+(?P<tree>[\w:\s{},*]+);", re.MULTILINE)
 PATH = re.compile(r"\b(?:crate|super|self)(?:::\w+)+")
@@ -102,7 +103,7 @@ def only_for_tests(module: Module, files: dict[Module, File], root: Path) -> boo
     """Whether the module is declared under `#[cfg(test)]`, it or one above it."""
     for depth in range(1, len(module) + 1):
         parent = files.get(module[: depth - 1])
-        declared = re.compile(rf"#\[cfg\((?:all\()?test\b[^\]]*\]\s*(?:pub(?:\([^)]*\))?\s+)?mod\s+{module[depth - 1]};")
+        declared = re.compile(rf"#\[cfg\([^\]]*\btest\b[^\]]*\]\s*(?:pub(?:\([^)]*\))?\s+)?mod\s+{module[depth - 1]};")
         if parent and declared.search(parent.path.read_text()):
             return True
     return False
@@ -110,7 +111,7 @@ def only_for_tests(module: Module, files: dict[Module, File], root: Path) -> boo
 
 def understand(path: Path, module: Module, text: str) -> File:
     """What a file defines, hands on and uses."""
-    text = without_tests(NOISE.sub(" ", text))
+    text = without_tests(VISIBILITY.sub("pub", NOISE.sub(" ", text)))
     file = File(path, module, defines=set(ITEM.findall(text)))
     here = () if module == ("(main)",) else module
     children = set(CHILD.findall(text))

@@ -8,7 +8,8 @@ use crate::{
     attributes::{Attributes, name},
     envelope::context_json,
     error::{MetadataError, Place, Problem},
-    metadata::{JsonObject, entry},
+    json::JsonObject,
+    metadata::entry,
     scheme::Scheme,
 };
 

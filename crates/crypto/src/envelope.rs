@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     error::{MetadataError, Place, Problem},
-    metadata::JsonObject,
+    json::JsonObject,
 };
 
 /// What SeaweedFS keeps of a KMS's answer to "make me a data key". Source: `weed/kms/envelope.go` @4.48.

@@ -26,6 +26,7 @@ mod datakey;
 mod echo;
 mod envelope;
 mod error;
+mod json;
 mod kek;
 mod keystream;
 mod layout;

@@ -4,15 +4,12 @@
 //! `weed/s3api/s3_sse_s3.go` @4.48. An unknown field is an error, since AES-CTR gives noise without a word when one changes the
 //! cipher, and so is a known one of the wrong type. The KMS's envelope is the KMS's to check.
 
-mod object;
-
-pub(crate) use object::{JsonObject, decode};
-
 use crate::{
     attributes::{Attributes, name},
     commitment::Commitment,
     envelope::Envelope,
     error::{MetadataError, Place, Problem},
+    json::{JsonObject, decode},
     scheme::Scheme,
     wrapped::{CustomerKey, KmsKey, S3Key, WrappedKey},
 };

@@ -10,12 +10,14 @@ mod outcome;
 pub mod sse_s3;
 #[cfg(test)]
 mod tests;
+mod urgency;
 
 use std::{sync::Arc, time::Duration};
 
 use crypto::{VerifiedKey, WrappedKey};
 use http::StatusCode;
 
+pub use self::urgency::Urgency;
 use self::{
     cache::{DataKeys, Identity},
     hooks::Hooks,
@@ -23,15 +25,6 @@ use self::{
     sse_s3::SseS3,
 };
 use crate::{Blame, Error, Result};
-
-/// Who waits for a data key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
-    /// A client, for the answer to begin.
-    Head,
-    /// A download that has not come to it yet.
-    Ahead,
-}
 
 /// How many data keys are kept, and how long.
 #[derive(Clone, Copy, Debug)]
