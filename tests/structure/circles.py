@@ -103,7 +103,7 @@ def only_for_tests(module: Module, files: dict[Module, File], root: Path) -> boo
     """Whether the module is declared under `#[cfg(test)]`, it or one above it."""
     for depth in range(1, len(module) + 1):
         parent = files.get(module[: depth - 1])
-        declared = re.compile(rf"#\[cfg\([^\]]*\btest\b[^\]]*\]\s*(?:pub(?:\([^)]*\))?\s+)?mod\s+{module[depth - 1]};")
+        declared = re.compile(rf"#\[cfg\([^\]]*\btest\b[^\]]*\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?mod\s+{module[depth - 1]};")
         if parent and declared.search(parent.path.read_text()):
             return True
     return False
