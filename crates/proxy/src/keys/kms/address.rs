@@ -2,15 +2,18 @@
 //!
 //! Knows what makes an address. Must not know any service.
 
-use http::{StatusCode, Uri};
+use http::StatusCode;
+#[cfg(feature = "_post")]
+use http::Uri;
 
-use crate::{Blame, Error, Result};
+use crate::{Blame, Error};
 
 /// The address of a service in the setting of this name: `https://host`, with or without a port and a path.
 ///
 /// # Errors
 /// [`Blame::Config`] where it makes no URL, has a query, or somebody's name in it.
-pub(super) fn base_address(provider: &str, setting: &str, text: &str) -> Result<Uri> {
+#[cfg(feature = "_post")]
+pub(super) fn base_address(provider: &str, setting: &str, text: &str) -> crate::Result<Uri> {
     text.parse::<Uri>()
         .ok()
         .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none())

@@ -3,7 +3,7 @@
 //! Knows providers only by [`Provider`]. Must not know caches, entries or requests from clients. A new service is one
 //! file beside [`aws`] that implements [`Provider`] for a single try; choice, retries and error texts are here already.
 
-#[cfg(feature = "_post")]
+#[cfg(feature = "_http")]
 mod address;
 #[cfg(feature = "aws")]
 pub mod aws;
