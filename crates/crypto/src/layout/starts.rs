@@ -27,7 +27,7 @@ const LEGACY_PART_BLOCKS: u64 = (1 << 33) / 16;
 /// Where the keystream of a chunk starts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeyStart {
-    /// Index into [`Layout::keys`].
+    /// Index into [`Layout::keys`](crate::Layout::keys).
     pub key: usize,
     /// IV of the stream.
     pub iv: [u8; 16],

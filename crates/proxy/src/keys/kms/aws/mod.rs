@@ -48,7 +48,7 @@ impl Aws {
     /// The provider of this configured name. Asks nobody yet.
     ///
     /// # Errors
-    /// [`Blame::Config`] for an endpoint or region that makes no address, half a pair of keys, or a system without root
+    /// [`Blame::Config`](crate::Blame::Config) for an endpoint or region that makes no address, half a pair of keys, or a system without root
     /// certificates.
     pub fn new(name: &str, settings: Settings) -> Result<Self> {
         let settings = settings.without_blanks();
