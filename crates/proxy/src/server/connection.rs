@@ -157,7 +157,8 @@ async fn answer<F: Front>(
     if version < Version::HTTP_11 && ends_with_the_connection(&response, &method) {
         ending.arm();
     }
-    Ok(response.map(PacedBody::new))
+    let is_refusal = response.status().is_client_error() || response.status().is_server_error();
+    Ok(response.map(if is_refusal { PacedBody::of_refusal } else { PacedBody::new }))
 }
 
 fn ends_with_the_connection<B: http_body::Body>(response: &Response<B>, method: &Method) -> bool {

@@ -94,6 +94,9 @@ pub(super) struct PacedBody<B> {
     rest: Bytes,
 }
 
+/// The longest refusal that nobody waits for, bytes.
+const SHORT: u64 = 8 << 10;
+
 /// The most of a body that is handed on at once, bytes: a client that takes fewer in the write timeout is cut.
 const PIECE: usize = 32 << 10;
 
@@ -102,6 +105,15 @@ impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> PacedBody<B> {
     pub(super) fn new(body: B) -> Self {
         let clock = STALL_CLOCK.try_with(Arc::clone).ok();
         Self { body, clock, rest: Bytes::new() }
+    }
+
+    /// The body of a refusal. A short one is handed on at once and whole: a client that has seen its header may end its
+    /// upload short, for which its stream is reset, and what was not on its way yet is lost.
+    pub(super) fn of_refusal(body: B) -> Self {
+        match body.size_hint().exact() {
+            Some(length) if length <= SHORT => Self { body, clock: None, rest: Bytes::new() },
+            _ => Self::new(body),
+        }
     }
 
     /// The next piece of the body, and `None` where it is no data.
