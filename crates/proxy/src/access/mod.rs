@@ -26,7 +26,7 @@ use crate::{
     Blame, Error, Result,
     entry::{EntryPath, NotAnEntry},
     security::SigningKey,
-    server::Peer,
+    wire::Peer,
 };
 
 use self::token::Refused;

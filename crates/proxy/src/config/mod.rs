@@ -16,7 +16,7 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub use crate::settings::{Environment, Error};
+use crate::settings::{Environment, Error};
 pub use docs::markdown;
 pub use sections::{
     Access, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Log, LogFormat, LogLevel, ManagedKeys, OpenBao,

@@ -17,7 +17,7 @@ use crate::{
         parts::{self, Extent, Section},
         range,
     },
-    server::{Body, SERVER as NAME},
+    wire::{Body, SERVER as NAME},
 };
 
 /// The headers of a file, with what the S3 gateway tells about its encryption.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crypto::{CustomerKeyError, DataKey, parse_customer_key};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use crate::{Blame, Error, Result, server::Peer};
+use crate::{Blame, Error, Result, wire::Peer};
 
 const ALGORITHM: HeaderName = HeaderName::from_static(HEADERS[0]);
 const KEY: HeaderName = HeaderName::from_static(HEADERS[1]);

@@ -11,7 +11,7 @@ use http::{
     request::Parts,
 };
 
-use crate::{Blame, Error, Result, server::Peer};
+use crate::{Blame, Error, Result, wire::Peer};
 
 /// Names that concern one hop, whatever `Connection` says. `Trailer` is not among them: it announces what a trailer
 /// section that is passed on will hold.

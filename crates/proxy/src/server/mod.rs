@@ -48,7 +48,7 @@ use self::{
     serving::Serving,
     shutdown::{Stage, Stages},
 };
-pub use crate::wire::{Body, BoxError, Front, Peer, PeerTls, SERVER, error_response};
+use crate::wire::Front;
 
 type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
 

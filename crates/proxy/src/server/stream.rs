@@ -180,7 +180,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::server::{self, testing::held_body, testing::once};
+    use crate::{
+        server::testing::{held_body, once},
+        wire,
+    };
 
     const TIMEOUT: Duration = Duration::from_secs(60);
     const WINDOW: u32 = 1000;
@@ -188,7 +191,7 @@ mod tests {
     /// A client with a window of 1,000 bytes for each stream, of a server that answers with what `body` gives.
     async fn connect<F>(body: F) -> SendRequest<Empty<Bytes>>
     where
-        F: Fn(&str) -> server::Body + Send + Sync + 'static,
+        F: Fn(&str) -> wire::Body + Send + Sync + 'static,
     {
         let (near, far) = duplex(64 << 10);
         let body = Arc::new(body);
@@ -208,7 +211,7 @@ mod tests {
     }
 
     /// The one answer of a server, with this body, and the client that has it.
-    async fn answer(body: server::Body) -> (SendRequest<Empty<Bytes>>, Incoming) {
+    async fn answer(body: wire::Body) -> (SendRequest<Empty<Bytes>>, Incoming) {
         let body = once(body);
         let mut client = connect(move |_| body()).await;
         let answer = get(&mut client, "/").await;
@@ -236,19 +239,19 @@ mod tests {
     }
 
     /// A body of `pieces` that are as large as the window or `larger` times that, and what resolves when they are dropped.
-    fn body_of(pieces: usize, larger: usize) -> (server::Body, oneshot::Receiver<()>) {
+    fn body_of(pieces: usize, larger: usize) -> (wire::Body, oneshot::Receiver<()>) {
         let (alive, gone) = oneshot::channel::<()>();
         let piece = Bytes::from_owner(Watched(vec![7; larger * WINDOW as usize], alive));
         let length = (pieces * piece.len()) as u64;
         let stream = futures_util::stream::iter(std::iter::repeat_n(piece, pieces).map(Ok));
-        (server::Body::from_stream(Some(length), stream), gone)
+        (wire::Body::from_stream(Some(length), stream), gone)
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_not_read_ends_and_its_neighbour_goes_on() {
         let (body, mut gone) = body_of(3, 1);
         let body = once(body);
-        let mut client = connect(move |path| if path == "/unread" { body() } else { server::Body::full("fine") }).await;
+        let mut client = connect(move |path| if path == "/unread" { body() } else { wire::Body::full("fine") }).await;
         let unread = get(&mut client, "/unread").await;
         sleep(TIMEOUT - Duration::from_millis(10)).await;
         assert!(gone.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty), "not yet");
@@ -290,8 +293,8 @@ mod tests {
 
     #[test]
     fn without_a_stream_a_body_is_what_it_was() {
-        let body = PacedBody::new(server::Body::full("fine"));
+        let body = PacedBody::new(wire::Body::full("fine"));
         assert!(body.clock.is_none() && !body.is_end_stream());
-        assert!(PacedBody::new(server::Body::empty()).is_end_stream());
+        assert!(PacedBody::new(wire::Body::empty()).is_end_stream());
     }
 }

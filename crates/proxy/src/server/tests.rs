@@ -12,7 +12,7 @@ use super::{
     testing::{FrontFn, Raw, held_body, loopback, once, run, start, start_fn, start_held, start_silent},
     *,
 };
-use crate::wire::{Received, RequestId};
+use crate::wire::{Body, Received, RequestId, error_response};
 
 fn path(request: &Request<Received>) -> String {
     request.uri().path().to_owned()

@@ -9,6 +9,7 @@ use super::{
     testing::{Running, held_body, once, start_fn, start_held, start_silent},
     *,
 };
+use crate::wire::Body;
 
 async fn connect(server: &Running) -> SendRequest<Empty<Bytes>> {
     let stream = TcpStream::connect(server.addr).await.unwrap();

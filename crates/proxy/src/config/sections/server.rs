@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::config::{Error, declare::section, scope::Scope};
+use crate::{
+    config::{declare::section, scope::Scope},
+    settings::Error,
+};
 
 section! {
     /// Where tidegate listens, and how it stops.

@@ -1,6 +1,9 @@
 //! `[sse_s3]`
 
-use crate::config::{Error, Secret, declare::section, scope::Scope};
+use crate::{
+    config::{Secret, declare::section, scope::Scope},
+    settings::Error,
+};
 
 section! {
     /// The key encryption key of SSE-S3 objects, under the names of the S3 gateway's `s3.sse.*` settings. Set at most

@@ -1,7 +1,10 @@
 //! `[kms.providers.<name>]` of type `aws`: the keys of SeaweedFS's `weed/kms/aws` and `weed/kms/config_loader.go` @4.48.
 
 use super::url;
-use crate::config::{Error, Seconds, Secret, scope::Scope};
+use crate::{
+    config::{Seconds, Secret, scope::Scope},
+    settings::Error,
+};
 
 provider! {
     /// AWS KMS, or a service that speaks its API.

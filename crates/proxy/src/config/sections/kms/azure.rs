@@ -1,7 +1,10 @@
 //! `[kms.providers.<name>]` of type `azure`: the keys of SeaweedFS's `weed/kms/azure`, and a few of ours.
 
 use super::url;
-use crate::config::{Error, Secret, scope::Scope};
+use crate::{
+    config::{Secret, scope::Scope},
+    settings::Error,
+};
 
 provider! {
     /// Azure Key Vault. Set `tenant_id`, `client_id` and `client_secret`, or `use_default_creds`. Needs the Cargo feature

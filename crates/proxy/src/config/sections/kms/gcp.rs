@@ -1,7 +1,10 @@
 //! `[kms.providers.<name>]` of type `gcp`: the keys of SeaweedFS's `weed/kms/gcp`, and a few of ours.
 
 use super::url;
-use crate::config::{Error, Secret, scope::Scope};
+use crate::{
+    config::{Secret, scope::Scope},
+    settings::Error,
+};
 
 provider! {
     /// Google Cloud KMS. Set one of `credentials_file`, `credentials_json` and `use_default_credentials`. Needs the Cargo

@@ -1,7 +1,10 @@
 //! `[kms.providers.<name>]` of type `openbao` or `vault`: the keys of SeaweedFS's `weed/kms/openbao`, and a few of ours.
 
 use super::url;
-use crate::config::{Error, Secret, scope::Scope};
+use crate::{
+    config::{Secret, scope::Scope},
+    settings::Error,
+};
 
 provider! {
     /// OpenBao, or HashiCorp Vault (`type = "vault"`). Set either `token`, or `role_id` and `secret_id`.
