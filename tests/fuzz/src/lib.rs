@@ -7,7 +7,7 @@ use crypto::{Attributes, History, Kek, Layout, StoredChunk, name};
 use prost::Message;
 use tidegate::{
     entry::{Fid, manifest::Manifests, visible::visible},
-    filer::pb,
+    pb,
     plan,
 };
 

@@ -1,6 +1,6 @@
 //! From the filer's events to the paths that they touch.
 
-use crate::filer::pb;
+use crate::pb;
 
 /// A path that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]

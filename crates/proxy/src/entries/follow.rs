@@ -8,10 +8,7 @@ use prometheus::IntGauge;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Entries, SLACK, changes, ledger::Session};
-use crate::{
-    Result,
-    filer::{FilerClient, pb},
-};
+use crate::{Result, filer::FilerClient, pb};
 
 /// The filer sends its time every 5 s while there is nothing else to tell. Two of them may be late.
 const SILENCE: Duration = Duration::from_secs(12);

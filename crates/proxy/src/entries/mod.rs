@@ -59,8 +59,9 @@ use self::{
 pub(crate) use self::{follow::Follower, written::Written};
 use crate::{
     entry::Kind,
-    filer::{Found, pb},
+    filer::Found,
     metrics::{CacheCounters, CacheOutcome},
+    pb,
 };
 
 /// How long the paths of an event from another store are held back: longer than a filer tries to replay one.

@@ -4,7 +4,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::filer::pb;
+use crate::pb;
 
 /// Hex digits of a cookie.
 const COOKIE_DIGITS: usize = 8;

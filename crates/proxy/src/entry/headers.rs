@@ -15,7 +15,7 @@ use http::{
 };
 
 use super::{ContentTypes, disposition::content_disposition, query};
-use crate::filer::pb;
+use crate::pb;
 
 /// Attributes with these prefixes stay inside: the first are a file system's, the second SeaweedFS's own, in any case.
 const FILE_SYSTEM_PREFIX: &str = "xattr-";

@@ -12,7 +12,7 @@ use prost::{
 };
 
 use super::Fid;
-use crate::{Blame, Error, Result, filer::pb};
+use crate::{Blame, Error, Result, pb};
 
 /// How deep manifests may nest. SeaweedFS writes one level; each level stands for ten thousand times more chunks.
 const MAX_DEPTH: u32 = 4;
@@ -150,7 +150,7 @@ fn broken(message: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filer::pb::{FileChunk, FileChunkManifest, FileId};
+    use crate::pb::{FileChunk, FileChunkManifest, FileId};
 
     fn data(offset: i64, size: u64) -> FileChunk {
         FileChunk { offset, size, ..Default::default() }

@@ -23,7 +23,7 @@ pub use self::{
     fid::{Fid, FidError},
     path::{EntryPath, NotAnEntry},
 };
-use crate::filer::pb;
+use crate::pb;
 
 /// What an entry is, as far as a reader must tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

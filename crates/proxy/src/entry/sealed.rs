@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::filer::pb;
+use crate::pb;
 
 /// What sealing adds to a chunk, in bytes: a nonce of 12 and a tag of 16. From `weed/util/cipher.go` @4.48.
 const SEAL: u64 = 28;

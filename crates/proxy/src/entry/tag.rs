@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use md5::{Digest, Md5};
 
 use super::{Fid, Kind};
-use crate::filer::pb;
+use crate::pb;
 
 /// Length of an MD5, bytes.
 const MD5: usize = 16;
@@ -79,7 +79,7 @@ fn digest(chunk: &pb::FileChunk) -> Vec<u8> {
 mod tests {
     use bytes::Bytes;
 
-    use crate::filer::pb::{Entry, FileChunk, FileId, FuseAttributes};
+    use crate::pb::{Entry, FileChunk, FileId, FuseAttributes};
 
     const DIGEST: &str = "kAFQmDzST7DWlj99KOF/cg==";
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::filer::pb::{Entry, FileChunk, FuseAttributes, RemoteEntry};
+use crate::pb::{Entry, FileChunk, FuseAttributes, RemoteEntry};
 
 fn chunk(offset: i64, size: u64, e_tag: &str) -> FileChunk {
     FileChunk { offset, size, e_tag: e_tag.to_owned(), ..Default::default() }

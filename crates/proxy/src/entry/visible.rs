@@ -8,7 +8,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 
 use http::StatusCode;
 
-use crate::{Blame, Error, Result, filer::pb};
+use crate::{Blame, Error, Result, pb};
 
 /// A run of bytes that one chunk provides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::filer::pb::FileChunk;
+    use crate::pb::FileChunk;
 
     fn chunk(offset: i64, size: u64, modified_ts_ns: i64) -> FileChunk {
         FileChunk { offset, size, modified_ts_ns, ..Default::default() }

@@ -16,8 +16,8 @@ use crate::{
         self, EntryPath,
         visible::{Visible, visible},
     },
-    filer::pb,
     keys::{KeyRing, Urgency},
+    pb,
     read::{Source, bucket, expansion, object},
 };
 

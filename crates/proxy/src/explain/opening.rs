@@ -10,7 +10,7 @@ use prefetch::{FetchError, Piece, Plan};
 use super::report::Chunk;
 use crate::{
     entry::visible::Visible,
-    filer::pb,
+    pb,
     read::{Source, object},
 };
 

@@ -19,10 +19,11 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::{connections::Counted, pb, status};
+use super::{connections::Counted, status};
 use crate::{
     Blame, Error, Result,
     entry::{EntryPath, sealed},
+    pb,
 };
 
 /// How long connecting may take before the next filer is tried.

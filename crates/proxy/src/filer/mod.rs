@@ -9,7 +9,5 @@ mod status;
 
 pub use client::{FilerClient, Found};
 
-pub use crate::pb;
-
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,8 @@ use prost::Message;
 use tonic::Code;
 
 use self::scripted::{Answer, Scripted};
-use super::{FilerClient, pb};
+use super::FilerClient;
+use crate::pb;
 use crate::{Blame, entry::EntryPath};
 
 mod scripted;

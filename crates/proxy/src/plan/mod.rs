@@ -111,7 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{entry::visible::visible, filer::pb::FileChunk};
+    use crate::{entry::visible::visible, pb::FileChunk};
 
     fn chunk(offset: i64, size: u64, modified_ts_ns: i64) -> FileChunk {
         FileChunk { offset, size, modified_ts_ns, ..Default::default() }

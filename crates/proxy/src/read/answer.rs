@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     entry::{ContentTypes, headers},
-    filer::pb,
+    pb,
     plan::{
         parts::{self, Extent, Section},
         range,

@@ -18,8 +18,8 @@ use crate::{
         manifest::Manifests,
         visible::{Visible, visible},
     },
-    filer::pb,
     metrics::{CacheCounters, CacheOutcome},
+    pb,
 };
 
 /// How many manifests of one file are fetched at once.

@@ -12,7 +12,7 @@ use crate::{
     Result,
     entries::{self, Entries},
     entry::{ContentTypes, EntryPath, Kind, headers},
-    filer::pb,
+    pb,
 };
 
 /// What is worked out once for a file; `None` for what has no bytes of its own.

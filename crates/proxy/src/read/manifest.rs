@@ -10,7 +10,7 @@ use super::{decode, failure, object};
 use crate::{
     Blame, Error, Result,
     entry::manifest::{Pending, list},
-    filer::pb,
+    pb,
 };
 
 /// The largest manifest that is read, stored or inflated, in bytes. SeaweedFS lists 10,000 chunks in one, at about 100 bytes

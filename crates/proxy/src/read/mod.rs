@@ -44,9 +44,9 @@ use crate::{
     access::{Access, Caller, Demands, ManagedKeyPolicy},
     entries::{Entries, Written},
     entry::{ContentTypes, EntryPath, Kind},
-    filer::pb,
     keys::KeyRing,
     metrics::SseLabel,
+    pb,
     plan::{
         conditional::{self, Outcome, Validators},
         parts::{Extent, Section},

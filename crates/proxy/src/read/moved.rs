@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use prefetch::{Found, Moved, Whereabouts};
 
-use crate::{entry::Fid, filer::pb};
+use crate::{entry::Fid, pb};
 
 /// Gives the chunks that the file has now, from that byte of it on; `None`: there is no such file, or nobody says.
 pub(super) type Ask = Box<dyn Fn(u64) -> BoxFuture<'static, Option<Vec<pb::FileChunk>>> + Send + Sync>;

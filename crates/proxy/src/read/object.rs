@@ -9,7 +9,7 @@ use http::StatusCode;
 use prefetch::NeedleRead;
 
 use super::decode::OpenSealed;
-use crate::{Blame, Error, Result, entry::Fid, filer::pb};
+use crate::{Blame, Error, Result, entry::Fid, pb};
 
 /// How the entry is encrypted, by what the entry itself lists.
 ///

@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prefetch::Engine;
 
 use super::{failure, object};
-use crate::{Result, entry::sealed, filer::pb};
+use crate::{Result, entry::sealed, pb};
 
 /// How many chunks are asked about at once.
 const AT_ONCE: usize = 4;

@@ -19,7 +19,8 @@ use super::{
 use crate::{
     Blame, Error, Result,
     entry::{EntryPath, visible::visible},
-    filer::{FilerClient, Found, pb},
+    filer::{FilerClient, Found},
+    pb,
     plan::{self, Piece, parts::Section},
 };
 

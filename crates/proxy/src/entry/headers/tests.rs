@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::filer::pb::{Entry, FuseAttributes};
+use crate::pb::{Entry, FuseAttributes};
 
 fn entry(name: &str, extended: &[(&str, &str)]) -> Entry {
     let attributes = FuseAttributes {
