@@ -1,5 +1,6 @@
 """Entity tags that say nothing of some of a file's bytes: two versions have one at the filer, and must not be joined."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -36,6 +37,14 @@ def without_digests(rpc: FilerRpc, front: Front, path: str, content: bytes) -> N
     rpc.update(path, kept)
 
 
+def is_seen(gate: Tidegate, path: str, content: bytes) -> None:
+    """Waits for what was written past tidegate: the filer's event comes some milliseconds later (docs/caching.md)."""
+    until = time.monotonic() + 10
+    while request("GET", gate.url + path).body != content:
+        assert time.monotonic() < until, "what was written to the filer itself is never seen"
+        time.sleep(0.01)
+
+
 def is_not_joined(gate: Tidegate, path: str, write: Callable[[bytes], None], first: bytes, second: bytes) -> Answer:
     """Reads the first version's tag, and asks with it for what is the second by then. Answers the last whole read."""
     write(first)
@@ -45,6 +54,7 @@ def is_not_joined(gate: Tidegate, path: str, write: Callable[[bytes], None], fir
     assert request("GET", gate.url + path, {**tag, "Range": "bytes=5-9"}).status == 206, "an unchanged file goes on"
     assert request("GET", gate.url + path, {"If-None-Match": before.header("ETag")}).status == 304
     write(second)
+    is_seen(gate, path, second)
     resumed = request("GET", gate.url + path, {**tag, "Range": "bytes=5-9"})
     assert (resumed.status, resumed.body == second) == (200, True), "two versions are joined"
     again = request("GET", gate.url + path, {"If-None-Match": before.header("ETag")})
