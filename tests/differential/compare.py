@@ -3,7 +3,7 @@
 import differences
 from differences import Known
 from files import File
-from line import Line, Reply, Request
+from harness.line import Line, Reply, Request
 
 # The connection's and the clock's, not the answer's.
 OF_THE_CONNECTION = ("date", "connection", "keep-alive", "transfer-encoding")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate, parsedate_to_datetime
 
 from files import File
-from line import DROPPED, Reply, Request
+from harness.line import DROPPED, Reply, Request
 
 MAX_PARTS = 128
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from email.utils import formatdate, parsedate_to_datetime
 
 from differences import Known
-from line import Pair, Request
+from harness.line import Pair, Request
 
 GARBAGE_RANGES = [
     "bytes=a-b", "bytes=5-3", "Bytes=0-3", "items=0-3", "0-3", "bytes=0-3;", "bytes=-", "bytes=", "bytes=,", "bytes=--3",

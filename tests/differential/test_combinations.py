@@ -6,7 +6,7 @@ import pytest
 from compare import Pair
 from files import KINDS, Writer
 from generate import Generator
-from line import Request
+from harness.line import Request
 from regressions import CASES, Case
 
 SEED = os.environ.get("TIDEGATE_DIFFERENTIAL_SEED", "1")

@@ -7,7 +7,7 @@ from compare import Pair
 from files import Writer
 from filer_rpc import Chunk
 from harness import Front, Payload, Tidegate
-from line import Reply, Request
+from harness.line import Reply, Request
 
 
 @pytest.fixture

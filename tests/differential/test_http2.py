@@ -7,7 +7,7 @@ import h2.connection
 import h2.events
 from compare import Pair
 from files import Writer
-from line import Request
+from harness.line import Request
 
 # What HTTP/2 has no place for, and what differs in every answer.
 # What belongs to one connection, or to one request.

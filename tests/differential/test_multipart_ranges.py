@@ -8,7 +8,7 @@ from compare import Pair
 from differences import MAX_PARTS
 from files import Writer
 from harness import Front, Payload, Tidegate
-from line import Reply, Request
+from harness.line import Reply, Request
 
 MIB = 1 << 20
 ENCRYPTED = ["sse-c", "sse-kms", "sse-s3", "sse-c-multipart", "sse-kms-multipart", "sse-s3-multipart"]

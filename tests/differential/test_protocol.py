@@ -8,7 +8,7 @@ from compare import OF_THE_CONNECTION, Pair, described
 from differences import presented_alike
 from files import Writer
 from harness import Front, Tidegate
-from line import Reply, Request, read_reply
+from harness.line import Reply, Request, read_reply
 
 ODD_PATHS = [
     "//kinds//one-chunk.bin",

@@ -10,7 +10,7 @@ from files import MIB, Writer
 from filer_rpc import FilerRpc
 from harness import Answer, Front, Payload, Tidegate, request
 from harness.protobuf import Field, fields_of, message
-from line import Request
+from harness.line import Request
 
 NO_DIGESTS = '"d41d8cd98f00b204e9800998ecf8427e-2"'
 _CHUNKS, _ATTRIBUTES = 3, 4
