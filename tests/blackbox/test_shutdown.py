@@ -1,4 +1,4 @@
-"""SIGTERM: no new connections, running downloads end as they would have, then exit code 0."""
+"""SIGTERM: not ready any more, then no new connections, running downloads end as they would have, then exit code 0."""
 
 import http.client
 import signal
@@ -80,3 +80,31 @@ def test_readiness_ends_with_the_filer(front_4mb: Front, start_tidegate: StartTi
     finally:
         front_4mb.filer.signal(signal.SIGCONT)
     until(lambda: request("GET", f"{gate.admin_url}/readyz").status == 200, "/readyz says 200 again", timeout=20)
+
+
+def test_who_sends_clients_here_learns_of_the_end_before_they_are_refused(
+    front_4mb: Front, large: Object, start_tidegate: StartTidegate
+) -> None:
+    """For `server.lame_duck` only /readyz says that the end is near; a download that began before it is finished."""
+    gate = start_tidegate(front_4mb, {**SMALL_MEMORY, "server": {"lame_duck": "3s"}})
+    with open_stream("GET", gate.url + large.path(), large.key_headers) as response:
+        same_bytes(response.read(MIB), large.content[:MIB])
+        gate.signal(signal.SIGTERM)
+        until(lambda: request("GET", f"{gate.admin_url}/readyz").status == 503, "/readyz says 503", timeout=2)
+        later = request("GET", gate.url + large.path(), {**large.key_headers, "Range": "bytes=0-99"})
+        assert (later.status, later.body) == (206, large.content[:100])
+        until(lambda: refuses_connections(gate), "new connections are refused", timeout=5)
+        same_bytes(response.read(), large.content[MIB:])
+    assert gate.wait(10) == 0
+
+
+def test_a_second_sigterm_ends_at_once(front_4mb: Front, large: Object, start_tidegate: StartTidegate) -> None:
+    gate = start_tidegate(front_4mb, {**SMALL_MEMORY, "server": {"lame_duck": "60s"}})
+    with open_stream("GET", gate.url + large.path(), large.key_headers) as response:
+        same_bytes(response.read(MIB), large.content[:MIB])
+        gate.signal(signal.SIGTERM)
+        until(lambda: request("GET", f"{gate.admin_url}/readyz").status == 503, "/readyz says 503", timeout=2)
+        gate.signal(signal.SIGTERM)
+        assert gate.wait(5) == 0
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            response.read()

@@ -59,7 +59,7 @@ class Tidegate(Process):
         self.port = free_port()
         self.listen = f"{host}:{self.port}"
         self.admin = f"{HOST}:{free_port()}"
-        self.config = merged({"server": {"listen": self.listen, "admin": self.admin}}, config)
+        self.config = merged({"server": {"listen": self.listen, "admin": self.admin, "lame_duck": "0s"}}, config)
         self.config_file = root / f"{name}.toml"
         root.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(toml.dumps(self.config))

@@ -161,7 +161,7 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     };
     tokio::spawn(reload::run(reloads, reread));
     tokio::spawn(async move { demands.run().await });
-    Ok(server.run(stop, config.server.drain_timeout).await)
+    Ok(server.run(stop, config.server.lame_duck, config.server.drain_timeout).await)
 }
 
 /// A client of the configured filers.

@@ -184,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn a_draining_daemon_is_alive_but_not_ready() {
         let (admin, asked, stage) = admin(vec![Ok(())]);
-        stage.send_replace(Stage::Draining);
+        stage.send_replace(Stage::Leaving);
         assert_eq!(get(&admin, "/readyz").await, (503, "shutting down\n".into()));
         assert_eq!(get(&admin, "/healthz").await, (200, "ok\n".into()));
         assert_eq!(asked.load(Ordering::Relaxed), 0);

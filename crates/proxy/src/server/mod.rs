@@ -25,7 +25,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -140,9 +143,10 @@ impl Server {
         Draining(self.stages.clone())
     }
 
-    /// Serves until `stop` speaks (or its sender is gone), then drains: no new connections, idle ones closed,
-    /// running answers finish. What still runs after `drain_timeout`, or when `stop` speaks again, is cut.
-    pub async fn run(self, mut stop: mpsc::Receiver<()>, drain_timeout: Duration) -> Drained {
+    /// Serves until `stop` speaks (or its sender is gone), and for `lame_duck` more without being ready. Then it drains: no
+    /// new connections, idle ones closed, running answers finish. What still runs after `drain_timeout`, or when `stop`
+    /// speaks again at any time, is cut.
+    pub async fn run(self, mut stop: mpsc::Receiver<()>, lame_duck: Duration, drain_timeout: Duration) -> Drained {
         let Self { stage, fronts, admin, open, notify, .. } = self;
         let mut fronts: JoinSet<()> = fronts.into_iter().collect();
         let mut admin: JoinSet<()> = admin.into_iter().collect();
@@ -150,11 +154,17 @@ impl Server {
         notify(Notice::Status("Serving".into()));
 
         let _ = stop.recv().await;
-        tracing::info!(?drain_timeout, "stopping: running answers may finish");
-        notify(Notice::Stopping(drain_timeout));
+        tracing::info!(?lame_duck, ?drain_timeout, "stopping: running answers may finish");
+        notify(Notice::Stopping(lame_duck + drain_timeout));
+        stage.send_replace(Stage::Leaving);
+        let in_peace = shutdown::leave(lame_duck, &mut stop, &*notify).await;
         stage.send_replace(Stage::Draining);
-        let done = async { while fronts.join_next().await.is_some() {} };
-        let drained = shutdown::drain(done, &open, drain_timeout, &mut stop, &*notify).await;
+        let drained = if in_peace {
+            let done = async { while fronts.join_next().await.is_some() {} };
+            shutdown::drain(done, &open, drain_timeout, &mut stop, &*notify).await
+        } else {
+            Drained { cut: open.load(Ordering::Relaxed) }
+        };
 
         stage.send_replace(Stage::Closing);
         if drained.cut == 0 {

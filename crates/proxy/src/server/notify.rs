@@ -20,7 +20,8 @@ pub enum Notice {
 /// What the end takes after the drain.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// As `EXTEND_TIMEOUT_USEC` is written here: 71 minutes at most, which is more than `server.drain_timeout` can be.
+/// As `EXTEND_TIMEOUT_USEC` is written here: 71 minutes at most, which is more than `server.lame_duck` and
+/// `server.drain_timeout` can be together.
 fn microseconds(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
@@ -46,7 +47,7 @@ mod tests {
 
     #[test]
     fn the_longest_drain_is_told_in_full() {
-        let longest = Duration::from_secs(3600) + MARGIN;
+        let longest = Duration::from_secs(600 + 3600) + MARGIN;
         assert_eq!(u128::from(microseconds(longest)), longest.as_micros());
         assert_eq!(microseconds(Duration::from_secs(2 * 3600)), u32::MAX);
     }

@@ -21,6 +21,8 @@ use super::notify::Notice;
 pub(super) enum Stage {
     /// Accepting and answering.
     Serving,
+    /// The same, but no longer ready: whoever sends clients here is to find out before they are refused.
+    Leaving,
     /// The fronts accept no more; what runs may finish.
     Draining,
     /// The fronts are done; the admin listener, which told of the drain until now, ends too.
@@ -54,13 +56,13 @@ impl Stages {
 pub struct Draining(pub(super) Stages);
 
 impl Draining {
-    /// Whether new requests are no longer wanted.
+    /// Whether new requests are no longer wanted, though they may still be answered.
     pub fn is_draining(&self) -> bool {
-        self.0.at(Stage::Draining)
+        self.0.at(Stage::Leaving)
     }
 }
 
-/// SIGTERM and SIGINT, one message each: the first asks for a drain, the second for an end.
+/// SIGTERM and SIGINT, one message each: the first asks for a shutdown, the second for an end.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
@@ -104,6 +106,28 @@ pub fn reloads() -> io::Result<mpsc::Receiver<()>> {
 pub struct Drained {
     /// Connections that were cut because the time was up or a second signal came; 0: everyone got their answer.
     pub cut: usize,
+}
+
+/// Waits for `time` while everything is served as before. `false`: `stop` spoke again.
+pub(super) async fn leave(
+    time: Duration,
+    stop: &mut mpsc::Receiver<()>,
+    notify: &(dyn Fn(Notice) + Send + Sync),
+) -> bool {
+    if time.is_zero() {
+        return true;
+    }
+    notify(Notice::Status(format!("Stopping: not ready any more, serving for {time:?}")));
+    let asked_again = async {
+        if stop.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let in_peace = tokio::time::timeout(time, asked_again).await.is_err();
+    if !in_peace {
+        tracing::warn!("asked to stop again: cutting what still runs");
+    }
+    in_peace
 }
 
 /// Waits until `fronts` are done, `timeout` is over or `stop` speaks again; says once a second how it goes.

@@ -69,7 +69,7 @@ pub(crate) fn run(server: Server, addr: SocketAddr) -> Running {
         let notices = notices.clone();
         server.notify(move |notice| notices.lock().unwrap().push(notice))
     };
-    let ended = tokio::spawn(server.run(stopped, Duration::from_secs(60)));
+    let ended = tokio::spawn(server.run(stopped, Duration::ZERO, Duration::from_secs(60)));
     Running { addr, stop, ended, notices }
 }
 

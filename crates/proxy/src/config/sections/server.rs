@@ -14,8 +14,11 @@ section! {
         listen: SocketAddr = "127.0.0.1:8880";
         /// `/metrics`, `/healthz` and `/readyz`. Keep it away from clients. Port 0 takes a free one.
         admin: SocketAddr = "127.0.0.1:8881";
-        /// After SIGTERM no connection is accepted, and running downloads have this long to finish. systemd is told, once;
-        /// it cannot be told of more than 71 minutes.
+        /// After SIGTERM `/readyz` answers 503 while everything is served as before for this long, so that whoever sends
+        /// clients here sends them elsewhere before they are refused. 0s: no such time. A second SIGTERM cuts all at once.
+        lame_duck: Duration = "5s", max "10m";
+        /// After that no connection is accepted, and running downloads have this long to finish. systemd is told of both
+        /// together, once; it cannot be told of more than 71 minutes.
         drain_timeout: Duration = "120s", max "1h";
         /// A client that takes no byte for this long (twice that where its system still had room for some), or on HTTP/2 no
         /// 32 KiB of a stream, is cut: what was fetched for it holds memory that others wait for.
