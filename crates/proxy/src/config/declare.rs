@@ -1,156 +1,117 @@
-//! How a section declares its keys: once, with type, default, range and the sentence that documents it.
+//! How a table declares its keys: once, with type, default, range and the sentence that documents it.
 
-use figment::value::{Dict, Value};
+use std::collections::BTreeMap;
 
-use super::{
-    option::{Chapter, Opt, Setting},
-    page::Page,
-    scope::Scope,
-};
+use super::{key::Chapter, page::Page, scope::Scope};
 use crate::settings::Error;
 
 /// A table of the configuration.
-pub(super) trait Section: Sized {
+pub(super) trait Table: Sized {
     /// Reads the table, refusing what it does not know.
     fn read(scope: &Scope<'_>) -> Result<Self, Error>;
-    /// The defaults of this table and of the named tables that `present` has.
-    fn defaults(present: &Dict) -> Dict;
+
     /// Writes the table as TOML.
     fn show(&self, page: &mut Page<'_>);
+
     /// Adds the documentation of the table at `path`.
     fn document(path: &str, chapters: &mut Vec<Chapter>);
+
+    /// Reads the table under `name`, in which nothing is set where there is none.
+    fn read_in(outer: &Scope<'_>, name: &str) -> Result<Self, Error> {
+        Self::read(&outer.inside(name)?)
+    }
+
+    /// Writes the table under `name`, with its heading.
+    fn show_in(&self, outer: &mut Page<'_>, name: &str) {
+        outer.inside(name, |page| {
+            page.heading();
+            self.show(page);
+        });
+    }
 }
 
-/// What gives the defaults of a table, knowing what is set in it.
-pub(super) type Defaults = fn(&Dict) -> Dict;
+/// Tables that the operator names: `[path.<any>]`.
+impl<T: Table> Table for BTreeMap<String, T> {
+    fn read(scope: &Scope<'_>) -> Result<Self, Error> {
+        scope.names().map(|name| Ok((name.to_owned(), T::read_in(scope, name)?))).collect()
+    }
 
-/// The defaults of `options`, as the text that they are declared with, and of the named tables that `present` has.
-pub(super) fn defaults_of(options: &[Opt], tables: &[(&str, Defaults)], present: &Dict) -> Dict {
-    let own = options.iter().filter_map(|o| Some((o.key.to_owned(), Value::from(o.default?))));
-    let below = tables.iter().filter_map(|(key, defaults)| {
-        let named = present.get(*key)?.as_dict()?.iter();
-        let inner = named.filter_map(|(name, table)| Some((name.clone(), defaults(table.as_dict()?).into())));
-        Some(((*key).to_owned(), Value::from(inner.collect::<Dict>())))
-    });
-    own.chain(below).collect()
+    fn show(&self, page: &mut Page<'_>) {
+        for (name, table) in self {
+            table.show_in(page, name);
+        }
+    }
+
+    /// Without a heading, for there are no keys below it.
+    fn show_in(&self, outer: &mut Page<'_>, name: &str) {
+        outer.inside(name, |page| self.show(page));
+    }
+
+    fn document(path: &str, chapters: &mut Vec<Chapter>) {
+        T::document(&format!("{path}.<name>"), chapters);
+    }
 }
 
-/// Whether `value` reaches a declared bound. A bound that cannot be read lets nothing pass, the default neither.
-pub(super) fn at_least<T: Setting + PartialOrd>(value: &T, least: &str) -> bool {
-    T::parse(least).is_ok_and(|least| *value >= least)
-}
-
-/// Whether `value` stays within a declared bound; see [`at_least`].
-pub(super) fn at_most<T: Setting + PartialOrd>(value: &T, most: &str) -> bool {
-    T::parse(most).is_ok_and(|most| *value <= most)
-}
-
-/// Declares a section: a struct with one public field per key, and its [`Section`].
+/// Declares a table: a struct with one public field per key, and its [`Table`].
 ///
-/// `key: Type = "default", min "…", max "…";` where default and range are optional and written as in the
-/// environment. `name: tables of Type;` declares named tables (`[section.name.<any>]`). `check = function` at the end
-/// names what looks at the section as a whole.
+/// `key: Type = "default", min "…", max "…";` where default and range are optional and written as in the environment.
+/// What stands behind a comma is a function of [`Key`](super::key::Key). Tables below this one follow in `tables { … }`.
+/// `check = function` at the end names what looks at the table as a whole, and may put a value right.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
         pub struct $Section:ident {
-            $( $(#[doc = $doc:literal])+ $key:ident : $ty:ty $(= $default:literal)? $(, min $min:literal)? $(, max $max:literal)? ; )*
+            $( $(#[doc = $doc:literal])+ $key:ident : $ty:ty $(= $default:literal)? $(, $limit:ident $bound:literal)* ; )*
         }
-        $( $(#[doc = $tdoc:literal])+ $tables:ident : tables of $Table:ty ; )*
+        $( tables { $( $(#[doc = $of_table:literal])+ $table:ident : $Table:ty ; )+ } )?
         $( check = $check:expr ; )?
     ) => {
         $(#[doc = $about])+
         pub struct $Section {
             $( $(#[doc = $doc])+ pub $key: $ty, )*
-            $( $(#[doc = $tdoc])+ pub $tables: std::collections::BTreeMap<String, $Table>, )*
+            $( $( $(#[doc = $of_table])+ pub $table: $Table, )+ )?
         }
 
+        /// Each key under its own name.
+        #[allow(non_upper_case_globals, reason = "they are named like the fields that they describe")]
         impl $Section {
-            pub(in crate::config) const OPTIONS: &'static [$crate::config::option::Opt] = &[
-                $( $crate::config::declare::opt!($key, $ty, concat!($($doc),+), [$($default)?], [$($min)?], [$($max)?]), )*
-            ];
+            $(
+                const $key: $crate::config::key::Key =
+                    $crate::config::key::Key::of::<$ty>(stringify!($key), concat!($($doc),+))
+                        $( .default($default) )? $( .$limit($bound) )*;
+            )*
         }
 
-        impl $crate::config::declare::Section for $Section {
+        impl $crate::config::declare::Table for $Section {
             fn read(scope: &$crate::config::scope::Scope<'_>) -> Result<Self, $crate::settings::Error> {
-                scope.only(Self::OPTIONS, &[$( stringify!($tables) ),*])?;
+                scope.only(&[$( Self::$key ),*], &[$( $( stringify!($table) ),+ )?])?;
                 let section = Self {
-                    $( $key: {
-                        let option = $crate::config::declare::opt!(
-                            $key, $ty, concat!($($doc),+), [$($default)?], [$($min)?], [$($max)?]
-                        );
-                        let value: $ty = scope.get(&option)?;
-                        $( if !$crate::config::declare::at_least(&value, $min) { return Err(scope.outside(&option)); } )?
-                        $( if !$crate::config::declare::at_most(&value, $max) { return Err(scope.outside(&option)); } )?
-                        value
-                    }, )*
-                    $( $tables: match scope.table(stringify!($tables))? {
-                        None => Default::default(),
-                        Some(outer) => outer
-                            .tables()
-                            .map(|table| table.and_then(|(name, inner)| Ok((name, $crate::config::declare::Section::read(&inner)?))))
-                            .collect::<Result<_, _>>()?,
-                    }, )*
+                    $( $key: scope.get(&Self::$key)?, )*
+                    $( $( $table: $crate::config::declare::Table::read_in(scope, stringify!($table))?, )+ )?
                 };
                 $( let section = $check(section, scope)?; )?
                 Ok(section)
             }
 
-            fn defaults(present: &figment::value::Dict) -> figment::value::Dict {
-                let tables: &[(&str, $crate::config::declare::Defaults)] =
-                    &[$( (stringify!($tables), <$Table as $crate::config::declare::Section>::defaults) ),*];
-                $crate::config::declare::defaults_of(Self::OPTIONS, tables, present)
-            }
-
             fn show(&self, page: &mut $crate::config::page::Page<'_>) {
-                $( page.line(stringify!($key), $crate::config::option::Setting::show(&self.$key)); )*
-                $( for (name, table) in &self.$tables {
-                    page.table(&[stringify!($tables), name], |page| $crate::config::declare::Section::show(table, page));
-                } )*
+                $( page.line(stringify!($key), &self.$key); )*
+                $( $( $crate::config::declare::Table::show_in(&self.$table, page, stringify!($table)); )+ )?
             }
 
-            fn document(path: &str, chapters: &mut Vec<$crate::config::option::Chapter>) {
-                chapters.push($crate::config::option::Chapter {
-                    heading: format!("`[{path}]`"),
-                    about: concat!($($about),+),
-                    options: Self::OPTIONS,
-                });
-                $( <$Table as $crate::config::declare::Section>::document(
-                    &format!("{path}.{}.<name>", stringify!($tables)), chapters
-                ); )*
+            fn document(path: &str, chapters: &mut Vec<$crate::config::key::Chapter>) {
+                let (about, keys) = (concat!($($about),+), const { &[$( Self::$key ),*] });
+                chapters.push($crate::config::key::Chapter { path: path.to_owned(), kind: None, about, keys });
+                $( $( <$Table as $crate::config::declare::Table>::document(
+                    &$crate::config::declare::below(path, stringify!($table)), chapters
+                ); )+ )?
             }
         }
     };
 }
 
-/// One [`Opt`] of a declaration.
-macro_rules! opt {
-    ($key:ident, $ty:ty, $doc:expr, [$($default:literal)?], [$($min:literal)?], [$($max:literal)?]) => {
-        $crate::config::option::Opt {
-            key: stringify!($key),
-            about: $doc,
-            expects: <$ty as $crate::config::option::Setting>::EXPECTS,
-            default: $crate::config::declare::maybe!($($default)?),
-            default_toml: || {
-                let default: Option<&str> = $crate::config::declare::maybe!($($default)?);
-                let value = <$ty as $crate::config::option::Setting>::parse(default?).ok()?;
-                $crate::config::option::Setting::show(&value)
-            },
-            min: $crate::config::declare::maybe!($($min)?),
-            max: $crate::config::declare::maybe!($($max)?),
-            secret: <$ty as $crate::config::option::Setting>::SECRET,
-            optional: <$ty as $crate::config::option::Setting>::OPTIONAL,
-        }
-    };
+/// The path of a table in the one at `path`, which is empty for the whole file.
+pub(super) fn below(path: &str, table: &str) -> String {
+    if path.is_empty() { table.to_owned() } else { format!("{path}.{table}") }
 }
 
-macro_rules! maybe {
-    () => {
-        None
-    };
-    ($value:literal) => {
-        Some($value)
-    };
-}
-
-pub(super) use {maybe, opt, section};
+pub(super) use section;

@@ -6,11 +6,12 @@
 
 mod declare;
 mod docs;
-mod option;
+mod key;
 mod origin;
 mod page;
 mod scope;
 mod sections;
+mod setting;
 mod source;
 mod values;
 
@@ -24,6 +25,7 @@ pub use sections::{
 };
 pub use values::{CacheSize, FilerAddress, Seconds, Secret, Size, Window};
 
+use declare::Table as _;
 use origin::Provenance;
 use page::Page;
 use scope::{Loader, Scope};
@@ -43,7 +45,7 @@ pub struct Sources {
 /// One [`Error`], the first that is found: it fits on one line and names the file or variable, the key and the fix.
 pub fn read(path: Option<&Path>, environment: &Environment) -> Result<(Config, Sources), Error> {
     let path = chosen(path, Path::new(DEFAULT_PATH))?;
-    let loader = Loader::new(path, environment, Config::DECLARED)?;
+    let loader = Loader::new(path, environment, docs::chapters())?;
     let merged = loader.merged()?;
     let mut config = Config::read(&Scope::root(&loader, &merged))?;
     for name in names_of_files(&mut config) {
@@ -106,11 +108,11 @@ mod tests {
 
     #[test]
     fn every_declared_default_is_one() {
-        let chapters = Config::chapters();
-        let options: Vec<_> = chapters.iter().flat_map(|chapter| chapter.options).collect();
-        assert!(options.len() > 30);
-        for option in options {
-            assert_eq!(option.default.is_some(), (option.default_toml)().is_some(), "{}", option.key);
+        let chapters = docs::chapters();
+        let keys: Vec<_> = chapters.iter().flat_map(|chapter| chapter.keys).collect();
+        assert!(keys.len() > 30);
+        for key in keys {
+            assert_eq!(key.default.is_some(), key.default_toml().is_some(), "{}", key.name);
         }
     }
 

@@ -1,6 +1,9 @@
 //! The effective configuration on paper: TOML, with the source of each value at its line's end.
 
-use super::origin::{Provenance, dotted};
+use super::{
+    origin::{Provenance, dotted},
+    setting::Setting,
+};
 
 /// TOML being written, one table after the other.
 pub(super) struct Page<'a> {
@@ -14,21 +17,24 @@ impl<'a> Page<'a> {
         Self { origins, path: Vec::new(), text: String::new() }
     }
 
-    /// A key and its value as TOML; nothing where it is not set.
-    pub(super) fn line(&mut self, key: &str, value: Option<String>) {
-        let Some(value) = value else { return };
+    /// A key and its value; nothing where it is not set.
+    pub(super) fn line(&mut self, key: &str, value: &impl Setting) {
+        let Some(value) = value.show() else { return };
         let full: Vec<String> = self.path.iter().cloned().chain([key.to_owned()]).collect();
         let source = self.origins.get(&dotted(&full)).map(|origin| format!("  # {}", origin.escape_debug()));
         self.text.push_str(&format!("{key} = {value}{}\n", source.unwrap_or_default()));
     }
 
-    /// A table below the current one, which `show` writes.
-    pub(super) fn table(&mut self, below: &[&str], show: impl FnOnce(&mut Self)) {
-        let depth = self.path.len();
-        self.path.extend(below.iter().map(|part| (*part).to_owned()));
+    /// The heading of the current table.
+    pub(super) fn heading(&mut self) {
         self.text.push_str(&format!("\n[{}]\n", dotted(&self.path)));
+    }
+
+    /// What `show` writes of the table below the current one.
+    pub(super) fn inside(&mut self, name: &str, show: impl FnOnce(&mut Self)) {
+        self.path.push(name.to_owned());
         show(self);
-        self.path.truncate(depth);
+        self.path.pop();
     }
 
     pub(super) fn finish(self) -> String {

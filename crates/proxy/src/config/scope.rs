@@ -14,8 +14,9 @@ use figment::{
 use zeroize::Zeroizing;
 
 use super::{
-    option::{Opt, Setting},
+    key::{Chapter, Key},
     origin::{Provenance, dotted},
+    setting::Setting,
     source::Layer,
 };
 use crate::settings::{Environment, Error};
@@ -23,36 +24,27 @@ use crate::settings::{Environment, Error};
 /// A secret's file may not be larger, in bytes: whatever is larger is the wrong file.
 const SECRET_LIMIT: u64 = 64 * 1024;
 
-/// All that is declared.
-#[derive(Clone, Copy)]
-pub(super) struct Declared {
-    /// The sections with their keys.
-    pub(super) sections: &'static [(&'static str, &'static [Opt])],
-    /// The defaults under what is present.
-    pub(super) defaults: fn(&Dict) -> Dict,
-}
+/// A table in which nothing is set.
+static NOTHING: Dict = Dict::new();
 
 /// The merged layers, and what is needed to say where a value came from.
 pub(super) struct Loader<'a> {
     figment: Figment,
-    declared: Declared,
+    chapters: Vec<Chapter>,
     path: &'a Path,
     environment: &'a Environment,
     origins: RefCell<Provenance>,
 }
 
 impl<'a> Loader<'a> {
-    /// Reads the file and merges the three layers.
-    pub(super) fn new(path: &'a Path, environment: &'a Environment, declared: Declared) -> Result<Self, Error> {
+    /// Reads the file and lays the environment over it. `chapters` are all that can be set.
+    pub(super) fn new(path: &'a Path, environment: &'a Environment, chapters: Vec<Chapter>) -> Result<Self, Error> {
         let place = path.display().to_string();
         let text =
             Zeroizing::new(std::fs::read_to_string(path).map_err(|error| Error::at(&place, unreadable(&error)))?);
         let file = Layer::toml(&text).map_err(|message| Error::at(&place, format!("not valid TOML: {message}")))?;
         let figment = Figment::new().merge(file).merge(environment);
-        let mut loader = Self { figment, declared, path, environment, origins: RefCell::default() };
-        let defaults = (declared.defaults)(&loader.merged()?);
-        loader.figment = loader.figment.join(Layer::defaults(defaults));
-        Ok(loader)
+        Ok(Self { figment, chapters, path, environment, origins: RefCell::default() })
     }
 
     /// The merged values, each tagged with its layer.
@@ -84,10 +76,10 @@ impl<'a> Loader<'a> {
     }
 
     /// The same key in another section.
-    fn elsewhere(&self, key: &str) -> Option<String> {
-        self.declared.sections.iter().find_map(|(section, options)| {
-            options.iter().find(|option| option.key == key).map(|option| format!("{section}.{}", option.key))
-        })
+    fn elsewhere(&self, name: &str) -> Option<String> {
+        let sections = self.chapters.iter().filter(|chapter| !chapter.path.contains('.'));
+        let mut holders = sections.filter(|chapter| chapter.keys.iter().any(|key| key.name == name));
+        holders.next().map(|chapter| format!("{}.{name}", chapter.path))
     }
 
     /// Remembers where the value at `path` came from.
@@ -117,23 +109,21 @@ impl<'a> Scope<'a> {
         Self { loader, path: Vec::new(), table: merged, done: None }
     }
 
-    /// The table under `key`; `None` where there is none.
-    pub(super) fn table(&self, key: &str) -> Result<Option<Scope<'a>>, Error> {
-        match self.table.get(key) {
-            None => Ok(None),
-            Some(Value::Dict(_, table)) => {
-                Ok(Some(Self { loader: self.loader, path: self.path_of(key), table, done: None }))
+    /// The table under `name`, in which nothing is set where there is none.
+    pub(super) fn inside(&self, name: &str) -> Result<Scope<'a>, Error> {
+        let table = match self.table.get(name) {
+            None => &NOTHING,
+            Some(Value::Dict(_, table)) => table,
+            Some(_) => {
+                return Err(self.error(name, format!("must be a table; write [{}]", dotted(&self.path_of(name)))));
             }
-            Some(_) => Err(self.error(key, format!("must be a table; write [{}]", dotted(&self.path_of(key))))),
-        }
+        };
+        Ok(Self { loader: self.loader, path: self.path_of(name), table, done: None })
     }
 
-    /// The tables inside this one, by name.
-    pub(super) fn tables(&self) -> impl Iterator<Item = Result<(String, Scope<'a>), Error>> {
-        self.table.keys().filter_map(|name| match self.table(name) {
-            Ok(table) => table.map(|table| Ok((name.clone(), table))),
-            Err(error) => Some(Err(error)),
-        })
+    /// What stands in this table.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.table.keys().map(String::as_str)
     }
 
     /// The same table for a reader that does not declare `key`.
@@ -142,14 +132,16 @@ impl<'a> Scope<'a> {
     }
 
     /// Refuses keys that nobody declared, with the nearest that somebody did.
-    pub(super) fn only(&self, options: &[Opt], tables: &[&str]) -> Result<(), Error> {
-        let known = |key: &str| {
-            tables.contains(&key)
-                || self.done == Some(key)
-                || options.iter().any(|o| o.key == key || (o.secret && key.strip_suffix("_file") == Some(o.key)))
+    pub(super) fn only(&self, keys: &[Key], tables: &[&str]) -> Result<(), Error> {
+        let known = |name: &str| {
+            tables.contains(&name)
+                || self.done == Some(name)
+                || keys
+                    .iter()
+                    .any(|key| key.name == name || (key.secret && name.strip_suffix("_file") == Some(key.name)))
         };
-        let Some(key) = self.table.keys().find(|key| !known(key)) else { return Ok(()) };
-        let here: Vec<&str> = options.iter().map(|o| o.key).chain(tables.iter().copied()).collect();
+        let Some(key) = self.table.keys().find(|name| !known(name)) else { return Ok(()) };
+        let here: Vec<&str> = keys.iter().map(|key| key.name).chain(tables.iter().copied()).collect();
         let what = if self.path.is_empty() { "section" } else { "key" };
         let fix = match nearest(key, &here) {
             Some(near) => format!("did you mean {}?", dotted(&self.path_of(near))),
@@ -168,29 +160,29 @@ impl<'a> Scope<'a> {
         value.as_str()
     }
 
-    /// The value of `option`, from its key or, for a secret, from the file that its `_file` key names.
-    pub(super) fn get<T: Setting>(&self, option: &Opt) -> Result<T, Error> {
-        let key = option.key;
-        if option.secret
-            && let Some(value) = self.secret_file::<T>(key)?
+    /// The value of `key`: what is set, for a secret also in the file that its `_file` twin names, or the default.
+    pub(super) fn get<T: Setting>(&self, key: &Key) -> Result<T, Error> {
+        let name = key.name;
+        if key.secret
+            && let Some(value) = self.secret_file::<T>(name)?
         {
             return Ok(value);
         }
-        let Some(value) = self.table.get(key) else {
-            return T::absent().ok_or_else(|| self.error(key, format!("must be set: {}", option.expects)));
+        let Some(set) = self.table.get(name) else {
+            let default = key.default.map_or_else(T::absent, |text| T::parse(text).ok());
+            return default.ok_or_else(|| self.error(name, format!("must be set: {}", key.expects)));
         };
-        self.loader.note(&self.path_of(key), value);
-        T::from_value(value).map_err(|invalid| {
+        self.loader.note(&self.path_of(name), set);
+        let value = T::from_value(set).map_err(|invalid| {
             // A secret of a wrong form is still a secret.
-            let found = if option.secret { kind(value) } else { shown(value) };
-            self.error(key, invalid.sentence(option.expects, &found))
-        })
-    }
-
-    /// The error of a value that is of the right type but outside its range.
-    pub(super) fn outside(&self, option: &Opt) -> Error {
-        let found = self.table.get(option.key).map_or_else(String::new, shown);
-        self.error(option.key, format!("expected {}, {}, got {found}", option.expects, option.range()))
+            let found = if key.secret { kind(set) } else { shown(set) };
+            self.error(name, invalid.sentence(key.expects, &found))
+        })?;
+        if !key.admits(&value) {
+            let (expects, range) = (key.expects, key.range());
+            return Err(self.error(name, format!("expected {expects}, {range}, got {}", shown(set))));
+        }
+        Ok(value)
     }
 
     /// An error of `key` in this table, laid at the source that set it.

@@ -1,4 +1,4 @@
-//! The layers that figment merges: the file, the environment, and the defaults of the declared keys.
+//! The layers that figment merges: the file and the environment.
 
 use std::fmt;
 
@@ -84,11 +84,8 @@ impl serde::de::Error for TomlError {
     }
 }
 
-/// A layer whose values are already at hand.
-pub(super) struct Layer {
-    name: &'static str,
-    data: Dict,
-}
+/// The file as a layer.
+pub(super) struct Layer(Dict);
 
 impl Layer {
     /// The name by which the environment's values are known.
@@ -98,22 +95,16 @@ impl Layer {
 
     /// The values of a TOML file's text.
     pub(super) fn toml(text: &str) -> Result<Self, String> {
-        let data = Toml::from_str(text).map_err(|error| error.to_string())?;
-        Ok(Self { name: Self::FILE, data })
-    }
-
-    /// What holds where nobody set anything.
-    pub(super) fn defaults(data: Dict) -> Self {
-        Self { name: "defaults", data }
+        Toml::from_str(text).map(Self).map_err(|error| error.to_string())
     }
 }
 
 impl Provider for Layer {
     fn metadata(&self) -> Metadata {
-        Metadata::named(self.name)
+        Metadata::named(Self::FILE)
     }
 
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        Ok(Profile::Default.collect(self.data.clone()))
+        Ok(Profile::Default.collect(self.0.clone()))
     }
 }

@@ -7,7 +7,7 @@ use figment::value::Value;
 use crate::config::{
     Size, Window,
     declare::section,
-    option::{Invalid, Setting},
+    setting::{Invalid, Setting},
 };
 
 /// Which chunks are checked against the volume server's CRC-32C.

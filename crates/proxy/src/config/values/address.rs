@@ -5,7 +5,7 @@ use std::{fmt, net::Ipv6Addr};
 use figment::value::Value;
 
 use super::{comma_separated, quoted};
-use crate::config::option::{Invalid, Setting};
+use crate::config::setting::{Invalid, Setting};
 
 /// How far SeaweedFS's gRPC port is above the HTTP port where it is not given (`weed/pb/server_address.go` @4.48).
 const GRPC_OFFSET: u16 = 10_000;

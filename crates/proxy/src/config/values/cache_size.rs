@@ -3,7 +3,7 @@
 use figment::value::Value;
 
 use super::{Size, quoted};
-use crate::config::option::{Invalid, Setting};
+use crate::config::setting::{Invalid, Setting};
 
 /// The size of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

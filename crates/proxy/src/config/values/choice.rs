@@ -20,13 +20,13 @@ macro_rules! choice {
             }
         }
 
-        impl $crate::config::option::Setting for $Choice {
+        impl $crate::config::setting::Setting for $Choice {
             const EXPECTS: &'static str = $expects;
 
-            fn parse(text: &str) -> Result<Self, $crate::config::option::Invalid> {
+            fn parse(text: &str) -> Result<Self, $crate::config::setting::Invalid> {
                 match text {
                     $( $word => Ok(Self::$Variant), )+
-                    _ => Err($crate::config::option::Invalid::type_or_form()),
+                    _ => Err($crate::config::setting::Invalid::type_or_form()),
                 }
             }
 

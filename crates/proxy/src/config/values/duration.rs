@@ -1,11 +1,11 @@
 //! Lengths of time: `"30s"`, `"5m"`, `"1h 30m"`, `"250ms"`.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use figment::value::Value;
 
 use super::{plain::whole, quoted};
-use crate::config::option::{Invalid, Setting};
+use crate::config::setting::{Invalid, Setting};
 
 impl Setting for Duration {
     const EXPECTS: &'static str = "a duration with its unit, such as \"250ms\", \"30s\" or \"5m\"";
@@ -16,6 +16,10 @@ impl Setting for Duration {
 
     fn show(&self) -> Option<String> {
         Some(quoted(&humantime::format_duration(*self).to_string()))
+    }
+
+    fn order(&self, bound: &Self) -> Option<Ordering> {
+        Some(self.cmp(bound))
     }
 }
 
@@ -56,6 +60,10 @@ impl Setting for Seconds {
 
     fn show(&self) -> Option<String> {
         if self.0.subsec_nanos() == 0 { Some(self.0.as_secs().to_string()) } else { self.0.show() }
+    }
+
+    fn order(&self, bound: &Self) -> Option<Ordering> {
+        Some(self.cmp(bound))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Text, booleans, whole numbers and socket addresses.
 
-use std::net::SocketAddr;
+use std::{cmp::Ordering, net::SocketAddr};
 
 use figment::value::Value;
 
 use super::quoted;
-use crate::config::option::{Invalid, Setting};
+use crate::config::setting::{Invalid, Setting};
 
 impl Setting for String {
     const EXPECTS: &'static str = "text";
@@ -58,6 +58,10 @@ impl Setting for u32 {
 
     fn show(&self) -> Option<String> {
         Some(self.to_string())
+    }
+
+    fn order(&self, bound: &Self) -> Option<Ordering> {
+        Some(self.cmp(bound))
     }
 }
 

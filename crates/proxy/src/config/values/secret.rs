@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::config::option::{Invalid, Setting};
+use crate::config::setting::{Invalid, Setting};
 
 /// A secret. It cannot be printed, compared or copied by accident, and its memory is overwritten when it is dropped.
 ///

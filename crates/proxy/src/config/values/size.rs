@@ -1,11 +1,11 @@
 //! Amounts of memory: `"256MiB"`, `"1GiB"`, `"64KB"`, or a plain number of bytes.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use figment::value::Value;
 
 use super::{plain::whole, quoted};
-use crate::config::option::{Invalid, Setting};
+use crate::config::setting::{Invalid, Setting};
 
 /// The units, largest first. `KiB` and up count in powers of 1024, `KB` and up in powers of 1000.
 const UNITS: [(&str, u64); 9] = [
@@ -70,6 +70,10 @@ impl Setting for Size {
 
     fn show(&self) -> Option<String> {
         Some(quoted(&self.to_string()))
+    }
+
+    fn order(&self, bound: &Self) -> Option<Ordering> {
+        Some(self.cmp(bound))
     }
 }
 

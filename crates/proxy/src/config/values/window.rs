@@ -3,7 +3,7 @@
 use figment::value::Value;
 
 use super::plain::whole;
-use crate::config::option::{Invalid, Setting};
+use crate::config::setting::{Invalid, Setting};
 
 /// The prefetch window of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

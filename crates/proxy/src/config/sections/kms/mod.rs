@@ -30,9 +30,7 @@ mod azure;
 mod gcp;
 mod openbao;
 
-use std::time::Duration;
-
-use figment::value::Dict;
+use std::{collections::BTreeMap, time::Duration};
 
 pub use aws::Aws;
 pub use azure::Azure;
@@ -41,8 +39,8 @@ pub use openbao::OpenBao;
 
 use crate::{
     config::{
-        declare::{Section, section},
-        option::Chapter,
+        declare::{Table, section},
+        key::Chapter,
         page::Page,
         scope::{Scope, nearest},
     },
@@ -62,10 +60,12 @@ section! {
         /// How many data keys one provider is asked for at once.
         max_concurrent: u32 = "32", min "1", max "1000";
     }
-    /// The services, by the operator's name for them.
-    providers: tables of Provider;
-    /// Which provider a bucket uses instead of the default one, by bucket.
-    buckets: tables of Bucket;
+    tables {
+        /// The services, by the operator's name for them.
+        providers: BTreeMap<String, Provider>;
+        /// Which provider a bucket uses instead of the default one, by bucket.
+        buckets: BTreeMap<String, Bucket>;
+    }
     check = names_exist;
 }
 
@@ -90,8 +90,7 @@ fn names_exist(kms: Kms, scope: &Scope<'_>) -> Result<Kms, Error> {
     }
     for (bucket, Bucket { provider }) in &kms.buckets {
         if !kms.providers.contains_key(provider) {
-            let inner = scope.table("buckets")?.and_then(|buckets| buckets.table(bucket).transpose()).transpose()?;
-            return Err(inner.as_ref().unwrap_or(scope).error("provider", missing(provider)));
+            return Err(scope.inside("buckets")?.inside(bucket)?.error("provider", missing(provider)));
         }
     }
     Ok(kms)
@@ -110,66 +109,66 @@ fn url(scope: &Scope<'_>, key: &str, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Declares the kinds of providers: the words of `type`, and the section that such a table has.
-macro_rules! providers {
-    ($( $(#[doc = $doc:literal])+ $Kind:ident = $word:literal $(| $alias:literal)*, )+) => {
-        /// One key management service. The variant is the table's `type`.
-        pub enum Provider {
-            $( $(#[doc = $doc])+ $Kind($Kind), )+
-        }
-
-        /// What `type` may be.
-        const TYPES: &[&str] = &[$( $word $(, $alias)* ),+];
-
-        impl Provider {
-            /// The word of `type`, as envelopes name the provider.
-            pub fn kind(&self) -> &'static str {
-                match self { $( Self::$Kind(_) => $word, )+ }
-            }
-        }
-
-        impl Section for Provider {
-            fn read(scope: &Scope<'_>) -> Result<Self, Error> {
-                match scope.text("type") {
-                    $( Some($word $(| $alias)*) => $Kind::read(&scope.without("type")).map(Self::$Kind), )+
-                    other => Err(unknown_type(scope, other)),
-                }
-            }
-
-            fn defaults(present: &Dict) -> Dict {
-                match present.get("type").and_then(|kind| kind.as_str()) {
-                    $( Some($word $(| $alias)*) => $Kind::defaults(present), )+
-                    _ => Dict::new(),
-                }
-            }
-
-            fn show(&self, page: &mut Page<'_>) {
-                page.line("type", Some(format!("\"{}\"", self.kind())));
-                match self { $( Self::$Kind(provider) => provider.show(page), )+ }
-            }
-
-            fn document(path: &str, chapters: &mut Vec<Chapter>) {
-                $(
-                    let first = chapters.len();
-                    $Kind::document(path, chapters);
-                    for chapter in &mut chapters[first..] {
-                        chapter.heading.push_str(concat!(", `type = \"", $word, "\"`"));
-                    }
-                )+
-            }
-        }
-    };
+/// One key management service. The variant is the table's `type`.
+pub enum Provider {
+    /// AWS KMS, or a service that speaks its API.
+    Aws(Aws),
+    /// OpenBao, or HashiCorp Vault.
+    OpenBao(OpenBao),
+    /// Google Cloud KMS.
+    Gcp(Gcp),
+    /// Azure Key Vault.
+    Azure(Azure),
 }
 
-providers! {
-    /// AWS KMS, or a service that speaks its API.
-    Aws = "aws",
-    /// OpenBao, or HashiCorp Vault.
-    OpenBao = "openbao" | "vault",
-    /// Google Cloud KMS.
-    Gcp = "gcp",
-    /// Azure Key Vault.
-    Azure = "azure",
+/// What `type` may be.
+const TYPES: &[&str] = &["aws", "openbao", "vault", "gcp", "azure"];
+
+impl Provider {
+    /// The word of `type`, as envelopes name the provider.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Aws(_) => "aws",
+            Self::OpenBao(_) => "openbao",
+            Self::Gcp(_) => "gcp",
+            Self::Azure(_) => "azure",
+        }
+    }
+}
+
+impl Table for Provider {
+    fn read(scope: &Scope<'_>) -> Result<Self, Error> {
+        let own = scope.without("type");
+        match scope.text("type") {
+            Some("aws") => Aws::read(&own).map(Self::Aws),
+            Some("openbao" | "vault") => OpenBao::read(&own).map(Self::OpenBao),
+            Some("gcp") => Gcp::read(&own).map(Self::Gcp),
+            Some("azure") => Azure::read(&own).map(Self::Azure),
+            other => Err(unknown_type(scope, other)),
+        }
+    }
+
+    fn show(&self, page: &mut Page<'_>) {
+        page.line("type", &self.kind().to_owned());
+        match self {
+            Self::Aws(aws) => aws.show(page),
+            Self::OpenBao(bao) => bao.show(page),
+            Self::Gcp(gcp) => gcp.show(page),
+            Self::Azure(azure) => azure.show(page),
+        }
+    }
+
+    fn document(path: &str, chapters: &mut Vec<Chapter>) {
+        let mut kind = |kind, document: fn(&str, &mut Vec<Chapter>)| {
+            let first = chapters.len();
+            document(path, chapters);
+            chapters[first..].iter_mut().for_each(|chapter| chapter.kind = Some(kind));
+        };
+        kind("aws", Aws::document);
+        kind("openbao", OpenBao::document);
+        kind("gcp", Gcp::document);
+        kind("azure", Azure::document);
+    }
 }
 
 fn unknown_type(scope: &Scope<'_>, found: Option<&str>) -> Error {

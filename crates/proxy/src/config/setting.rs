@@ -1,4 +1,6 @@
-//! What a key is: its type, default, range, and the sentence that documents it.
+//! What a type needs to be that of a key, and why a value was not accepted.
+
+use std::cmp::Ordering;
 
 use figment::value::Value;
 
@@ -25,6 +27,11 @@ pub(super) trait Setting: Sized {
 
     /// What holds when the key is absent and has no default; `None`: it must be set.
     fn absent() -> Option<Self> {
+        None
+    }
+
+    /// How it stands to a bound of its range; a type without an order has none, and no key of it has a range.
+    fn order(&self, _bound: &Self) -> Option<Ordering> {
         None
     }
 }
@@ -74,39 +81,4 @@ impl Invalid {
             None => format!("expected {expects}, got {found}"),
         }
     }
-}
-
-/// A declared key, without its type.
-pub(super) struct Opt {
-    pub(super) key: &'static str,
-    /// The declaration's doc lines.
-    pub(super) about: &'static str,
-    pub(super) expects: &'static str,
-    pub(super) default: Option<&'static str>,
-    /// The default as TOML.
-    pub(super) default_toml: fn() -> Option<String>,
-    pub(super) min: Option<&'static str>,
-    pub(super) max: Option<&'static str>,
-    pub(super) secret: bool,
-    /// Whether it may be absent without a default.
-    pub(super) optional: bool,
-}
-
-impl Opt {
-    /// The range in words, or nothing.
-    pub(super) fn range(&self) -> String {
-        match (self.min, self.max) {
-            (Some(min), Some(max)) => format!("from {min} to {max}"),
-            (Some(min), None) => format!("at least {min}"),
-            (None, Some(max)) => format!("at most {max}"),
-            (None, None) => String::new(),
-        }
-    }
-}
-
-/// A heading of the documentation with the keys below it.
-pub(super) struct Chapter {
-    pub(super) heading: String,
-    pub(super) about: &'static str,
-    pub(super) options: &'static [Opt],
 }
