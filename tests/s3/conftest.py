@@ -17,10 +17,9 @@ from harness.ports import HOST, free_port  # noqa: E402
 from bucket import Bucket  # noqa: E402
 from issuer import Issuer  # noqa: E402
 from objects import Writer  # noqa: E402
-from people import PeopledCluster, write_roles  # noqa: E402
+from people import DOMAIN, PeopledCluster, write_roles  # noqa: E402
 from sides import Sides  # noqa: E402
 
-DOMAIN = "s3.example.org"
 ORACLE = "TIDEGATE_S3_ORACLE"
 """Set, the gateway is compared with itself: what differs then is the comparison's fault."""
 
@@ -79,10 +78,10 @@ def front(cluster: Cluster, root: Path, issuer: Issuer) -> Front:
 
 @pytest.fixture(scope="session")
 def start_gate(front: Front, root: Path, stack: ExitStack) -> Callable[..., tuple[Tidegate, str]]:
-    """Starts a tidegate before the gateway, or before another address; answers it and where it listens for S3."""
+    """Starts a tidegate before the gateway, or before other addresses; answers it and where it listens for S3."""
     count = 0
 
-    def start(gateway: str = "") -> tuple[Tidegate, str]:
+    def start(*gateways: str) -> tuple[Tidegate, str]:
         nonlocal count
         count += 1
         listen = f"{HOST}:{free_port()}"
@@ -90,7 +89,7 @@ def start_gate(front: Front, root: Path, stack: ExitStack) -> Callable[..., tupl
         filer = config["filer"]
         assert isinstance(filer, dict)
         filer["security_toml"] = str(root / "cluster" / "security.toml")
-        config["s3"] = {"listen": listen, "gateway": [gateway or front.gateway.url], "domains": [DOMAIN]}
+        config["s3"] = {"listen": listen, "gateway": list(gateways) or [front.gateway.url], "domains": [DOMAIN]}
         gate = Tidegate(root / "tidegate", config, name=f"tidegate-s3-{count}")
         stack.callback(gate.stop, 2.0)
         gate.start()

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from urllib.parse import quote
 
-import boto3
-from botocore.config import Config
-
 from harness import CustomerKey, Encryption, Payload
-from harness.s3 import ACCESS_KEY, S3, SECRET_KEY, sse_arguments
+from harness.s3 import S3, sse_arguments
+from people import s3_client
 
 MIB = 1 << 20
 CUSTOMER_KEY = CustomerKey.from_seed("the customer's key")
@@ -56,15 +54,7 @@ class Writer:
         self.client = client
         self.s3 = S3(client.meta.endpoint_url)
         self.kms_key_id = kms_key_id
-        # As SDKs are set today: a checksum in a trailer of every upload.
-        self.summing = boto3.client(
-            "s3",
-            endpoint_url=client.meta.endpoint_url,
-            region_name="us-east-1",
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        self.summing = s3_client(client.meta.endpoint_url.removeprefix("http://"))
         self._written: dict[tuple[str, Encryption], Object] = {}
         self._buckets: set[str] = set()
 

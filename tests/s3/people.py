@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 
 import boto3
+from botocore.config import Config
 
 from harness.cluster import Cluster
 from harness.s3 import ACCESS_KEY, SECRET_KEY
 from harness.sigv import REGION, Identity
 from issuer import NAME, Issuer
+
+DOMAIN = "s3.example.org"
+"""Where the bucket is in the host."""
 
 ADMIN = Identity("admin", ACCESS_KEY, SECRET_KEY)
 READER = Identity("reader", "reader-access", "reader-secret")
@@ -96,11 +100,19 @@ class Guest:
         self._iam.delete_access_key(UserName=self.identity.name, AccessKeyId=self.identity.access_key)
 
 
-def _client(service: str, endpoint: str, who: Identity):
+def s3_client(address: str, who: Identity = ADMIN, **config: object):
+    """boto3 as SDKs are set today: checksums in trailers, Expect, one connection for many requests. It tries once."""
+    chosen = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}, **config)
+    return _client("s3", f"http://{address}", who, chosen)
+
+
+def _client(service: str, endpoint: str, who: Identity, config: Config | None = None):
     return boto3.client(
         service,
         endpoint_url=endpoint,
         region_name=REGION,
         aws_access_key_id=who.access_key,
         aws_secret_access_key=who.secret_key,
+        aws_session_token=who.token or None,
+        config=config,
     )

@@ -23,14 +23,16 @@ PRINCIPALS: list[object] = [
 REFERERS = ["https://harbour.example/a", "https://other.example/"]
 AGENTS = ["boat/1", "car/2"]
 ADDRESSES = ["203.0.113.7", "198.51.100.9", "127.0.0.1"]
-CONDITIONS: list[dict[str, object]] = [
-    {"StringEquals": {f"s3:ExistingObjectTag/{TAG[0]}": TAG[1]}},
+TAG_CONDITIONS: list[dict[str, object]] = [
     {"StringEquals": {f"s3:ExistingObjectTag/{TAG[0]}": TAG[1]}},
     {"StringNotEquals": {f"s3:ExistingObjectTag/{TAG[0]}": TAG[1]}},
     {"StringLike": {f"s3:ExistingObjectTag/{TAG[0]}": "y*"}},
     {"Null": {f"s3:ExistingObjectTag/{TAG[0]}": "true"}},
     {"Null": {f"s3:ExistingObjectTag/{TAG[0]}": "false"}},
     {"StringEquals": {"s3:ExistingObjectTag/other": "x"}},
+]
+CONDITIONS: list[dict[str, object]] = [
+    *TAG_CONDITIONS,
     {"StringLike": {"aws:Referer": "https://harbour.example/*"}},
     {"StringNotLike": {"aws:Referer": "https://harbour.example/*"}},
     {"Null": {"aws:Referer": "true"}},
@@ -82,8 +84,14 @@ class Rights:
         self.people = [ANONYMOUS, ANONYMOUS, NOBODY, NOBODY, READER, READER, LIMITED, ADMIN, STRANGER, session]
 
     def statements(self, bucket: Bucket) -> list[Statement]:
-        """The statements of a policy."""
-        return [self.statement(bucket) for _ in range(self.random.choice([1, 1, 2, 2, 3, 4]))]
+        """The statements of a policy. Often much is allowed, and something taken out again by a tag."""
+        pick = self.random
+        made = [self.statement(bucket) for _ in range(pick.choice([1, 1, 2, 2, 3, 4]))]
+        if pick.random() < 0.35:
+            made = made[: pick.choice([0, 1])]
+            made.append(bucket.statement("Allow", Action="s3:Get*"))
+            made.append(bucket.statement("Deny", Action="s3:Get*", Condition=pick.choice(TAG_CONDITIONS)))
+        return made
 
     def statement(self, bucket: Bucket) -> Statement:
         """One of them."""

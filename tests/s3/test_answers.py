@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from generate import Generator
+from reads import Generator
 from harness import Encryption
 from harness.line import Request
 from harness.sigv import signed

@@ -8,10 +8,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
-import boto3
 import pytest
 from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
 from minio import Minio
 from minio.sse import SseS3
 
@@ -19,7 +17,7 @@ from bucket import Bucket
 from harness import Encryption, Payload
 from harness.s3 import ACCESS_KEY, SECRET_KEY, sse_arguments
 from objects import CUSTOMER_KEY, MIB, Writer
-from people import READER, session
+from people import READER, s3_client, session
 from sides import Sides
 
 BUCKET = "clients"
@@ -35,20 +33,8 @@ def bucket_of_clients(sides: Sides) -> str:
 
 @pytest.fixture(scope="module")
 def s3(listen: str, bucket_of_clients: str):
-    """boto3 as it comes, but for where."""
-    return client("s3", listen, "s3v4")
-
-
-def client(service: str, listen: str, signature: str, access: str = ACCESS_KEY, secret: str = SECRET_KEY, token: str | None = None):
-    return boto3.client(
-        service,
-        endpoint_url=f"http://{listen}",
-        region_name="us-east-1",
-        aws_access_key_id=access,
-        aws_secret_access_key=secret,
-        aws_session_token=token,
-        config=Config(s3={"addressing_style": "path"}, signature_version=signature) if service == "s3" else None,
-    )
+    """boto3 as it comes."""
+    return s3_client(listen)
 
 
 @pytest.mark.parametrize("encryption", Encryption, ids=lambda encryption: encryption.title)
@@ -71,7 +57,7 @@ def test_boto3_transfers(s3, writer: Writer, encryption: Encryption) -> None:
 def test_presigned_by_boto3(listen: str, s3, signature: str) -> None:
     """A URL that anybody may fetch, whole and in part."""
     s3.put_object(Bucket=BUCKET, Key="by url", Body=CONTENT, ServerSideEncryption="AES256")
-    old = client("s3", listen, signature)
+    old = s3_client(listen, signature_version=signature)
     url = old.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "by url"}, ExpiresIn=100)
     assert urllib.request.urlopen(url, timeout=30).read() == CONTENT
     part = urllib.request.Request(url, headers={"Range": "bytes=1000000-1000999"})
@@ -86,7 +72,7 @@ def test_presigned_by_boto3(listen: str, s3, signature: str) -> None:
 def test_session_made_by_tidegate(listen: str, cases: Bucket) -> None:
     """STS is asked by tidegate too."""
     who = session(f"http://{listen}", READER)
-    mine = client("s3", listen, "s3v4", who.access_key, who.secret_key, who.token)
+    mine = s3_client(listen, who)
     assert len(mine.get_object(Bucket="cases", Key="public/a")["Body"].read()) == 70_001
     with pytest.raises(mine.exceptions.ClientError, match="403|AccessDenied"):
         mine.get_object(Bucket="cases", Key="private/a")

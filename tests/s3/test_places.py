@@ -6,11 +6,10 @@ from urllib.parse import quote
 import pytest
 
 from bucket import PRIVATE, PUBLIC, SIZE, TAGGED, Bucket, content
-from conftest import DOMAIN
 from harness import wire
 from harness.line import Request
 from harness.sigv import presigned, signed
-from people import LIMITED, READER
+from people import DOMAIN, LIMITED, READER
 from sides import Sides
 
 

@@ -8,17 +8,15 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from bucket import Bucket
 from harness import Encryption, Payload
 from harness.line import Request, read_reply
-from harness.s3 import ACCESS_KEY, S3, SECRET_KEY, sse_arguments
+from harness.s3 import S3, sse_arguments
 from harness.sigv import presigned, signed
 from objects import CUSTOMER_KEY, MIB, Writer
-from people import ADMIN, NOBODY, READER
+from people import ADMIN, NOBODY, READER, s3_client
 from sides import Sides
 
 BUCKET = "uploads"
@@ -33,19 +31,8 @@ def uploads(sides: Sides) -> str:
 
 @pytest.fixture(scope="module")
 def through(listen: str, uploads: str):
-    """A client of tidegate as SDKs are set today: checksums in trailers, Expect, a connection for many requests."""
-    return client(listen)
-
-
-def client(address: str, **config: object):
-    return boto3.client(
-        "s3",
-        endpoint_url=f"http://{address}",
-        region_name="us-east-1",
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}, **config),
-    )
+    """A client of tidegate."""
+    return s3_client(listen)
 
 
 @pytest.fixture(scope="module", params=Encryption, ids=lambda encryption: encryption.title)
