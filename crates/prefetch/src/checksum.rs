@@ -1,11 +1,8 @@
-//! A chunk against the CRC-32C that its volume server has for it: the ETag, eight hex digits.
-//!
-//! A chunk that is fetched in several spans is put together here; the last span waits for the others before it gives its
-//! last piece away. Source: `Needle.Etag` in `weed/storage/needle/crc.go`.
+//! The CRC-32C of a chunk that is fetched in several spans: it is put together here, and the last span waits for the others
+//! before it gives its last piece away.
 
 use std::sync::{Mutex, PoisonError};
 
-use http::HeaderValue;
 use tokio::sync::Notify;
 
 /// The spans of one chunk that is read in full.
@@ -70,19 +67,6 @@ impl Checksum {
     }
 }
 
-/// The CRC in an ETag; `None`: it is none.
-pub(crate) fn of_etag(etag: Option<&HeaderValue>) -> Option<u32> {
-    let digits = etag?.to_str().ok()?.strip_prefix('"')?.strip_suffix('"')?;
-    let is_crc = digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    is_crc.then(|| u32::from_str_radix(digits, 16).ok())?
-}
-
-/// Whether bytes with this CRC are those that the server means. Old volumes keep a CRC that was rotated and offset, and
-/// give it as it is when a needle is streamed.
-pub(crate) fn matches(crc: u32, stored: u32) -> bool {
-    crc == stored || crc.rotate_right(15).wrapping_add(0xa282_ead8) == stored
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,25 +92,5 @@ mod tests {
         assert!(futures_util::poll!(whole.as_mut()).is_pending());
         checksum.give_up();
         assert_eq!(whole.await, None);
-    }
-
-    #[test]
-    fn an_etag_is_eight_hex_digits_in_quotes() {
-        let read = |text: &str| of_etag(Some(&HeaderValue::from_str(text).unwrap()));
-        assert_eq!(read("\"0a1b2c3d\""), Some(0x0a1b_2c3d));
-        for other in ["0a1b2c3d", "\"0a1b2c3\"", "\"0a1b2c3d4\"", "\"0a1b2c3x\"", "\"+a1b2c3d\"", "W/\"0a1b2c3d\""] {
-            assert_eq!(read(other), None, "{other}");
-        }
-        assert_eq!(of_etag(None), None);
-    }
-
-    #[test]
-    fn both_forms_of_the_stored_crc_are_taken() {
-        // The CRC-32C of "123456789", and what weed's deprecated CRC.Value() makes of it.
-        let crc = crc32c::crc32c(b"123456789");
-        assert_eq!(crc, 0xe306_9283);
-        let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
-        assert!(matches(crc, crc) && matches(crc, masked));
-        assert!(!matches(crc, crc ^ 1) && !matches(crc, masked ^ 1));
     }
 }

@@ -16,6 +16,7 @@
 mod budget;
 mod checksum;
 mod chunk_cache;
+mod content_range;
 mod context;
 mod download;
 mod engine;
@@ -39,6 +40,7 @@ mod shuttle_tests;
 #[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
 mod simulation;
+mod stored_crc;
 mod sync;
 #[cfg(test)]
 mod testing;

@@ -24,14 +24,8 @@ pub(crate) use self::{
     sought::Sought,
 };
 use crate::{
-    Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody, Verify,
-    checksum::{self, Checksum},
-    chunk_cache::Fetched,
-    context::Shared,
-    metrics::InFlight,
-    outcome::Outcome,
-    servers::Attempt,
-    upstream::chain,
+    Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody, Verify, checksum::Checksum, chunk_cache::Fetched,
+    context::Shared, metrics::InFlight, outcome::Outcome, servers::Attempt, stored_crc::StoredCrc, upstream::chain,
     urgency::Priority,
 };
 
@@ -81,9 +75,9 @@ async fn needle(shared: Arc<Shared>, read: NeedleRead, priority: Arc<Priority>) 
     let buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     let mut fetch = Fetch::new(&shared, &job, Target::Needle(buffer));
     fetch.run().await?;
-    let named = checksum::of_etag(fetch.etag.as_ref()).filter(|_| !fetch.is_longer);
+    let stored = StoredCrc::of_etag(fetch.etag.as_ref()).ok().filter(|_| !fetch.is_longer);
     let Target::Needle(bytes) = fetch.target else { return Err(FetchError::Lost(Arc::clone(&job.read.fid))) };
-    let is_proven = named.is_some_and(|crc| checksum::matches(crc32c::crc32c(&bytes), crc));
+    let is_proven = stored.is_some_and(|stored| stored.matches(crc32c::crc32c(&bytes)));
     Ok(Fetched { bytes: bytes.into(), is_proven })
 }
 
@@ -302,9 +296,15 @@ impl<'a> Fetch<'a> {
     /// Checks the chunk before its last piece is given away; the spans before have been checked in when they ended.
     async fn verify(&self, server: &Arc<str>) -> Result<(), Cause> {
         let Some(checksum) = &self.job.checksum else { return Ok(()) };
-        let Some(stored) = checksum::of_etag(self.etag.as_ref()).filter(|_| !self.is_longer) else {
-            checksum.give_up();
-            return Ok(());
+        let stored = match StoredCrc::of_etag(self.etag.as_ref()) {
+            Ok(stored) if !self.is_longer => stored,
+            unknown => {
+                if let Err(error) = unknown {
+                    tracing::debug!(fid = &*self.sought.read.fid, server = &**server, %error, "the bytes are not checked");
+                }
+                checksum.give_up();
+                return Ok(());
+            }
         };
         let span = &self.job.span;
         let is_whole = span.start == 0 && span.end == self.job.read.size;
@@ -316,7 +316,7 @@ impl<'a> Fetch<'a> {
             if span.end < self.job.read.size { None } else { checksum.whole().await }
         };
         match crc {
-            Some(crc) if !checksum::matches(crc, stored) => {
+            Some(crc) if !stored.matches(crc) => {
                 if Box::pin(is_compressed(self.shared, server, &self.sought.read)).await {
                     return Ok(());
                 }

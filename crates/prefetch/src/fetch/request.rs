@@ -2,11 +2,12 @@
 
 use std::{ops::Range, sync::Arc};
 
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use tokio::time::timeout;
 
 use crate::{
     Cause, NeedleRead, UpstreamBody,
+    content_range::ContentRange,
     context::Shared,
     fetch::replicas::Failure,
     servers::Attempt,
@@ -105,7 +106,7 @@ async fn head(
         let range = format!("bytes={}-{}", range.start, range.end - 1);
         return Ok((exchange(shared, authority, read, wanted, Some(range)).await?, true));
     }
-    let is_longer = total(&answer).is_some_and(|total| total > *size);
+    let is_longer = ContentRange::of(answer.headers()).is_ok_and(|part| part.size > *size);
     Ok((answer, is_longer))
 }
 
@@ -149,12 +150,10 @@ async fn exchange(
 fn check_length(answer: &Response<UpstreamBody>, wanted: &Wanted, partial: bool) -> Result<(), Cause> {
     let Wanted::Range { range, size } = wanted else { return Ok(()) };
     if partial {
-        let expected = format!("bytes {}-{}/", range.start, range.end - 1);
-        match text(answer, header::CONTENT_RANGE) {
-            Some(given) if given.starts_with(&expected) && total(answer).is_some_and(|total| total >= *size) => {}
-            given => {
-                return Err(Cause::Length(format!("Content-Range {given:?} instead of \"{expected}{size}\"").into()));
-            }
+        let part = ContentRange::of(answer.headers()).map_err(|error| Cause::Length(error.to_string().into()))?;
+        if part.range != *range || part.size < *size {
+            let ContentRange { range: given, size: of } = part;
+            return Err(Cause::Length(format!("bytes {given:?} of {of} instead of {range:?} of {size}").into()));
         }
     }
     match length(answer) {
@@ -184,14 +183,5 @@ pub(crate) async fn is_compressed(shared: &Shared, authority: &Arc<str>, read: &
 
 /// The length that the answer announces.
 pub(crate) fn length(answer: &Response<UpstreamBody>) -> Option<u64> {
-    text(answer, header::CONTENT_LENGTH)?.parse().ok()
-}
-
-/// The length of the whole needle, by Content-Range.
-fn total(answer: &Response<UpstreamBody>) -> Option<u64> {
-    text(answer, header::CONTENT_RANGE)?.rsplit_once('/')?.1.parse().ok()
-}
-
-fn text(answer: &Response<UpstreamBody>, name: HeaderName) -> Option<&str> {
-    answer.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok())
+    answer.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

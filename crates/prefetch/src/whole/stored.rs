@@ -5,12 +5,13 @@ use std::sync::Arc;
 use http::header;
 
 use crate::{
-    Cause, FetchError, NeedleRead, Verify, checksum,
+    Cause, FetchError, NeedleRead, Verify,
     context::Shared,
     fetch::{Asked, Failure, Replicas, Sought, Wanted, ask, is_compressed, length, next},
     metrics::InFlight,
     outcome::Outcome,
     servers::Attempt,
+    stored_crc::StoredCrc,
     urgency::Priority,
 };
 
@@ -80,13 +81,13 @@ async fn attempt(
         Verify::Whole => !matches!(wanted, Wanted::Range { .. }) && (gzip || !read.is_gzip()),
         Verify::Always => true,
     };
-    let crc = checksum::of_etag(answer.headers().get(header::ETAG)).filter(|_| is_checked);
+    let crc = StoredCrc::of(answer.headers()).ok().filter(|_| is_checked);
     let mut result = collect(shared, &attempt, answer, gzip, limit).await;
     // Before the next request to this server, which needs a place too.
     attempt.leave_place();
     let server = Arc::clone(attempt.authority());
     if let (Ok(Stored::Here { bytes, .. }), Some(stored)) = (&result, crc)
-        && !checksum::matches(crc32c::crc32c(bytes), stored)
+        && !stored.matches(crc32c::crc32c(bytes))
         && (gzip || !is_compressed(shared, &server, read).await)
     {
         shared.metrics.crc_failures.inc();
