@@ -9,8 +9,8 @@ use crate::{
     ChunkCache, Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream, Verify,
     budget::{Account, Budget, LONGEST_WAIT, in_time},
     context::Shared,
+    fetch::FetchContext,
     pool::Pool,
-    servers::Servers,
     whole,
     window::Experience,
 };
@@ -34,16 +34,12 @@ impl Engine {
         let budget = Budget::new(settings.memory, metrics.buffered.clone());
         // Whoever waits for a server to come back has a floor: three quarters of all floors stay for others.
         let patient = (budget.free_floors() / 4).max(1);
-        let servers = Servers::new(settings.per_server, patient, metrics.ejections.clone());
-        let upstream = Box::new(upstream);
+        let fetch = FetchContext::new(&settings, patient, Box::new(upstream), locate, cache, metrics.clone());
         Self {
             shared: Arc::new(Shared {
                 settings,
                 budget,
-                servers,
-                upstream,
-                cache,
-                locate,
+                fetch: Arc::new(fetch),
                 metrics,
                 experience: Experience::default(),
                 pool: Pool::new(),

@@ -18,8 +18,8 @@ impl Engine {
     /// # Errors
     /// In words, when the volume cannot be located.
     pub async fn probe(&self, read: &NeedleRead) -> Result<Vec<Probed>, Arc<str>> {
-        let shared = &self.shared;
-        let locations = shared.locate.locate(read.volume, false).await?;
+        let context = &self.shared.fetch;
+        let locations = context.locate.locate(read.volume, false).await?;
         let mut probed = Vec::with_capacity(locations.len());
         for authority in locations.iter() {
             // Of what is sealed or compressed the size says nothing about what is stored.
@@ -28,9 +28,9 @@ impl Engine {
                 true => Wanted::Whole,
                 false => Wanted::Range { range: 0..1, size: read.size },
             };
-            let mut attempt = shared.servers.attempt_at(authority);
+            let mut attempt = context.servers.attempt_at(authority);
             attempt.place(&Priority::new(Urgency::Head), 0).await;
-            let answered = ask(shared, attempt, read, &wanted).await.map(drop).map_err(|failure| failure.cause);
+            let answered = ask(context, attempt, read, &wanted).await.map(drop).map_err(|failure| failure.cause);
             probed.push((Arc::clone(authority), answered));
         }
         Ok(probed)

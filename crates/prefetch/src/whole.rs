@@ -135,7 +135,7 @@ async fn fetched(
     let wanted = if read.opener.is_none() { Wanted::Gzip } else { Wanted::Whole };
     let mut longer = false;
     loop {
-        match stored(shared, read, &wanted, limit, priority).await? {
+        match stored(&shared.fetch, read, &wanted, limit, priority).await? {
             Stored::Here { bytes, gzip } => {
                 memory.shrink(blocks_for(read, bytes.len() as u64));
                 return Ok(Needle { memory, bytes, gzip });
@@ -276,7 +276,7 @@ async fn inflated_by_servers(
             // Twice, where it is decoded.
             let memory = waited_for(shared, account, (1 + usize::from(decoder.is_some())) * blocks(len)).await?;
             let wanted = Wanted::Range { range: part, size: read.size };
-            let Stored::Here { mut bytes, .. } = stored(shared, read, &wanted, len, &priority).await? else {
+            let Stored::Here { mut bytes, .. } = stored(&shared.fetch, read, &wanted, len, &priority).await? else {
                 return Err(unopened(read, "more bytes came than were asked for".to_owned()));
             };
             if let Some(decoder) = &mut decoder {
@@ -321,7 +321,7 @@ pub(crate) async fn read(
     loop {
         shared.budget.has_room(&read.fid, blocks(longest))?;
         let memory = in_time(Reservation::line_up(account, blocks(longest)), LONGEST_WAIT).await?;
-        match stored(shared, read, &Wanted::Whole, longest, &Priority::new(Urgency::Head)).await? {
+        match stored(&shared.fetch, read, &Wanted::Whole, longest, &Priority::new(Urgency::Head)).await? {
             Stored::Here { bytes, .. } => return Ok(Bytes::from_owner(memory.buffer(bytes))),
             Stored::Longer(Some(size)) if size > limit => return too_large(size),
             Stored::Longer(Some(size)) => longest = size,
@@ -335,7 +335,7 @@ pub(crate) async fn read(
 
 /// The bytes that are stored of a needle.
 pub(crate) async fn stored_length(shared: &Shared, read: &NeedleRead) -> Result<u64, FetchError> {
-    match stored(shared, read, &Wanted::Head, 0, &Priority::new(Urgency::Head)).await? {
+    match stored(&shared.fetch, read, &Wanted::Head, 0, &Priority::new(Urgency::Head)).await? {
         Stored::Longer(Some(length)) => Ok(length),
         Stored::Longer(None) | Stored::Here { .. } => Err(unmeasured(read)),
     }

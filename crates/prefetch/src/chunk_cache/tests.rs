@@ -31,7 +31,7 @@ fn setup(settings: Settings) -> Setup {
 
 impl Setup {
     fn cache(&self) -> &ChunkCache {
-        self.engine.shared.cache.as_ref().unwrap()
+        self.engine.shared.fetch.cache.as_ref().unwrap()
     }
 
     async fn read(&self, read: &NeedleRead) -> Result<Vec<u8>, FetchError> {

@@ -49,7 +49,7 @@ impl Fetching {
             let reserved = reservation.blocks();
             let span = read.start..read.start + left;
             let job = Job { read: read.clone(), span, checksum, priority: Arc::clone(&priority) };
-            let run = fetch::run(Arc::clone(shared), job, Sink::new(left, holds, reservation, sender));
+            let run = fetch::run(Arc::clone(&shared.fetch), job, Sink::new(left, holds, reservation, sender));
             (tokio::spawn(run), reserved)
         };
         let (task, blocks) = match kind {

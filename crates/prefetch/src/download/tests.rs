@@ -350,7 +350,7 @@ async fn a_chunk_that_is_in_memory_only_in_its_middle_does_not_wait_for_a_checks
         let script = Script::default();
         let settings = Settings { memory: 8 * BLOCK as u64, ..Settings::default() };
         let (engine, _) = script.engine_with(settings, ChunkCache::new(1 << 20, Box::new(|_| ())));
-        let cache = engine.shared.cache.as_ref().unwrap();
+        let cache = engine.shared.fetch.cache.as_ref().unwrap();
         // Somebody else has all the shared memory, so that a span is a floor.
         let other = engine.shared.budget.admit().await;
         let _all = Reservation::take(&other, 4, 4, Urgency::Head).unwrap();

@@ -116,7 +116,7 @@ fn remembering(script: &Script, reads: &[&NeedleRead]) -> Engine {
     let (engine, _) = script.engine_with(Settings::default(), ChunkCache::new(8 << 20, Box::new(|_| ())));
     for read in reads {
         let bytes = script.0.lock().unwrap().needles[&*read.fid].clone();
-        engine.shared.cache.as_ref().unwrap().keep(&read.fid, bytes);
+        engine.shared.fetch.cache.as_ref().unwrap().keep(&read.fid, bytes);
     }
     engine
 }
@@ -149,7 +149,7 @@ async fn a_chunk_that_was_in_memory_and_is_gone_when_the_client_comes_to_it_is_f
     // The first one goes after its first block, the other one before it is reached.
     while let Some(bytes) = timeout(Duration::from_secs(60), download.next()).await.expect("it goes on") {
         got.extend_from_slice(&bytes.unwrap());
-        engine.shared.cache.as_ref().unwrap().forget();
+        engine.shared.fetch.cache.as_ref().unwrap().forget();
     }
     assert_eq!(got, [a, b, c].concat());
     let mut requests = script.requests();

@@ -3,6 +3,7 @@
 //! A fetch that breaks goes on at the byte where it broke, on another replica where there is one. A chunk that turns out
 //! corrupt while none of its bytes are out yet is fetched again from another.
 
+mod context;
 mod replicas;
 mod request;
 mod sink;
@@ -18,6 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use self::target::Target;
 pub(crate) use self::{
+    context::FetchContext,
     replicas::{Failure, Replicas},
     request::{Asked, Wanted, ask, is_compressed, length},
     sink::Sink,
@@ -25,8 +27,7 @@ pub(crate) use self::{
 };
 use crate::{
     Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody, Verify, checksum::Checksum, chunk_cache::Fetched,
-    context::Shared, metrics::InFlight, outcome::Outcome, servers::Attempt, stored_crc::StoredCrc, upstream::chain,
-    urgency::Priority,
+    metrics::InFlight, outcome::Outcome, servers::Attempt, stored_crc::StoredCrc, upstream::chain, urgency::Priority,
 };
 
 /// What one fetch is to do.
@@ -41,7 +42,7 @@ pub(crate) struct Job {
 }
 
 /// Fetches a span and passes it on.
-pub(crate) async fn run(shared: Arc<Shared>, job: Job, mut sink: Sink) {
+pub(crate) async fn run(shared: Arc<FetchContext>, job: Job, mut sink: Sink) {
     let is_whole = job.span.start == 0 && job.span.end == job.read.size;
     let is_kept = is_whole && ChunkCache::takes(job.read.size) && !job.read.compressed;
     if let Some(cache) = shared.cache.as_ref().filter(|_| is_kept) {
@@ -67,9 +68,9 @@ pub(crate) async fn run(shared: Arc<Shared>, job: Job, mut sink: Sink) {
 }
 
 /// Fetches a needle whole, as it is stored, for all who wait for it.
-async fn needle(shared: Arc<Shared>, read: NeedleRead, priority: Arc<Priority>) -> Result<Fetched, FetchError> {
+async fn needle(shared: Arc<FetchContext>, read: NeedleRead, priority: Arc<Priority>) -> Result<Fetched, FetchError> {
     let size = read.size;
-    let checksum = (shared.settings.verify != Verify::Off).then(|| Arc::new(Checksum::new(size)));
+    let checksum = (shared.verify != Verify::Off).then(|| Arc::new(Checksum::new(size)));
     let read = NeedleRead { start: 0, end: size, transform: None, ..read };
     let job = Job { read, span: 0..size, checksum, priority };
     let buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
@@ -82,7 +83,7 @@ async fn needle(shared: Arc<Shared>, read: NeedleRead, priority: Arc<Priority>) 
 }
 
 struct Fetch<'a> {
-    shared: &'a Shared,
+    shared: &'a FetchContext,
     job: &'a Job,
     sought: Sought,
     /// The next byte to be taken over.
@@ -96,7 +97,7 @@ struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    fn new(shared: &'a Shared, job: &'a Job, target: Target) -> Self {
+    fn new(shared: &'a FetchContext, job: &'a Job, target: Target) -> Self {
         let sought = Sought::new(job.read.clone());
         Self { shared, job, sought, position: job.span.start, etag: None, crc: 0, is_longer: false, target }
     }
@@ -263,7 +264,7 @@ impl<'a> Fetch<'a> {
         while self.position < end {
             let data = tokio::select! {
                 biased;
-                data = next(&mut body, self.shared.settings.idle_timeout) => data?,
+                data = next(&mut body, self.shared.idle_timeout) => data?,
                 () = attempt.server().stands_still(), if has_another => return Err(Cause::Timeout),
                 () = self.target.wanted() => {
                     self.target.flush();

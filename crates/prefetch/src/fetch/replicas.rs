@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     Cause, FetchError, Locations, NeedleRead,
-    context::Shared,
+    fetch::FetchContext,
     servers::{Attempt, Server},
     urgency::{Priority, Urgency},
 };
@@ -50,7 +50,7 @@ struct Lookup {
 
 /// Which replica to ask next.
 pub(crate) struct Replicas<'a> {
-    shared: &'a Shared,
+    context: &'a FetchContext,
     volume: u32,
     fid: Arc<str>,
     priority: &'a Priority,
@@ -75,9 +75,9 @@ pub(crate) struct Replicas<'a> {
 }
 
 impl<'a> Replicas<'a> {
-    pub(crate) fn new(shared: &'a Shared, read: &NeedleRead, priority: &'a Priority) -> Self {
+    pub(crate) fn new(context: &'a FetchContext, read: &NeedleRead, priority: &'a Priority) -> Self {
         Self {
-            shared,
+            context,
             volume: read.volume,
             fid: Arc::clone(&read.fid),
             priority,
@@ -103,10 +103,10 @@ impl<'a> Replicas<'a> {
     pub(crate) async fn next(&mut self, bytes: u64) -> Result<Attempt, FetchError> {
         loop {
             let locations = self.located().await?;
-            if let Some(attempt) = self.shared.servers.choose(&locations, &self.tried, &self.fid) {
+            if let Some(attempt) = self.context.servers.choose(&locations, &self.tried, &self.fid) {
                 if let Some(attempt) = self.at_its_place(attempt, bytes).await {
                     if let Some(failure) = &self.last {
-                        self.shared.metrics.retried(failure.cause.reason());
+                        self.context.metrics.retried(failure.cause.reason());
                     }
                     return Ok(attempt);
                 }
@@ -122,11 +122,11 @@ impl<'a> Replicas<'a> {
 
     async fn located(&mut self) -> Result<Locations, FetchError> {
         if let Some(Lookup { fresh }) = self.locate {
-            let found = self.shared.locate.locate(self.volume, fresh).await;
+            let found = self.context.locate.locate(self.volume, fresh).await;
             let found = found.map_err(|reason| FetchError::Locate { volume: self.volume, reason })?;
             self.locate = None;
-            for authority in found.iter().filter(|authority| self.shared.locate.is_far(authority)) {
-                self.shared.servers.get(authority).is_far();
+            for authority in found.iter().filter(|authority| self.context.locate.is_far(authority)) {
+                self.context.servers.get(authority).is_far();
             }
             // A server that is gone is no longer named. Where nobody is, it is waited for where it was.
             if !found.is_empty() || self.locations.is_none() {
@@ -151,7 +151,7 @@ impl<'a> Replicas<'a> {
             }
         } else {
             // Nobody else has it. But whoever stands still for so long is not waited for.
-            let longest = self.shared.settings.first_byte_timeout;
+            let longest = self.context.first_byte_timeout;
             let server = Arc::clone(attempt.server());
             let has_place = {
                 let mut place = std::pin::pin!(attempt.place(self.priority, bytes));
@@ -170,7 +170,7 @@ impl<'a> Replicas<'a> {
             }
         }
         self.asked.push(authority);
-        self.shared.servers.fetch_begins(attempt.server());
+        self.context.servers.fetch_begins(attempt.server());
         Some(attempt)
     }
 
@@ -201,13 +201,13 @@ impl<'a> Replicas<'a> {
     }
 
     fn look_up_again(&mut self) {
-        self.shared.metrics.lookups_again.inc();
+        self.context.metrics.lookups_again.inc();
         self.refreshed = true;
         self.locate = Some(Lookup { fresh: true });
         // Those that are gone, and known to be, are waited for.
         let now = Instant::now();
         let is_gone = |authority: &Arc<str>| {
-            self.gone.contains(authority) && !self.shared.servers.get(authority).may_be_asked(now)
+            self.gone.contains(authority) && !self.context.servers.get(authority).may_be_asked(now)
         };
         self.tried.retain(is_gone);
         self.later.clear();
@@ -216,13 +216,13 @@ impl<'a> Replicas<'a> {
     /// Waits a moment for servers that are gone, and may be back then. `false`: they have been gone for too long, or too
     /// many wait.
     async fn waited_for_the_gone(&mut self) -> bool {
-        let servers: Vec<_> = self.gone.iter().map(|authority| self.shared.servers.get(authority)).collect();
+        let servers: Vec<_> = self.gone.iter().map(|authority| self.context.servers.get(authority)).collect();
         let now = Instant::now();
         let until = servers.iter().filter_map(|server| Some(server.down_since()? + RESTART)).max();
         let stuck = self.stuck_since.unwrap_or(now) + 2 * RESTART;
         let Some(until) = until.map(|until| until.min(stuck)).filter(|until| *until > now) else { return false };
         if self.patience.is_none() {
-            self.patience = self.shared.servers.may_wait();
+            self.patience = self.context.servers.may_wait();
         }
         if self.patience.is_none() {
             return false;
@@ -256,7 +256,7 @@ impl<'a> Replicas<'a> {
         self.asked.retain(|asked| !self.gone.contains(asked));
         self.gone.clear();
         // It may be somewhere else now.
-        self.locate = Some(Lookup { fresh: self.shared.servers.may_look_up(self.volume) });
+        self.locate = Some(Lookup { fresh: self.context.servers.may_look_up(self.volume) });
         true
     }
 
@@ -274,8 +274,8 @@ impl<'a> Replicas<'a> {
     /// One to ask for `bytes` beside the one that is late, if that is allowed now.
     pub(crate) fn hedge(&mut self, late: &Server, bytes: u64) -> Option<Attempt> {
         let taken = self.tried_and(late);
-        let mut second = self.shared.servers.choose_for_hedge(self.locations.as_ref()?, &taken, &self.fid)?;
-        if !second.try_place(self.priority, bytes) || !self.shared.servers.may_hedge() {
+        let mut second = self.context.servers.choose_for_hedge(self.locations.as_ref()?, &taken, &self.fid)?;
+        if !second.try_place(self.priority, bytes) || !self.context.servers.may_hedge() {
             return None;
         }
         self.asked.push(Arc::clone(second.authority()));
@@ -286,7 +286,7 @@ impl<'a> Replicas<'a> {
     pub(crate) async fn beside(&mut self, stands_still: &Server, bytes: u64) -> Option<Attempt> {
         let taken = self.tried_and(stands_still);
         loop {
-            let mut second = self.shared.servers.choose(self.locations.as_ref()?, &taken, &self.fid)?;
+            let mut second = self.context.servers.choose(self.locations.as_ref()?, &taken, &self.fid)?;
             if second.place_unless_set_aside(self.priority, bytes).await {
                 self.asked.push(Arc::clone(second.authority()));
                 return Some(second);
@@ -303,9 +303,9 @@ impl<'a> Replicas<'a> {
         let Failure { server, cause } = &failure;
         tracing::debug!(fid = &*self.fid, server = &**server, %cause, "fetch attempt failed");
         if let Some(flaw) = cause.flaw()
-            && self.shared.servers.note(&self.fid, server, flaw)
+            && self.context.servers.note(&self.fid, server, flaw)
         {
-            self.shared.metrics.found(flaw);
+            self.context.metrics.found(flaw);
             tracing::info!(fid = &*self.fid, server = &**server, %cause, "a replica of a needle is flawed");
         }
         if matches!(cause, Cause::Busy(_)) || (matches!(cause, Cause::Unauthorized) && self.rounds == 0) {
@@ -315,7 +315,8 @@ impl<'a> Replicas<'a> {
             self.gone.push(Arc::clone(server));
         }
         // Where there is no other, the next thing is to look up anyway.
-        if matches!(cause, Cause::NotFound) && self.others(server) > 0 && self.shared.servers.may_look_up(self.volume) {
+        if matches!(cause, Cause::NotFound) && self.others(server) > 0 && self.context.servers.may_look_up(self.volume)
+        {
             self.look_up_beside();
         }
         self.stuck_since.get_or_insert_with(Instant::now);
@@ -331,7 +332,7 @@ impl<'a> Replicas<'a> {
 
     /// Looks the volume up afresh for those who come later: a server that was named does not have a needle of it.
     fn look_up_beside(&self) {
-        let (locate, volume) = (Arc::clone(&self.shared.locate), self.volume);
+        let (locate, volume) = (Arc::clone(&self.context.locate), self.volume);
         tokio::spawn(async move { locate.locate(volume, true).await.ok() });
     }
 

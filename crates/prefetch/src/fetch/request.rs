@@ -8,8 +8,7 @@ use tokio::time::timeout;
 use crate::{
     Cause, NeedleRead, UpstreamBody,
     content_range::ContentRange,
-    context::Shared,
-    fetch::replicas::Failure,
+    fetch::{FetchContext, replicas::Failure},
     servers::Attempt,
     urgency::{Priority, Urgency},
 };
@@ -72,16 +71,16 @@ pub(crate) struct Asked {
 
 /// Asks a server and checks the head of the answer.
 pub(crate) async fn ask(
-    shared: &Shared,
+    context: &FetchContext,
     mut attempt: Attempt,
     read: &NeedleRead,
     wanted: &Wanted,
 ) -> Result<Asked, Failure> {
     attempt.sent();
-    match head(shared, attempt.authority(), read, wanted).await {
+    match head(context, attempt.authority(), read, wanted).await {
         Ok((answer, is_longer)) => {
             let latency = attempt.first_byte();
-            shared.servers.first_byte(wanted.len(), latency);
+            context.servers.first_byte(wanted.len(), latency);
             Ok(Asked { answer, attempt, is_longer })
         }
         Err(cause) => {
@@ -94,24 +93,24 @@ pub(crate) async fn ask(
 
 /// A sound answer, and whether it is of a needle that is longer than was thought.
 async fn head(
-    shared: &Shared,
+    context: &FetchContext,
     authority: &str,
     read: &NeedleRead,
     wanted: &Wanted,
 ) -> Result<(Response<UpstreamBody>, bool), Cause> {
-    let answer = exchange(shared, authority, read, wanted, wanted.range_header()).await?;
+    let answer = exchange(context, authority, read, wanted, wanted.range_header()).await?;
     let Wanted::Range { range, size } = wanted else { return Ok((answer, false)) };
     if answer.status() == StatusCode::OK && length(&answer).is_some_and(|length| length > *size) {
         drop(answer);
         let range = format!("bytes={}-{}", range.start, range.end - 1);
-        return Ok((exchange(shared, authority, read, wanted, Some(range)).await?, true));
+        return Ok((exchange(context, authority, read, wanted, Some(range)).await?, true));
     }
     let is_longer = ContentRange::of(answer.headers()).is_ok_and(|part| part.size > *size);
     Ok((answer, is_longer))
 }
 
 async fn exchange(
-    shared: &Shared,
+    context: &FetchContext,
     authority: &str,
     read: &NeedleRead,
     wanted: &Wanted,
@@ -127,11 +126,11 @@ async fn exchange(
         (None, Wanted::Gzip | Wanted::Head) => request = request.header(header::ACCEPT_ENCODING, "gzip"),
         (None, Wanted::Whole | Wanted::Range { .. }) => {}
     }
-    if let Some(token) = shared.locate.authorize(&read.fid) {
+    if let Some(token) = context.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);
     }
     let request = request.body(()).map_err(|error| Cause::Connect(error.to_string().into()))?;
-    let answer = timeout(shared.settings.first_byte_timeout, shared.upstream.send(request)).await;
+    let answer = timeout(context.first_byte_timeout, context.upstream.send(request)).await;
     let answer = answer.map_err(|_| Cause::Timeout)?.map_err(Cause::Connect)?;
     match answer.status() {
         StatusCode::OK if !partial => {}
@@ -168,16 +167,16 @@ fn check_length(answer: &Response<UpstreamBody>, wanted: &Wanted, partial: bool)
 
 /// Whether the server keeps the needle compressed and inflates it for us, whatever the entry says: then its CRC is that
 /// of other bytes than it sends. Asked only when a checksum does not match.
-pub(crate) async fn is_compressed(shared: &Shared, authority: &Arc<str>, read: &NeedleRead) -> bool {
-    let mut attempt = shared.servers.attempt_at(authority);
+pub(crate) async fn is_compressed(context: &FetchContext, authority: &Arc<str>, read: &NeedleRead) -> bool {
+    let mut attempt = context.servers.attempt_at(authority);
     attempt.place(&Priority::new(Urgency::Head), 0).await;
     let request = Request::get(format!("http://{authority}/{}", read.fid));
     let mut request = request.header(header::ACCEPT_ENCODING, "gzip");
-    if let Some(token) = shared.locate.authorize(&read.fid) {
+    if let Some(token) = context.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);
     }
     let Ok(request) = request.body(()) else { return false };
-    let answer = timeout(shared.settings.first_byte_timeout, shared.upstream.send(request)).await;
+    let answer = timeout(context.first_byte_timeout, context.upstream.send(request)).await;
     matches!(answer, Ok(Ok(answer)) if answer.headers().contains_key(header::CONTENT_ENCODING))
 }
 

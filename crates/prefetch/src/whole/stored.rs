@@ -6,8 +6,7 @@ use http::header;
 
 use crate::{
     Cause, FetchError, NeedleRead, Verify,
-    context::Shared,
-    fetch::{Asked, Failure, Replicas, Sought, Wanted, ask, is_compressed, length, next},
+    fetch::{Asked, Failure, FetchContext, Replicas, Sought, Wanted, ask, is_compressed, length, next},
     metrics::InFlight,
     outcome::Outcome,
     servers::Attempt,
@@ -33,21 +32,21 @@ pub(super) enum Stored {
 /// # Errors
 /// When no replica gives it.
 pub(super) async fn stored(
-    shared: &Shared,
+    context: &FetchContext,
     read: &NeedleRead,
     wanted: &Wanted,
     limit: u64,
     priority: &Priority,
 ) -> Result<Stored, FetchError> {
     // Of one that asks for no bytes nothing is in flight.
-    let in_flight = (!matches!(wanted, Wanted::Head)).then(|| InFlight::begin(&shared.metrics));
+    let in_flight = (!matches!(wanted, Wanted::Head)).then(|| InFlight::begin(&context.metrics));
     let mut sought = Sought::new(read.clone());
-    let replicas_of = |read: &NeedleRead| Replicas::new(shared, read, priority);
+    let replicas_of = |read: &NeedleRead| Replicas::new(context, read, priority);
     let mut replicas = replicas_of(&sought.read);
     let result = loop {
         let chosen = match replicas.next(wanted.len_of(read)).await {
             Ok(chosen) => chosen,
-            Err(error) => match sought.elsewhere(&shared.metrics.moved, error).await {
+            Err(error) => match sought.elsewhere(&context.metrics.moved, error).await {
                 Ok(()) => {
                     replicas = replicas_of(&sought.read);
                     continue;
@@ -55,7 +54,7 @@ pub(super) async fn stored(
                 Err(error) => break Err(error),
             },
         };
-        match attempt(shared, chosen, &sought.read, wanted, limit).await {
+        match attempt(context, chosen, &sought.read, wanted, limit).await {
             Ok(stored) => break Ok(stored),
             Err(failure) => replicas.failed(failure),
         }
@@ -67,30 +66,30 @@ pub(super) async fn stored(
 }
 
 async fn attempt(
-    shared: &Shared,
+    context: &FetchContext,
     chosen: Attempt,
     read: &NeedleRead,
     wanted: &Wanted,
     limit: u64,
 ) -> Result<Stored, Failure> {
-    let Asked { answer, mut attempt, .. } = ask(shared, chosen, read, wanted).await?;
+    let Asked { answer, mut attempt, .. } = ask(context, chosen, read, wanted).await?;
     let gzip = answer.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
-    let is_checked = match shared.settings.verify {
+    let is_checked = match context.verify {
         Verify::Off => false,
         // A needle that the server inflates on the way has the checksum of other bytes.
         Verify::Whole => !matches!(wanted, Wanted::Range { .. }) && (gzip || !read.is_gzip()),
         Verify::Always => true,
     };
     let crc = StoredCrc::of(answer.headers()).ok().filter(|_| is_checked);
-    let mut result = collect(shared, &attempt, answer, gzip, limit).await;
+    let mut result = collect(context, &attempt, answer, gzip, limit).await;
     // Before the next request to this server, which needs a place too.
     attempt.leave_place();
     let server = Arc::clone(attempt.authority());
     if let (Ok(Stored::Here { bytes, .. }), Some(stored)) = (&result, crc)
         && !stored.matches(crc32c::crc32c(bytes))
-        && (gzip || !is_compressed(shared, &server, read).await)
+        && (gzip || !is_compressed(context, &server, read).await)
     {
-        shared.metrics.crc_failures.inc();
+        context.metrics.crc_failures.inc();
         result = Err(Cause::Corrupt);
     }
     attempt.ended(result.as_ref().map_or_else(Cause::outcome, |_| Outcome::Sound));
@@ -98,7 +97,7 @@ async fn attempt(
 }
 
 async fn collect(
-    shared: &Shared,
+    context: &FetchContext,
     attempt: &Attempt,
     answer: http::Response<crate::UpstreamBody>,
     gzip: bool,
@@ -110,9 +109,9 @@ async fn collect(
     }
     let mut body = answer.into_body();
     let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
-    while let Some(data) = next(&mut body, shared.settings.idle_timeout).await? {
+    while let Some(data) = next(&mut body, context.idle_timeout).await? {
         attempt.heard();
-        shared.metrics.bytes.inc_by(data.len() as u64);
+        context.metrics.bytes.inc_by(data.len() as u64);
         if (bytes.len() + data.len()) as u64 > limit {
             return Ok(Stored::Longer(None));
         }
