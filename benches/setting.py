@@ -15,6 +15,7 @@ sys.path.insert(0, str(REPO / "tests"))
 from harness import Cluster, CustomerKey, Encryption, Front, Tidegate  # noqa: E402
 from harness.s3 import sse_arguments  # noqa: E402
 from harness.scratch import scratch  # noqa: E402
+from harness.weed import shell  # noqa: E402
 
 BUCKET = "bench"
 KEY = CustomerKey.from_seed("bench")
@@ -25,6 +26,7 @@ class Setting:
     """The servers of one bench. An object is named after its encryption."""
 
     root: Path
+    cluster: Cluster
     front: Front
 
     def write(self, content: bytes, *encryptions: Encryption) -> None:
@@ -33,9 +35,17 @@ class Setting:
         for encryption in encryptions:
             self.front.s3.put(BUCKET, encryption.value, content, **sse_arguments(encryption, customer_key=KEY))
 
-    def tidegate(self, name: str = "tidegate", **tables: object) -> Tidegate:
+    def erasure_code(self, collection: str) -> None:
+        """Erasure-codes what is stored of a collection."""
+        volumes = {path.name.split("_")[1].split(".")[0] for path in self.root.rglob(f"{collection}_*.dat")}
+        commands = [f"ec.encode -collection={collection} -volumeId={volume} -force" for volume in volumes]
+        shell(self.cluster.master.full_address, *commands, filer=self.front.filer.full_address, timeout=600)
+        if any(self.root.rglob(f"{collection}_*.dat")):
+            raise RuntimeError("a volume is not erasure-coded: is there enough free disk?")
+
+    def tidegate(self, name: str = "tidegate", front: Front | None = None, **tables: object) -> Tidegate:
         """A tidegate with more tables in its configuration, started, and following the filer, so that entries are kept."""
-        gate = Tidegate(self.root, {**self.front.tidegate_config(), **tables}, name=name)
+        gate = Tidegate(self.root, {**(front or self.front).tidegate_config(), **tables}, name=name)
         gate.start()
         gate.wait_ready(lambda: gate.metrics().sum("tidegate_filer_subscription_up") == 1, timeout=30)
         return gate
@@ -61,6 +71,6 @@ def start(name: str, *, cluster: dict[str, object] | None = None, **filer_option
         servers = Cluster(root / "cluster", **(cluster or {}))
         try:
             servers.start()
-            yield Setting(root, servers.add_front(name, **filer_options))
+            yield Setting(root, servers, servers.add_front(name, **filer_options))
         finally:
             servers.stop()

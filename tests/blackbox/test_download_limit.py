@@ -1,7 +1,11 @@
 """A volume server that is at its download limit lets requests wait: it is busy, not dead."""
 
+import json
+import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +20,14 @@ LIMIT = {"concurrentDownloadLimitMB": 8, "inflightDownloadDataTimeout": "60s"}
 WAITED = {"type": "downloadLimitCondition"}
 DOWNLOADS = 24
 SIZE = 8 * MIB
+IMPATIENT = {"concurrentDownloadLimitMB": 8, "inflightDownloadDataTimeout": "1s"}
 
 
 @dataclass
 class Limited:
     """A front whose one volume server gives out 8 MiB at a time, and where that server counts."""
 
+    cluster: Cluster
     front: Front
     metrics_port: int
 
@@ -31,16 +37,54 @@ class Limited:
         return parse(text).sum("SeaweedFS_volumeServer_handler_total", **WAITED)
 
 
-@pytest.fixture(scope="module")
-def limited(root: Path) -> Iterator[Limited]:
+    @contextmanager
+    def slow_reader(self, seconds: float) -> Iterator[None]:
+        """Somebody else has all that the volume server gives out, and does not read it."""
+        path = "/limit/of-somebody-else"
+        answer = request("PUT", f"{self.front.filer.url}{path}?maxMB=32", body=Payload(path, 32 * MIB).bytes())
+        assert answer.status == 201
+        fid = json.loads(request("GET", f"{self.front.filer.url}{path}?metadata=true").body)["chunks"][0]["file_id"]
+        reader = socket.socket()
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, port = self.volume.removeprefix("http://").split(":")
+        reader.connect((host, int(port)))
+        reader.sendall(f"GET /{fid} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert reader.recv(12) == b"HTTP/1.1 200"
+        leaves = threading.Timer(seconds, reader.close)
+        leaves.start()
+        yield
+        leaves.join()
+
+    @property
+    def volume(self) -> str:
+        """Where the volume server is."""
+        return self.cluster.volumes[0].url
+
+
+@contextmanager
+def started(root: Path, options: dict[str, object]) -> Iterator[Limited]:
     """A cluster of that kind."""
     port = free_port()
-    cluster = Cluster(root / "limited", volume_options={**LIMIT, "metricsPort": port})
+    cluster = Cluster(root, volume_options={**options, "metricsPort": port})
     try:
         cluster.start()
-        yield Limited(cluster.add_front("limited", maxMB=4), port)
+        yield Limited(cluster, cluster.add_front("limited", maxMB=4), port)
     finally:
         cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def limited(root: Path) -> Iterator[Limited]:
+    """One whose requests wait for longer than anybody here."""
+    with started(root / "limited", LIMIT) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def impatient(root: Path) -> Iterator[Limited]:
+    """One that says 429 after a second."""
+    with started(root / "impatient", IMPATIENT) as made:
+        yield made
 
 
 def test_downloads_of_more_than_a_volume_server_gives_out_at_once_are_right(
@@ -60,3 +104,31 @@ def test_downloads_of_more_than_a_volume_server_gives_out_at_once_are_right(
         assert list(pool.map(is_right, files)) == [True] * DOWNLOADS
     assert limited.waited() > before, "the limit was never reached"
     assert gate.metrics().sum("tidegate_volume_server_ejections_total") == 0, "busy is not dead"
+
+
+def test_a_volume_server_that_says_429_at_its_limit_is_asked_again(
+    impatient: Limited, start_tidegate: StartTidegate
+) -> None:
+    content = Payload("429", 100_000).bytes()
+    assert request("PUT", impatient.front.filer.url + "/limit/429", body=content).status == 201
+    gate = start_tidegate(impatient.front)
+    with impatient.slow_reader(3.5):
+        answer = request("GET", gate.url + "/limit/429")
+    assert (answer.status, answer.body == content) == (200, True)
+    metrics = gate.metrics()
+    assert metrics.sum("tidegate_fetch_retries_total", reason="busy") >= 1, "it never said 429"
+    assert metrics.sum("tidegate_volume_server_ejections_total") == 0, "busy is not dead"
+
+
+def test_who_waits_at_the_limit_for_longer_than_the_first_byte_may_take_is_asked_for_again(
+    limited: Limited, start_tidegate: StartTidegate
+) -> None:
+    content = Payload("late", 100_000).bytes()
+    assert request("PUT", limited.front.filer.url + "/limit/late", body=content).status == 201
+    gate = start_tidegate(limited.front, {"prefetch": {"first_byte_timeout": "2s"}})
+    with limited.slow_reader(3.0):
+        answer = request("GET", gate.url + "/limit/late")
+    assert (answer.status, answer.body == content) == (200, True)
+    metrics = gate.metrics()
+    assert metrics.sum("tidegate_fetch_retries_total", reason="timeout") == 1
+    assert metrics.sum("tidegate_volume_server_ejections_total") == 0, "busy is not dead"

@@ -24,7 +24,7 @@ use futures_core::Stream;
 use tokio::time::Instant;
 
 use self::{
-    fetching::Fetching,
+    fetching::{Fetching, Onward},
     ordered::{Found, Ordered, Slot},
     upcoming::{Span, Upcome, Upcoming},
 };
@@ -44,6 +44,8 @@ pub struct Download {
     window: Window,
     upcoming: Upcoming,
     ordered: Ordered,
+    /// The fetch that goes on with what comes next.
+    onward: Option<Onward>,
     /// Its fetches that have not ended.
     running: Arc<Running>,
     /// The memory that the head waits for, before it can begin. Nothing else begins meanwhile.
@@ -81,6 +83,7 @@ impl Download {
             window,
             upcoming,
             ordered: Ordered::default(),
+            onward: None,
             running: Arc::default(),
             memory: None,
             remaining,
@@ -116,6 +119,7 @@ impl Download {
                 self.failed = true;
                 self.ordered.clear();
                 self.upcoming.clear();
+                self.onward = None;
                 self.memory = None;
             }
             None => {}
@@ -251,7 +255,14 @@ impl Download {
     /// Starts to fetch a span, as much of it as the memory is for.
     fn start(&mut self, span: Span, reservation: Reservation, urgency: Urgency) {
         self.upcoming.begun(span.len_in(reservation.blocks()));
-        let fetching = Fetching::start(&self.shared, &self.running, span, reservation, self.priority(urgency));
+        if self.onward.as_ref().is_some_and(|onward| !onward.goes_on()) {
+            self.onward = None;
+            self.window.body_stood();
+        }
+        let reach = self.window.reach(span.read.end - span.read.start);
+        let priority = self.priority(urgency);
+        let onward = &mut self.onward;
+        let fetching = Fetching::start(&self.shared, &self.running, span, reservation, priority, reach, onward);
         self.ordered.push(Slot::Fetch(fetching));
     }
 
@@ -278,8 +289,9 @@ impl Download {
             };
             let reservation = ready!(self.poll_memory(&span, cx))?;
             self.ordered.took_of_kept(span.len_in(reservation.blocks()));
-            let fetching =
-                Fetching::start(&self.shared, &self.running, span, reservation, self.priority(Urgency::Head));
+            let (priority, reach) = (self.priority(Urgency::Head), span.len_in(reservation.blocks()));
+            let onward = &mut None;
+            let fetching = Fetching::start(&self.shared, &self.running, span, reservation, priority, reach, onward);
             self.ordered.push_first(Slot::Fetch(fetching));
             return Poll::Ready(Ok(None));
         };
@@ -317,6 +329,8 @@ impl Stream for Download {
 mod late_keys;
 #[cfg(test)]
 mod machine;
+#[cfg(test)]
+mod onward;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

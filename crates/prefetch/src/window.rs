@@ -3,8 +3,8 @@
 //! A fixed window counts requests. The automatic one counts bytes: it begins at [`FIRST`], grows when the client
 //! reaches a span that has not begun to arrive (the distance is larger than what is in flight), and shrinks when memory is
 //! short. It does not grow beyond what the distance can be worth at the pace that the download has: where the servers give
-//! no more, more in flight only makes others wait. A span, the unit of a request, is a share of it, so that a short
-//! download makes small requests and a long one few. What downloads found they needed is where later ones begin: see
+//! no more, more in flight only makes others wait. A span, what memory is taken for at once, is a share of it. Where a chunk has
+//! more than one, they come out of one request, unless the client has turned out to read slowly. What downloads found they needed is where later ones begin: see
 //! [`Experience`].
 
 use std::{
@@ -61,6 +61,8 @@ pub(crate) struct Window {
     pace: f64,
     /// What had gone to the client when memory was last short.
     short_at: Option<u64>,
+    /// Whether a body stood for too long between two spans, and the client has not waited since.
+    stood: bool,
 }
 
 impl Window {
@@ -86,6 +88,7 @@ impl Window {
             since: 0,
             pace: 0.0,
             short_at: None,
+            stood: false,
         }
     }
 
@@ -118,6 +121,16 @@ impl Window {
         if left <= span + span / 4 { left } else { span }
     }
 
+    /// The bytes to ask for at once where `left` are wanted of a chunk, the next span's and those of spans that follow.
+    pub(crate) fn reach(&self, left: u64) -> u64 {
+        if self.stood { 0 } else { left }
+    }
+
+    /// What was asked for at once stood for too long before its next span began.
+    pub(crate) fn body_stood(&mut self) {
+        self.stood = true;
+    }
+
     /// The automatic window now, in bytes.
     pub(crate) fn automatic(&self) -> Option<u64> {
         self.fixed.is_none().then_some(self.target)
@@ -125,6 +138,7 @@ impl Window {
 
     /// The client came to a span of which no byte had arrived.
     pub(crate) fn client_waited(&mut self, now: Instant) {
+        self.stood = false;
         let Some(before) = self.waited else {
             self.waited = Some(now);
             return;
@@ -358,6 +372,16 @@ mod tests {
         assert_eq!(window.span(span + 1, ALL), span + 1);
         assert_eq!(window.span(2 * span, ALL), span);
         assert_eq!(window.span(10, ALL), 10);
+    }
+
+    #[test]
+    fn what_is_left_of_a_chunk_is_asked_for_at_once_unless_a_body_stood_for_long() {
+        let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        assert_eq!(window.reach(1 << 30), 1 << 30);
+        window.body_stood();
+        assert_eq!(window.reach(1 << 30), 0);
+        waits(&mut window, 1, 0);
+        assert_eq!(window.reach(1 << 30), 1 << 30, "the client reads fast after all");
     }
 
     fn ended(experience: &Experience, waited: u32, total: u64, remaining: u64, distance: Duration) {

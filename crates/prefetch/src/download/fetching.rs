@@ -2,73 +2,126 @@
 
 use std::sync::Arc;
 
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::{sync::mpsc::UnboundedSender, task::AbortHandle, time::Instant};
 
 use super::upcoming::{Kind, Span};
 use crate::{
     budget::{BLOCK, Reservation, blocks},
     context::Shared,
-    fetch::{self, Job, Sink},
+    fetch::{self, Following, Job, Next, Sink},
     handover::{Handover, Running, Sender},
     urgency::Priority,
     whole,
 };
 
-/// A span on its way. Dropping it ends its fetch.
+/// A span on its way. Dropping the last one of a fetch ends the fetch.
 pub(super) struct Fetching {
     pub(super) fid: Arc<str>,
     /// Bytes that it has still to give.
     pub(super) left: u64,
     /// Bytes of memory that are reserved for what is left.
     pub(super) reserved: u64,
-    pub(super) asked: Instant,
+    /// When it was asked for, where that was for it alone.
+    pub(super) asked: Option<Instant>,
     pub(super) priority: Arc<Priority>,
     /// Whether the client has come to it.
     pub(super) reached: bool,
     pub(super) handover: Arc<Handover>,
-    task: AbortHandle,
+    _task: Arc<Task>,
+}
+
+/// The task of a fetch, which ends with this.
+struct Task(AbortHandle);
+
+impl Task {
+    fn spawn(fetch: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
+        Arc::new(Self(tokio::spawn(fetch).abort_handle()))
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A fetch that was asked for more than the spans that have begun, and goes on with the next one.
+pub(super) struct Onward {
+    next: UnboundedSender<Next>,
+    /// The byte of the chunk up to which was asked for.
+    reach: u64,
+    priority: Arc<Priority>,
+    task: Arc<Task>,
+}
+
+impl Onward {
+    /// Whether it still goes on: its body does not stand for long.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.next.is_closed()
+    }
+
+    /// Goes on with this span; else gives it back.
+    fn with(self, next: Next) -> Result<Self, Box<Next>> {
+        self.next.send(next).map_err(|refused| Box::new(refused.0))?;
+        Ok(self)
+    }
 }
 
 impl Fetching {
-    /// Starts to fetch as much of the span as the reservation is for, as one more of those that are `running`.
+    /// Starts to fetch as much of the span as the reservation is for, as one more of those that are `running`. It comes
+    /// `onward` where there is such a fetch; else with one of its own, which is asked for `reach` bytes of the span at once.
+    /// What it goes onward with is left in `onward`.
     pub(super) fn start(
         shared: &Arc<Shared>,
         running: &Arc<Running>,
         span: Span,
-        reservation: Reservation,
+        mut reservation: Reservation,
         priority: Priority,
+        reach: u64,
+        onward: &mut Option<Onward>,
     ) -> Self {
         let left = span.len_in(reservation.blocks());
         let Span { read, kind, .. } = span;
         let fid = Arc::clone(&read.fid);
-        let priority = Arc::new(priority);
+        let mut priority = Arc::new(priority);
         let handover = Arc::<Handover>::default();
         let sender = Sender::new(Arc::clone(&handover), Arc::clone(&fid), Arc::clone(running));
-        let streamed = |holds, checksum, mut reservation: Reservation, sender| {
-            reservation.shrink(blocks(left));
-            let reserved = reservation.blocks();
-            let span = read.start..read.start + left;
-            let job = Job { read: read.clone(), span, checksum, priority: Arc::clone(&priority) };
-            let run = fetch::run(Arc::clone(&shared.fetch), job, Sink::new(left, holds, reservation, sender));
-            (tokio::spawn(run), reserved)
-        };
-        let (task, blocks) = match kind {
-            Kind::Streamed(checksum) => streamed(false, checksum, reservation, sender),
-            Kind::Held(checksum) => streamed(true, Some(checksum), reservation, sender),
+        let mut asked = Some(Instant::now());
+        let (holds, checksum) = match kind {
+            Kind::Streamed(checksum) => (false, checksum),
+            Kind::Held(checksum) => (true, Some(checksum)),
             Kind::Whole(then, _) => {
-                let reserved = reservation.blocks();
-                let run =
-                    whole::run(Arc::clone(shared), reservation, read.clone(), then, Arc::clone(&priority), sender);
-                (tokio::spawn(run), reserved)
+                let reserved = (reservation.blocks() * BLOCK) as u64;
+                let fetch = whole::run(Arc::clone(shared), reservation, read, then, Arc::clone(&priority), sender);
+                let task = Task::spawn(fetch);
+                return Self { fid, left, reserved, asked, priority, reached: false, handover, _task: task };
             }
         };
-        let (reserved, task) = ((blocks * BLOCK) as u64, task.abort_handle());
-        Self { fid, left, reserved, asked: Instant::now(), priority, reached: false, handover, task }
-    }
-}
-
-impl Drop for Fetching {
-    fn drop(&mut self) {
-        self.task.abort();
+        reservation.shrink(blocks(left));
+        let reserved = (reservation.blocks() * BLOCK) as u64;
+        let end = read.start + left;
+        let next = Next { end, sink: Sink::new(left, holds, reservation, sender) };
+        let goes_on = match onward.take() {
+            Some(onward) => onward.with(next),
+            None => Err(Box::new(next)),
+        };
+        let goes_on = match goes_on {
+            Ok(onward) => {
+                (priority, asked) = (Arc::clone(&onward.priority), None);
+                onward
+            }
+            Err(next) => {
+                let Next { sink, .. } = *next;
+                let (next, following) = Following::channel();
+                let span = read.start..end;
+                let reach = read.start + reach.max(left);
+                let job = Job { read, span, reach, checksum, priority: Arc::clone(&priority) };
+                let task = Task::spawn(fetch::run(Arc::clone(&shared.fetch), job, sink, following));
+                Onward { next, reach, priority: Arc::clone(&priority), task }
+            }
+        };
+        let task = Arc::clone(&goes_on.task);
+        *onward = (end < goes_on.reach).then_some(goes_on);
+        Self { fid, left, reserved, asked, priority, reached: false, handover, _task: task }
     }
 }

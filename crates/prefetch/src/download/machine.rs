@@ -49,7 +49,7 @@ fn part() -> impl Strategy<Value = Part> {
         1 => (1usize..5_000).prop_map(Part::Inline),
         6 => (prop_oneof![1usize..300, 60_000usize..70_000, 1usize..900_000], 0u64..1000, 0u64..1000)
             .prop_map(|(size, a, b)| Part::Needle(size, a.min(b), a.max(b) + 1)),
-        2 => (1usize..400_000).prop_map(|size| Part::Needle(size, 0, 1000)),
+        2 => (1usize..1_200_000).prop_map(|size| Part::Needle(size, 0, 1000)),
     ]
 }
 
@@ -118,19 +118,28 @@ fn plan(script: &Script, client: usize, parts: &[Part]) -> (Plan, Vec<u8>) {
     (Plan::from_iter(pieces), bytes)
 }
 
-/// Reads as the client does. A clean end must come after all the bytes and no sooner.
+/// Reads as the client does. A clean end must come after all the bytes and no sooner. Where a chunk cannot be held until its
+/// checksum is known, wrong bytes of it may be out before, but then there is no clean end.
 async fn read(engine: Engine, client: Client, plan: Plan, expected: Vec<u8>) {
+    let is_held = |part: &Part| match part {
+        Part::Needle(size, ..) => *size <= 1 << 20 && size.div_ceil(BLOCK) <= engine.shared.budget.blocks(),
+        Part::Zeros(_) | Part::Inline(_) => true,
+    };
+    let all_are_held = client.parts.iter().all(is_held);
     let Ok(mut download) = engine.download(plan).await else { return };
-    let mut at = 0;
+    let (mut at, mut wrong) = (0, None);
     for _ in 0..client.patience {
         match download.next().await {
             Some(Ok(bytes)) => {
-                assert!(expected[at..].starts_with(&bytes), "wrong bytes after {at}");
+                if !expected[at..].starts_with(&bytes) {
+                    assert!(!all_are_held, "wrong bytes after {at}");
+                    wrong = Some(at);
+                }
                 at += bytes.len();
                 tokio::time::sleep(client.pause).await;
             }
             Some(Err(_)) => return,
-            None => return assert_eq!(at, expected.len(), "a clean end too soon"),
+            None => return assert_eq!((at, wrong), (expected.len(), None), "a clean end"),
         }
     }
 }
@@ -164,7 +173,8 @@ async fn run(case: Case) {
     assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
     let world = script.0.lock().unwrap();
     assert_eq!(world.open, 0, "a request was left open");
-    assert!(world.most_open <= 2 * per_server);
+    // As many again may stand between two spans.
+    assert!(world.most_open <= 2 * 2 * per_server);
 }
 
 proptest! {

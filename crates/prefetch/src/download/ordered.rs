@@ -33,7 +33,8 @@ pub(super) enum Found {
     Bytes(Bytes),
     /// A needle that was in memory: the next bytes are to be taken out of it.
     Kept,
-    /// A span of which everything was given: how long its first byte took, and how long all of it had been here.
+    /// A span of which everything was given: how long its first byte took, where it was asked for alone, and how long all of
+    /// it had been here.
     Ended(Option<Duration>, Duration),
     /// A span that has nothing yet; whether the client has come to it just now.
     Late(bool),
@@ -134,7 +135,8 @@ impl Ordered {
                         Found::Bytes(bytes)
                     }
                     Next::End(at) if fetching.left == 0 => {
-                        let first_byte = fetching.handover.begun().map(|begun| begun - fetching.asked);
+                        let begun = fetching.handover.begun();
+                        let first_byte = fetching.asked.and_then(|asked| Some(begun? - asked));
                         self.bytes -= fetching.reserved;
                         self.requests -= 1;
                         self.slots.pop_front();

@@ -1,9 +1,11 @@
-//! One fetch: one span of one needle, from whichever replica gives it.
+//! One fetch: spans of one needle that follow each other, from whichever replica gives them. Mostly that is one; of a chunk
+//! that is larger than a span the same request goes on, as long as the next span comes in time.
 //!
 //! A fetch that breaks goes on at the byte where it broke, on another replica where there is one. A chunk that turns out
 //! corrupt while none of its bytes are out yet is fetched again from another.
 
 mod context;
+mod following;
 mod replicas;
 mod request;
 mod sink;
@@ -13,13 +15,14 @@ mod target;
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, header};
 use http_body_util::BodyExt;
 use tokio::time::{sleep, timeout};
 
 use self::target::Target;
 pub(crate) use self::{
     context::FetchContext,
+    following::{Following, Next},
     replicas::{Failure, Replicas},
     request::{Asked, Wanted, ask, is_compressed, length},
     sink::Sink,
@@ -35,14 +38,16 @@ pub(crate) struct Job {
     pub(crate) read: NeedleRead,
     /// Bytes of the chunk.
     pub(crate) span: Range<u64>,
+    /// The byte up to which is asked for: those behind the span are for spans that follow.
+    pub(crate) reach: u64,
     /// The chunk's checksum, where the chunk is read in full.
     pub(crate) checksum: Option<Arc<Checksum>>,
     /// Whether the client waits for it.
     pub(crate) priority: Arc<Priority>,
 }
 
-/// Fetches a span and passes it on.
-pub(crate) async fn run(shared: Arc<FetchContext>, job: Job, mut sink: Sink) {
+/// Fetches a span and passes it on, and those that follow it.
+pub(crate) async fn run(shared: Arc<FetchContext>, job: Job, mut sink: Sink, following: Following) {
     let is_whole = job.span.start == 0 && job.span.end == job.read.size;
     let is_kept = is_whole && ChunkCache::takes(job.read.size) && !job.read.compressed;
     if let Some(cache) = shared.cache.as_ref().filter(|_| is_kept) {
@@ -57,7 +62,7 @@ pub(crate) async fn run(shared: Arc<FetchContext>, job: Job, mut sink: Sink) {
         let result = copied.await;
         return sink.end(result);
     }
-    let mut fetch = Fetch::new(&shared, &job, Target::Download(sink));
+    let mut fetch = Fetch::new(&shared, &job, Target::Download(sink), Some(following));
     let result = fetch.run().await;
     if let (Err(_), Some(checksum)) = (&result, &job.checksum) {
         checksum.give_up();
@@ -72,9 +77,9 @@ async fn needle(shared: Arc<FetchContext>, read: NeedleRead, priority: Arc<Prior
     let size = read.size;
     let checksum = (shared.verify != Verify::Off).then(|| Arc::new(Checksum::new(size)));
     let read = NeedleRead { start: 0, end: size, transform: None, ..read };
-    let job = Job { read, span: 0..size, checksum, priority };
+    let job = Job { read, span: 0..size, reach: size, checksum, priority };
     let buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-    let mut fetch = Fetch::new(&shared, &job, Target::Needle(buffer));
+    let mut fetch = Fetch::new(&shared, &job, Target::Needle(buffer), None);
     fetch.run().await?;
     let stored = StoredCrc::of_etag(fetch.etag.as_ref()).ok().filter(|_| !fetch.is_longer);
     let Target::Needle(bytes) = fetch.target else { return Err(FetchError::Lost(Arc::clone(&job.read.fid))) };
@@ -86,10 +91,13 @@ struct Fetch<'a> {
     shared: &'a FetchContext,
     job: &'a Job,
     sought: Sought,
+    /// The span that is being fetched.
+    span: Range<u64>,
+    following: Option<Following>,
     /// The next byte to be taken over.
     position: u64,
     etag: Option<HeaderValue>,
-    /// CRC-32C of the stored bytes that were taken over.
+    /// CRC-32C of the stored bytes of the span that were taken over.
     crc: u32,
     /// Whether the needle has more bytes than the file, so that its checksum says nothing.
     is_longer: bool,
@@ -97,19 +105,19 @@ struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    fn new(shared: &'a FetchContext, job: &'a Job, target: Target) -> Self {
-        let sought = Sought::new(job.read.clone());
-        Self { shared, job, sought, position: job.span.start, etag: None, crc: 0, is_longer: false, target }
+    fn new(shared: &'a FetchContext, job: &'a Job, target: Target, following: Option<Following>) -> Self {
+        let (sought, span, position) = (Sought::new(job.read.clone()), job.span.clone(), job.span.start);
+        Self { shared, job, sought, span, following, position, etag: None, crc: 0, is_longer: false, target }
     }
 
     async fn run(&mut self) -> Result<(), FetchError> {
         let in_flight = InFlight::begin(&self.shared.metrics);
-        let result = self.span().await;
+        let result = self.spans().await;
         in_flight.end(result.is_ok());
         result
     }
 
-    async fn span(&mut self) -> Result<(), FetchError> {
+    async fn spans(&mut self) -> Result<(), FetchError> {
         let (shared, job) = (self.shared, self.job);
         let replicas_of = |read: &NeedleRead| Replicas::new(shared, read, &job.priority);
         let mut replicas = replicas_of(&self.sought.read);
@@ -123,12 +131,15 @@ impl<'a> Fetch<'a> {
                     continue;
                 }
             };
-            let before = self.position;
+            let (span, before) = (self.span.start, self.position);
             let Err(failure) = self.attempt(&mut replicas, first, decoder.as_deref_mut()).await else {
                 self.target.finish();
                 return Ok(());
             };
-            if self.position > before {
+            if self.span.start > span {
+                // Whatever failed before is forgotten with the span that it was of.
+                replicas = replicas_of(&self.sought.read);
+            } else if self.position > before {
                 replicas.goes_on();
             }
             if let Cause::Corrupt | Cause::Changed = failure.cause {
@@ -144,11 +155,11 @@ impl<'a> Fetch<'a> {
 
     /// What is left to be asked for.
     fn wanted(&self) -> Wanted {
-        Wanted::Range { range: self.position..self.job.span.end, size: self.job.read.size }
+        Wanted::Range { range: self.position..self.job.reach, size: self.job.read.size }
     }
 
     async fn decoder(&self) -> Result<Option<Box<dyn Decode>>, FetchError> {
-        self.job.read.decoder(self.job.span.start).await
+        self.job.read.decoder(self.span.start).await
     }
 
     /// Asks one replica, or two where the first is late, and takes the answer over.
@@ -156,14 +167,14 @@ impl<'a> Fetch<'a> {
         &mut self,
         replicas: &mut Replicas<'_>,
         first: Attempt,
-        decoder: Option<&mut (dyn Decode + 'static)>,
+        mut decoder: Option<&mut (dyn Decode + 'static)>,
     ) -> Result<(), Failure> {
-        let resumed = self.position - self.job.span.start;
+        let resumed = self.position - self.span.start;
         let mut asked = self.first_answer(replicas, first).await?;
         let mut compared = 0;
         if self.is_stored_otherwise(asked.answer.headers().get(header::ETAG)) {
             // Compressed at one server and not at the other, or another needle: by what it holds of the bytes that are here.
-            let wanted = Wanted::Range { range: self.job.span.clone(), size: self.job.read.size };
+            let wanted = Wanted::Range { range: self.span.start..self.job.reach, size: self.job.read.size };
             drop(asked.answer);
             asked = ask(self.shared, asked.attempt, &self.sought.read, &wanted).await?;
             compared = resumed;
@@ -175,17 +186,44 @@ impl<'a> Fetch<'a> {
         let etag = answer.headers().get(header::ETAG).cloned();
         let has_another = replicas.has_another(attempt.server());
         self.is_longer = is_longer;
-        let mut result = self.take_over(answer, compared, &attempt, has_another, decoder).await;
-        if result.as_ref().err().is_none_or(|cause| !matches!(cause, Cause::Changed)) && etag.is_some() {
-            self.etag = etag;
-        }
-        // Others may have it while this one waits for the rest of the chunk.
-        attempt.leave_place();
-        if result.is_ok() {
-            result = self.verify(&server).await;
-        }
+        let mut body = Flow { body: answer.into_body(), more: Bytes::new() };
+        let result = loop {
+            let taken = self.take_over(&mut body, compared, &attempt, has_another, decoder.as_deref_mut()).await;
+            if !matches!(taken, Err(Cause::Changed)) && etag.is_some() {
+                self.etag.clone_from(&etag);
+            }
+            if taken.is_err() || self.position == self.job.reach {
+                // Others may have it while this one waits for the rest of the chunk.
+                attempt.leave_place();
+            }
+            let result = match taken {
+                Ok(()) => self.verify(&server).await,
+                failed => failed,
+            };
+            if result.is_err() || self.position == self.job.reach {
+                break result;
+            }
+            match self.goes_on(&mut attempt).await {
+                Ok(true) => compared = 0,
+                Ok(false) => break Ok(()),
+                Err(cause) => break Err(cause),
+            }
+        };
         attempt.ended(result.as_ref().map_or_else(Cause::outcome, |()| Outcome::Sound));
         result.map_err(|cause| Failure { server, cause })
+    }
+
+    /// Whether more of the body is wanted: then the next span begins.
+    async fn goes_on(&mut self, attempt: &mut Attempt) -> Result<bool, Cause> {
+        self.target.end();
+        let Some(following) = &mut self.following else { return Ok(false) };
+        let Some((Next { end, sink }, has_place)) = following.next(attempt, &self.job.priority).await else {
+            return Ok(false);
+        };
+        self.span = self.position..end;
+        self.crc = 0;
+        self.target = Target::Download(sink);
+        if has_place { Ok(true) } else { Err(Cause::Timeout) }
     }
 
     /// The first sound answer, of one replica or of two. A second one is asked when the first is late, as far as that may be
@@ -249,22 +287,21 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// Takes a body over, behind the bytes of it that are here already and are compared.
+    /// Takes a span over, behind the bytes of it that are here already and are compared.
     async fn take_over(
         &mut self,
-        answer: Response<UpstreamBody>,
+        body: &mut Flow,
         mut compared: u64,
         attempt: &Attempt,
         has_another: bool,
         mut decoder: Option<&mut (dyn Decode + 'static)>,
     ) -> Result<(), Cause> {
-        let mut body = answer.into_body();
-        let end = self.job.span.end;
+        let end = self.span.end;
         let mut crc = 0;
         while self.position < end {
             let data = tokio::select! {
                 biased;
-                data = next(&mut body, self.shared.idle_timeout) => data?,
+                data = body.next(self.shared) => data?,
                 () = attempt.server().stands_still(), if has_another => return Err(Cause::Timeout),
                 () = self.target.wanted() => {
                     self.target.flush();
@@ -272,10 +309,9 @@ impl<'a> Fetch<'a> {
                 }
             };
             let Some(mut data) = data else {
-                return Err(Cause::Length(format!("ended {} bytes early", end - self.position).into()));
+                return Err(Cause::Length(format!("ended {} bytes early", self.job.reach - self.position).into()));
             };
             attempt.heard();
-            self.shared.metrics.bytes.inc_by(data.len() as u64);
             if compared > 0 {
                 let before = data.split_to(usize::try_from(compared).map_or(data.len(), |left| left.min(data.len())));
                 crc = crc32c::crc32c_append(crc, &before);
@@ -284,9 +320,11 @@ impl<'a> Fetch<'a> {
                     return Err(Cause::Changed);
                 }
             }
-            if data.len() as u64 > end - self.position {
+            if data.len() as u64 > self.job.reach - self.position {
                 return Err(Cause::Length("sent more bytes than announced".into()));
             }
+            body.more =
+                data.split_off(usize::try_from(end - self.position).map_or(data.len(), |left| left.min(data.len())));
             self.crc = crc32c::crc32c_append(self.crc, &data);
             self.target.copy(&data, decoder.as_deref_mut());
             self.position += data.len() as u64;
@@ -307,9 +345,8 @@ impl<'a> Fetch<'a> {
                 return Ok(());
             }
         };
-        let span = &self.job.span;
-        let is_whole = span.start == 0 && span.end == self.job.read.size;
-        let crc = if is_whole {
+        let span = &self.span;
+        let crc = if self.is_whole() {
             Some(self.crc)
         } else {
             checksum.add(span.start, span.end - span.start, self.crc);
@@ -330,20 +367,44 @@ impl<'a> Fetch<'a> {
 
     /// Begins the span anew, if none of its bytes are out and the fault is in this span alone.
     fn start_over(&mut self) -> bool {
-        let is_whole = self.job.span.start == 0 && self.job.span.end == self.job.read.size;
-        let can = (is_whole || self.position == self.job.span.start) && self.target.take_back();
+        let can = (self.is_whole() || self.position == self.span.start) && self.target.take_back();
         if can {
-            self.position = self.job.span.start;
+            self.position = self.span.start;
             self.crc = 0;
             self.etag = None;
         }
         can
     }
 
+    /// Whether the span is the whole chunk.
+    fn is_whole(&self) -> bool {
+        self.span.start == 0 && self.span.end == self.job.read.size
+    }
+
     /// Whether bytes are here already, of a needle with another ETag.
     fn is_stored_otherwise(&self, etag: Option<&HeaderValue>) -> bool {
         let differs = self.etag.as_ref().is_some_and(|first| etag.is_some_and(|now| now != first));
-        differs && self.position > self.job.span.start
+        differs && self.position > self.span.start
+    }
+}
+
+/// A body, and what has come of it for the spans that follow.
+struct Flow {
+    body: UpstreamBody,
+    more: Bytes,
+}
+
+impl Flow {
+    /// The next bytes; `None`: its end.
+    async fn next(&mut self, shared: &FetchContext) -> Result<Option<Bytes>, Cause> {
+        if !self.more.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.more)));
+        }
+        let data = next(&mut self.body, shared.idle_timeout).await?;
+        if let Some(data) = &data {
+            shared.metrics.bytes.inc_by(data.len() as u64);
+        }
+        Ok(data)
     }
 }
 

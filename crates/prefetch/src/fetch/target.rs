@@ -3,12 +3,14 @@
 use super::Sink;
 use crate::Decode;
 
-/// One of two.
+/// One of these.
 pub(super) enum Target {
     /// The blocks of one download, decoded.
     Download(Sink),
     /// A buffer for all who wait for the needle, as it is stored.
     Needle(Vec<u8>),
+    /// Nowhere: one span has ended, and the next has not begun.
+    Nobody,
 }
 
 impl Target {
@@ -16,7 +18,7 @@ impl Target {
     pub(super) async fn wanted(&self) {
         match self {
             Self::Download(sink) => sink.wanted().await,
-            Self::Needle(_) => std::future::pending().await,
+            Self::Needle(_) | Self::Nobody => std::future::pending().await,
         }
     }
 
@@ -25,6 +27,7 @@ impl Target {
         match self {
             Self::Download(sink) => sink.copy(data, decoder),
             Self::Needle(bytes) => bytes.extend_from_slice(data),
+            Self::Nobody => {}
         }
     }
 
@@ -42,6 +45,14 @@ impl Target {
         }
     }
 
+    /// The last piece is passed on, and the span has ended well.
+    pub(super) fn end(&mut self) {
+        if let Self::Download(mut sink) = std::mem::replace(self, Self::Nobody) {
+            sink.finish();
+            sink.end(Ok(()));
+        }
+    }
+
     /// Takes everything back, to begin anew; `false`: some bytes are out already.
     pub(super) fn take_back(&mut self) -> bool {
         match self {
@@ -50,6 +61,7 @@ impl Target {
                 bytes.clear();
                 true
             }
+            Self::Nobody => false,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{places::Place, server::Server, standing::Event};
 use crate::{outcome::Outcome, urgency::Priority};
@@ -92,6 +92,13 @@ impl Attempt {
         if self.place.take().is_some() {
             self.server.no_longer_sent();
         }
+    }
+
+    /// Nothing is read of the body for a while: its place may go to another. As many bodies may stand so at a server as it has
+    /// places; `None`: there are so many.
+    pub(crate) fn stand(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.leave_place();
+        Arc::clone(&self.server.standing).try_acquire_owned().ok()
     }
 
     /// It is over.

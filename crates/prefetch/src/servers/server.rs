@@ -10,7 +10,7 @@ use std::{
 
 use prometheus::IntCounter;
 use tokio::{
-    sync::{Notify, futures::Notified},
+    sync::{Notify, Semaphore, futures::Notified},
     time::Instant,
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Server {
     /// `host:port`.
     pub(crate) authority: Arc<str>,
     pub(super) places: Arc<Places>,
+    /// Bodies of which nothing is read for a while, without a place.
+    pub(super) standing: Arc<Semaphore>,
     state: Mutex<State>,
     /// When something last came from it: nanoseconds since `known`.
     heard: AtomicU64,
@@ -64,6 +66,7 @@ impl Server {
         Self {
             authority,
             places: Places::new(per_server),
+            standing: Arc::new(Semaphore::new(per_server)),
             state: Mutex::new(state),
             heard: AtomicU64::new(0),
             known: now,
