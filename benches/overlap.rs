@@ -210,19 +210,7 @@ async fn drain(engine: Engine, chunks: usize) -> usize {
 }
 
 fn needle(key: usize) -> NeedleRead {
-    let size = CHUNK as u64;
-    let fid = format!("1,{key:02x}00000001").into();
-    NeedleRead {
-        volume: 1,
-        fid,
-        size,
-        start: 0,
-        end: size,
-        compressed: false,
-        transform: None,
-        opener: None,
-        moved: None,
-    }
+    NeedleRead::of(1, format!("1,{key:02x}00000001"), CHUNK as u64)
 }
 
 struct Here(Locations);

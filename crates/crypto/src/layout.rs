@@ -15,7 +15,7 @@
 mod detect;
 mod keyring;
 mod kind;
-mod parsed;
+mod parsed_entry;
 mod starts;
 mod unlabelled;
 
@@ -32,7 +32,7 @@ use crate::{
 };
 use keyring::Keyring;
 pub use kind::Kind;
-use parsed::{Parsed, metadata_place};
+use parsed_entry::{ParsedEntry, metadata_place};
 pub use starts::KeyStart;
 pub use unlabelled::Reading;
 
@@ -73,18 +73,17 @@ impl Layout {
         chunks: &[StoredChunk<'_>],
         inline_len: usize,
     ) -> Result<Self, MetadataError> {
-        let scheme = detect::scheme(attributes, chunks)?;
-        let entry = entry_metadata(scheme, attributes, chunks, inline_len)?;
-        let object = Parsed::new(scheme, attributes, history, &entry, chunks, inline_len)?;
+        let object = ParsedEntry::new(attributes, history, chunks, inline_len)?;
+        let scheme = object.scheme;
         let kind = kind::classify(&object)?;
-        let mut keyring = Keyring::new(&entry);
+        let mut keyring = Keyring::new(&object.entry);
         let starts = starts::starts(&object, kind, &mut keyring)?;
         let stands_alone = object.stands_alone(kind);
         let inline = match (scheme, inline_len) {
             (Scheme::None, _) | (_, 0) => None,
-            _ => Some(inline_start(scheme, &entry, &mut keyring)?),
+            _ => Some(inline_start(scheme, &object.entry, &mut keyring)?),
         };
-        keyring.absorb(entry.key);
+        keyring.absorb(object.entry.key);
         let customer_key_md5 = keyring.customer_key_md5();
         let echo = Echo::read(scheme, attributes, first_metadata(chunks))?;
         let (keys, ids) = keyring.into_keys();
@@ -103,21 +102,7 @@ impl Kind {
         chunks: &[StoredChunk<'_>],
         inline_len: usize,
     ) -> Result<Self, MetadataError> {
-        let scheme = detect::scheme(attributes, chunks)?;
-        let entry = entry_metadata(scheme, attributes, chunks, inline_len)?;
-        kind::classify(&Parsed::new(scheme, attributes, history, &entry, chunks, inline_len)?)
-    }
-}
-
-fn entry_metadata(
-    scheme: Scheme,
-    attributes: &Attributes<'_>,
-    chunks: &[StoredChunk<'_>],
-    inline_len: usize,
-) -> Result<Metadata, MetadataError> {
-    match (scheme, inline_len, chunks) {
-        (Scheme::Kms | Scheme::S3, 0, []) => Ok(Metadata::default()),
-        _ => Metadata::of_entry(scheme, attributes),
+        kind::classify(&ParsedEntry::new(attributes, history, chunks, inline_len)?)
     }
 }
 

@@ -41,6 +41,9 @@ pub trait Opener: Send + Sync {
 /// A byte range of one needle.
 #[derive(Clone)]
 pub struct NeedleRead {
+    /// Which of the file's chunks it is. Reads of one plan with the same number are of one needle, and are opened and decoded
+    /// alike.
+    pub chunk: usize,
     /// The volume that holds the needle.
     pub volume: u32,
     /// The fid as written in a URL, `3,01637037d6`.
@@ -56,13 +59,28 @@ pub struct NeedleRead {
     /// Applied to the bytes while they are copied; `None` copies them as they are.
     pub transform: Option<Arc<dyn Transform>>,
     /// The needle must be fetched whole and opened first; inflating, ranges and the transform then apply to what comes out.
-    /// Reads that share one opener (the same `Arc`) are of one chunk, and share its transform too.
     pub opener: Option<Arc<dyn Opener>>,
     /// Who is asked when no server has the needle any more; `None`: then it is lost.
     pub moved: Option<Arc<dyn Moved>>,
 }
 
 impl NeedleRead {
+    /// A read of all of a chunk of `size` bytes that is stored as it is.
+    pub fn of(volume: u32, fid: impl Into<Arc<str>>, size: u64) -> Self {
+        Self {
+            chunk: 0,
+            volume,
+            fid: fid.into(),
+            size,
+            start: 0,
+            end: size,
+            compressed: false,
+            transform: None,
+            opener: None,
+            moved: None,
+        }
+    }
+
     /// What decodes the bytes from `offset` (in the chunk) on; `None`: they are taken as they are. To be waited for before
     /// a request goes out, which nobody would drain meanwhile.
     pub(crate) async fn decoder(&self, offset: u64) -> Result<Option<Box<dyn Decode>>, FetchError> {
@@ -93,22 +111,7 @@ impl NeedleRead {
 
     /// Whether `other` is of the same chunk and can be cut out of the same needle: all chunks can if all are fetched whole.
     pub(crate) fn comes_with(&self, other: &Self, all: bool) -> bool {
-        match (&self.opener, &other.opener) {
-            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
-            (None, None) => {
-                let whole = all || self.compressed && other.compressed;
-                whole && self.fid == other.fid && self.decodes_as(other)
-            }
-            _ => false,
-        }
-    }
-
-    fn decodes_as(&self, other: &Self) -> bool {
-        match (&self.transform, &other.transform) {
-            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
-            (None, None) => true,
-            _ => false,
-        }
+        self.chunk == other.chunk && (all || self.is_whole())
     }
 }
 

@@ -179,17 +179,7 @@ async fn client(engine: Engine, client: u64, begin: Instant) -> Vec<(Duration, b
             break;
         }
         let (key, size) = ((client * 31 + read) % 500, size(client + read));
-        let read = NeedleRead {
-            volume: 3,
-            fid: format!("3,{key}-{size}").into(),
-            size,
-            start: 0,
-            end: size,
-            compressed: false,
-            transform: None,
-            opener: None,
-            moved: None,
-        };
+        let read = NeedleRead::of(3, format!("3,{key}-{size}"), size);
         let asked = Instant::now();
         let got = match engine.download(Plan::from_iter([Piece::Needle(read)])).await {
             Ok(download) => collect(download).await.is_ok_and(|bytes| bytes.len() as u64 == size),

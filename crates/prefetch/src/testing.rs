@@ -251,15 +251,9 @@ impl Script {
         let fid = format!("3,{key:02x}00000001");
         self.0.lock().unwrap().needles.insert(fid.clone(), stored.into());
         let read = NeedleRead {
-            volume: 3,
-            fid: fid.into(),
-            size: size as u64,
-            compressed: false,
-            start: 0,
-            end: size as u64,
+            chunk: key as usize,
             transform: Some(Arc::new(Positional)),
-            opener: None,
-            moved: None,
+            ..NeedleRead::of(3, fid, size as u64)
         };
         (read, plain)
     }

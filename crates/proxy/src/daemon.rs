@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Blame,
-    access::{Access, AtFilers, Demands, InForce, ManagedKeyPolicy, VolumeMint},
+    access::{Access, CurrentKey, Demands, FilerConnections, ManagedKeyPolicy, VolumeMint},
     config::{self, Config, Secret, Verify, Window},
     entries::{Entries, Follower},
     entry::ContentTypes,
@@ -22,7 +22,7 @@ use crate::{
     keys::{
         self, KeyRing,
         hooks::{self, Hooks},
-        kms::{self, AtMost, Providers},
+        kms::{self, LimitedProvider, Providers},
         sse_s3::{self, SseS3},
     },
     layers,
@@ -36,7 +36,7 @@ use crate::{
 };
 
 pub use self::loaded::Loaded;
-use self::reload::Reread;
+use self::reload::Reload;
 
 /// How long connecting to the filer may take for a relayed request.
 const RELAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ pub(crate) struct Parts {
     pub(crate) filer: Arc<FilerClient>,
     pub(crate) source: Arc<Source>,
     pub(crate) keys: Arc<KeyRing>,
-    pub(crate) volume_tokens: InForce<VolumeTokens>,
+    pub(crate) volume_tokens: CurrentKey<VolumeTokens>,
 }
 
 impl Parts {
@@ -72,7 +72,7 @@ impl Parts {
     fn of(config: &mut Config, security: &mut Security, tls: &Tls) -> Result<Self, StartError> {
         let metrics = Metrics::new(config.kms.providers.keys().map(String::as_str))?;
         let filer = Arc::new(filer(&config.filer, tls.grpc.as_ref())?);
-        let volume_tokens = InForce::new(security.volume_read.take());
+        let volume_tokens = CurrentKey::new(security.volume_read.take());
         let mint = VolumeMint::new(volume_tokens.clone());
         let source = source(
             &config.prefetch,
@@ -117,13 +117,14 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     let Parts { metrics, filer, source, keys, volume_tokens } = Parts::new(&mut loaded)?;
     let Loaded { config, security, tls, security_file, .. } = loaded;
     reload::warn_of_unchecked(&security);
-    let read_key = InForce::new(security.filer_read);
+    let read_key = CurrentKey::new(security.filer_read);
     let entries = Entries::new(config.cache.entries.bytes(), metrics.caches.of(Cache::Entries));
     if config.cache.entries.bytes() > 0 {
         tokio::spawn(Follower::new(Arc::clone(&entries), Arc::clone(&filer), metrics.followed.clone()).run());
     }
     let relay = Arc::new(relay(&tls)?);
-    let demands = Arc::new(Demands::new(AtFilers::new(Arc::clone(&filer), Arc::clone(&relay)), read_key.clone()));
+    let demands =
+        Arc::new(Demands::new(FilerConnections::new(Arc::clone(&filer), Arc::clone(&relay)), read_key.clone()));
     let reader = Reader {
         source,
         entries,
@@ -150,7 +151,7 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     let admin = server.listen_admin(config.server.admin, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");
     tokio::spawn(sweep(Arc::clone(&keys)));
-    let reread = Reread {
+    let reread = Reload {
         tls,
         keys,
         security: security_file,
@@ -226,7 +227,7 @@ fn config_of(tls: Option<&ClientTls>) -> Result<Option<rustls::ClientConfig>, se
     tls.map(ClientTls::config).transpose()
 }
 
-fn access(access: &config::Access, read_key: InForce<SigningKey>) -> Access {
+fn access(access: &config::Access, read_key: CurrentKey<SigningKey>) -> Access {
     let managed_keys = match access.managed_keys {
         config::ManagedKeys::None => ManagedKeyPolicy::None,
         config::ManagedKeys::Jwt => ManagedKeyPolicy::Jwt,
@@ -262,11 +263,11 @@ fn key_ring(
     let at_once = kms.max_concurrent as usize;
     let providers = std::mem::take(&mut kms.providers).into_iter().map(|(name, provider)| {
         let provider = providers::make(&name, provider, tls.kms.get(&name))?;
-        Ok(Arc::new(AtMost::new(provider, at_once)) as Arc<dyn kms::Provider>)
+        Ok(Arc::new(LimitedProvider::new(provider, at_once)) as Arc<dyn kms::Provider>)
     });
     let providers = providers.collect::<crate::Result<_>>()?;
     let providers = Providers::new(providers, kms.default_provider.as_deref(), buckets)?;
-    Ok(KeyRing::new(settings, providers, sse_s3, Arc::new(Counted(metrics.clone()))))
+    Ok(KeyRing::new(settings, providers, sse_s3, Arc::new(KeyMetrics(metrics.clone()))))
 }
 
 /// Ready is who reaches a filer and has what it demands of readers.
@@ -295,9 +296,9 @@ async fn sweep(keys: Arc<KeyRing>) {
 }
 
 /// Counts what the key ring does.
-struct Counted(Metrics);
+struct KeyMetrics(Metrics);
 
-impl Hooks for Counted {
+impl Hooks for KeyMetrics {
     fn on_kms_request(&self, provider: &str, outcome: hooks::KmsOutcome) {
         if let Some(counters) = self.0.kms.provider(provider) {
             counters.record(match outcome {

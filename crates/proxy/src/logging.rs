@@ -21,19 +21,19 @@ const OURS: [&str; 3] = ["tidegate", "prefetch", "crypto"];
 
 /// How a text line looks on this process's standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Dress {
+struct LineStyle {
     colours: bool,
     time: bool,
 }
 
 /// Sends the log events of the whole process to standard error. The first call counts; later ones change nothing.
 pub fn init(log: &Log) {
-    let dress = Dress { colours: std::io::stderr().is_terminal(), time: !is_journal() };
+    let dress = LineStyle { colours: std::io::stderr().is_terminal(), time: !is_journal() };
     // A second subscriber is refused, which is what the doc line promises.
     let _ = tracing::subscriber::set_global_default(subscriber(log, dress, std::io::stderr));
 }
 
-fn subscriber<W>(log: &Log, dress: Dress, writer: W) -> impl Subscriber + Send + Sync + use<W>
+fn subscriber<W>(log: &Log, dress: LineStyle, writer: W) -> impl Subscriber + Send + Sync + use<W>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -90,7 +90,7 @@ mod tests {
         }
     }
 
-    fn logged(level: LogLevel, format: LogFormat, dress: Dress, events: impl FnOnce()) -> String {
+    fn logged(level: LogLevel, format: LogFormat, dress: LineStyle, events: impl FnOnce()) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
         let subscriber = subscriber(&Log { level, format }, dress, move || writer.clone());
@@ -99,7 +99,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    const PLAIN: Dress = Dress { colours: false, time: false };
+    const PLAIN: LineStyle = LineStyle { colours: false, time: false };
 
     #[test]
     fn a_line_in_the_journal_has_neither_time_nor_colour() {
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_colours_and_the_time() {
-        let dress = Dress { colours: true, time: true };
+        let dress = LineStyle { colours: true, time: true };
         let text = logged(LogLevel::Info, LogFormat::Text, dress, || tracing::info!(target: "tidegate", "up"));
         assert!(text.contains("\x1b["), "{text}");
         assert!(text.contains('T') && text.contains('Z'), "{text}");
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn json_is_one_object_a_line() {
-        let dress = Dress { colours: true, time: true };
+        let dress = LineStyle { colours: true, time: true };
         let text =
             logged(LogLevel::Info, LogFormat::Json, dress, || tracing::info!(target: "tidegate", port = 1, "up"));
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();

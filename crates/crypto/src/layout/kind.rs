@@ -3,7 +3,7 @@
 //! One look at the whole entry names the kind; everything after it follows the kind and asks nothing twice.
 
 use super::{
-    parsed::Parsed,
+    parsed_entry::ParsedEntry,
     unlabelled::{self, Reading},
 };
 use crate::{attributes::name, error::MetadataError, scheme::Scheme};
@@ -51,7 +51,7 @@ impl Kind {
 ///
 /// # Errors
 /// When the part boundaries are needed and cannot be understood.
-pub(super) fn classify(parsed: &Parsed<'_>) -> Result<Kind, MetadataError> {
+pub(super) fn classify(parsed: &ParsedEntry<'_>) -> Result<Kind, MetadataError> {
     if parsed.scheme == Scheme::None {
         return Ok(Kind::Plain);
     }
@@ -77,7 +77,7 @@ pub(super) fn classify(parsed: &Parsed<'_>) -> Result<Kind, MetadataError> {
     Ok(Kind::SelfDescribing)
 }
 
-impl Parsed<'_> {
+impl ParsedEntry<'_> {
     fn has_equal_neighbours(&self) -> bool {
         let is_labelled = |index: usize| self.labels[index].is_some();
         let alike = |pair: &[usize]| {

@@ -8,7 +8,7 @@ use super::{
     detect,
     keyring::Keyring,
     kind::Kind,
-    parsed::{Parsed, metadata_place},
+    parsed_entry::{ParsedEntry, metadata_place},
     unlabelled::{Reading, is_raw_beside_labels},
 };
 use crate::{
@@ -44,7 +44,7 @@ impl fmt::Debug for KeyStart {
 
 /// The start of each chunk's keystream, in the order of the entry; `None` for raw chunks.
 pub(super) fn starts(
-    object: &Parsed<'_>,
+    object: &ParsedEntry<'_>,
     kind: Kind,
     keyring: &mut Keyring,
 ) -> Result<Vec<Option<KeyStart>>, MetadataError> {
@@ -63,7 +63,7 @@ pub(super) fn starts(
 type Start = ([u8; 16], Option<u64>);
 
 /// All chunks that hold bytes are one stream, under the entry's key.
-fn unlabelled(object: &Parsed<'_>, keyring: &mut Keyring) -> Result<Vec<Option<KeyStart>>, MetadataError> {
+fn unlabelled(object: &ParsedEntry<'_>, keyring: &mut Keyring) -> Result<Vec<Option<KeyStart>>, MetadataError> {
     let mut starts = vec![None; object.chunks.len()];
     for (index, chunk) in object.chunks.iter().enumerate().filter(|(_, chunk)| !chunk.is_manifest && chunk.size > 0) {
         let missing = || detect::key_place(object.scheme).fails(Problem::Missing);
@@ -76,7 +76,7 @@ fn unlabelled(object: &Parsed<'_>, keyring: &mut Keyring) -> Result<Vec<Option<K
 }
 
 /// Neighbours with identical metadata are one stream, which starts where the first of them says.
-fn equal_runs(object: &Parsed<'_>, keyring: &mut Keyring) -> Result<Vec<Option<KeyStart>>, MetadataError> {
+fn equal_runs(object: &ParsedEntry<'_>, keyring: &mut Keyring) -> Result<Vec<Option<KeyStart>>, MetadataError> {
     let parts = Parts::read(object.attributes, object.chunks)?;
     let mut run = Run::default();
     labelled(object, keyring, |chunk| {
@@ -96,7 +96,7 @@ fn equal_runs(object: &Parsed<'_>, keyring: &mut Keyring) -> Result<Vec<Option<K
 /// - From 4.01 on each part starts at the base IV itself. Where such a chunk was left without any metadata, that and the
 ///   upload's key are taken, as the gateway itself does when it completes an upload (`completedMultipartChunk` in
 ///   `weed/s3api/filer_multipart.go` @4.48).
-fn upload_parts(object: &Parsed<'_>, keyring: &mut Keyring) -> Result<Vec<Option<KeyStart>>, MetadataError> {
+fn upload_parts(object: &ParsedEntry<'_>, keyring: &mut Keyring) -> Result<Vec<Option<KeyStart>>, MetadataError> {
     let base_iv = attribute_iv(object.attributes, name::S3_BASE_IV)?;
     let parts = Parts::read(object.attributes, object.chunks)?;
     let mut run = Run::default();
@@ -120,7 +120,7 @@ fn upload_parts(object: &Parsed<'_>, keyring: &mut Keyring) -> Result<Vec<Option
 }
 
 /// Chunks without an IV are one stream over the whole object, at the entry's.
-fn entry_stream(object: &Parsed<'_>, keyring: &mut Keyring) -> Result<Vec<Option<KeyStart>>, MetadataError> {
+fn entry_stream(object: &ParsedEntry<'_>, keyring: &mut Keyring) -> Result<Vec<Option<KeyStart>>, MetadataError> {
     // One IV cannot be that of several parts.
     let are_many = Parts::read(object.attributes, object.chunks)?.is_some_and(|parts| parts.are_many());
     labelled(object, keyring, |chunk| match chunk.label.iv {
@@ -135,7 +135,7 @@ fn entry_stream(object: &Parsed<'_>, keyring: &mut Keyring) -> Result<Vec<Option
 
 /// Goes through the chunks by their offset and asks `start` for each that has a label.
 fn labelled<'o>(
-    object: &'o Parsed<'_>,
+    object: &'o ParsedEntry<'_>,
     keyring: &mut Keyring,
     mut start: impl FnMut(&Chunk<'o>) -> Result<Start, MetadataError>,
 ) -> Result<Vec<Option<KeyStart>>, MetadataError> {
@@ -157,7 +157,7 @@ fn labelled<'o>(
 }
 
 /// Refuses a chunk without a label that may be encrypted.
-fn check_raw(object: &Parsed<'_>, index: usize) -> Result<(), MetadataError> {
+fn check_raw(object: &ParsedEntry<'_>, index: usize) -> Result<(), MetadataError> {
     let chunk = &object.chunks[index];
     if chunk.is_manifest || chunk.size == 0 || is_raw_beside_labels(object, chunk) {
         return Ok(());
@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Parsed<'_> {
+impl ParsedEntry<'_> {
     fn first_label(&self) -> Place {
         label_place(self.chunks.iter().position(|chunk| !chunk.is_manifest && chunk.size > 0).unwrap_or(0))
     }

@@ -17,7 +17,7 @@
 //! neither a multipart upload nor a copy by the gateway, which starts anew with each chunk. Of several chunks the MD5 in
 //! the entry tells: a PUT leaves it, a CopyObject does not. What none of this proves is refused.
 
-use super::parsed::Parsed;
+use super::parsed_entry::ParsedEntry;
 use crate::{
     attributes::name,
     error::{Doubt, MetadataError},
@@ -60,7 +60,7 @@ enum Writer {
 ///
 /// # Errors
 /// When the part boundaries are needed and cannot be understood.
-pub(super) fn reading(object: &Parsed<'_>) -> Result<Reading, MetadataError> {
+pub(super) fn reading(object: &ParsedEntry<'_>) -> Result<Reading, MetadataError> {
     let has_iv = object.entry.iv.is_some();
     let has_keys = has_iv && object.entry.key.is_some();
     let mut writers = object.data_chunks().map(|chunk| writer(object.history, chunk, has_keys));
@@ -82,17 +82,17 @@ pub(super) fn reading(object: &Parsed<'_>) -> Result<Reading, MetadataError> {
 ///
 /// It is, but where SSE-S3 uploads are put together: gateways before 4.22 have left encrypted chunks without a label there
 /// and have copied plain ones in.
-pub(super) fn is_raw_beside_labels(object: &Parsed<'_>, chunk: &StoredChunk<'_>) -> bool {
+pub(super) fn is_raw_beside_labels(object: &ParsedEntry<'_>, chunk: &StoredChunk<'_>) -> bool {
     let is_of_upload = chunk.modified_ts_ns <= object.history.end_of_creation();
     !(is_multipart(object) && is_of_upload && !chunk.is_compressed)
 }
 
-fn is_multipart(object: &Parsed<'_>) -> bool {
+fn is_multipart(object: &ParsedEntry<'_>) -> bool {
     object.scheme == Scheme::S3 && object.attributes.filled(name::S3_BASE_IV).is_some()
 }
 
 /// Whether an object was written at once, or as one part.
-fn is_one_part(object: &Parsed<'_>) -> Result<bool, MetadataError> {
+fn is_one_part(object: &ParsedEntry<'_>) -> Result<bool, MetadataError> {
     Ok(match Parts::read(object.attributes, object.chunks)? {
         Some(parts) => !parts.are_many(),
         // Before 4.01 they were not recorded.
@@ -101,7 +101,7 @@ fn is_one_part(object: &Parsed<'_>) -> Result<bool, MetadataError> {
 }
 
 /// Whether all chunks of an object without an MD5 are one stream.
-fn is_one_stream(object: &Parsed<'_>, writer: Writer) -> bool {
+fn is_one_stream(object: &ParsedEntry<'_>, writer: Writer) -> bool {
     match writer {
         // A lone chunk of a copy is that of its source, which began at the entry's IV.
         Writer::FilerCopy => {

@@ -82,7 +82,7 @@ async fn what_is_cut_out_of_one_opening_fits_its_memory() {
 async fn sealed_needles_of_two_files_are_opened_apart() {
     let script = Script::default();
     let (one, bytes) = sealed(&script, 1, 1000);
-    let two = NeedleRead { opener: Some(Arc::new(Reversed)), ..one.clone() };
+    let two = NeedleRead { chunk: 2, opener: Some(Arc::new(Reversed)), ..one.clone() };
     let (engine, _) = script.engine(Settings::default());
     let plan = Plan::from_iter([part(&one, 0..10), part(&two, 10..20)]);
     assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), bytes[..20]);

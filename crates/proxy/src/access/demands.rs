@@ -16,7 +16,7 @@ use http::{HeaderValue, StatusCode};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    in_force::InForce,
+    current_key::CurrentKey,
     token,
     verdict::{self, Verdict},
 };
@@ -60,21 +60,21 @@ pub(crate) trait Filers: Send + Sync {
 }
 
 /// Knows what the filers demand.
-pub(crate) struct Demands<F = AtFilers> {
+pub(crate) struct Demands<F = FilerConnections> {
     filers: F,
-    read_key: InForce<SigningKey>,
-    asked: Vec<Asked>,
+    read_key: CurrentKey<SigningKey>,
+    asked: Vec<FilerState>,
 }
 
 /// One filer.
 #[derive(Default)]
-struct Asked {
-    last: Mutex<Option<Answered>>,
+struct FilerState {
+    last: Mutex<Option<LastAnswer>>,
     /// Held while it is asked, so that many readers ask once.
     asking: tokio::sync::Mutex<()>,
 }
 
-struct Answered {
+struct LastAnswer {
     verdict: Verdict,
     at: Instant,
     /// When it was last asked, though it did not answer.
@@ -88,8 +88,8 @@ struct Answered {
 
 impl<F: Filers> Demands<F> {
     /// Nobody has been asked yet. Questions are signed with `read_key`, if there is one.
-    pub(crate) fn new(filers: F, read_key: InForce<SigningKey>) -> Self {
-        let asked = (0..filers.count()).map(|_| Asked::default()).collect();
+    pub(crate) fn new(filers: F, read_key: CurrentKey<SigningKey>) -> Self {
+        let asked = (0..filers.count()).map(|_| FilerState::default()).collect();
         Self { filers, read_key, asked }
     }
 
@@ -152,7 +152,7 @@ impl<F: Filers> Demands<F> {
             }
             return;
         }
-        let answered = Answered { verdict: verdict.clone(), at: now, asked: now, connections, key, doubted: false };
+        let answered = LastAnswer { verdict: verdict.clone(), at: now, asked: now, connections, key, doubted: false };
         let before = asked.last().replace(answered).map(|before| before.verdict);
         if before.as_ref() != Some(&verdict) {
             self.report(index, &verdict, before.is_none());
@@ -202,26 +202,26 @@ impl<F: Filers> Demands<F> {
     }
 }
 
-impl Asked {
-    fn last(&self) -> MutexGuard<'_, Option<Answered>> {
+impl FilerState {
+    fn last(&self) -> MutexGuard<'_, Option<LastAnswer>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The real ones.
-pub(crate) struct AtFilers {
+pub(crate) struct FilerConnections {
     filer: Arc<FilerClient>,
     relay: Arc<Relay>,
 }
 
-impl AtFilers {
+impl FilerConnections {
     /// Those of `filer`, asked as `relay` asks.
     pub(crate) fn new(filer: Arc<FilerClient>, relay: Arc<Relay>) -> Self {
         Self { filer, relay }
     }
 }
 
-impl Filers for AtFilers {
+impl Filers for FilerConnections {
     fn count(&self) -> usize {
         self.filer.count()
     }
@@ -315,8 +315,8 @@ mod tests {
         }
     }
 
-    fn demands(status: u16) -> (Demands<Arc<Script>>, Arc<Script>, InForce<SigningKey>) {
-        let (script, key) = (Arc::new(Script::default()), InForce::new(None));
+    fn demands(status: u16) -> (Demands<Arc<Script>>, Arc<Script>, CurrentKey<SigningKey>) {
+        let (script, key) = (Arc::new(Script::default()), CurrentKey::new(None));
         script.answers(status);
         (Demands::new(Arc::clone(&script), key.clone()), script, key)
     }

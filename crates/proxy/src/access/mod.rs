@@ -5,8 +5,8 @@
 //! how bytes are fetched. All that is refused here is refused before the filer or a KMS is asked for anything.
 
 mod claims;
+mod current_key;
 mod demands;
-mod in_force;
 mod managed;
 mod paths;
 mod system;
@@ -18,23 +18,23 @@ use http::{Method, StatusCode, request::Parts};
 
 pub use self::managed::ManagedKeyPolicy;
 pub(crate) use self::{
-    demands::{AtFilers, Demands},
-    in_force::InForce,
+    current_key::CurrentKey,
+    demands::{Demands, FilerConnections},
     volume::VolumeMint,
 };
 use crate::{
     Blame, Error, Result,
-    entry::{EntryPath, NotAnEntry},
+    entry::{EntryPath, EntryPathError},
     security::SigningKey,
     wire::Peer,
 };
 
-use self::token::Refused;
+use self::token::TokenError;
 
 /// The rules of one front.
 pub struct Access {
     /// Signs the tokens that readers must bring; where it is none, they need none.
-    pub(crate) read_key: InForce<SigningKey>,
+    pub(crate) read_key: CurrentKey<SigningKey>,
     /// Whether the cluster's own files are served.
     pub(crate) system_paths: bool,
     /// Who gets SSE-KMS and SSE-S3 objects decrypted.
@@ -87,10 +87,10 @@ impl Access {
 /// Whether the request wants a token where there is a key.
 fn may_want_token(request: &Parts) -> bool {
     let reads = matches!(request.method, Method::GET | Method::HEAD);
-    reads && EntryPath::parse(request.uri.path()) != Err(NotAnEntry::Reserved)
+    reads && EntryPath::parse(request.uri.path()) != Err(EntryPathError::Reserved)
 }
 
-fn unauthorized(why: Refused) -> Error {
+fn unauthorized(why: TokenError) -> Error {
     // The filer's words first: clients look for them.
     let message = format!("wrong jwt: {why}");
     Error::new(Blame::Client, StatusCode::UNAUTHORIZED, message).code("Unauthorized")
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn admit(method: &str, uri: &str, read_key: bool, system_paths: bool) -> Result<Caller> {
-        let read_key = InForce::new(read_key.then(|| SigningKey::new(b"k")));
+        let read_key = CurrentKey::new(read_key.then(|| SigningKey::new(b"k")));
         let access = Access { read_key, system_paths, managed_keys: ManagedKeyPolicy::Any };
         let (parts, ()) = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
         access.admit(&parts, &Peer::plain("127.0.0.1:9".parse().unwrap()))

@@ -39,7 +39,7 @@ pub(super) fn bearer(key: &SigningKey, claims: &serde_json::Value) -> Option<Hea
 
 /// Why a request is refused. What is said of the token's content is said only to who has one that is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum TokenError {
     Missing,
     Unsigned,
     Unreadable,
@@ -50,7 +50,7 @@ pub(super) enum Refused {
     Source,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Missing => "the request brings no read token; send one as Authorization: Bearer",
@@ -74,14 +74,14 @@ pub(super) fn now() -> i64 {
 }
 
 /// Whether the token of `request` covers it at `now` (seconds since 1970).
-pub(super) fn check(key: &SigningKey, request: &Parts, now: i64) -> Result<(), Refused> {
-    let claims = verify(key, &of(request).ok_or(Refused::Missing)?)?;
+pub(super) fn check(key: &SigningKey, request: &Parts, now: i64) -> Result<(), TokenError> {
+    let claims = verify(key, &of(request).ok_or(TokenError::Missing)?)?;
     holds(&claims, now)?;
     if !has_method(&claims, &request.method) {
-        return Err(Refused::Method);
+        return Err(TokenError::Method);
     }
     if !covers(&claims, &paths::of_request(request)) || !paths::sources(request).all(|from| covers(&claims, &from)) {
-        return Err(Refused::Path);
+        return Err(TokenError::Path);
     }
     Ok(())
 }
@@ -89,7 +89,7 @@ pub(super) fn check(key: &SigningKey, request: &Parts, now: i64) -> Result<(), R
 /// Whether `request`, which is no read itself, may read what it names as the source of a copy or a move: a token that it
 /// brings must let it GET each. It may be any of those that it brings, since the one that the filer looks at is for
 /// writing.
-pub(super) fn check_sources(key: &SigningKey, request: &Parts, now: i64) -> Result<(), Refused> {
+pub(super) fn check_sources(key: &SigningKey, request: &Parts, now: i64) -> Result<(), TokenError> {
     let mut sources = paths::sources(request).peekable();
     if sources.peek().is_none() {
         return Ok(());
@@ -99,15 +99,15 @@ pub(super) fn check_sources(key: &SigningKey, request: &Parts, now: i64) -> Resu
     let claims: Vec<_> = claims.collect();
     // The filer takes it from the root, whether it says so or not.
     let readable = |from: &[u8]| claims.iter().any(|claims| covers(claims, &[b"/", from].concat()));
-    if sources.all(|from| readable(&from)) { Ok(()) } else { Err(Refused::Source) }
+    if sources.all(|from| readable(&from)) { Ok(()) } else { Err(TokenError::Source) }
 }
 
-fn holds(claims: &Claims, now: i64) -> Result<(), Refused> {
+fn holds(claims: &Claims, now: i64) -> Result<(), TokenError> {
     if claims.exp.is_some_and(|exp| now >= exp) {
-        return Err(Refused::Over);
+        return Err(TokenError::Over);
     }
     if claims.nbf.is_some_and(|nbf| now < nbf) {
-        return Err(Refused::Early);
+        return Err(TokenError::Early);
     }
     Ok(())
 }
@@ -152,26 +152,26 @@ fn cookie(headers: &HeaderMap) -> Option<Vec<u8>> {
     })
 }
 
-fn verify(key: &SigningKey, token: &[u8]) -> Result<Claims, Refused> {
+fn verify(key: &SigningKey, token: &[u8]) -> Result<Claims, TokenError> {
     let mut parts = token.split(|&byte| byte == b'.');
     let (Some(head), Some(claims), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(Refused::Unsigned);
+        return Err(TokenError::Unsigned);
     };
     let signed = &token[..head.len() + 1 + claims.len()];
-    let head: serde_json::Map<_, _> = serde_json::from_slice(&decoded(head)?).map_err(|_| Refused::Unsigned)?;
+    let head: serde_json::Map<_, _> = serde_json::from_slice(&decoded(head)?).map_err(|_| TokenError::Unsigned)?;
     let algorithm =
-        head.get("alg").and_then(|name| name.as_str()).and_then(Algorithm::named).ok_or(Refused::Unsigned)?;
+        head.get("alg").and_then(|name| name.as_str()).and_then(Algorithm::named).ok_or(TokenError::Unsigned)?;
     if !key.verifies(algorithm, signed, &decoded(signature)?) {
-        return Err(Refused::Unsigned);
+        return Err(TokenError::Unsigned);
     }
-    serde_json::from_slice(&decoded(claims)?).map_err(|_| Refused::Unreadable)
+    serde_json::from_slice(&decoded(claims)?).map_err(|_| TokenError::Unreadable)
 }
 
 /// Go's decoder skips line breaks.
-fn decoded(part: &[u8]) -> Result<Vec<u8>, Refused> {
+fn decoded(part: &[u8]) -> Result<Vec<u8>, TokenError> {
     let part: Vec<u8> = part.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
-    BASE64.decode(part).map_err(|_| Refused::Unsigned)
+    BASE64.decode(part).map_err(|_| TokenError::Unsigned)
 }
 
 #[cfg(test)]
@@ -205,7 +205,7 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn checked(uri: &str, token: &str) -> Result<(), Refused> {
+    fn checked(uri: &str, token: &str) -> Result<(), TokenError> {
         check(&key(), &request(uri, &[("authorization", format!("Bearer {token}"))]), NOW)
     }
 
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn who_is_refused_for_want_of_a_token_reads_how_to_send_one() {
-        assert!(Refused::Missing.to_string().contains("Authorization: Bearer"));
+        assert!(TokenError::Missing.to_string().contains("Authorization: Bearer"));
     }
 
     #[test]
@@ -227,12 +227,12 @@ mod tests {
         for (claims, outcome) in [
             ("{}".to_owned(), Ok(())),
             (format!(r#"{{"exp":{}}}"#, NOW + 1), Ok(())),
-            (format!(r#"{{"exp":{NOW}}}"#), Err(Refused::Over)),
-            (r#"{"exp":0}"#.to_owned(), Err(Refused::Over)),
+            (format!(r#"{{"exp":{NOW}}}"#), Err(TokenError::Over)),
+            (r#"{"exp":0}"#.to_owned(), Err(TokenError::Over)),
             (format!(r#"{{"nbf":{NOW}}}"#), Ok(())),
-            (format!(r#"{{"nbf":{}}}"#, NOW + 1), Err(Refused::Early)),
+            (format!(r#"{{"nbf":{}}}"#, NOW + 1), Err(TokenError::Early)),
             (format!(r#"{{"iat":{}}}"#, NOW + 99), Ok(())),
-            (r#"{"exp":"x"}"#.to_owned(), Err(Refused::Unreadable)),
+            (r#"{"exp":"x"}"#.to_owned(), Err(TokenError::Unreadable)),
         ] {
             assert_eq!(checked("/a", &token(&claims)), outcome, "{claims}");
         }
@@ -242,15 +242,15 @@ mod tests {
     fn covers_its_methods_and_subtrees_only() {
         for (claims, uri, outcome) in [
             (r#"{"allowed_methods":["PUT","GET"]}"#, "/a", Ok(())),
-            (r#"{"allowed_methods":["get"]}"#, "/a", Err(Refused::Method)),
+            (r#"{"allowed_methods":["get"]}"#, "/a", Err(TokenError::Method)),
             (r#"{"allowed_prefixes":["/x","/d"]}"#, "/d/a", Ok(())),
             (r#"{"allowed_prefixes":["/d"]}"#, "/d", Ok(())),
-            (r#"{"allowed_prefixes":["/d"]}"#, "/dd", Err(Refused::Path)),
-            (r#"{"allowed_prefixes":["/d"]}"#, "/d/../e", Err(Refused::Path)),
-            (r#"{"allowed_prefixes":["/d"]}"#, "/d/%2e%2e/e", Err(Refused::Path)),
+            (r#"{"allowed_prefixes":["/d"]}"#, "/dd", Err(TokenError::Path)),
+            (r#"{"allowed_prefixes":["/d"]}"#, "/d/../e", Err(TokenError::Path)),
+            (r#"{"allowed_prefixes":["/d"]}"#, "/d/%2e%2e/e", Err(TokenError::Path)),
             (r#"{"allowed_prefixes":["/d"]}"#, "/%64/e", Ok(())),
-            (r#"{"allowed_prefixes":["/d"]}"#, "/d/a?cp.from=/e", Err(Refused::Path)),
-            (r#"{"allowed_prefixes":[""]}"#, "/d", Err(Refused::Path)),
+            (r#"{"allowed_prefixes":["/d"]}"#, "/d/a?cp.from=/e", Err(TokenError::Path)),
+            (r#"{"allowed_prefixes":[""]}"#, "/d", Err(TokenError::Path)),
             (r#"{"allowed_prefixes":[]}"#, "/d", Ok(())),
         ] {
             assert_eq!(checked(uri, &token(claims)), outcome, "{claims} {uri}");
@@ -260,17 +260,17 @@ mod tests {
     #[test]
     fn only_a_signed_token_of_a_known_algorithm_counts() {
         let good = token("{}");
-        assert_eq!(checked("/a", &token_of(r#"{"alg":"none"}"#, "{}")), Err(Refused::Unsigned));
-        assert_eq!(checked("/a", &token_of(r#"{"alg":"RS256"}"#, "{}")), Err(Refused::Unsigned));
-        assert_eq!(checked("/a", &token_of("{}", "{}")), Err(Refused::Unsigned));
+        assert_eq!(checked("/a", &token_of(r#"{"alg":"none"}"#, "{}")), Err(TokenError::Unsigned));
+        assert_eq!(checked("/a", &token_of(r#"{"alg":"RS256"}"#, "{}")), Err(TokenError::Unsigned));
+        assert_eq!(checked("/a", &token_of("{}", "{}")), Err(TokenError::Unsigned));
         assert_eq!(checked("/a", &token_of(r#"{"alg":"HS256"}"#, "{}")), Ok(()));
-        assert_eq!(checked("/a", good.rsplit_once('.').unwrap().0), Err(Refused::Unsigned));
-        assert_eq!(checked("/a", &format!("{good}.x")), Err(Refused::Unsigned));
-        assert_eq!(checked("/a", &format!("{good}=")), Err(Refused::Unsigned));
-        assert_eq!(checked("/a", &format!("{}.", good.rsplit_once('.').unwrap().0)), Err(Refused::Unsigned));
+        assert_eq!(checked("/a", good.rsplit_once('.').unwrap().0), Err(TokenError::Unsigned));
+        assert_eq!(checked("/a", &format!("{good}.x")), Err(TokenError::Unsigned));
+        assert_eq!(checked("/a", &format!("{good}=")), Err(TokenError::Unsigned));
+        assert_eq!(checked("/a", &format!("{}.", good.rsplit_once('.').unwrap().0)), Err(TokenError::Unsigned));
         let other = SigningKey::new(b"write key");
         let brought = request("/a", &[("authorization", format!("Bearer {good}"))]);
-        assert_eq!(check(&other, &brought, NOW), Err(Refused::Unsigned));
+        assert_eq!(check(&other, &brought, NOW), Err(TokenError::Unsigned));
     }
 
     #[test]
@@ -279,14 +279,14 @@ mod tests {
         let outcome = |uri: &str, headers: &[(&str, String)]| check(&key(), &request(uri, headers), NOW);
         let uri = |token: &str| format!("/a?jwt={token}");
         assert_eq!(outcome(&uri(&good), &[]), Ok(()));
-        assert_eq!(outcome(&uri(&bad), &[("authorization", format!("Bearer {good}"))]), Err(Refused::Over));
+        assert_eq!(outcome(&uri(&bad), &[("authorization", format!("Bearer {good}"))]), Err(TokenError::Over));
         assert_eq!(outcome("/a?jwt=", &[("authorization", format!("bEARER:{good}"))]), Ok(()));
-        assert_eq!(outcome("/a", &[("authorization", format!("Token {good}"))]), Err(Refused::Missing));
-        assert_eq!(outcome("/a", &[("authorization", format!("Bearer  {good}"))]), Err(Refused::Unsigned));
+        assert_eq!(outcome("/a", &[("authorization", format!("Token {good}"))]), Err(TokenError::Missing));
+        assert_eq!(outcome("/a", &[("authorization", format!("Bearer  {good}"))]), Err(TokenError::Unsigned));
         assert_eq!(outcome("/a", &[("cookie", format!("x=y; AT={good}"))]), Ok(()));
-        assert_eq!(outcome("/a", &[("cookie", format!("at={good}"))]), Err(Refused::Missing));
+        assert_eq!(outcome("/a", &[("cookie", format!("at={good}"))]), Err(TokenError::Missing));
         let both = [("authorization", "Bearer x.y.z".to_owned()), ("cookie", format!("AT={good}"))];
-        assert_eq!(outcome("/a", &both), Err(Refused::Unsigned));
+        assert_eq!(outcome("/a", &both), Err(TokenError::Unsigned));
     }
 
     #[test]
@@ -314,14 +314,14 @@ mod tests {
             ("x;y&mv.from=/b/y", false),
             ("mv.from=/", false),
         ] {
-            let expected = if readable { Ok(()) } else { Err(Refused::Source) };
+            let expected = if readable { Ok(()) } else { Err(TokenError::Source) };
             assert_eq!(outcome(&format!("/a/z?{source}"), &bearer(&read)), expected, "{source}");
             assert_eq!(outcome(&format!("/a/z?{source}&jwt={write}"), &bearer(&read)), expected, "{source}");
             assert_eq!(outcome(&format!("/a/z?{source}&jwt={read}"), &bearer(&write)), expected, "{source}");
         }
         let (over, head) = (token(r#"{"exp":1}"#), token(r#"{"allowed_methods":["HEAD","POST"]}"#));
         for unfit in [&write, &over, &head] {
-            assert_eq!(outcome("/a/z?cp.from=/a/x", &bearer(unfit)), Err(Refused::Source));
+            assert_eq!(outcome("/a/z?cp.from=/a/x", &bearer(unfit)), Err(TokenError::Source));
             assert_eq!(outcome("/a/z", &bearer(unfit)), Ok(()));
         }
         let both = [("authorization", format!("Bearer {write}")), ("cookie", format!("AT={read}"))];

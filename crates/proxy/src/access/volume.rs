@@ -2,15 +2,15 @@
 
 use http::HeaderValue;
 
-use super::{in_force::InForce, token};
+use super::{current_key::CurrentKey, token};
 use crate::security::VolumeTokens;
 
 /// Mints read tokens, while there is a key for them.
-pub(crate) struct VolumeMint(InForce<VolumeTokens>);
+pub(crate) struct VolumeMint(CurrentKey<VolumeTokens>);
 
 impl VolumeMint {
     /// A mint that signs as `tokens` says at the time.
-    pub(crate) fn new(tokens: InForce<VolumeTokens>) -> Self {
+    pub(crate) fn new(tokens: CurrentKey<VolumeTokens>) -> Self {
         Self(tokens)
     }
 
@@ -44,7 +44,7 @@ mod tests {
     use crate::security::SigningKey;
 
     fn claims(lifetime: Option<Duration>, fid: &str) -> serde_json::Value {
-        let mint = VolumeMint::new(InForce::new(Some(VolumeTokens { key: SigningKey::new(b"v"), lifetime })));
+        let mint = VolumeMint::new(CurrentKey::new(Some(VolumeTokens { key: SigningKey::new(b"v"), lifetime })));
         let value = mint.mint_at(fid, 100).unwrap();
         assert!(value.is_sensitive());
         let token = value.to_str().unwrap().strip_prefix("Bearer ").unwrap();

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::loaded::NO_READ_KEY;
 use crate::{
-    access::{Demands, InForce},
+    access::{CurrentKey, Demands},
     keys::KeyRing,
     security::{Security, SecurityFile, SigningKey, VolumeTokens},
     settings::Error,
@@ -16,20 +16,20 @@ use crate::{
 };
 
 /// What is read again, and where it is put.
-pub(super) struct Reread {
+pub(super) struct Reload {
     pub(super) tls: Tls,
     pub(super) keys: Arc<KeyRing>,
     pub(super) security: SecurityFile,
     pub(super) demands: Arc<Demands>,
-    pub(super) read_key: InForce<SigningKey>,
-    pub(super) volume_tokens: InForce<VolumeTokens>,
+    pub(super) read_key: CurrentKey<SigningKey>,
+    pub(super) volume_tokens: CurrentKey<VolumeTokens>,
     /// Whether settings that stay as they are want a read key.
     pub(super) needs_read_key: bool,
 }
 
 /// Reads the SSE-S3 key, then everything that can be read again each time `told`. None of it ends the daemon: what cannot
 /// be used is logged, and what was there before stays in use.
-pub(super) async fn run(mut told: mpsc::Receiver<()>, reread: Reread) {
+pub(super) async fn run(mut told: mpsc::Receiver<()>, reread: Reload) {
     let reread = Arc::new(reread);
     read_sse_s3(&reread.keys).await;
     while told.recv().await.is_some() {
@@ -45,7 +45,7 @@ pub(super) async fn run(mut told: mpsc::Receiver<()>, reread: Reread) {
     }
 }
 
-impl Reread {
+impl Reload {
     /// Reads the files, and puts in force what they say.
     fn read(&self) {
         let security = self.security();

@@ -39,7 +39,7 @@ mod follow;
 mod ledger;
 #[cfg(test)]
 mod tests;
-mod written;
+mod write_invalidation;
 
 use std::{
     sync::{
@@ -56,7 +56,7 @@ use self::{
     changes::Change,
     ledger::{Ledger, Session},
 };
-pub(crate) use self::{follow::Follower, written::Written};
+pub(crate) use self::{follow::Follower, write_invalidation::WriteInvalidation};
 use crate::{
     entry::Kind,
     filer::Found,

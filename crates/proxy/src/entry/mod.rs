@@ -21,7 +21,7 @@ use bytes::Bytes;
 pub use self::{
     content_type::ContentTypes,
     fid::{Fid, FidError},
-    path::{EntryPath, NotAnEntry},
+    path::{EntryPath, EntryPathError},
 };
 use crate::pb;
 

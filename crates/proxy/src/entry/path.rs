@@ -25,7 +25,7 @@ pub struct EntryPath {
 
 /// Why a path is left to the filer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAnEntry {
+pub enum EntryPathError {
     /// The root is a directory.
     #[error("the root is a directory")]
     Root,
@@ -44,24 +44,24 @@ impl EntryPath {
     /// If only the filer can answer: the root, paths of its own, and paths that are not plain (relative, wrongly
     /// escaped, in a directory that is not UTF-8, with a NUL, or with escaped dots or slashes that would clean to another
     /// path).
-    pub fn parse(raw: &str) -> Result<Self, NotAnEntry> {
+    pub fn parse(raw: &str) -> Result<Self, EntryPathError> {
         // Judged before cleaning: the filer refuses a broken escape even in a component that `..` takes away.
         if !escapes_are_whole(raw) {
-            return Err(NotAnEntry::Odd);
+            return Err(EntryPathError::Odd);
         }
-        let cleaned = clean(raw).ok_or(NotAnEntry::Odd)?;
-        let decoded = sanitized(percent_decode_str(&cleaned).into()).ok_or(NotAnEntry::Odd)?;
+        let cleaned = clean(raw).ok_or(EntryPathError::Odd)?;
+        let decoded = sanitized(percent_decode_str(&cleaned).into()).ok_or(EntryPathError::Odd)?;
         if decoded == "/" {
-            return Err(NotAnEntry::Root);
+            return Err(EntryPathError::Root);
         }
         if is_served_by_the_filer(&decoded) {
-            return Err(NotAnEntry::Reserved);
+            return Err(EntryPathError::Reserved);
         }
         let path = decoded.strip_suffix('/').unwrap_or(&decoded);
         if path.contains('\0') || path[1..].split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(NotAnEntry::Odd);
+            return Err(EntryPathError::Odd);
         }
-        let slash = path.rfind('/').ok_or(NotAnEntry::Odd)?;
+        let slash = path.rfind('/').ok_or(EntryPathError::Odd)?;
         Ok(Self { path: path.to_owned(), slash, trailing_slash: path.len() < decoded.len() })
     }
 
@@ -230,17 +230,17 @@ mod tests {
             "*",
             "",
         ] {
-            assert_eq!(EntryPath::parse(raw), Err(NotAnEntry::Odd), "{raw}");
+            assert_eq!(EntryPath::parse(raw), Err(EntryPathError::Odd), "{raw}");
         }
     }
 
     #[test]
     fn knows_the_root_and_the_filers_own_paths() {
         for raw in ["/", "//", "/./", "/d/..", "/x/../"] {
-            assert_eq!(EntryPath::parse(raw), Err(NotAnEntry::Root), "{raw}");
+            assert_eq!(EntryPath::parse(raw), Err(EntryPathError::Root), "{raw}");
         }
         for raw in ["/healthz", "/readyz", "//favicon.ico", "/seaweedfsstatic/x.css", "/.tus", "/%2etus//x"] {
-            assert_eq!(EntryPath::parse(raw), Err(NotAnEntry::Reserved), "{raw}");
+            assert_eq!(EntryPath::parse(raw), Err(EntryPathError::Reserved), "{raw}");
         }
         assert_eq!(parsed("/d/healthz"), "/d/healthz");
     }

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{
     opening,
-    report::{Chunk, Envelope, Key, Replica, Report, Unexplained},
+    report::{Chunk, Envelope, ExplainError, Key, Replica, Report},
 };
 use crate::{
     entry::{
@@ -26,7 +26,7 @@ const KEYS: usize = 100;
 /// Keys or chunks that are looked at at once.
 const AT_ONCE: usize = 16;
 
-pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) -> Result<Report, Unexplained> {
+pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) -> Result<Report, ExplainError> {
     let Some(found) = source.lookup(path).await? else { return Err(format!("{path}: no such file").into()) };
     let entry = found.entry;
     let mut faults = Vec::new();

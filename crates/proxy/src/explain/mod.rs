@@ -11,7 +11,7 @@ mod table;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use self::report::Unexplained;
+use self::report::ExplainError;
 pub use self::report::{Chunk, Envelope, Key, Replica, Report};
 use crate::{entry::EntryPath, keys::KeyRing, read::Source};
 
@@ -29,7 +29,7 @@ impl Report {
 ///
 /// # Errors
 /// When there is no such file, or the filer cannot be asked.
-pub(crate) async fn report(source: &Source, keys: &KeyRing, path: &str) -> Result<Report, Unexplained> {
+pub(crate) async fn report(source: &Source, keys: &KeyRing, path: &str) -> Result<Report, ExplainError> {
     // As a client would send it: the name on the command line is not encoded.
     let encoded = utf8_percent_encode(path, &ENCODED).to_string();
     let wanted =

@@ -107,4 +107,4 @@ impl Report {
 }
 
 /// Why there is no report, in one line.
-pub(crate) type Unexplained = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type ExplainError = Box<dyn std::error::Error + Send + Sync>;

@@ -61,11 +61,11 @@ struct File {
     /// The last key that the file gave. It outlives readings that fail.
     known: watch::Sender<Option<Arc<Kek>>>,
     /// Held while the file is read, so that it is read once for all who wait.
-    last: Mutex<Option<Reading>>,
+    last: Mutex<Option<FileRead>>,
 }
 
 /// When the file was last read, and why that gave no key if it did not.
-struct Reading {
+struct FileRead {
     at: Instant,
     failed: Option<Error>,
 }
@@ -175,7 +175,7 @@ impl File {
             }
             Err(error) => Some(error),
         };
-        *last = Some(Reading { at: Instant::now(), failed: failed.clone() });
+        *last = Some(FileRead { at: Instant::now(), failed: failed.clone() });
         failed
     }
 }

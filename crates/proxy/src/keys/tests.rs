@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     hooks::{CacheOutcome, KmsOutcome},
-    kms::{About, Decrypted, Failure, KmsError, Provider},
+    kms::{Failure, KmsError, Provider, ProviderInfo, UnwrappedKey},
     sse_s3::KekSource,
     *,
 };
@@ -25,7 +25,7 @@ const KEY: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";
 
 /// Answers as told, each time one of its permits is there to take.
 struct Gated {
-    about: About,
+    about: ProviderInfo,
     failure: Mutex<Option<Failure>>,
     gate: Semaphore,
     calls: AtomicUsize,
@@ -34,7 +34,8 @@ struct Gated {
 impl Gated {
     fn new(name: &'static str, failure: Option<Failure>, permits: usize) -> Arc<Self> {
         let (failure, gate) = (Mutex::new(failure), Semaphore::new(permits));
-        let about = About { name: name.to_owned(), kind: "aws", max_retries: 2, patience: Duration::from_secs(30) };
+        let about =
+            ProviderInfo { name: name.to_owned(), kind: "aws", max_retries: 2, patience: Duration::from_secs(30) };
         Arc::new(Self { about, failure, gate, calls: AtomicUsize::new(0) })
     }
 
@@ -48,17 +49,17 @@ impl Gated {
 }
 
 impl Provider for Gated {
-    fn about(&self) -> &About {
+    fn about(&self) -> &ProviderInfo {
         &self.about
     }
 
-    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<UnwrappedKey, KmsError>> {
         Box::pin(async {
             self.calls.fetch_add(1, Ordering::SeqCst);
             self.gate.acquire().await.unwrap().forget();
             match *self.failure.lock().unwrap() {
                 Some(failure) => Err(KmsError::new(failure, "")),
-                None => Ok(Decrypted { key: DataKey::from_slice(&KEY).unwrap(), key_id: key.key_id.clone() }),
+                None => Ok(UnwrappedKey { key: DataKey::from_slice(&KEY).unwrap(), key_id: key.key_id.clone() }),
             }
         })
     }
@@ -261,7 +262,7 @@ async fn outages_are_tried_three_times_and_answered_again_for_two_seconds() {
 async fn one_kms_that_is_down_is_noticed_once_and_not_by_each_cold_key() {
     let kms = Gated::new("main", Some(Failure::Unreachable), 1000);
     let providers =
-        Providers::new(vec![Arc::new(kms::AtMost::new(kms.clone(), 4))], None, BTreeMap::new()).ok().unwrap();
+        Providers::new(vec![Arc::new(kms::LimitedProvider::new(kms.clone(), 4))], None, BTreeMap::new()).ok().unwrap();
     let sse_s3 = SseS3::new(sse_s3::Settings::default(), Arc::new(NoFile)).ok().unwrap();
     let ring = KeyRing::new(Settings::default(), providers, sse_s3, Arc::new(()));
     let open = async |key: String| ring.open(None, &wrapped(&key), Urgency::Head).await.map(drop);
@@ -287,7 +288,7 @@ async fn one_kms_that_is_down_is_noticed_once_and_not_by_each_cold_key() {
 async fn keys_that_nobody_waits_for_yet_leave_room_for_those_that_a_client_waits_for() {
     let kms = Gated::new("main", None, 0);
     let providers =
-        Providers::new(vec![Arc::new(kms::AtMost::new(kms.clone(), 4))], None, BTreeMap::new()).ok().unwrap();
+        Providers::new(vec![Arc::new(kms::LimitedProvider::new(kms.clone(), 4))], None, BTreeMap::new()).ok().unwrap();
     let sse_s3 = SseS3::new(sse_s3::Settings::default(), Arc::new(NoFile)).ok().unwrap();
     let ring = Arc::new(KeyRing::new(Settings::default(), providers, sse_s3, Arc::new(())));
     let open = |key: String, urgency| {

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     Blame,
-    wire::{BoxError, Front, Peer, Received, Refused, RequestId},
+    wire::{BoxError, Front, Peer, Received, Refusal, RequestId},
 };
 
 /// Tells the log of what goes wrong with the requests of a front.
@@ -51,7 +51,7 @@ impl<F: Front> Front for ErrorLog<F> {
         let (parts, body) = request.into_parts();
         let line = RequestLine::of(&parts);
         let response = self.0.handle(Request::from_parts(parts, body), peer).await;
-        if let Some(Refused(error)) = response.extensions().get() {
+        if let Some(Refusal(error)) = response.extensions().get() {
             let (RequestLine { id, method, .. }, path) = (&line, line.path());
             let (blame, status) = (error.blame().as_str(), error.status().as_u16());
             if error.blame() == Blame::Client {

@@ -14,7 +14,7 @@ mod error_log;
 
 use std::sync::Arc;
 
-use self::{accounting::Measured, error_log::ErrorLog};
+use self::{accounting::Accounting, error_log::ErrorLog};
 use crate::{metrics::Requests, wire::Front};
 
 /// What the layers share between fronts.
@@ -26,6 +26,6 @@ pub(crate) struct Shared {
 
 /// `front` with all layers around it; the lowest line is the first that a request meets.
 pub(crate) fn around<F: Front>(front: F, shared: &Shared) -> impl Front {
-    let front = Measured::new(front, Arc::clone(&shared.requests));
+    let front = Accounting::new(front, Arc::clone(&shared.requests));
     ErrorLog::new(front)
 }

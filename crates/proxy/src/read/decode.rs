@@ -26,7 +26,7 @@ impl Decrypt {
 
     /// What decrypts the chunk's bytes from `offset` on.
     pub(super) fn from(&self, offset: u64) -> Box<dyn Decode> {
-        Box::new(Running(self.0.keystream(offset)))
+        Box::new(KeystreamDecoder(self.0.keystream(offset)))
     }
 }
 
@@ -36,9 +36,9 @@ impl Transform for Decrypt {
     }
 }
 
-struct Running(Keystream);
+struct KeystreamDecoder(Keystream);
 
-impl Decode for Running {
+impl Decode for KeystreamDecoder {
     fn copy(&mut self, src: &[u8], dst: &mut [u8]) {
         self.0.apply_to(src, dst);
     }

@@ -34,7 +34,7 @@ const MANY: usize = 500;
 const ALL: Range<u64> = 0..u64::MAX;
 
 /// The chunks of a stretch of a file, and how they are read.
-pub(crate) struct Expanded {
+pub(crate) struct Expansion {
     /// Without manifests.
     pub(crate) chunks: Vec<pb::FileChunk>,
     /// How they are encrypted.
@@ -46,7 +46,7 @@ pub(crate) struct Expanded {
 }
 
 /// Why what was expanded is not good for all ranges of the stretch.
-enum Unkept {
+enum ExpansionError {
     /// Manifests list manifests, which nothing writes: the stretch may be endless.
     Nested,
     /// Where keystreams start depends on the chunks outside.
@@ -61,7 +61,7 @@ type Key = (usize, Range<u64>);
 /// What was expanded, by the address of its entry's layout and the stretch of the file.
 pub(crate) struct Expansions {
     /// `None`: nothing is kept.
-    kept: Option<Cache<Key, Arc<Expanded>>>,
+    kept: Option<Cache<Key, Arc<Expansion>>>,
     counters: CacheCounters,
 }
 
@@ -71,7 +71,7 @@ impl Expansions {
         let kept = (bytes > 0).then(|| {
             Cache::builder()
                 .max_capacity(bytes)
-                .weigher(|_, expanded: &Arc<Expanded>| expanded.weight())
+                .weigher(|_, expanded: &Arc<Expansion>| expanded.weight())
                 .eviction_policy(EvictionPolicy::lru())
                 .time_to_idle(IDLE)
                 .build()
@@ -90,7 +90,7 @@ impl Expansions {
         entry: &pb::Entry,
         layout: &Arc<Layout>,
         range: Range<u64>,
-    ) -> Result<Arc<Expanded>> {
+    ) -> Result<Arc<Expansion>> {
         // Keys in the clear are not kept.
         let kept = self.kept.as_ref().filter(|_| entry.chunks.iter().all(|chunk| chunk.cipher_key.is_empty()));
         let Some(kept) = kept else { return uncached(engine, entry, layout, range).await.map(Arc::new) };
@@ -112,9 +112,9 @@ impl Expansions {
                     }
                     return Ok(Arc::clone(expanded.value()));
                 }
-                Err(Unkept::Failed(error)) => return Err(error.clone()),
-                Err(Unkept::Dependent) => {}
-                Err(Unkept::Nested) => break,
+                Err(ExpansionError::Failed(error)) => return Err(error.clone()),
+                Err(ExpansionError::Dependent) => {}
+                Err(ExpansionError::Nested) => break,
             }
         }
         self.counters.record(CacheOutcome::Miss);
@@ -122,7 +122,7 @@ impl Expansions {
     }
 }
 
-impl Expanded {
+impl Expansion {
     fn weight(&self) -> u32 {
         let texts = self.chunks.iter().map(|chunk| {
             // The wrapped key is here twice: as it was read, and in the layout.
@@ -149,14 +149,14 @@ pub(crate) async fn chunks<'e>(
     Ok((Cow::Owned(expanded.chunks), expanded.layout))
 }
 
-async fn uncached(engine: &Engine, entry: &pb::Entry, layout: &Arc<Layout>, range: Range<u64>) -> Result<Expanded> {
+async fn uncached(engine: &Engine, entry: &pb::Entry, layout: &Arc<Layout>, range: Range<u64>) -> Result<Expansion> {
     match expand(engine, entry, layout, range, false).await {
-        Err(Unkept::Dependent) => expand(engine, entry, layout, ALL, false).await,
+        Err(ExpansionError::Dependent) => expand(engine, entry, layout, ALL, false).await,
         expanded => expanded,
     }
     .map_err(|why| match why {
-        Unkept::Failed(error) => error,
-        Unkept::Nested | Unkept::Dependent => {
+        ExpansionError::Failed(error) => error,
+        ExpansionError::Nested | ExpansionError::Dependent => {
             let message = "all manifests of the file were read, and are not enough; this is a defect of tidegate";
             Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message)
         }
@@ -190,16 +190,16 @@ async fn expand(
     layout: &Arc<Layout>,
     stretch: Range<u64>,
     flat: bool,
-) -> Result<Expanded, Unkept> {
+) -> Result<Expansion, ExpansionError> {
     let chunks = listed(engine, entry, stretch.clone(), flat).await?;
     let (layout, of) = (laid_out(entry, chunks, layout.scheme), Arc::clone(layout));
     let (chunks, layout, runs) = match layout.await {
         Ok(laid_out) if stretch == ALL || laid_out.1.stands_alone => laid_out,
-        Err(error) if stretch == ALL => return Err(Unkept::Failed(error)),
+        Err(error) if stretch == ALL => return Err(ExpansionError::Failed(error)),
         // What makes no sense by itself may do so beside the others.
-        Ok(_) | Err(_) => return Err(Unkept::Dependent),
+        Ok(_) | Err(_) => return Err(ExpansionError::Dependent),
     };
-    Ok(Expanded { chunks, layout: Arc::new(layout), runs, _of: of })
+    Ok(Expansion { chunks, layout: Arc::new(layout), runs, _of: of })
 }
 
 /// What overlaps `stretch`, manifests replaced by what they list.
@@ -208,29 +208,29 @@ async fn listed(
     entry: &pb::Entry,
     stretch: Range<u64>,
     flat: bool,
-) -> Result<Vec<pb::FileChunk>, Unkept> {
-    let mut manifests = Manifests::new(entry.chunks.clone(), stretch).map_err(Unkept::Failed)?;
+) -> Result<Vec<pb::FileChunk>, ExpansionError> {
+    let mut manifests = Manifests::new(entry.chunks.clone(), stretch).map_err(ExpansionError::Failed)?;
     let mut deep = false;
     loop {
         let pending = manifests.take_pending();
         if pending.is_empty() {
-            return manifests.finish().map_err(Unkept::Failed);
+            return manifests.finish().map_err(ExpansionError::Failed);
         }
         if flat && std::mem::replace(&mut deep, true) {
-            return Err(Unkept::Nested);
+            return Err(ExpansionError::Nested);
         }
         let contents = pending.into_iter().map(async |pending| Ok((manifest::read(engine, &pending).await?, pending)));
         let mut contents = pin!(stream::iter(contents).buffered(AT_ONCE));
-        while let Some((listed, pending)) = contents.try_next().await.map_err(Unkept::Failed)? {
-            manifests.put(&pending, listed).map_err(Unkept::Failed)?;
+        while let Some((listed, pending)) = contents.try_next().await.map_err(ExpansionError::Failed)? {
+            manifests.put(&pending, listed).map_err(ExpansionError::Failed)?;
         }
     }
 }
 
-type LaidOut = (Vec<pb::FileChunk>, Layout, Vec<Visible>);
+type Listing = (Vec<pb::FileChunk>, Layout, Vec<Visible>);
 
 /// How the chunks of an entry of that scheme are read.
-async fn laid_out(entry: &pb::Entry, chunks: Vec<pb::FileChunk>, scheme: Scheme) -> Result<LaidOut> {
+async fn laid_out(entry: &pb::Entry, chunks: Vec<pb::FileChunk>, scheme: Scheme) -> Result<Listing> {
     if chunks.len() < MANY {
         return lay_out(entry, chunks, scheme);
     }
@@ -239,7 +239,7 @@ async fn laid_out(entry: &pb::Entry, chunks: Vec<pb::FileChunk>, scheme: Scheme)
     laid_out.map_err(|_| Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping"))?
 }
 
-fn lay_out(entry: &pb::Entry, chunks: Vec<pb::FileChunk>, scheme: Scheme) -> Result<LaidOut> {
+fn lay_out(entry: &pb::Entry, chunks: Vec<pb::FileChunk>, scheme: Scheme) -> Result<Listing> {
     let layout = object::layout(entry, &chunks)?;
     // Who may have the object was judged by what the entry says of itself.
     if layout.scheme != scheme && !chunks.is_empty() {

@@ -37,12 +37,12 @@ pub(crate) use self::{
 use self::{
     lookup::{CachedEntry, File},
     moved::FileMoves,
-    sharing::Given,
+    sharing::Credentials,
 };
 use crate::{
     Blame, Error, Result,
     access::{Access, Caller, Demands, ManagedKeyPolicy},
-    entries::{Entries, Written},
+    entries::{Entries, WriteInvalidation},
     entry::{ContentTypes, EntryPath, Kind},
     keys::KeyRing,
     metrics::SseLabel,
@@ -92,7 +92,7 @@ impl Front for Reader {
             Ok(Some(response)) => response,
             Ok(None) => {
                 let (method, shown) = (parts.method.clone(), redact::Disclosure::to(&parts));
-                let written = Written::by(&parts, &self.entries);
+                let written = WriteInvalidation::by(&parts, &self.entries);
                 let request = Request::from_parts(parts, body);
                 let relayed = self.relay.forward_to_any(request, self.source.filer.http_authorities(), &peer);
                 let relayed = Box::pin(relayed).await;
@@ -115,8 +115,8 @@ impl Front for Reader {
 
 impl Reader {
     /// What an answer to that request about an object so encrypted was given or refused for.
-    fn given(&self, request: &Parts, sse: SseLabel) -> Given {
-        Given {
+    fn given(&self, request: &Parts, sse: SseLabel) -> Credentials {
+        Credentials {
             for_key: sse == SseLabel::C,
             for_token: self.access.wants_token(request),
             for_certificate: matches!(sse, SseLabel::Kms | SseLabel::S3)

@@ -66,18 +66,13 @@ fn history(entry: &pb::Entry) -> History {
     }
 }
 
-/// A read of `range` (bytes of the chunk) of a chunk.
+/// A read of `range` (bytes of the chunk) of the only chunk that is read.
 pub(crate) fn needle(fid: &Fid, chunk: &pb::FileChunk, range: Range<u64>) -> NeedleRead {
     NeedleRead {
-        volume: fid.volume_id,
-        fid: fid.to_string().into(),
-        size: chunk.size,
         start: range.start,
         end: range.end,
         compressed: chunk.is_compressed,
-        transform: None,
-        opener: None,
-        moved: None,
+        ..NeedleRead::of(fid.volume_id, fid.to_string(), chunk.size)
     }
 }
 

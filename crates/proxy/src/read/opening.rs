@@ -99,7 +99,7 @@ impl Opening {
     /// When the chunk was not among those that are needed.
     pub(super) fn decrypt(self: &Arc<Self>, start: KeyStart) -> Result<Arc<dyn Transform>> {
         match self.places.get(&start.key) {
-            Some(&place) => Ok(Arc::new(Late { keys: Arc::clone(self), place, start })),
+            Some(&place) => Ok(Arc::new(LateDecrypt { keys: Arc::clone(self), place, start })),
             None => Err(unopened()),
         }
     }
@@ -135,13 +135,13 @@ impl Opening {
 }
 
 /// Decrypts when the key is there.
-struct Late {
+struct LateDecrypt {
     keys: Arc<Opening>,
     place: usize,
     start: KeyStart,
 }
 
-impl Transform for Late {
+impl Transform for LateDecrypt {
     fn start(&self, offset: u64) -> Start<'_> {
         self.keys.look_ahead(self.place);
         let decoder = move |key: &VerifiedKey| Ok(Decrypt::new(&self.keys.layout, self.start, key)?.from(offset));

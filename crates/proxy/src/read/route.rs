@@ -7,7 +7,7 @@ use http::{Method, StatusCode, request::Parts};
 
 use crate::{
     Blame, Error, Result,
-    entry::{EntryPath, Fid, NotAnEntry, query},
+    entry::{EntryPath, EntryPathError, Fid, query},
 };
 
 /// The path that the request reads; `None`: the filer shall answer.
@@ -50,7 +50,7 @@ pub(super) fn check_chunk(request: &Parts) -> Result<()> {
 fn chunk_id(request: &Parts) -> Option<Vec<u8>> {
     let query = request.uri.query()?;
     let reads = request.method == Method::GET || request.method == Method::HEAD;
-    if !reads || EntryPath::parse(request.uri.path()) != Err(NotAnEntry::Root) {
+    if !reads || EntryPath::parse(request.uri.path()) != Err(EntryPathError::Root) {
         return None;
     }
     query::first(query, "proxyChunkId").filter(|id| !id.is_empty())

@@ -20,7 +20,7 @@ const PUBLIC: [&str; 4] = ["public", "s-maxage", "proxy-revalidate", "private"];
 
 /// What an answer was given, or refused, for. Nothing of it: it is the same for all who ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Given {
+pub(super) struct Credentials {
     /// The key of the request (SSE-C).
     pub(super) for_key: bool,
     /// A read token, which may come in a header or a cookie. One in the query is a part of what caches go by.
@@ -29,7 +29,7 @@ pub(super) struct Given {
     pub(super) for_certificate: bool,
 }
 
-impl Given {
+impl Credentials {
     /// Says in `headers` who may keep the answer. `shared`: the operator lets shared caches keep it as far as `Vary` and
     /// the object's own headers do.
     pub(super) fn tell(self, headers: &mut HeaderMap, shared: bool) {
@@ -99,10 +99,10 @@ fn split(list: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    const KEY: Given = Given { for_key: true, for_token: false, for_certificate: false };
-    const TOKEN: Given = Given { for_key: false, for_token: true, for_certificate: false };
+    const KEY: Credentials = Credentials { for_key: true, for_token: false, for_certificate: false };
+    const TOKEN: Credentials = Credentials { for_key: false, for_token: true, for_certificate: false };
 
-    fn cache_control(given: Given, own: &'static str) -> String {
+    fn cache_control(given: Credentials, own: &'static str) -> String {
         let mut headers = HeaderMap::new();
         if !own.is_empty() {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static(own));
@@ -116,7 +116,7 @@ mod tests {
         let mut headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static("public"))]);
         headers.insert(OVERRULING[0].clone(), HeaderValue::from_static("60"));
         let before = headers.clone();
-        Given::default().tell(&mut headers, false);
+        Credentials::default().tell(&mut headers, false);
         assert_eq!(headers, before);
     }
 
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn vary_names_what_decided_beside_what_it_named() {
-        let vary = |given: Given, shared| {
+        let vary = |given: Credentials, shared| {
             let mut headers = HeaderMap::from_iter([(VARY, HeaderValue::from_static("Origin"))]);
             headers.insert(OVERRULING[0].clone(), HeaderValue::from_static("60"));
             given.tell(&mut headers, shared);
@@ -152,7 +152,10 @@ mod tests {
         for shared in [false, true] {
             assert_eq!(vary(KEY, shared), format!("Origin, {sse_c}-algorithm, {sse_c}-key, {sse_c}-key-md5"));
             assert_eq!(vary(TOKEN, shared), "Origin, authorization, cookie");
-            assert_eq!(vary(Given { for_certificate: true, ..TOKEN }, shared), "Origin, authorization, cookie, *");
+            assert_eq!(
+                vary(Credentials { for_certificate: true, ..TOKEN }, shared),
+                "Origin, authorization, cookie, *"
+            );
         }
     }
 }

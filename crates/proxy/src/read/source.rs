@@ -10,11 +10,11 @@ use prefetch::{Download, Engine, Plan};
 
 use super::{
     decode::Decrypt,
-    expansion::{self, Expanded, Expansions},
+    expansion::{self, Expansion, Expansions},
     failure,
     moved::FileMoves,
     object, sealed_sizes,
-    unlock::Unlocked,
+    unlock::ReadKeys,
 };
 use crate::{
     Blame, Error, Result,
@@ -32,7 +32,7 @@ pub(crate) struct Source {
 }
 
 /// What a read will be made of, before a key is asked for or a byte fetched.
-pub(super) struct Planned<'e> {
+pub(super) struct ReadPlan<'e> {
     pub(super) layout: Arc<Layout>,
     chunks: Chunks<'e>,
     content: bytes::Bytes,
@@ -44,19 +44,19 @@ enum Chunks<'e> {
     /// In the entry, or in a list made for this read.
     Listed(Cow<'e, [pb::FileChunk]>),
     /// Behind manifests.
-    Expanded(Arc<Expanded>),
+    Expansion(Arc<Expansion>),
 }
 
 impl Chunks<'_> {
     fn get(&self) -> &[pb::FileChunk] {
         match self {
             Self::Listed(chunks) => chunks,
-            Self::Expanded(expanded) => &expanded.chunks,
+            Self::Expansion(expanded) => &expanded.chunks,
         }
     }
 }
 
-impl Planned<'_> {
+impl ReadPlan<'_> {
     /// The chunks that the read takes bytes from, in its order, and how many.
     pub(super) fn chunks(&self) -> impl Iterator<Item = (usize, u64)> {
         self.pieces.iter().filter_map(|piece| match piece {
@@ -96,18 +96,18 @@ impl Source {
         entry: &'e pb::Entry,
         layout: Arc<Layout>,
         sections: &[Section],
-    ) -> Result<Planned<'e>> {
+    ) -> Result<ReadPlan<'e>> {
         let content = entry.content.clone();
         if !content.is_empty() {
             let pieces = plan::assemble(sections, |range| plan::plan_inline(content.len() as u64, range));
-            return Ok(Planned { layout, chunks: Chunks::Listed(Cow::default()), content, pieces });
+            return Ok(ReadPlan { layout, chunks: Chunks::Listed(Cow::default()), content, pieces });
         }
         let (engine, hull) = (&self.engine, plan::hull(sections));
         if !entry.chunks.iter().any(|chunk| chunk.is_chunk_manifest) {
             let chunks = sealed_sizes::of_range(engine, Cow::Borrowed(&entry.chunks), entry.size(), &hull).await?;
             let runs = visible(&chunks)?;
             let pieces = plan::assemble(sections, |range| plan::plan(&runs, range));
-            return Ok(Planned { layout, chunks: Chunks::Listed(chunks), content, pieces });
+            return Ok(ReadPlan { layout, chunks: Chunks::Listed(chunks), content, pieces });
         }
         let expanded = self.expansions.of(engine, entry, &layout, hull.clone()).await?;
         let layout = Arc::clone(&expanded.layout);
@@ -115,10 +115,10 @@ impl Source {
         if let Cow::Owned(chunks) = chunks {
             let runs = visible(&chunks)?;
             let pieces = plan::assemble(sections, |range| plan::plan(&runs, range));
-            return Ok(Planned { layout, chunks: Chunks::Listed(Cow::Owned(chunks)), content, pieces });
+            return Ok(ReadPlan { layout, chunks: Chunks::Listed(Cow::Owned(chunks)), content, pieces });
         }
         let pieces = plan::assemble(sections, |range| plan::plan(&expanded.runs, range));
-        Ok(Planned { layout, chunks: Chunks::Expanded(expanded), content, pieces })
+        Ok(ReadPlan { layout, chunks: Chunks::Expansion(expanded), content, pieces })
     }
 
     /// Starts the download of a planned read and waits for its first bytes. `moves` follows chunks that get another file id
@@ -128,12 +128,11 @@ impl Source {
     /// When a chunk has no id, or the first bytes cannot be had.
     pub(super) async fn download(
         &self,
-        planned: &Planned<'_>,
-        unlocked: &Unlocked,
+        planned: &ReadPlan<'_>,
+        unlocked: &ReadKeys,
         moves: Option<Arc<FileMoves>>,
     ) -> Result<Download> {
-        let mut last = None;
-        let bind = |piece| bind(planned, unlocked, piece, moves.as_ref(), &mut last);
+        let bind = |piece| bind(planned, unlocked, piece, moves.as_ref());
         let pieces: Vec<_> = planned.pieces.iter().map(bind).collect::<Result<_>>()?;
         self.engine.download(Plan::from_iter(pieces)).await.map_err(|error| failure::to_error(&error))
     }
@@ -157,7 +156,7 @@ impl Source {
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
         }
         let planned = self.plan(entry, Arc::new(layout), &[Section::File(0..length(entry))]).await?;
-        self.download(&planned, &Unlocked::Nothing, None).await
+        self.download(&planned, &ReadKeys::Nothing, None).await
     }
 }
 
@@ -166,17 +165,12 @@ pub(super) fn length(entry: &pb::Entry) -> u64 {
     entry.size().max(entry.content.len() as u64)
 }
 
-/// What opens the chunk of that index, and then decrypts it.
-type Opening = (usize, prefetch::NeedleRead);
-
-/// Turns a planned piece into one that can be fetched, with what decrypts it. `last` is how the chunk before was opened:
-/// pieces that follow each other in one chunk share that, by which they are known to be of one.
+/// Turns a planned piece into one that can be fetched, with what decrypts it.
 fn bind(
-    planned: &Planned<'_>,
-    unlocked: &Unlocked,
+    planned: &ReadPlan<'_>,
+    unlocked: &ReadKeys,
     piece: &Piece,
     moves: Option<&Arc<FileMoves>>,
-    last: &mut Option<Opening>,
 ) -> Result<prefetch::Piece> {
     Ok(match piece {
         Piece::Zeros { len } => prefetch::Piece::Zeros(*len),
@@ -190,20 +184,14 @@ fn bind(
             })
         }
         Piece::Chunk { index, range } => {
-            if let Some((_, read)) = last.as_ref().filter(|(of, _)| of == index) {
-                return Ok(prefetch::Piece::Needle(prefetch::NeedleRead {
-                    start: range.start,
-                    end: range.end,
-                    ..read.clone()
-                }));
-            }
             let chunk = &planned.chunks.get()[*index];
-            let mut read = object::needle(&object::fid(chunk)?, chunk, range.clone());
-            read.transform = unlocked.chunk(&planned.layout, *index)?;
-            read.opener = object::opener(chunk).map(|opener| Arc::new(opener) as Arc<_>);
-            read.moved = moves.and_then(|moves| moves.of(chunk));
-            *last = Some((*index, read.clone()));
-            prefetch::Piece::Needle(read)
+            prefetch::Piece::Needle(prefetch::NeedleRead {
+                chunk: *index,
+                transform: unlocked.chunk(&planned.layout, *index)?,
+                opener: object::opener(chunk).map(|opener| Arc::new(opener) as Arc<_>),
+                moved: moves.and_then(|moves| moves.of(chunk)),
+                ..object::needle(&object::fid(chunk)?, chunk, range.clone())
+            })
         }
     })
 }

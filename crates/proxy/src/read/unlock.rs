@@ -10,7 +10,7 @@ use super::{customer, decode::Decrypt, opening::Opening};
 use crate::{Blame, Error, Result, keys::KeyRing};
 
 /// The keys of one read.
-pub(super) enum Unlocked {
+pub(super) enum ReadKeys {
     /// None are needed.
     Nothing,
     /// The customer's, for all of it.
@@ -19,7 +19,7 @@ pub(super) enum Unlocked {
     Managed(Arc<Opening>),
 }
 
-impl Unlocked {
+impl ReadKeys {
     /// The transform for chunk `index` of the layout; `None`: the chunk is raw.
     ///
     /// # Errors
@@ -80,11 +80,11 @@ pub(super) async fn open(
     customer: Option<Arc<DataKey>>,
     ring: &Arc<KeyRing>,
     bucket: Option<&str>,
-) -> Result<Unlocked> {
+) -> Result<ReadKeys> {
     match (layout.scheme, customer) {
-        (Scheme::None, _) => Ok(Unlocked::Nothing),
-        (_, Some(key)) => Ok(Unlocked::Customer(key)),
-        (_, None) => Opening::begin(layout, needed, ring, bucket).await.map(Unlocked::Managed),
+        (Scheme::None, _) => Ok(ReadKeys::Nothing),
+        (_, Some(key)) => Ok(ReadKeys::Customer(key)),
+        (_, None) => Opening::begin(layout, needed, ring, bucket).await.map(ReadKeys::Managed),
     }
 }
 

@@ -21,7 +21,7 @@ use rustls::{
 };
 use tokio::sync::watch;
 
-use super::{files, verify::WithoutName};
+use super::{files, verify::ChainVerifier};
 use crate::{
     security::{Https, Identity},
     settings::Error,
@@ -55,7 +55,7 @@ pub(crate) struct KmsFiles {
 
 /// What one reading of the files gave.
 #[derive(Debug)]
-struct Reading {
+struct Material {
     files: Files,
     verifier: Arc<dyn ServerCertVerifier>,
     identity: Option<Arc<CertifiedKey>>,
@@ -63,7 +63,7 @@ struct Reading {
 
 /// The last reading that could be used. It stands in every configuration that was made of it.
 #[derive(Debug)]
-struct Current(watch::Sender<Arc<Reading>>);
+struct Current(watch::Sender<Arc<Material>>);
 
 impl ClientTls {
     /// For the filer's gRPC.
@@ -141,7 +141,7 @@ impl ClientTls {
 }
 
 impl Files {
-    fn read(self) -> Result<Reading, Error> {
+    fn read(self) -> Result<Material, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let pair = match &self {
             Self::Grpc(files) => Some((files.cert.clone(), files.key.clone())),
@@ -150,15 +150,15 @@ impl Files {
         };
         let identity = pair.map(|(cert, key)| certified(&cert, &key, &provider)).transpose()?;
         let verifier: Arc<dyn ServerCertVerifier> = match &self {
-            Self::Grpc(files) => WithoutName::new(Some(files::roots(&files.ca)?), provider),
-            Self::Https(files) if files.insecure_skip_verify => WithoutName::new(None, provider),
+            Self::Grpc(files) => ChainVerifier::new(Some(files::roots(&files.ca)?), provider),
+            Self::Https(files) if files.insecure_skip_verify => ChainVerifier::new(None, provider),
             // A certificate of its own and no authority: as at weed, nobody is believed.
             Self::Https(Https { ca: None, identity: Some(_), .. }) => {
-                WithoutName::new(Some(RootCertStore::empty()), provider)
+                ChainVerifier::new(Some(RootCertStore::empty()), provider)
             }
             Self::Https(Https { ca, .. }) | Self::Kms(KmsFiles { ca, .. }) => believing(ca.as_deref(), provider)?,
         };
-        Ok(Reading { files: self, verifier, identity })
+        Ok(Material { files: self, verifier, identity })
     }
 }
 
@@ -183,7 +183,7 @@ fn builder(provider: Arc<CryptoProvider>) -> Result<ConfigBuilder<ClientConfig, 
 }
 
 impl Current {
-    fn reading(&self) -> Arc<Reading> {
+    fn reading(&self) -> Arc<Material> {
         Arc::clone(&self.0.borrow())
     }
 }

@@ -16,19 +16,19 @@ use rustls::{
 /// Checks a chain but not the name in it (as weed's gRPC does, `CertVerification` in `weed/security/tls.go` @4.48), or nothing
 /// at all (`insecure_skip_verify`). Signatures of the handshake are always checked.
 #[derive(Debug)]
-pub(super) struct WithoutName {
+pub(super) struct ChainVerifier {
     /// `None`: anybody is believed.
     roots: Option<RootCertStore>,
     provider: Arc<CryptoProvider>,
 }
 
-impl WithoutName {
+impl ChainVerifier {
     pub(super) fn new(roots: Option<RootCertStore>, provider: Arc<CryptoProvider>) -> Arc<Self> {
         Arc::new(Self { roots, provider })
     }
 }
 
-impl ServerCertVerifier for WithoutName {
+impl ServerCertVerifier for ChainVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -18,7 +18,7 @@ use crate::Error;
 pub const SERVER: HeaderValue = HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct ErrorBody<'a> {
     error: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
@@ -28,7 +28,7 @@ struct Written<'a> {
 
 /// Why an answer is a refusal. Goes with the answer as an extension, for whoever keeps the log.
 #[derive(Clone)]
-pub struct Refused(pub Error);
+pub struct Refusal(pub Error);
 
 /// Writes `error` as the filer writes its own: `{"error":"…"}`, to which `code` (where there is one), `blame` and
 /// `retry` are added. `Retry-After` is in whole seconds, at least 1. The answer to a HEAD has the same headers and no
@@ -40,7 +40,7 @@ pub fn error_response(error: &Error, method: &Method, id: RequestId) -> Response
     if message != error.message() {
         message = format!("{message} (request {id} in tidegate's log)").into();
     }
-    let written = Written {
+    let written = ErrorBody {
         error: &message,
         code: error.short_code(),
         blame: error.blame().as_str(),
@@ -48,7 +48,7 @@ pub fn error_response(error: &Error, method: &Method, id: RequestId) -> Response
     };
     let mut response = write(&written, error.status(), method);
     id.name(response.headers_mut());
-    response.extensions_mut().insert(Refused(error.clone()));
+    response.extensions_mut().insert(Refusal(error.clone()));
     if let Some(delay) = error.delay() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
     }
@@ -57,7 +57,7 @@ pub fn error_response(error: &Error, method: &Method, id: RequestId) -> Response
 
 /// The answer to a request that met a bug of our own.
 pub(crate) fn bug_response(method: &Method) -> Response<Body> {
-    let written = Written {
+    let written = ErrorBody {
         error: "the request met a bug in tidegate; its log has a trace that the developers want to see",
         code: Some("InternalError"),
         blame: "tidegate",
@@ -66,7 +66,7 @@ pub(crate) fn bug_response(method: &Method) -> Response<Body> {
     write(&written, StatusCode::INTERNAL_SERVER_ERROR, method)
 }
 
-fn write(written: &Written<'_>, status: StatusCode, method: &Method) -> Response<Body> {
+fn write(written: &ErrorBody<'_>, status: StatusCode, method: &Method) -> Response<Body> {
     let json = serde_json::to_vec(written).expect("an object of strings and a bool is always JSON");
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

@@ -12,7 +12,7 @@ mod request_id;
 
 pub use self::{
     body::{Body, BoxError},
-    error_response::{Refused, SERVER, error_response},
+    error_response::{Refusal, SERVER, error_response},
     front::Front,
     peer::{Peer, PeerTls},
     received::Received,

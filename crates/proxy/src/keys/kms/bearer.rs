@@ -29,11 +29,11 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Fetches tokens.
 pub(super) trait Login: Send + Sync {
     /// A new token. One request, bounded in time.
-    fn login(&self) -> BoxFuture<'_, Result<Granted, KmsError>>;
+    fn login(&self) -> BoxFuture<'_, Result<TokenGrant, KmsError>>;
 }
 
 /// A token as it was given.
-pub(super) struct Granted {
+pub(super) struct TokenGrant {
     token: Zeroizing<String>,
     lasts: Duration,
 }
@@ -46,7 +46,7 @@ pub(super) struct Token {
 }
 
 impl Token {
-    fn new(granted: &Granted) -> Result<Self, KmsError> {
+    fn new(granted: &TokenGrant) -> Result<Self, KmsError> {
         let text = Zeroizing::new(format!("Bearer {}", granted.token.as_str()));
         let mut header = HeaderValue::try_from(text.as_str())
             .map_err(|_| KmsError::new(Failure::Nonsense, "the token has characters that no token has"))?;
@@ -141,7 +141,7 @@ struct TokenOutput<'a> {
 
 /// The token in the answer of an OAuth 2.0 token endpoint or of a metadata server (RFC 6749, 5.1). A refusal is about our
 /// credentials unless it may pass.
-pub(super) fn granted(answer: &Answer) -> Result<Granted, KmsError> {
+pub(super) fn granted(answer: &Answer) -> Result<TokenGrant, KmsError> {
     if !answer.status.is_success() {
         return Err(refused(answer));
     }
@@ -149,7 +149,7 @@ pub(super) fn granted(answer: &Answer) -> Result<Granted, KmsError> {
     let output: TokenOutput<'_> = serde_json::from_slice(&answer.body)
         .map_err(|_| KmsError::new(Failure::Nonsense, "the answer to the login has no access_token"))?;
     let lasts = output.expires_in.map_or(UNSAID, Duration::from_secs).min(LONGEST);
-    Ok(Granted { token: Zeroizing::new(output.access_token.as_str().to_owned()), lasts })
+    Ok(TokenGrant { token: Zeroizing::new(output.access_token.as_str().to_owned()), lasts })
 }
 
 /// Azure's metadata server writes the number as text.

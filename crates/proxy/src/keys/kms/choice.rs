@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use http::StatusCode;
 
-use super::{Line, Provider, error::sanitized};
+use super::{Provider, WaitingLine, error::sanitized};
 use crate::{Blame, Error, Result};
 
 /// The configured providers.
@@ -57,7 +57,7 @@ impl Providers {
 
     /// Asks again those that were found to be down.
     pub(in crate::keys) fn forget_outages(&self) {
-        self.by_name.values().filter_map(|provider| provider.line()).for_each(Line::forget_outage);
+        self.by_name.values().filter_map(|provider| provider.line()).for_each(WaitingLine::forget_outage);
     }
 
     /// The provider that opens an envelope of this kind for an object in this bucket, and its name.
@@ -109,20 +109,20 @@ mod tests {
     use futures_util::future::BoxFuture;
 
     use super::*;
-    use crate::keys::kms::{About, Decrypted, KmsError};
+    use crate::keys::kms::{KmsError, ProviderInfo, UnwrappedKey};
 
-    struct Named(About);
+    struct Named(ProviderInfo);
 
     fn named(name: &str, kind: &'static str) -> Named {
-        Named(About { name: name.to_owned(), kind, max_retries: 0, patience: Duration::ZERO })
+        Named(ProviderInfo { name: name.to_owned(), kind, max_retries: 0, patience: Duration::ZERO })
     }
 
     impl Provider for Named {
-        fn about(&self) -> &About {
+        fn about(&self) -> &ProviderInfo {
             &self.0
         }
 
-        fn decrypt<'a>(&'a self, _: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+        fn decrypt<'a>(&'a self, _: &'a KmsKey) -> BoxFuture<'a, Result<UnwrappedKey, KmsError>> {
             unreachable!("these tests only choose")
         }
     }

@@ -11,19 +11,19 @@ use tokio::{
     time::timeout,
 };
 
-use super::{About, Decrypted, Failure, KmsError, Provider, circuit::Circuit};
+use super::{Failure, KmsError, Provider, ProviderInfo, UnwrappedKey, circuit::Circuit};
 
 /// A provider that is asked for a bounded number of keys at once; the rest waits in line, for as long as the provider has
 /// patience.
 ///
 /// A read of an object of many parts takes many keys, and a KMS has request quotas that everybody shares.
-pub struct AtMost {
+pub struct LimitedProvider {
     inner: Arc<dyn Provider>,
-    line: Line,
+    line: WaitingLine,
 }
 
 /// The requests to one KMS that wait for their turn.
-pub struct Line {
+pub struct WaitingLine {
     places: Semaphore,
     /// Half of the places. What no client waits for yet waits for one of these first, so that whoever does wait finds a
     /// short line.
@@ -31,16 +31,16 @@ pub struct Line {
     pub(super) circuit: Circuit,
 }
 
-impl AtMost {
+impl LimitedProvider {
     /// `inner`, asked `places` times at once at most. Zero counts as one.
     pub fn new(inner: Arc<dyn Provider>, places: usize) -> Self {
         let places = places.max(1);
         let (all, ahead) = (Semaphore::new(places), Semaphore::new(places.div_ceil(2)));
-        Self { inner, line: Line { places: all, ahead, circuit: Circuit::default() } }
+        Self { inner, line: WaitingLine { places: all, ahead, circuit: Circuit::default() } }
     }
 }
 
-impl Line {
+impl WaitingLine {
     /// Waits for the leave to open keys ahead of their client.
     ///
     /// # Errors
@@ -67,16 +67,16 @@ impl Line {
     }
 }
 
-impl Provider for AtMost {
-    fn about(&self) -> &About {
+impl Provider for LimitedProvider {
+    fn about(&self) -> &ProviderInfo {
         self.inner.about()
     }
 
-    fn line(&self) -> Option<&Line> {
+    fn line(&self) -> Option<&WaitingLine> {
         Some(&self.line)
     }
 
-    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<UnwrappedKey, KmsError>> {
         Box::pin(async move {
             let _place = self.line.wait(&self.line.places, self.inner.about().patience).await?;
             self.inner.decrypt(key).await
@@ -99,23 +99,23 @@ mod tests {
 
     /// Takes a second for each key and remembers how many it had at once.
     struct Slow {
-        about: About,
+        about: ProviderInfo,
         now: AtomicUsize,
         most: AtomicUsize,
     }
 
     impl Provider for Slow {
-        fn about(&self) -> &About {
+        fn about(&self) -> &ProviderInfo {
             &self.about
         }
 
-        fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+        fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<UnwrappedKey, KmsError>> {
             Box::pin(async {
                 self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 self.now.fetch_sub(1, Ordering::SeqCst);
                 let opened = DataKey::from_slice(&[7; 32]).unwrap();
-                Ok(Decrypted { key: opened, key_id: key.key_id.clone() })
+                Ok(UnwrappedKey { key: opened, key_id: key.key_id.clone() })
             })
         }
     }
@@ -132,9 +132,9 @@ mod tests {
         let (context, commitments) = (BTreeMap::new(), Vec::new());
         let key = KmsKey { key_id: "k".into(), envelope, context, bucket_key_enabled: false, commitments };
         let patience = Duration::from_millis(3500);
-        let about = About { name: "slow".to_owned(), kind: "aws", max_retries: 0, patience };
+        let about = ProviderInfo { name: "slow".to_owned(), kind: "aws", max_retries: 0, patience };
         let slow = Arc::new(Slow { about, now: AtomicUsize::new(0), most: AtomicUsize::new(0) });
-        let limited = AtMost::new(slow.clone(), 3);
+        let limited = LimitedProvider::new(slow.clone(), 3);
         let all = join_all((0..15).map(|_| limited.decrypt(&key))).await;
         let opened = all.iter().filter(|one| one.is_ok()).count();
         assert_eq!((slow.most.load(Ordering::SeqCst), opened), (3, 12));

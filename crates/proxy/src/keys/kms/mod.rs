@@ -45,11 +45,11 @@ use futures_util::future::BoxFuture;
 
 pub use choice::Providers;
 pub use error::{Failure, KmsError};
-pub use limit::{AtMost, Line};
+pub use limit::{LimitedProvider, WaitingLine};
 pub(super) use retry::unwrap;
 
 /// What a KMS gave for a wrapped data key.
-pub struct Decrypted {
+pub struct UnwrappedKey {
     /// The data key.
     pub key: DataKey,
     /// The id of the KMS key that had wrapped it, as the KMS names it.
@@ -58,7 +58,7 @@ pub struct Decrypted {
 
 /// What one KMS is called, and how it is asked.
 #[derive(Clone)]
-pub struct About {
+pub struct ProviderInfo {
     /// The name it has in the configuration; a label in metrics.
     pub name: String,
     /// What envelopes that it can open carry as `provider`: `aws`, `openbao`, `gcp`, `azure`.
@@ -72,13 +72,13 @@ pub struct About {
 /// One configured KMS.
 pub trait Provider: Send + Sync {
     /// What is known of it without asking it.
-    fn about(&self) -> &About;
+    fn about(&self) -> &ProviderInfo;
 
     /// Where its requests wait, and whether it is down; `None`: nobody waits, and each finds out.
-    fn line(&self) -> Option<&Line> {
+    fn line(&self) -> Option<&WaitingLine> {
         None
     }
 
     /// Asks the KMS once, under the stored key id and context. Bounded in time by the provider's own timeouts.
-    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>>;
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<UnwrappedKey, KmsError>>;
 }

@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{
     Failure, KmsError,
     http::{Answer, ExchangeError, HttpClient},
-    secret::Wiped,
+    secret::ZeroizedBody,
 };
 
 /// The header of a JSON body.
@@ -49,14 +49,14 @@ impl HttpClient {
 }
 
 /// A form with secrets in it (`application/x-www-form-urlencoded`).
-pub(super) struct Form(Wiped);
+pub(super) struct Form(ZeroizedBody);
 
 /// Room for a form from the start, in bytes: text that grows leaves copies behind.
 const ROOM: usize = 8 << 10;
 
 impl Form {
     pub(super) fn new() -> Self {
-        Self(Wiped::new(String::with_capacity(ROOM)))
+        Self(ZeroizedBody::new(String::with_capacity(ROOM)))
     }
 
     /// Adds a field.

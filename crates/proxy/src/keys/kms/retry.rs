@@ -8,7 +8,7 @@ use crypto::{DataKey, KmsKey};
 use rand::RngExt;
 use tokio::time::{Instant, sleep};
 
-use super::{Decrypted, Failure, KmsError, Provider};
+use super::{Failure, KmsError, Provider, UnwrappedKey};
 use crate::{
     Result,
     keys::{
@@ -98,7 +98,7 @@ fn pause(tries: u32) -> Duration {
 }
 
 /// Refuses a data key that was opened by another KMS key than the stored one.
-fn checked(opened: Decrypted, stored: &str) -> Result<DataKey, KmsError> {
+fn checked(opened: UnwrappedKey, stored: &str) -> Result<DataKey, KmsError> {
     if same_key(&opened.key_id, stored) {
         Ok(opened.key)
     } else {

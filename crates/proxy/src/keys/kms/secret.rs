@@ -69,17 +69,17 @@ impl Secret<'_> {
 
 /// A request body that is wiped when it has been sent.
 #[cfg(feature = "_post")]
-pub(super) struct Wiped(pub(super) Zeroizing<String>);
+pub(super) struct ZeroizedBody(pub(super) Zeroizing<String>);
 
 #[cfg(feature = "_post")]
-impl Wiped {
+impl ZeroizedBody {
     pub(super) fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 }
 
 #[cfg(feature = "_post")]
-impl AsRef<[u8]> for Wiped {
+impl AsRef<[u8]> for ZeroizedBody {
     fn as_ref(&self) -> &[u8] {
         self.0.as_bytes()
     }

@@ -16,7 +16,7 @@ use crate::metrics::{MethodLabel, Requests, SseLabel};
 
 pin_project! {
     /// Passes a body on as it is, and counts.
-    pub(crate) struct MeasuredBody<B> {
+    pub(crate) struct AccountingBody<B> {
         #[pin]
         inner: B,
         // Bytes still to come, where the length is known.
@@ -25,7 +25,7 @@ pin_project! {
     }
 }
 
-impl<B: Body> MeasuredBody<B> {
+impl<B: Body> AccountingBody<B> {
     pub(super) fn new(inner: B, headers: &HeaderMap, without_body: bool, mut record: Record) -> Self {
         let left = match (without_body, inner.size_hint().exact()) {
             (true, _) => Some(0),
@@ -40,7 +40,7 @@ impl<B: Body> MeasuredBody<B> {
     }
 }
 
-impl<B> Body for MeasuredBody<B>
+impl<B> Body for AccountingBody<B>
 where
     B: Body<Data = Bytes>,
 {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
-pub(crate) use self::body::MeasuredBody;
+pub(crate) use self::body::AccountingBody;
 use self::body::Record;
 use crate::metrics::{CLIENT_LEFT, MethodLabel, Requests, SseLabel};
 use crate::wire::{Front, Peer, Received};
@@ -17,25 +17,25 @@ use crate::wire::{Front, Peer, Received};
 /// Counts every request of the front inside, exactly once, when its answer is out or its client has left.
 ///
 /// The `sse` label is the [`SseLabel`] in the response's extensions.
-pub(crate) struct Measured<F> {
+pub(crate) struct Accounting<F> {
     front: F,
     requests: Arc<Requests>,
 }
 
-impl<F> Measured<F> {
+impl<F> Accounting<F> {
     /// Counts the requests of `front` in `requests`.
     pub(crate) fn new(front: F, requests: Arc<Requests>) -> Self {
         Self { front, requests }
     }
 }
 
-impl<F: Front> Front for Measured<F> {
-    type Body = MeasuredBody<F::Body>;
+impl<F: Front> Front for Accounting<F> {
+    type Body = AccountingBody<F::Body>;
 
     async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         let started = Instant::now();
         let mut unanswered =
-            Unanswered { requests: &self.requests, method: request.method().into(), started: Some(started) };
+            PendingRequest { requests: &self.requests, method: request.method().into(), started: Some(started) };
         let without_body = request.method() == Method::HEAD;
         let response = self.front.handle(request, peer).await;
         unanswered.started = None;
@@ -49,24 +49,24 @@ fn measure<B: http_body::Body>(
     requests: Arc<Requests>,
     method: MethodLabel,
     started: Instant,
-) -> Response<MeasuredBody<B>> {
+) -> Response<AccountingBody<B>> {
     let (parts, body) = response.into_parts();
     let without_body = without_body || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let sse = parts.extensions.get::<SseLabel>().copied().unwrap_or_default();
     let record = Record::new(requests, method, parts.status, sse, started);
-    let body = MeasuredBody::new(body, &parts.headers, without_body, record);
+    let body = AccountingBody::new(body, &parts.headers, without_body, record);
     Response::from_parts(parts, body)
 }
 
 /// Counts a request that is dropped before it has an answer.
-struct Unanswered<'a> {
+struct PendingRequest<'a> {
     requests: &'a Requests,
     method: MethodLabel,
     /// `None` once there is an answer.
     started: Option<Instant>,
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for PendingRequest<'_> {
     fn drop(&mut self) {
         let Some(started) = self.started else { return };
         // A front that panics is answered 500 by the listener.

@@ -7,7 +7,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, advance};
 
-use super::{body::MeasuredBody, measure};
+use super::{body::AccountingBody, measure};
 use crate::{
     metrics::{Metrics, SseLabel},
     wire::{Body, BoxError},
@@ -36,7 +36,7 @@ fn counted(metrics: &Metrics, code: &str) -> (u64, u64, f64, u64, f64, u64, u64,
     )
 }
 
-fn measured(metrics: &Metrics, body: Body, status: u16) -> MeasuredBody<Body> {
+fn measured(metrics: &Metrics, body: Body, status: u16) -> AccountingBody<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response.extensions_mut().insert(SseLabel::Kms);

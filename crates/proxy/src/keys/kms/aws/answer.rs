@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::super::{Decrypted, Failure, KmsError, http::Answer, secret::Secret};
+use super::super::{Failure, KmsError, UnwrappedKey, http::Answer, secret::Secret};
 
 #[derive(Deserialize)]
 struct DecryptOutput<'a> {
@@ -18,13 +18,13 @@ struct DecryptOutput<'a> {
 }
 
 /// The data key in the answer to a `Decrypt`.
-pub(super) fn key(body: &[u8]) -> Result<Decrypted, KmsError> {
+pub(super) fn key(body: &[u8]) -> Result<UnwrappedKey, KmsError> {
     // serde's messages quote what they did not expect, so none of them is passed on.
     let nonsense = |what: &str| KmsError::new(Failure::Nonsense, what);
     let output: DecryptOutput<'_> =
         serde_json::from_slice(body).map_err(|_| nonsense("the answer has no KeyId and Plaintext"))?;
     let key = output.plaintext.data_key()?;
-    Ok(Decrypted { key, key_id: output.key_id.into_owned() })
+    Ok(UnwrappedKey { key, key_id: output.key_id.into_owned() })
 }
 
 #[derive(Default, Deserialize)]

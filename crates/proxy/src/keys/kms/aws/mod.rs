@@ -30,7 +30,7 @@ use serde::Serialize;
 
 pub use self::settings::Settings;
 use super::{
-    About, Decrypted, Failure, KmsError, Provider,
+    Failure, KmsError, Provider, ProviderInfo, UnwrappedKey,
     address::broken,
     http::{ExchangeError, HttpClient},
 };
@@ -38,7 +38,7 @@ use crate::Result;
 
 /// One AWS KMS.
 pub struct Aws {
-    about: About,
+    about: ProviderInfo,
     endpoint: Uri,
     http: HttpClient,
     signer: Signer<Credential>,
@@ -56,12 +56,12 @@ impl Aws {
         let tls = endpoint.scheme() == Some(&Scheme::HTTPS);
         let http = HttpClient::new(settings.connect_timeout, settings.request_timeout, tls)?;
         let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
-        let about = About { name: name.to_owned(), kind: "aws", max_retries, patience };
+        let about = ProviderInfo { name: name.to_owned(), kind: "aws", max_retries, patience };
         let signer = credentials::signer(name, settings, &credentials::context()?)?;
         Ok(Self { about, endpoint, http, signer })
     }
 
-    async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
+    async fn ask(&self, key: &KmsKey) -> Result<UnwrappedKey, KmsError> {
         let request = self.request(key)?;
         let request = self.signed(request).await?;
         let answer = self.http.send(request).await.map_err(ExchangeError::into_kms_error)?;
@@ -107,11 +107,11 @@ impl Aws {
 }
 
 impl Provider for Aws {
-    fn about(&self) -> &About {
+    fn about(&self) -> &ProviderInfo {
         &self.about
     }
 
-    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<UnwrappedKey, KmsError>> {
         Box::pin(self.ask(key))
     }
 }

@@ -13,7 +13,7 @@ use super::{
     super::{
         KmsError,
         address::{base_address, broken},
-        bearer::{self, Granted},
+        bearer::{self, TokenGrant},
         http::HttpClient,
         rest::{FORM, Form},
     },
@@ -25,13 +25,13 @@ use crate::Result;
 const PUBLIC: &str = "https://vault.azure.net";
 
 pub(super) struct AzureLogin {
-    who: Who,
+    who: Identity,
     /// What tokens are for: `https://vault.azure.net`.
     resource: String,
     http: HttpClient,
 }
 
-enum Who {
+enum Identity {
     Client { authority: Uri, path: String, id: String, secret: Zeroizing<String> },
     Machine(Uri),
 }
@@ -46,16 +46,16 @@ impl AzureLogin {
                 }
                 let authority = base_address(name, "authority_host", &authority_host)?;
                 let path = format!("/{tenant_id}/oauth2/v2.0/token");
-                Who::Client { authority, path, id: client_id, secret: client_secret }
+                Identity::Client { authority, path, id: client_id, secret: client_secret }
             }
-            Login::Machine(address) => Who::Machine(base_address(name, "identity_endpoint", &address)?),
+            Login::Machine(address) => Identity::Machine(base_address(name, "identity_endpoint", &address)?),
         };
         Ok(Self { who, resource: resource(vault), http })
     }
 
-    async fn fetch(&self) -> Result<Granted, KmsError> {
+    async fn fetch(&self) -> Result<TokenGrant, KmsError> {
         let answer = match &self.who {
-            Who::Client { authority, path, id, secret } => {
+            Identity::Client { authority, path, id, secret } => {
                 let form = Form::new()
                     .with("grant_type", "client_credentials")
                     .with("client_id", id)
@@ -63,7 +63,7 @@ impl AzureLogin {
                     .with("scope", &format!("{}/.default", self.resource));
                 self.http.ask(Method::POST, authority, path, FORM, None, form.body()).await?
             }
-            Who::Machine(address) => {
+            Identity::Machine(address) => {
                 let resource = utf8_percent_encode(&self.resource, NON_ALPHANUMERIC);
                 let path = format!("/metadata/identity/oauth2/token?api-version=2018-02-01&resource={resource}");
                 self.http.ask(Method::GET, address, &path, ("metadata", "true"), None, Bytes::new()).await?
@@ -74,7 +74,7 @@ impl AzureLogin {
 }
 
 impl bearer::Login for AzureLogin {
-    fn login(&self) -> BoxFuture<'_, Result<Granted, KmsError>> {
+    fn login(&self) -> BoxFuture<'_, Result<TokenGrant, KmsError>> {
         Box::pin(self.fetch())
     }
 }

@@ -24,7 +24,7 @@ use serde::Serialize;
 use self::login::AzureLogin;
 pub use self::settings::{Login, Settings};
 use super::{
-    About, Decrypted, Failure, KmsError, Provider,
+    Failure, KmsError, Provider, ProviderInfo, UnwrappedKey,
     address::base_address,
     bearer::Tokens,
     ciphertext,
@@ -40,7 +40,7 @@ const API_VERSION: &str = "7.4";
 
 /// One Azure Key Vault.
 pub struct Azure {
-    about: About,
+    about: ProviderInfo,
     vault: Uri,
     http: HttpClient,
     tokens: Tokens<AzureLogin>,
@@ -56,11 +56,11 @@ impl Azure {
         let http = HttpClient::new(CONNECT, settings.request_timeout, vault.scheme() == Some(&Scheme::HTTPS))?;
         let tokens = Tokens::new(AzureLogin::new(name, settings.login, &vault, http.clone())?);
         let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
-        let about = About { name: name.to_owned(), kind: "azure", max_retries, patience };
+        let about = ProviderInfo { name: name.to_owned(), kind: "azure", max_retries, patience };
         Ok(Self { about, vault, http, tokens })
     }
 
-    async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
+    async fn ask(&self, key: &KmsKey) -> Result<UnwrappedKey, KmsError> {
         let id = &key.envelope.key_id;
         let vault_key = VaultKey::of(id, &self.vault)?;
         let ciphertext = ciphertext::bytes(&key.envelope.ciphertext)?;
@@ -77,7 +77,7 @@ impl Azure {
             return Err(answer::refusal(&answer));
         }
         let (opened, answered) = answer::key(&answer.body)?;
-        Ok(Decrypted { key: opened, key_id: self.stored_id(&answered, id, vault_key).to_owned() })
+        Ok(UnwrappedKey { key: opened, key_id: self.stored_id(&answered, id, vault_key).to_owned() })
     }
 
     /// The stored id where the answered one names the same key in other words: the stored one may do without address or
@@ -95,11 +95,11 @@ impl Azure {
 }
 
 impl Provider for Azure {
-    fn about(&self) -> &About {
+    fn about(&self) -> &ProviderInfo {
         &self.about
     }
 
-    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<UnwrappedKey, KmsError>> {
         Box::pin(self.ask(key))
     }
 }

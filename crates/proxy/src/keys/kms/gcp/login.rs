@@ -26,7 +26,7 @@ use super::{
     super::{
         Failure, KmsError,
         address::{base_address, broken},
-        bearer::{self, Granted},
+        bearer::{self, TokenGrant},
         http::HttpClient,
         rest::{FORM, Form},
         secret::Secret,
@@ -42,11 +42,11 @@ const METADATA_PATH: &str = "/computeMetadata/v1/instance/service-accounts/defau
 const LIFETIME: u64 = 3600;
 
 pub(super) struct GoogleLogin {
-    who: Who,
+    who: Identity,
     http: HttpClient,
 }
 
-enum Who {
+enum Identity {
     Account(Box<Account>),
     Machine(Uri),
 }
@@ -79,20 +79,20 @@ fn google() -> String {
 impl GoogleLogin {
     pub(super) fn new(name: &str, login: Login, http: HttpClient) -> Result<Self> {
         let who = match login {
-            Login::ServiceAccount(json) => Who::Account(Box::new(Account::read(name, &json)?)),
-            Login::Metadata(address) => Who::Machine(base_address(name, "metadata_endpoint", &address)?),
+            Login::ServiceAccount(json) => Identity::Account(Box::new(Account::read(name, &json)?)),
+            Login::Metadata(address) => Identity::Machine(base_address(name, "metadata_endpoint", &address)?),
         };
         Ok(Self { who, http })
     }
 
-    async fn fetch(&self) -> Result<Granted, KmsError> {
+    async fn fetch(&self) -> Result<TokenGrant, KmsError> {
         let answer = match &self.who {
-            Who::Account(account) => {
+            Identity::Account(account) => {
                 let assertion = account.assertion()?;
                 let body = Form::new().with("grant_type", GRANT).with("assertion", &assertion).body();
                 self.http.ask(Method::POST, &account.token_uri, "", FORM, None, body).await?
             }
-            Who::Machine(address) => {
+            Identity::Machine(address) => {
                 let given = ("metadata-flavor", "Google");
                 self.http.ask(Method::GET, address, METADATA_PATH, given, None, Bytes::new()).await?
             }
@@ -102,7 +102,7 @@ impl GoogleLogin {
 }
 
 impl bearer::Login for GoogleLogin {
-    fn login(&self) -> BoxFuture<'_, Result<Granted, KmsError>> {
+    fn login(&self) -> BoxFuture<'_, Result<TokenGrant, KmsError>> {
         Box::pin(self.fetch())
     }
 }

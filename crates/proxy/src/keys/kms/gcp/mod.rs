@@ -23,7 +23,7 @@ use serde::Serialize;
 use self::login::GoogleLogin;
 pub use self::settings::{Login, Settings};
 use super::{
-    About, Decrypted, Failure, KmsError, Provider,
+    Failure, KmsError, Provider, ProviderInfo, UnwrappedKey,
     address::base_address,
     bearer::Tokens,
     ciphertext,
@@ -39,7 +39,7 @@ const MOST_PAIRS_IN_ANY_ORDER: usize = 3;
 
 /// One Google Cloud KMS.
 pub struct Gcp {
-    about: About,
+    about: ProviderInfo,
     endpoint: Uri,
     http: HttpClient,
     tokens: Tokens<GoogleLogin>,
@@ -56,18 +56,18 @@ impl Gcp {
         let http = HttpClient::new(CONNECT, settings.request_timeout, endpoint.scheme() == Some(&Scheme::HTTPS))?;
         let tokens = Tokens::new(GoogleLogin::new(name, settings.login, http.clone())?);
         let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
-        let about = About { name: name.to_owned(), kind: "gcp", max_retries, patience };
+        let about = ProviderInfo { name: name.to_owned(), kind: "gcp", max_retries, patience };
         Ok(Self { about, endpoint, http, tokens })
     }
 
-    async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
+    async fn ask(&self, key: &KmsKey) -> Result<UnwrappedKey, KmsError> {
         let name = crypto_key(&key.envelope.key_id)?;
         let ciphertext = ciphertext::bytes(&key.envelope.ciphertext)?;
         let mut refused = None;
         for context in contexts(&key.context) {
             match self.decrypt_under(name, &ciphertext, context.as_deref()).await {
                 // The answer names no key: that it opened is what shows that it was the right one.
-                Ok(opened) => return Ok(Decrypted { key: opened, key_id: key.envelope.key_id.clone() }),
+                Ok(opened) => return Ok(UnwrappedKey { key: opened, key_id: key.envelope.key_id.clone() }),
                 Err(error) if error.failure() == Failure::Invalid => refused = Some(error),
                 Err(error) => return Err(error),
             }
@@ -94,11 +94,11 @@ impl Gcp {
 }
 
 impl Provider for Gcp {
-    fn about(&self) -> &About {
+    fn about(&self) -> &ProviderInfo {
         &self.about
     }
 
-    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<UnwrappedKey, KmsError>> {
         Box::pin(self.ask(key))
     }
 }

@@ -48,7 +48,7 @@ struct Auth<'a> {
 }
 
 /// A token as it was given.
-pub(super) struct Granted {
+pub(super) struct TokenGrant {
     pub(super) token: Zeroizing<String>,
     /// Zero: it does not end.
     pub(super) lasts: Duration,
@@ -56,13 +56,13 @@ pub(super) struct Granted {
 }
 
 /// The token in the answer to a login or a renewal.
-pub(super) fn granted(body: &[u8]) -> Result<Granted, KmsError> {
+pub(super) fn granted(body: &[u8]) -> Result<TokenGrant, KmsError> {
     let output: AuthOutput<'_> = serde_json::from_slice(body)
         .map_err(|_| KmsError::new(Failure::Nonsense, "the answer to the login has no auth.client_token"))?;
     let Auth { client_token, lease_duration, renewable } = output.auth;
     // Bounded, so that adding it to a time cannot overflow.
     let lasts = Duration::from_secs(lease_duration.min(10 * 365 * 24 * 3600));
-    Ok(Granted { token: Zeroizing::new(client_token.as_str().to_owned()), lasts, renewable })
+    Ok(TokenGrant { token: Zeroizing::new(client_token.as_str().to_owned()), lasts, renewable })
 }
 
 #[derive(Default, Deserialize)]

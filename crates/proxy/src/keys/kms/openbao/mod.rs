@@ -24,7 +24,7 @@ use serde::Serialize;
 pub use self::settings::{Login, Settings};
 use self::{service::Service, token::Tokens};
 use super::{
-    About, Decrypted, Failure, KmsError, Provider,
+    Failure, KmsError, Provider, ProviderInfo, UnwrappedKey,
     address::{base_address, broken},
     http::HttpClient,
 };
@@ -35,7 +35,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// One OpenBao or Vault.
 pub struct OpenBao {
-    about: About,
+    about: ProviderInfo,
     service: Service,
     transit_path: String,
     tokens: Arc<Tokens>,
@@ -63,12 +63,12 @@ impl OpenBao {
             token => token,
         };
         let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
-        let about = About { name: name.to_owned(), kind: "openbao", max_retries, patience };
+        let about = ProviderInfo { name: name.to_owned(), kind: "openbao", max_retries, patience };
         let tokens = Tokens::new(service.clone(), login);
         Ok(Self { about, service, transit_path, tokens })
     }
 
-    async fn ask(&self, key: &KmsKey) -> Result<Decrypted, KmsError> {
+    async fn ask(&self, key: &KmsKey) -> Result<UnwrappedKey, KmsError> {
         let path = format!("{}/decrypt/{}", self.transit_path, transit_key(&key.envelope.key_id)?);
         let context = (!key.context.is_empty()).then(|| BASE64_STANDARD.encode(context_json(&key.context)));
         let body = serde_json::to_vec(&DecryptInput { ciphertext: &key.envelope.ciphertext, context })
@@ -87,16 +87,16 @@ impl OpenBao {
             return Err(answer::refusal(&answer));
         }
         // The answer names no key: that it opened is what shows that it was the right one.
-        Ok(Decrypted { key: answer::key(&answer.body)?, key_id: key.envelope.key_id.clone() })
+        Ok(UnwrappedKey { key: answer::key(&answer.body)?, key_id: key.envelope.key_id.clone() })
     }
 }
 
 impl Provider for OpenBao {
-    fn about(&self) -> &About {
+    fn about(&self) -> &ProviderInfo {
         &self.about
     }
 
-    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<Decrypted, KmsError>> {
+    fn decrypt<'a>(&'a self, key: &'a KmsKey) -> BoxFuture<'a, Result<UnwrappedKey, KmsError>> {
         Box::pin(self.ask(key))
     }
 }

@@ -21,13 +21,13 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{
-    answer::{self, Granted},
+    answer::{self, TokenGrant},
     service::Service,
     settings::Login,
 };
 use crate::keys::kms::{
     Failure, KmsError,
-    secret::Wiped,
+    secret::ZeroizedBody,
     token_slot::{Expires, SlotWatch, TokenSlot},
 };
 
@@ -50,8 +50,8 @@ impl Token {
         &self.text
     }
 
-    fn new(granted: Granted, first: Option<Duration>) -> Self {
-        let Granted { token, lasts, renewable } = granted;
+    fn new(granted: TokenGrant, first: Option<Duration>) -> Self {
+        let TokenGrant { token, lasts, renewable } = granted;
         let first = first.unwrap_or(lasts);
         Self { text: token, begun: Instant::now(), lasts: (!lasts.is_zero()).then_some(lasts), first, renewable }
     }
@@ -115,7 +115,7 @@ impl Tokens {
     async fn log_in(self: &Arc<Self>) -> Result<Token, KmsError> {
         let (role_id, secret_id, path) = match &self.login {
             Login::Token(text) => {
-                let granted = Granted { token: text.clone(), lasts: Duration::ZERO, renewable: false };
+                let granted = TokenGrant { token: text.clone(), lasts: Duration::ZERO, renewable: false };
                 return Ok(Token::new(granted, None));
             }
             Login::AppRole { role_id, secret_id, path } => (role_id, secret_id, path),
@@ -123,7 +123,7 @@ impl Tokens {
         let input = LoginInput { role_id: role_id.as_str(), secret_id: secret_id.as_str() };
         let body = serde_json::to_string(&input)
             .map_err(|_| KmsError::new(Failure::BadCredentials, "they do not fit into a request"))?;
-        let body = Bytes::from_owner(Wiped::new(body));
+        let body = Bytes::from_owner(ZeroizedBody::new(body));
         let answer = self.service.post(&format!("{path}/login"), None, body).await?;
         if !answer.status.is_success() {
             return Err(answer::refused_login(&answer));

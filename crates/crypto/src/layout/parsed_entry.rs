@@ -1,5 +1,6 @@
 //! An entry, taken apart as far as its kind depends on it.
 
+use super::detect;
 use crate::{
     attributes::Attributes,
     error::{MetadataError, Place},
@@ -9,11 +10,12 @@ use crate::{
 };
 
 /// An entry, taken apart as far as its kind depends on it.
-pub(super) struct Parsed<'a> {
+pub(super) struct ParsedEntry<'a> {
     pub(super) scheme: Scheme,
     pub(super) attributes: &'a Attributes<'a>,
     pub(super) history: &'a History,
-    pub(super) entry: &'a Metadata,
+    /// What the entry says for all of its chunks.
+    pub(super) entry: Metadata,
     pub(super) chunks: &'a [StoredChunk<'a>],
     /// The metadata of each chunk that says it is encrypted and has bytes: empty where it is silent otherwise.
     pub(super) labels: Vec<Option<Metadata>>,
@@ -22,19 +24,22 @@ pub(super) struct Parsed<'a> {
     pub(super) inline_len: usize,
 }
 
-impl<'a> Parsed<'a> {
-    /// Reads the label of each chunk.
+impl<'a> ParsedEntry<'a> {
+    /// Reads what the entry and each of its chunks say about the encryption.
     ///
     /// # Errors
-    /// When one cannot be understood.
+    /// When they contradict each other, or one of them cannot be understood.
     pub(super) fn new(
-        scheme: Scheme,
         attributes: &'a Attributes<'a>,
         history: &'a History,
-        entry: &'a Metadata,
         chunks: &'a [StoredChunk<'a>],
         inline_len: usize,
     ) -> Result<Self, MetadataError> {
+        let scheme = detect::scheme(attributes, chunks)?;
+        let entry = match (scheme, inline_len, chunks) {
+            (Scheme::Kms | Scheme::S3, 0, []) => Metadata::default(),
+            _ => Metadata::of_entry(scheme, attributes)?,
+        };
         let label = |(index, chunk): (usize, &StoredChunk<'_>)| match chunk {
             chunk if chunk.sse_type == 0 || chunk.size == 0 || chunk.is_manifest => Ok(None),
             chunk if chunk.sse_metadata.is_empty() => Ok(Some(Metadata::default())),

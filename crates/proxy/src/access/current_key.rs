@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// A key that is in force, or none, until it is replaced. Clones share it: what one of them is given, all have from then on.
-pub(crate) struct InForce<T>(Arc<watch::Sender<Option<Arc<T>>>>);
+pub(crate) struct CurrentKey<T>(Arc<watch::Sender<Option<Arc<T>>>>);
 
-impl<T> InForce<T> {
+impl<T> CurrentKey<T> {
     /// Begins with `key`.
     pub(crate) fn new(key: Option<T>) -> Self {
         Self(Arc::new(watch::Sender::new(key.map(Arc::new))))
@@ -29,7 +29,7 @@ impl<T> InForce<T> {
     }
 }
 
-impl<T> Clone for InForce<T> {
+impl<T> Clone for CurrentKey<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn what_was_replaced_is_gone_for_every_clone() {
-        let (one, other) = (InForce::new(Some(1)), InForce::<i32>::new(None));
+        let (one, other) = (CurrentKey::new(Some(1)), CurrentKey::<i32>::new(None));
         let clone = one.clone();
         one.replace(Some(2));
         assert_eq!(clone.get().as_deref(), Some(&2));

@@ -9,12 +9,12 @@ use crate::entry::{EntryPath, query};
 
 /// What a relayed request may have changed. Forgets it when dropped: with the filer's answer in hand and before the
 /// client has it, or when nobody waits for that answer any more.
-pub(crate) struct Written<D: Send + Sync + 'static> {
+pub(crate) struct WriteInvalidation<D: Send + Sync + 'static> {
     entries: Arc<Entries<D>>,
     paths: Vec<Option<EntryPath>>,
 }
 
-impl<D: Send + Sync + 'static> Written<D> {
+impl<D: Send + Sync + 'static> WriteInvalidation<D> {
     /// Reads a request's head. A write names its path; a move (`mv.from`) also where it takes the entry from.
     pub(crate) fn by(request: &Parts, entries: &Arc<Entries<D>>) -> Self {
         let mut paths = Vec::new();
@@ -30,7 +30,7 @@ impl<D: Send + Sync + 'static> Written<D> {
     }
 }
 
-impl<D: Send + Sync + 'static> Drop for Written<D> {
+impl<D: Send + Sync + 'static> Drop for WriteInvalidation<D> {
     fn drop(&mut self) {
         for path in &self.paths {
             match path {
