@@ -11,10 +11,15 @@
 //!
 //! Whoever reads a needle whole while it is fetched for somebody else waits for that fetch, which is one fetch to the
 //! servers and has one outcome. It ends when the last one who waits for it leaves.
+//!
+//! An eighth of the memory is for needles on their way, from before they are asked for until the last who waited for them
+//! has them. Where it is taken, a needle is fetched past the cache, and needs no more memory than that of its reader. What
+//! lies ahead of a client leaves half of it to what clients wait for.
 
 use std::{
     collections::HashMap,
     future::Future,
+    ops::Deref,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -48,13 +53,31 @@ pub(crate) struct Fetched {
     pub(crate) is_proven: bool,
 }
 
-type Outcome = Result<Bytes, FetchError>;
+/// A needle, as it is stored.
+#[derive(Clone)]
+pub(crate) struct Landed {
+    bytes: Bytes,
+    /// Where it was on its way here: so long it takes room.
+    _room: Option<Arc<Room>>,
+}
+
+impl Deref for Landed {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+type Outcome = Result<Landed, FetchError>;
 type Flying = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// The chunks that are kept, and those on their way.
 pub struct ChunkCache {
     kept: Cache<Arc<str>, Bytes>,
     flights: Arc<Flights>,
+    /// Bytes of memory for needles on their way.
+    room: u64,
     on_lookup: OnLookup,
 }
 
@@ -65,6 +88,14 @@ struct Flights(Mutex<Departures>);
 struct Departures {
     count: u64,
     flying: HashMap<Arc<str>, Flight>,
+    /// Bytes of memory that needles on their way take.
+    taken: u64,
+}
+
+/// Memory that a needle on its way takes. It comes back when this is dropped.
+struct Room {
+    flights: Arc<Flights>,
+    bytes: u64,
 }
 
 struct Flight {
@@ -82,15 +113,16 @@ struct Landing {
 }
 
 impl ChunkCache {
-    /// Keeps up to `bytes`.
+    /// Takes up to `bytes` of memory.
     pub fn new(bytes: u64, on_lookup: OnLookup) -> Self {
+        let room = (bytes / 8).max(LARGEST.min(bytes / 2));
         let kept = Cache::builder()
-            .max_capacity(bytes)
+            .max_capacity(bytes - room)
             .weigher(|fid: &Arc<str>, needle: &Bytes| {
                 u32::try_from(needle.len() + fid.len() + OVERHEAD).unwrap_or(u32::MAX)
             })
             .build();
-        Self { kept, flights: Arc::default(), on_lookup }
+        Self { kept, flights: Arc::default(), room, on_lookup }
     }
 
     /// Whether needles of `size` bytes are kept.
@@ -110,41 +142,47 @@ impl ChunkCache {
         Some(bytes)
     }
 
-    /// The bytes of a needle: those that are here, those that are on their way for somebody else, or what `fetch` brings.
+    /// A needle of `size` bytes: the one that is here, the one that is on its way for somebody else, or what `fetch` brings.
+    /// `None`: there is no room for what it would bring.
     ///
     /// # Errors
     /// Those of the fetch.
     pub(crate) async fn get<F>(
         &self,
         fid: &Arc<str>,
+        size: u64,
         priority: &Arc<Priority>,
         fetch: impl FnOnce(Arc<Priority>) -> F,
-    ) -> Outcome
+    ) -> Option<Outcome>
     where
         F: Future<Output = Result<Fetched, FetchError>> + Send + 'static,
     {
         if let Some(bytes) = self.held(fid) {
-            return Ok(bytes);
+            return Some(Ok(Landed { bytes, _room: None }));
         }
-        let (flight, urgency, is_new) = self.join(fid, priority, fetch);
+        let Some((flight, urgency, is_new)) = self.join(fid, size, priority, fetch) else {
+            (self.on_lookup)(false);
+            return None;
+        };
         (self.on_lookup)(!is_new);
         let mut flight = std::pin::pin!(flight);
         if urgency.urgency() == Urgency::Ahead {
             tokio::select! {
                 biased;
-                outcome = &mut flight => return outcome,
+                outcome = &mut flight => return Some(outcome),
                 () = priority.reached() => urgency.reach(),
             }
         }
-        flight.await
+        Some(flight.await)
     }
 
     fn join<F>(
         &self,
         fid: &Arc<str>,
+        size: u64,
         priority: &Arc<Priority>,
         fetch: impl FnOnce(Arc<Priority>) -> F,
-    ) -> (Shared<Flying>, Arc<Priority>, bool)
+    ) -> Option<(Shared<Flying>, Arc<Priority>, bool)>
     where
         F: Future<Output = Result<Fetched, FetchError>> + Send + 'static,
     {
@@ -152,8 +190,13 @@ impl ChunkCache {
         if let Some(flight) = departures.flying.get(fid)
             && let Some(fetch) = flight.fetch.upgrade()
         {
-            return (fetch, Arc::clone(&flight.priority), false);
+            return Some((fetch, Arc::clone(&flight.priority), false));
         }
+        if !departures.have_room(size, self.room, priority.urgency()) {
+            return None;
+        }
+        departures.taken += size;
+        let room = Arc::new(Room { flights: Arc::clone(&self.flights), bytes: size });
         departures.count += 1;
         let number = departures.count;
         let landing = Landing { flights: Arc::clone(&self.flights), fid: Arc::clone(fid), number };
@@ -166,20 +209,37 @@ impl ChunkCache {
                 kept.insert(Arc::clone(&landing.fid), fetched.bytes.clone());
             }
             drop(landing);
-            Ok(fetched.bytes)
+            Ok(Landed { bytes: fetched.bytes, _room: Some(room) })
         });
         let flying = flying.shared();
         if let Some(weak) = flying.downgrade() {
             let flight = Flight { number, priority: Arc::clone(&urgency), fetch: weak };
             departures.flying.insert(Arc::clone(fid), flight);
         }
-        (flying, urgency, true)
+        Some((flying, urgency, true))
     }
 }
 
 impl Flights {
     fn lock(&self) -> MutexGuard<'_, Departures> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Departures {
+    /// Whether `size` bytes more of `room` may be taken.
+    fn have_room(&self, size: u64, room: u64, urgency: Urgency) -> bool {
+        let room = match urgency {
+            Urgency::Ahead if self.taken > 0 => room / 2,
+            Urgency::Ahead | Urgency::Head => room,
+        };
+        self.taken + size <= room
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.flights.lock().taken -= self.bytes;
     }
 }
 
@@ -207,6 +267,11 @@ impl ChunkCache {
     /// Needles on their way.
     pub(crate) fn flying(&self) -> usize {
         self.flights.lock().flying.len()
+    }
+
+    /// Bytes of memory that they take.
+    pub(crate) fn taken(&self) -> u64 {
+        self.flights.lock().taken
     }
 }
 

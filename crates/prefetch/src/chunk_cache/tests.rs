@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    Cause, Engine, Metrics, NeedleRead, Piece, Plan, Settings, Verify,
+    Cause, Engine, Metrics, NeedleRead, Piece, Plan, Settings, Verify, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -141,4 +141,53 @@ async fn what_is_not_what_the_server_named_is_not_kept() {
     assert!(!setup.cache().holds(&read.fid));
     assert_eq!(setup.read(&read).await.unwrap(), bytes);
     assert!(setup.cache().holds(&read.fid));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_takes_an_eighth_of_the_memory_and_more_passes_by() {
+    let setup = setup(Settings { per_server: 100, ..Settings::default() });
+    setup.script.latency(Duration::from_millis(10));
+    let needles: Vec<_> = (1..=12).map(|key| setup.script.needle(key, LARGEST as usize)).collect();
+    let all = futures_util::future::join_all(needles.iter().map(|(read, _)| setup.read(read)));
+    let look = async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        (setup.script.requests().len(), setup.cache().flying(), setup.cache().taken())
+    };
+    let (all, seen) = futures_util::join!(all, look);
+    assert_eq!(seen, (12, 8, 8 << 20), "of 64 MiB");
+    for (got, (_, bytes)) in all.into_iter().zip(&needles) {
+        assert!(got.unwrap() == *bytes);
+    }
+    assert_eq!((setup.cache().flying(), setup.cache().taken()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lies_ahead_leaves_half_of_the_room_to_what_is_waited_for() {
+    let setup = setup(Settings { per_server: 100, window: WindowSetting::Fixed(12), ..Settings::default() });
+    setup.script.latency(Duration::from_millis(10));
+    let (large, bytes) = setup.script.needles(12, LARGEST as usize);
+    let (small, head) = setup.script.needle(20, 5000);
+    let large = async { collect(setup.engine.download(large).await.unwrap()).await.unwrap() };
+    let small = async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let ahead = setup.cache().flying();
+        let (got, with_it) = futures_util::join!(setup.read(&small), async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            setup.cache().flying()
+        });
+        (got.unwrap(), ahead, with_it)
+    };
+    let (large, (small, ahead, with_it)) = futures_util::join!(large, small);
+    assert!(large == bytes && small == head);
+    assert_eq!((ahead, with_it), (4, 5));
+    assert_eq!(setup.cache().taken(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_is_smaller_than_two_of_the_largest_keeps_half_of_it() {
+    for (bytes, room) in [(1 << 20, 512 << 10), (4 << 20, 1 << 20), (80 << 20, 10 << 20)] {
+        let cache = ChunkCache::new(bytes, Box::new(|_| ()));
+        assert_eq!(cache.room, room, "of {bytes}");
+        assert_eq!(cache.kept.policy().max_capacity(), Some(bytes - room));
+    }
 }

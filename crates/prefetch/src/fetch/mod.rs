@@ -51,16 +51,21 @@ pub(crate) async fn run(shared: Arc<FetchContext>, job: Job, mut sink: Sink, fol
     let is_whole = job.span.start == 0 && job.span.end == job.read.size;
     let is_kept = is_whole && ChunkCache::takes(job.read.size) && !job.read.compressed;
     if let Some(cache) = shared.cache.as_ref().filter(|_| is_kept) {
-        let fetch = |priority| needle(Arc::clone(&shared), job.read.clone(), priority);
         let copied = async {
-            let bytes = cache.get(&job.read.fid, &job.priority, fetch).await?;
+            // First, for what it waits for may take long, and the bytes take room meanwhile.
             let mut decoder = job.read.decoder(0).await?;
-            sink.copy(&bytes, decoder.as_deref_mut());
+            let fetch = |priority| needle(Arc::clone(&shared), job.read.clone(), priority);
+            let Some(landed) = cache.get(&job.read.fid, job.read.size, &job.priority, fetch).await else {
+                return Ok(false);
+            };
+            sink.copy(&landed?, decoder.as_deref_mut());
             sink.finish();
-            Ok(())
+            Ok(true)
         };
-        let result = copied.await;
-        return sink.end(result);
+        match copied.await {
+            Ok(false) => {}
+            ended => return sink.end(ended.map(|_| ())),
+        }
     }
     let mut fetch = Fetch::new(&shared, &job, Target::Download(sink), Some(following));
     let result = fetch.run().await;
