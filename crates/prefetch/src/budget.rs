@@ -7,7 +7,8 @@
 //! A head may wait for shared blocks, where less is of no use: a needle that can only be read whole, or a chunk that is
 //! held until its checksum is known. It then holds nothing but its floor, begins nothing else, and those who hold shared
 //! blocks need nothing more to pass them on, so that nobody waits for ever. Of two blocks that come back one is put by for
-//! those who wait and one is free for the others, and every other second all are, so that neither stops the other.
+//! those who wait and one is free for the others, and every other second all are, so that neither stops the other. Nor does
+//! one who waits for much stop those who wait for little: in the seconds of the others they are served too.
 //!
 //! A block counts from its reservation, before a byte is read, until the last reference to its bytes is dropped, also
 //! while the connection to the client still holds it.
@@ -24,6 +25,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use self::pool::PUTS_BY;
 pub(crate) use self::{
     account::Account,
     pool::{BLOCK, Budget, blocks},
@@ -37,6 +39,25 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// What `memory` waits for, if it becomes free in time.
 pub(crate) async fn in_time<T>(memory: impl Future<Output = T>, longest: Duration) -> Result<T, FetchError> {
     tokio::time::timeout(longest, memory).await.map_err(|_| FetchError::NoMemory)
+}
+
+/// So many shared blocks, as [`Reservation::line_up`] gives them, if they become free in time.
+pub(crate) async fn in_line(
+    account: Arc<Account>,
+    blocks: usize,
+    longest: Duration,
+) -> Result<Reservation, FetchError> {
+    let mut turn = std::pin::pin!(Reservation::line_up(&account, blocks));
+    let given = async {
+        loop {
+            match tokio::time::timeout(PUTS_BY, &mut turn).await {
+                Ok(given) => return given,
+                // Nothing may have come back since it became the others' turn.
+                Err(_) => account.budget.serve(),
+            }
+        }
+    };
+    in_time(given, longest).await
 }
 
 impl Budget {

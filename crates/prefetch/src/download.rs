@@ -30,7 +30,7 @@ use self::{
 };
 use crate::{
     FetchError, Plan, Start,
-    budget::{Account, BLOCK, LONGEST_WAIT, Reservation, in_time},
+    budget::{Account, BLOCK, LONGEST_WAIT, Reservation, in_line},
     context::Shared,
     handover::Running,
     urgency::{Priority, Urgency},
@@ -240,7 +240,7 @@ impl Download {
         let memory = self.memory.get_or_insert_with(|| {
             self.shared.metrics.memory_was_short("whole");
             // As long as a client that reads nothing is suffered by default: bytes of this download may be out.
-            Box::pin(in_time(Reservation::line_up(&self.account, least), 4 * LONGEST_WAIT))
+            Box::pin(in_line(Arc::clone(&self.account), least, 4 * LONGEST_WAIT))
         });
         let reservation = ready!(memory.as_mut().poll(cx));
         self.memory = None;

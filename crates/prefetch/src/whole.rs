@@ -22,7 +22,7 @@ use self::{
 };
 use crate::{
     FetchError, NeedleRead, Opener, Verify,
-    budget::{Account, BLOCK, LONGEST_WAIT, Reservation, blocks, in_time},
+    budget::{Account, BLOCK, LONGEST_WAIT, Reservation, blocks, in_line},
     context::Shared,
     fetch::Wanted,
     handover::{Part, Sender},
@@ -161,7 +161,7 @@ async fn waited_for(shared: &Shared, account: &Arc<Account>, blocks: usize) -> R
         return Ok(memory);
     }
     shared.metrics.memory_was_short("whole");
-    in_time(Reservation::line_up(account, blocks), 4 * LONGEST_WAIT).await
+    in_line(Arc::clone(account), blocks, 4 * LONGEST_WAIT).await
 }
 
 /// The needle without its seal.
@@ -320,7 +320,7 @@ pub(crate) async fn read(
     let mut longest = USUAL.min(limit).min(room);
     loop {
         shared.budget.has_room(&read.fid, blocks(longest))?;
-        let memory = in_time(Reservation::line_up(account, blocks(longest)), LONGEST_WAIT).await?;
+        let memory = in_line(Arc::clone(account), blocks(longest), LONGEST_WAIT).await?;
         match stored(&shared.fetch, read, &Wanted::Whole, longest, &Priority::new(Urgency::Head)).await? {
             Stored::Here { bytes, .. } => return Ok(Bytes::from_owner(memory.buffer(bytes))),
             Stored::Longer(Some(size)) if size > limit => return too_large(size),

@@ -24,7 +24,7 @@ use crate::{
 pub(crate) const BLOCK: usize = 64 << 10;
 /// How long blocks are put by for those who wait, before others may have them for as long. What they wait for may be with
 /// a client that stalls, and nobody has anything of what is put by meanwhile.
-const PUTS_BY: Duration = Duration::from_secs(1);
+pub(super) const PUTS_BY: Duration = Duration::from_secs(1);
 /// Buffers kept for reuse when nobody needs them: 16 MiB.
 const KEPT: usize = 256;
 
@@ -125,7 +125,7 @@ impl Budget {
     }
 
     /// Gives those who wait what is there for them.
-    fn serve(self: &Arc<Self>) {
+    pub(super) fn serve(self: &Arc<Self>) {
         loop {
             let Some((blocks, answer)) = self.state().serve() else { return };
             // Whoever gave up meanwhile gives them back at once.
@@ -198,7 +198,10 @@ impl State {
     }
 
     fn serve(&mut self) -> Option<(usize, oneshot::Sender<SharedBlocks>)> {
-        let Some(rank) = self.line.passed_over().or_else(|| self.line.first()) else {
+        // Whoever has waited longest stops the rest of the line only as long as blocks are put by.
+        let stops = |blocks: usize| self.puts_by() || blocks <= self.free + self.put_by;
+        let longest = self.line.passed_over().filter(|(blocks, _)| stops(*blocks));
+        let Some(rank) = longest.or_else(|| self.line.first()) else {
             self.since = None;
             self.free += std::mem::take(&mut self.put_by);
             return None;

@@ -297,3 +297,26 @@ async fn so_much_memory_is_kept_to_be_used_again_and_no_more() {
     drop(blocks);
     assert_eq!(budget.kept(), 256);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_who_waits_for_much_does_not_stop_those_who_wait_for_little() {
+    let (budget, _) = budget(64);
+    let account = budget.admit().await;
+    let (stalled, others) = (head(&account, 32, 32).unwrap(), head(&account, 32, 32).unwrap());
+    let line = |blocks| in_line(Arc::clone(&account), blocks, 4 * LONGEST_WAIT);
+    let mut much = pin!(line(49));
+    assert!(poll!(much.as_mut()).is_pending());
+    let little = futures_util::future::join_all((0..40).map(|_| async {
+        let memory = line(16).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(memory);
+    }));
+    drop(others);
+    tokio::select! {
+        _ = &mut much => panic!("32 of them are with somebody who stalls"),
+        _ = little => {}
+        () = tokio::time::sleep(Duration::from_secs(10)) => panic!("they wait for the one who was passed over"),
+    }
+    drop(stalled);
+    assert_eq!(much.await.unwrap().blocks(), 49);
+}
