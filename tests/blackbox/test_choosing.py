@@ -126,7 +126,7 @@ def test_no_read_waits_for_a_server_that_stands_still(pair: Breakable, start_tid
     finally:
         pair.cluster.volumes[1].signal(signal.SIGCONT)
     assert not readers.wrong, readers.wrong[:3]
-    assert max(readers.took) < 10, "no read waited for first_byte_timeout, 30 s"
+    assert max(readers.took) < 5, "a second later than usual, and not first_byte_timeout, 30 s"
     assert during > before, f"{during} reads in 6 s with one server, {before} in 2 s with both"
 
 
