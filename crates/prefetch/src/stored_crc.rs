@@ -1,5 +1,5 @@
 //! The CRC-32C that a volume server has for a needle: its ETag, eight hex digits in quotes. Source: `Needle.Etag` in
-//! `weed/storage/needle/crc.go`.
+//! `weed/storage/needle/crc.go` @4.48.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! The messages of `filer_pb`, cut down to the fields that a reader needs. Tags are those of `weed/pb/filer.proto`.
+//! The messages of `filer_pb`, cut down to the fields that a reader needs. Tags are those of `weed/pb/filer.proto` @4.48.
 //!
 //! Written by hand so that a build needs no protoc. Unknown fields are skipped while decoding, as protobuf wants it.
 //! Messages that carry keys, wrapped keys, IVs or file content print a summary for `Debug`: an entry in a log line must

@@ -13,7 +13,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::{Decode, budget::Buffer};
 
-/// The first bytes of gzip, and of the other compression that SeaweedFS has known (`weed/util/compression.go`).
+/// The first bytes of gzip, and of the other compression that SeaweedFS has known (`weed/util/compression.go` @4.48).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 

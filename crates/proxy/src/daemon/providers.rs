@@ -14,8 +14,10 @@ use crate::{Blame, Error, Result, config, keys::kms::Provider, tls::ClientTls};
 /// Settings that make no provider, or a kind that this build was made without. Each begins with the name of the key or table.
 pub(super) fn make(name: &str, provider: config::Provider, tls: Option<&ClientTls>) -> Result<Arc<dyn Provider>> {
     let table = format!("kms.providers.{name}");
-    made(name, provider, tls)
-        .map_err(|error| if error.message().starts_with(&table) { error } else { broken(format!("{table}: {error}")) })
+    made(name, provider, tls).map_err(|error| match error.message().starts_with(&table) {
+        true => error,
+        false => broken(format!("{table}: {error}")).caused_by(error),
+    })
 }
 
 #[cfg_attr(not(feature = "openbao"), expect(unused_variables, reason = "only openbao has certificates of its own"))]

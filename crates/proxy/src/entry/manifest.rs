@@ -111,7 +111,8 @@ impl Manifests {
         if depth >= MAX_DEPTH {
             return Err(broken(format!("the file's chunk manifests nest more than {MAX_DEPTH} deep")));
         }
-        let fid = Fid::of(&chunk).map_err(|error| broken(format!("a manifest of the file has a bad id: {error}")))?;
+        let fid = Fid::of(&chunk)
+            .map_err(|error| broken(format!("a manifest of the file has a bad id: {error}")).caused_by(error))?;
         if self.seen.insert(fid) {
             self.pending.push(Pending { fid, chunk, depth });
         }

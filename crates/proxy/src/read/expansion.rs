@@ -236,7 +236,9 @@ async fn laid_out(entry: &pb::Entry, chunks: Vec<pb::FileChunk>, scheme: Scheme)
     }
     let entry = pb::Entry { chunks: Vec::new(), ..entry.clone() };
     let laid_out = tokio::task::spawn_blocking(move || lay_out(&entry, chunks, scheme)).await;
-    laid_out.map_err(|_| Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping"))?
+    laid_out.map_err(|error| {
+        Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping").caused_by(error)
+    })?
 }
 
 fn lay_out(entry: &pb::Entry, chunks: Vec<pb::FileChunk>, scheme: Scheme) -> Result<Listing> {

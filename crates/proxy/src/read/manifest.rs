@@ -38,7 +38,9 @@ pub(super) async fn read(engine: &Engine, manifest: &Pending) -> Result<Vec<pb::
     }
     let manifest = manifest.clone();
     let reading = tokio::task::spawn_blocking(move || opened(&manifest, stored)).await;
-    reading.map_err(|_| Error::new(Blame::Volume, StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping"))?
+    reading.map_err(|error| {
+        Error::new(Blame::Volume, StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping").caused_by(error)
+    })?
 }
 
 fn opened(manifest: &Pending, stored: Bytes) -> Result<Vec<pb::FileChunk>> {

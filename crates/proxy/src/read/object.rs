@@ -83,6 +83,7 @@ pub(crate) fn needle(fid: &Fid, chunk: &pb::FileChunk, range: Range<u64>) -> Nee
 pub(crate) fn fid(chunk: &pb::FileChunk) -> Result<Fid> {
     Fid::of(chunk).map_err(|error| {
         Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, format!("a chunk of the file has a bad id: {error}"))
+            .caused_by(error)
     })
 }
 

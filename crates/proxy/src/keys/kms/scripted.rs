@@ -19,7 +19,7 @@ use tokio::{
 };
 
 /// The next answer.
-pub(crate) enum Say {
+pub(crate) enum Reply {
     /// This status and body.
     This(u16, String),
     /// Nothing, ever.
@@ -31,7 +31,7 @@ pub(crate) enum Say {
 /// Listens on a port of its own until it is dropped.
 pub(crate) struct Scripted {
     pub(crate) address: SocketAddr,
-    script: Arc<Mutex<VecDeque<Say>>>,
+    script: Arc<Mutex<VecDeque<Reply>>>,
     asked: Arc<Mutex<Vec<(Parts, Bytes)>>>,
     arrived: Arc<Notify>,
     task: AbortHandle,
@@ -45,7 +45,7 @@ impl Drop for Scripted {
 
 impl Scripted {
     /// Answers in this order; a request beyond the script is a 500 that fails the test by its text.
-    pub(crate) async fn new(script: impl IntoIterator<Item = Say>) -> Self {
+    pub(crate) async fn new(script: impl IntoIterator<Item = Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let script: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(script.into_iter().collect()));
@@ -64,13 +64,13 @@ impl Scripted {
                         seen.lock().unwrap().push((parts, body));
                         bell.notify_one();
                         let say = to.lock().unwrap().pop_front();
-                        match say.unwrap_or_else(|| Say::This(500, r#"{"message":"beyond the script"}"#.into())) {
-                            Say::This(status, body) => {
+                        match say.unwrap_or_else(|| Reply::This(500, r#"{"message":"beyond the script"}"#.into())) {
+                            Reply::This(status, body) => {
                                 let answer = Response::builder().status(status).body(Full::new(Bytes::from(body)));
                                 Ok::<_, Box<dyn std::error::Error + Send + Sync>>(answer.unwrap())
                             }
-                            Say::Nothing => Ok(std::future::pending::<Result<_, Infallible>>().await?),
-                            Say::HangUp => Err("hang up".into()),
+                            Reply::Nothing => Ok(std::future::pending::<Result<_, Infallible>>().await?),
+                            Reply::HangUp => Err("hang up".into()),
                         }
                     }
                 });
@@ -81,7 +81,7 @@ impl Scripted {
     }
 
     /// Adds answers to the script.
-    pub(crate) fn say(&self, more: impl IntoIterator<Item = Say>) {
+    pub(crate) fn say(&self, more: impl IntoIterator<Item = Reply>) {
         self.script.lock().unwrap().extend(more);
     }
 

@@ -1,4 +1,4 @@
-//! `[kms.providers.<name>]` of type `azure`: the keys of SeaweedFS's `weed/kms/azure`, and a few of ours.
+//! `[kms.providers.<name>]` of type `azure`: the keys of SeaweedFS's `weed/kms/azure` @4.48, and a few of ours.
 
 use super::url;
 use crate::{

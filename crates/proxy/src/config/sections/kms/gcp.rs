@@ -1,4 +1,4 @@
-//! `[kms.providers.<name>]` of type `gcp`: the keys of SeaweedFS's `weed/kms/gcp`, and a few of ours.
+//! `[kms.providers.<name>]` of type `gcp`: the keys of SeaweedFS's `weed/kms/gcp` @4.48, and a few of ours.
 
 use super::url;
 use crate::{

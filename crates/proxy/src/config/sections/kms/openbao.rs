@@ -1,4 +1,4 @@
-//! `[kms.providers.<name>]` of type `openbao` or `vault`: the keys of SeaweedFS's `weed/kms/openbao`, and a few of ours.
+//! `[kms.providers.<name>]` of type `openbao` or `vault`: the keys of SeaweedFS's `weed/kms/openbao` @4.48, and a few of ours.
 
 use super::url;
 use crate::{

@@ -16,7 +16,7 @@ use crate::{
         Urgency,
         hooks::{CacheOutcome, Hooks, KmsOutcome},
         kms::{
-            scripted::{Say, Scripted},
+            scripted::{Reply, Scripted},
             unwrap,
         },
     },
@@ -49,12 +49,12 @@ fn provider(kms: &Scripted, settings: Settings) -> Aws {
     Aws::new("main", settings).unwrap()
 }
 
-fn opened(key_id: &str) -> Say {
-    Say::This(200, format!(r#"{{"KeyId":"{key_id}","Plaintext":"{}"}}"#, BASE64_STANDARD.encode(KEY)))
+fn opened(key_id: &str) -> Reply {
+    Reply::This(200, format!(r#"{{"KeyId":"{key_id}","Plaintext":"{}"}}"#, BASE64_STANDARD.encode(KEY)))
 }
 
-fn refused(status: u16, code: &str) -> Say {
-    Say::This(status, format!(r#"{{"__type":"{code}","message":"words of the KMS"}}"#))
+fn refused(status: u16, code: &str) -> Reply {
+    Reply::This(status, format!(r#"{{"__type":"{code}","message":"words of the KMS"}}"#))
 }
 
 /// Keeps the outcomes and rings at each.
@@ -111,7 +111,8 @@ async fn an_empty_context_is_left_out() {
 
 #[tokio::test]
 async fn throttling_and_failures_are_tried_again_after_a_pause() {
-    let script = [refused(400, "ThrottlingException"), refused(500, "KMSInternalException"), Say::HangUp, opened(ARN)];
+    let script =
+        [refused(400, "ThrottlingException"), refused(500, "KMSInternalException"), Reply::HangUp, opened(ARN)];
     let kms = Scripted::new(script).await;
     let seen = Arc::new(Seen::default());
     let provider = Arc::new(provider(&kms, Settings::default()));
@@ -139,8 +140,8 @@ async fn refusals_are_told_at_once_with_the_kms_code() {
         (refused(400, "InvalidCiphertextException"), 403, "InvalidCiphertextException", KmsOutcome::Invalid),
         (refused(403, "InvalidSignatureException"), 500, "InvalidSignatureException", KmsOutcome::Denied),
         (opened("arn:aws:kms:us-east-1:123456789012:key/other"), 403, "KeyIdMismatch", KmsOutcome::Invalid),
-        (Say::This(200, "{}".into()), 502, "InvalidKmsAnswer", KmsOutcome::Invalid),
-        (Say::This(200, "x".repeat(100_000)), 502, "InvalidKmsAnswer", KmsOutcome::Invalid),
+        (Reply::This(200, "{}".into()), 502, "InvalidKmsAnswer", KmsOutcome::Invalid),
+        (Reply::This(200, "x".repeat(100_000)), 502, "InvalidKmsAnswer", KmsOutcome::Invalid),
     ];
     for (say, status, code, outcome) in cases {
         let kms = Scripted::new([say]).await;
@@ -162,7 +163,7 @@ async fn refusals_are_told_at_once_with_the_kms_code() {
 
 #[tokio::test]
 async fn a_silent_kms_is_given_up_after_request_timeout() {
-    let kms = Scripted::new([Say::Nothing]).await;
+    let kms = Scripted::new([Reply::Nothing]).await;
     let seen = Arc::new(Seen::default());
     let asking =
         tokio::spawn(unwrap(Arc::new(provider(&kms, Settings::default())), wrapped(), Urgency::Head, seen.clone()));

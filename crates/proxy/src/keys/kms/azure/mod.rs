@@ -1,7 +1,7 @@
 //! Azure Key Vault: one `decrypt` per data key.
 //!
 //! Knows the REST API (<https://learn.microsoft.com/rest/api/keyvault/keys/decrypt>). Must not know retries or caches. The
-//! algorithm, the version of the API, and what goes into `aad`, are as in `weed/kms/azure` and the client that it uses
+//! algorithm, the version of the API, and what goes into `aad`, are as in `weed/kms/azure` @4.48 and the client that it uses
 //! (azkeys 0.10.0).
 //!
 //! The call is our own on hyper: the official client brings a second HTTP and TLS stack for two POSTs.

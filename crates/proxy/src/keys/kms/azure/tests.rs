@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 use tokio::time::Instant;
 
 use super::*;
-use crate::keys::kms::scripted::{Say, Scripted};
+use crate::keys::kms::scripted::{Reply, Scripted};
 
 const KEY: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";
 const LOGIN: &str = "/tenant-1/oauth2/v2.0/token";
@@ -48,17 +48,17 @@ fn provider(service: &Scripted, login: Login) -> Azure {
     Azure::new("a", Settings { vault_url, login, request_timeout: Duration::from_secs(30), max_retries: 3 }).unwrap()
 }
 
-fn granted(token: &str) -> Say {
-    Say::This(200, format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"{token}"}}"#))
+fn granted(token: &str) -> Reply {
+    Reply::This(200, format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"{token}"}}"#))
 }
 
-fn opened(kid: &str) -> Say {
-    Say::This(200, format!(r#"{{"kid":"{kid}","value":"{}"}}"#, BASE64_URL_SAFE_NO_PAD.encode(KEY)))
+fn opened(kid: &str) -> Reply {
+    Reply::This(200, format!(r#"{{"kid":"{kid}","value":"{}"}}"#, BASE64_URL_SAFE_NO_PAD.encode(KEY)))
 }
 
-fn refused(status: u16, code: &str, inner: &str) -> Say {
+fn refused(status: u16, code: &str, inner: &str) -> Reply {
     let error = serde_json::json!({"error": {"code": code, "message": "no", "innererror": {"code": inner}}});
-    Say::This(status, error.to_string())
+    Reply::This(status, error.to_string())
 }
 
 fn is_key(opened: &DataKey) -> bool {
@@ -102,7 +102,7 @@ async fn a_service_principal_logs_in_and_asks_as_the_gateway_does() {
 async fn a_machine_has_an_identity() {
     let service = Scripted::new([]).await;
     let token = r#"{"access_token":"mine","expires_in":"3599","token_type":"Bearer"}"#;
-    service.say([Say::This(200, token.into()), opened(&id(&service))]);
+    service.say([Reply::This(200, token.into()), opened(&id(&service))]);
     let login = Login::Machine(format!("http://{}", service.address));
     assert!(provider(&service, login).decrypt(&ours(&service)).await.is_ok());
     let (head, _) = &service.asked()[0];
@@ -140,9 +140,9 @@ async fn refusals_are_told_apart() {
         (refused(400, "BadParameter", ""), Failure::Invalid),
         (refused(429, "Throttled", ""), Failure::Throttled),
         (refused(500, "InternalServerError", ""), Failure::Unreachable),
-        (Say::This(302, String::new()), Failure::Nonsense),
-        (Say::This(200, r#"{"value":"YQ"}"#.into()), Failure::Nonsense),
-        (Say::HangUp, Failure::Unreachable),
+        (Reply::This(302, String::new()), Failure::Nonsense),
+        (Reply::This(200, r#"{"value":"YQ"}"#.into()), Failure::Nonsense),
+        (Reply::HangUp, Failure::Unreachable),
     ];
     for (answer, wanted) in cases {
         let service = Scripted::new([granted("one"), answer]).await;
@@ -169,7 +169,7 @@ async fn tokens_that_were_revoked_or_are_over_are_replaced() {
 
 #[tokio::test(start_paused = true)]
 async fn a_login_that_gets_no_answer_is_waited_for_once_and_not_in_turns() {
-    let service = Scripted::new([Say::Nothing]).await;
+    let service = Scripted::new([Reply::Nothing]).await;
     let azure = provider(&service, client(&service));
     let (key, begun) = (ours(&service), Instant::now());
     let all = join_all((0..12).map(|_| azure.decrypt(&key))).await;
@@ -181,7 +181,7 @@ async fn a_login_that_gets_no_answer_is_waited_for_once_and_not_in_turns() {
 #[tokio::test]
 async fn a_refused_login_blames_the_credentials_without_showing_them() {
     let no = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret.\r\nTrace ID: x"}"#;
-    let service = Scripted::new([Say::This(401, no.into())]).await;
+    let service = Scripted::new([Reply::This(401, no.into())]).await;
     let error = provider(&service, client(&service)).decrypt(&ours(&service)).await.err().unwrap();
     assert_eq!(error.failure(), Failure::BadCredentials);
     let told = error.into_error("a", "k", Duration::ZERO);

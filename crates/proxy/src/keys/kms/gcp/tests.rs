@@ -9,7 +9,7 @@ use crypto::{CustomerKey, Envelope, WrappedKey};
 use md5::{Digest, Md5};
 
 use super::*;
-use crate::keys::kms::scripted::{Say, Scripted};
+use crate::keys::kms::scripted::{Reply, Scripted};
 
 const KEY: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";
 const NAME: &str = "projects/p-1/locations/global/keyRings/r/cryptoKeys/k";
@@ -57,17 +57,17 @@ fn private_key() -> String {
     format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
 }
 
-fn granted(token: &str, seconds: u64) -> Say {
-    Say::This(200, format!(r#"{{"access_token":"{token}","expires_in":{seconds},"token_type":"Bearer"}}"#))
+fn granted(token: &str, seconds: u64) -> Reply {
+    Reply::This(200, format!(r#"{{"access_token":"{token}","expires_in":{seconds},"token_type":"Bearer"}}"#))
 }
 
-fn opened() -> Say {
+fn opened() -> Reply {
     let (plain, crc) = (BASE64_STANDARD.encode(KEY), crc32c::crc32c(&KEY));
-    Say::This(200, format!(r#"{{"plaintext":"{plain}","plaintextCrc32c":"{crc}","usedPrimary":true}}"#))
+    Reply::This(200, format!(r#"{{"plaintext":"{plain}","plaintextCrc32c":"{crc}","usedPrimary":true}}"#))
 }
 
-fn refused(status: u16, word: &str) -> Say {
-    Say::This(status, format!(r#"{{"error":{{"code":{status},"message":"no: {word}","status":"{word}"}}}}"#))
+fn refused(status: u16, word: &str) -> Reply {
+    Reply::This(status, format!(r#"{{"error":{{"code":{status},"message":"no: {word}","status":"{word}"}}}}"#))
 }
 
 fn is_key(opened: &DataKey) -> bool {
@@ -135,7 +135,7 @@ async fn a_token_is_renewed_before_it_ends_and_an_old_one_used_while_that_fails(
     let script = [
         granted("one", 3600),
         opened(),
-        Say::This(503, String::new()),
+        Reply::This(503, String::new()),
         opened(),
         opened(),
         granted("two", 3600),
@@ -174,11 +174,11 @@ async fn refusals_are_told_apart() {
         (refused(400, "INVALID_ARGUMENT"), Failure::Invalid),
         (refused(429, "RESOURCE_EXHAUSTED"), Failure::Throttled),
         (refused(503, "UNAVAILABLE"), Failure::Unreachable),
-        (Say::HangUp, Failure::Unreachable),
-        (Say::This(200, "{}".into()), Failure::Nonsense),
-        (Say::This(200, r#"{"plaintext":"c2hvcnQ="}"#.into()), Failure::Nonsense),
+        (Reply::HangUp, Failure::Unreachable),
+        (Reply::This(200, "{}".into()), Failure::Nonsense),
+        (Reply::This(200, r#"{"plaintext":"c2hvcnQ="}"#.into()), Failure::Nonsense),
         (
-            Say::This(200, format!(r#"{{"plaintext":"{}","plaintextCrc32c":"1"}}"#, BASE64_STANDARD.encode(KEY))),
+            Reply::This(200, format!(r#"{{"plaintext":"{}","plaintextCrc32c":"1"}}"#, BASE64_STANDARD.encode(KEY))),
             Failure::Unreachable,
         ),
     ];
@@ -193,7 +193,7 @@ async fn refusals_are_told_apart() {
 #[tokio::test]
 async fn a_refused_login_blames_the_credentials_without_showing_them() {
     let no = r#"{"error":"invalid_grant","error_description":"Invalid JWT Signature."}"#;
-    let service = Scripted::new([Say::This(400, no.into()), Say::This(503, String::new())]).await;
+    let service = Scripted::new([Reply::This(400, no.into()), Reply::This(503, String::new())]).await;
     let gcp = Gcp::new("g", settings(&service, account(&service, "service_account"))).unwrap();
     let error = gcp.decrypt(&ours()).await.err().unwrap();
     assert_eq!(error.failure(), Failure::BadCredentials);

@@ -1,7 +1,7 @@
 //! OpenBao and HashiCorp Vault: one `decrypt` of the transit engine per data key.
 //!
 //! Knows the transit API (<https://openbao.org/api-docs/secret/transit/#decrypt-data>) and its answers. Must not know
-//! retries or caches. What a data key is wrapped under, and what goes into `context`, is as in `weed/kms/openbao`.
+//! retries or caches. What a data key is wrapped under, and what goes into `context`, is as in `weed/kms/openbao` @4.48.
 //!
 //! The call is our own on hyper: the client crates bring a second HTTP client and TLS stack for three POSTs.
 

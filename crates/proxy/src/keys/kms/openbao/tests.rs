@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use tokio::time::Instant;
 
 use super::*;
-use crate::keys::kms::scripted::{Say, Scripted};
+use crate::keys::kms::scripted::{Reply, Scripted};
 
 const KEY: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";
 const CIPHERTEXT: &str = "vault:v1:d3JhcHBlZA==";
@@ -50,17 +50,20 @@ fn app_role() -> Login {
     }
 }
 
-fn opened() -> Say {
-    Say::This(200, format!(r#"{{"lease_id":"","data":{{"plaintext":"{}"}},"auth":null}}"#, BASE64_STANDARD.encode(KEY)))
+fn opened() -> Reply {
+    Reply::This(
+        200,
+        format!(r#"{{"lease_id":"","data":{{"plaintext":"{}"}},"auth":null}}"#, BASE64_STANDARD.encode(KEY)),
+    )
 }
 
-fn granted(token: &str, seconds: u64) -> Say {
+fn granted(token: &str, seconds: u64) -> Reply {
     let auth = format!(r#"{{"client_token":"{token}","lease_duration":{seconds},"renewable":true,"policies":["p"]}}"#);
-    Say::This(200, format!(r#"{{"data":null,"auth":{auth}}}"#))
+    Reply::This(200, format!(r#"{{"data":null,"auth":{auth}}}"#))
 }
 
-fn refused(status: u16, words: &str) -> Say {
-    Say::This(status, format!(r#"{{"errors":["{words}"]}}"#))
+fn refused(status: u16, words: &str) -> Reply {
+    Reply::This(status, format!(r#"{{"errors":["{words}"]}}"#))
 }
 
 /// Path and token of each request so far.
@@ -205,7 +208,7 @@ async fn a_token_that_was_revoked_is_replaced_and_a_young_one_is_believed() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_of_one_key_with_an_old_token_begins_no_login() {
     let denied = || refused(403, "permission denied");
-    let holds = || Say::This(200, r#"{"data":{"id":"one","ttl":280}}"#.to_owned());
+    let holds = || Reply::This(200, r#"{"data":{"id":"one","ttl":280}}"#.to_owned());
     let script =
         [granted("one", 300), denied(), holds(), denied(), denied(), holds(), denied(), refused(503, "sealed")];
     let service = Scripted::new(script).await;
@@ -226,7 +229,7 @@ async fn a_refusal_of_one_key_with_an_old_token_begins_no_login() {
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_gets_no_answer_keeps_no_request_waiting() {
-    let service = Scripted::new([granted("one", 300), opened(), Say::Nothing, opened()]).await;
+    let service = Scripted::new([granted("one", 300), opened(), Reply::Nothing, opened()]).await;
     let bao = provider(&service, app_role());
     assert!(bao.decrypt(&wrapped("k-1")).await.is_ok());
     tokio::time::advance(Duration::from_secs(201)).await;
@@ -240,7 +243,7 @@ async fn a_renewal_that_gets_no_answer_keeps_no_request_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn a_login_that_gets_no_answer_is_waited_for_once_and_not_in_turns() {
-    let service = Scripted::new([Say::Nothing, granted("one", 300), opened()]).await;
+    let service = Scripted::new([Reply::Nothing, granted("one", 300), opened()]).await;
     let bao = provider(&service, app_role());
     let (key, begun) = (wrapped("k-1"), Instant::now());
     let all = join_all((0..12).map(|_| bao.decrypt(&key))).await;
