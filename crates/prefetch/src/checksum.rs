@@ -1,9 +1,11 @@
 //! The CRC-32C of a chunk that is fetched in several spans: it is put together here, and the last span waits for the others
 //! before it gives its last piece away.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use tokio::sync::Notify;
+
+use crate::sync::Mutex;
 
 /// The spans of one chunk that is read in full.
 pub(crate) struct Checksum {

@@ -21,7 +21,7 @@ use std::{
     future::Future,
     ops::Deref,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use bytes::Bytes;
@@ -33,6 +33,7 @@ use moka::sync::Cache;
 
 use crate::{
     FetchError,
+    sync::{Mutex, MutexGuard},
     urgency::{Priority, Urgency},
 };
 

@@ -92,3 +92,7 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod shuttle_tests;

@@ -6,6 +6,8 @@ use std::{num::NonZero, sync::Arc, thread};
 
 use tokio::sync::Semaphore;
 
+use crate::sync::spawn_blocking;
+
 /// As many threads as there are processors, for all downloads together; the others wait in turn.
 pub(crate) struct Pool {
     places: Arc<Semaphore>,
@@ -29,7 +31,7 @@ impl Pool {
             let _place = place;
             work()
         };
-        tokio::task::spawn_blocking(work).await.ok()
+        spawn_blocking(work).await.ok()
     }
 }
 

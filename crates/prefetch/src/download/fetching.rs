@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::{sync::mpsc::UnboundedSender, task::AbortHandle, time::Instant};
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use super::upcoming::{Kind, Span};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     context::Shared,
     fetch::{self, Following, Job, Next, Sink},
     handover::{Handover, Running, Sender},
+    sync::{AbortHandle, spawn},
     urgency::Priority,
     whole,
 };
@@ -35,7 +36,7 @@ struct Task(AbortHandle);
 
 impl Task {
     fn spawn(fetch: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
-        Arc::new(Self(tokio::spawn(fetch).abort_handle()))
+        Arc::new(Self(spawn(fetch).abort_handle()))
     }
 }
 

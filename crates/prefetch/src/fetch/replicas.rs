@@ -17,6 +17,7 @@ use crate::{
     Cause, FetchError, Locations, NeedleRead,
     fetch::FetchContext,
     servers::{Attempt, Server},
+    sync::spawn,
     urgency::{Priority, Urgency},
 };
 
@@ -333,7 +334,7 @@ impl<'a> Replicas<'a> {
     /// Looks the volume up afresh for those who come later: a server that was named does not have a needle of it.
     fn look_up_beside(&self) {
         let (locate, volume) = (Arc::clone(&self.context.locate), self.volume);
-        tokio::spawn(async move { locate.locate(volume, true).await.ok() });
+        spawn(async move { locate.locate(volume, true).await.ok() });
     }
 
     /// The error of a span whose bytes are wrong and out already.

@@ -1,8 +1,10 @@
 //! What may be spent on retries and second requests: a balance that fetches and time pay into.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use tokio::time::Instant;
+
+use crate::sync::Mutex;
 
 /// How a balance grows. All in millionths of one retry, so that nothing is lost in rounding.
 #[derive(Clone, Copy)]

@@ -1,9 +1,8 @@
 //! How late is late: the 95th percentile of the time to the first byte, by the size of the request.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::PoisonError, time::Duration};
+
+use crate::sync::Mutex;
 
 /// Upper bounds of the size classes, in bytes; the last one has none.
 const CLASSES: [u64; 3] = [64 << 10, 256 << 10, 1 << 20];

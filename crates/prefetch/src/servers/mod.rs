@@ -15,7 +15,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -33,7 +33,7 @@ use self::{
     latency::Latencies,
 };
 pub(crate) use self::{attempt::Attempt, flaws::Flaw, server::Server};
-use crate::locate::Locations;
+use crate::{locate::Locations, sync::Mutex};
 
 /// Second requests: one in fifty, not saved up for long.
 const HEDGES: Allowance = Allowance { per_fetch: ONE / 50, per_second: 0, most: 10 * ONE };

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,7 +20,11 @@ use super::{
     places::Places,
     standing::{Event, Standing},
 };
-use crate::{outcome::Outcome, urgency::Urgency};
+use crate::{
+    outcome::Outcome,
+    sync::{Mutex, MutexGuard},
+    urgency::Urgency,
+};
 
 /// A server from which nothing comes for that long, on any connection, stands still, unless it is known to be slow.
 const SILENT: Duration = Duration::from_secs(1);
@@ -112,7 +116,7 @@ impl Server {
     }
 
     /// Requests that it has, and those that wait for a place.
-    pub(super) fn load(&self) -> usize {
+    pub(crate) fn load(&self) -> usize {
         self.places.load()
     }
 
