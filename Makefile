@@ -6,10 +6,10 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 fuzz fuzz-seeds mutants venv nginx clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential fuzz fuzz-seeds mutants venv nginx clean
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: cargo venv ## A real SeaweedFS with encrypted objects, read through tidegate (DEMO_ONESHOT=1: do not stay up)
 	@echo "Building tidegate (release)"
@@ -54,9 +54,6 @@ blackbox: nginx build venv ## tidegate against a real SeaweedFS and KMS (TESTS="
 
 differential: venv build ## tidegate's answers compared with a real filer's (TIDEGATE_DIFFERENTIAL_SEED=2 for other requests)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/differential
-
-s3: venv build ## S3 answers compared with a real gateway's, and who may read (TIDEGATE_S3_SEED=2, TIDEGATE_S3_SECONDS=3600 for more)
-	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/s3
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := sse_metadata envelope kek_file entry range

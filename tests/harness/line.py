@@ -34,8 +34,8 @@ class Request:
         return replace(self.without(name), headers=(*self.without(name).headers, (name, value)))
 
     def wire(self, host: str) -> bytes:
-        """As it is sent, to `host` unless it names another one."""
-        lines = [f"{self.method} {self.target} HTTP/1.1", *([] if self.first("host") else [f"Host: {host}"])]
+        """As it is sent."""
+        lines = [f"{self.method} {self.target} HTTP/1.1", f"Host: {host}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         if self.body:
             lines.append(f"Content-Length: {len(self.body)}")
@@ -62,11 +62,10 @@ class Reply:
 
 
 class Line:
-    """A connection to one server, kept alive from request to request. `source` is the address that it comes from."""
+    """A connection to one server, kept alive from request to request."""
 
-    def __init__(self, address: str, source: str = "") -> None:
+    def __init__(self, address: str) -> None:
         self.address = address
-        self._source = (source, 0) if source else None
         self._socket: socket.socket | None = None
 
     def ask(self, request: Request) -> Reply:
@@ -88,7 +87,7 @@ class Line:
     def _ask(self, request: Request) -> Reply:
         if self._socket is None:
             host, _, port = self.address.rpartition(":")
-            self._socket = socket.create_connection((host, int(port)), 60, self._source)
+            self._socket = socket.create_connection((host, int(port)), timeout=60)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.sendall(request.wire(self.address))
         reply, closes = read_reply(self._socket, request.method)
