@@ -67,6 +67,8 @@ class Relay:
         self.behaviour = behaviour or Behaviour()
         self._target = target
         self._open: set[socket.socket] = set()
+        self._frozen: set[socket.socket] = set()
+        self._stopped = threading.Event()
         self._listen(listen)
 
     @property
@@ -81,6 +83,7 @@ class Relay:
         except OSError:
             pass
         self._socket.close()
+        self._stopped.set()
 
     def drop(self) -> None:
         """Takes no more connections, and ends those that are open at once: the machine behind it is gone."""
@@ -92,6 +95,12 @@ class Relay:
     def resume(self) -> None:
         """Listens again after `drop`."""
         self._listen(self._address)
+
+    def freeze(self) -> int:
+        """Hands nothing on any more over the connections that are open, and does not say so: the machine behind it went
+        without a word. New ones are served. Answers how many stand still now."""
+        self._frozen |= self._open
+        return len(self._open) // 2
 
     def _listen(self, address: tuple[str, int]) -> None:
         self._socket = socket.create_server(address, backlog=128)
@@ -135,6 +144,9 @@ class Relay:
                 piece = source.recv(_PIECE)
             except OSError:
                 piece = b""
+            if source in self._frozen:
+                self._stopped.wait()
+                return
             behaviour = self.behaviour
             if behaviour.remember and not towards_client:
                 behaviour.sent_by_clients += piece

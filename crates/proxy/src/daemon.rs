@@ -147,9 +147,11 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
             Arc::new(front),
         )
         .await?;
-    let admin = Admin::new(metrics.registry, readiness(filer, Arc::clone(&demands)), server.draining());
+    let admin = Admin::new(metrics.registry, readiness(Arc::clone(&filer), Arc::clone(&demands)), server.draining());
     let admin = server.listen_admin(config.server.admin, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");
+    let watched = Arc::clone(&filer);
+    tokio::spawn(async move { watched.watch().await });
     tokio::spawn(sweep(Arc::clone(&keys)));
     let reread = Reload {
         tls,
@@ -270,7 +272,7 @@ fn key_ring(
     Ok(KeyRing::new(settings, providers, sse_s3, Arc::new(KeyMetrics(metrics.clone()))))
 }
 
-/// Ready is who reaches a filer and has what it demands of readers.
+/// Ready is for whom a filer looks entries up, and who has what it demands of readers.
 fn readiness(
     filer: Arc<FilerClient>,
     demands: Arc<Demands>,
@@ -279,7 +281,7 @@ fn readiness(
         let (filer, demands) = (Arc::clone(&filer), Arc::clone(&demands));
         Box::pin(async move {
             let ready = async {
-                filer.ping().await?;
+                filer.check_lookup().await?;
                 demands.check().await
             };
             ready.await.map_err(|error: crate::Error| error.message().to_owned())

@@ -1,57 +1,38 @@
-//! Unary calls to the filers, in turn until one answers.
+//! What the filers are asked for.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::{Arc, atomic::AtomicU64};
 
-use http::{StatusCode, uri::PathAndQuery};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::connect::HttpConnector;
+use http::StatusCode;
 use rustls::ClientConfig;
+use tokio::sync::watch;
 use tonic::{
-    Code, Request, Status, Streaming,
-    client::Grpc,
+    Streaming,
     transport::{Channel, Endpoint},
 };
-use tonic_prost::ProstCodec;
 
-use super::{connections::Counted, status};
+use super::{
+    dialling,
+    hedging::{Latencies, Savings},
+    line::{Filer, question},
+    signature::Signature,
+    standing::Standings,
+    status,
+    tenure::Tenure,
+};
 use crate::{
     Blame, Error, Result,
     entry::{EntryPath, sealed},
     pb,
 };
 
-/// How long connecting may take before the next filer is tried.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long one filer may take to answer one call.
-const CALL_DEADLINE: Duration = Duration::from_secs(10);
-/// The filer refuses pings that come more often than every 20 s; its own clients use 60 s and 20 s.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Largest answer that is taken, in bytes: an entry of some hundred thousand chunks.
-const MAX_MESSAGE: usize = 64 << 20;
-
-/// One filer: where it answers gRPC, and where HTTP.
-#[derive(Debug)]
-struct Filer {
-    channel: Channel,
-    /// How many connections the channel has begun.
-    connections: Arc<AtomicU64>,
-    grpc_authority: String,
-    http_authority: String,
-}
-
 /// Asks the filers for entries and volumes. Cheap to share by reference or `Arc`.
 #[derive(Debug)]
 pub struct FilerClient {
     filers: Vec<Filer>,
-    /// Index of the filer that answered last. A hint: a stale value costs one more try.
-    healthy: AtomicUsize,
+    pub(super) standings: watch::Sender<Standings>,
+    latencies: Vec<Latencies>,
+    signatures: Vec<Signature>,
+    pub(super) savings: Savings,
 }
 
 /// An entry as it was found, and how new it is.
@@ -72,16 +53,7 @@ impl FilerClient {
     /// # Errors
     /// Blames the configuration if there is no address, or one is not an authority.
     pub fn new(addresses: Vec<(String, String)>) -> Result<Self> {
-        let channels = addresses.into_iter().map(|(grpc_authority, http_authority)| {
-            let endpoint = Endpoint::from_shared(format!("http://{grpc_authority}")).map_err(|_| {
-                config_error(format!("filer.addresses: `{grpc_authority}` is not host:port; write it as weed does"))
-            })?;
-            let connections = Arc::default();
-            let connector = Counted::new(tcp(), Arc::clone(&connections));
-            let channel = settings(endpoint).connect_with_connector_lazy(connector);
-            Ok(Filer { channel, connections, grpc_authority, http_authority })
-        });
-        Self::with_filers(channels.collect::<Result<_>>()?)
+        Self::reached_by(addresses, "http", dialling::plain)
     }
 
     /// As [`new`](Self::new), with `tls` on every connection.
@@ -89,44 +61,54 @@ impl FilerClient {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_tls(addresses: Vec<(String, String)>, tls: ClientConfig) -> Result<Self> {
-        let channels = addresses.into_iter().map(|(grpc_authority, http_authority)| {
-            let endpoint = Endpoint::from_shared(format!("https://{grpc_authority}")).map_err(|_| {
+        Self::reached_by(addresses, "https", move |endpoint, begun| dialling::with_tls(endpoint, begun, tls.clone()))
+    }
+
+    /// A client over channels that somebody else makes: what makes them, gRPC authority, HTTP authority.
+    #[cfg(test)]
+    pub(super) fn with_channels(channels: Vec<(super::tests::Dial, String, String)>) -> Result<Self> {
+        let filers = channels.into_iter().map(|(channel, grpc_authority, http_authority)| {
+            Filer::new(grpc_authority, http_authority, move || (channel(), Arc::default()))
+        });
+        Self::of(filers.collect())
+    }
+
+    /// A client of filers whose channels `dial` makes, and counts the connections of.
+    fn reached_by(
+        addresses: Vec<(String, String)>,
+        scheme: &str,
+        dial: impl Fn(&Endpoint, Arc<AtomicU64>) -> Channel + Clone + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let filers = addresses.into_iter().map(|(grpc_authority, http_authority)| {
+            let endpoint = Endpoint::from_shared(format!("{scheme}://{grpc_authority}")).map_err(|_| {
                 config_error(format!("filer.addresses: `{grpc_authority}` is not host:port; write it as weed does"))
             })?;
-            let connector = HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_only().enable_http2();
-            let connections = Arc::default();
-            let connector = Counted::new(connector.wrap_connector(tcp()), Arc::clone(&connections));
-            let channel = settings(endpoint).connect_with_connector_lazy(connector);
-            Ok(Filer { channel, connections, grpc_authority, http_authority })
+            let (endpoint, dial) = (dialling::settings(endpoint), dial.clone());
+            Ok(Filer::new(grpc_authority, http_authority, move || {
+                let begun = Arc::default();
+                (dial(&endpoint, Arc::clone(&begun)), begun)
+            }))
         });
-        Self::with_filers(channels.collect::<Result<_>>()?)
+        Self::of(filers.collect::<Result<_>>()?)
     }
 
-    /// A client over channels that somebody else has set up, with TLS for example: `(channel, gRPC authority, HTTP
-    /// authority)`.
-    ///
-    /// # Errors
-    /// Blames the configuration if there is no channel.
-    pub fn with_channels(channels: Vec<(Channel, String, String)>) -> Result<Self> {
-        let filers = channels.into_iter().map(|(channel, grpc_authority, http_authority)| Filer {
-            channel,
-            connections: Arc::default(),
-            grpc_authority,
-            http_authority,
-        });
-        Self::with_filers(filers.collect())
-    }
-
-    fn with_filers(filers: Vec<Filer>) -> Result<Self> {
+    fn of(filers: Vec<Filer>) -> Result<Self> {
         if filers.is_empty() {
             return Err(config_error("filer.addresses is empty; name at least one filer".to_owned()));
         }
-        Ok(Self { filers, healthy: AtomicUsize::new(0) })
+        let count = filers.len();
+        Ok(Self {
+            filers,
+            standings: watch::Sender::new(Standings::new(count)),
+            latencies: (0..count).map(|_| Latencies::default()).collect(),
+            signatures: (0..count).map(|_| Signature::default()).collect(),
+            savings: Savings::new(),
+        })
     }
 
-    /// The HTTP authority (`host:port`) of the filer that answered last; of the first one before any has.
+    /// The HTTP authority (`host:port`) of the filer that is asked first.
     pub fn http_authority(&self) -> &str {
-        &self.filers[self.first()].http_authority
+        &self.filers[self.preferred()].http_authority
     }
 
     /// Looks an entry up. `None`: there is none.
@@ -167,7 +149,24 @@ impl FilerClient {
 
     /// The index of the filer that is asked first.
     pub(crate) fn preferred(&self) -> usize {
-        self.first()
+        self.standings.borrow().preferred()
+    }
+
+    pub(super) fn filer(&self, index: usize) -> &Filer {
+        &self.filers[index]
+    }
+
+    pub(super) fn latencies(&self, index: usize) -> &Latencies {
+        &self.latencies[index]
+    }
+
+    pub(super) fn signature(&self, index: usize) -> &Signature {
+        &self.signatures[index]
+    }
+
+    /// Filer `index` as it is asked now; to be taken before it is asked, by whom it matters that it goes on.
+    pub(crate) fn tenure(&self, index: usize) -> Tenure {
+        Tenure { index, standings: self.standings.subscribe(), lines: self.filers[index].lines() }
     }
 
     /// How many filers there are.
@@ -177,7 +176,7 @@ impl FilerClient {
 
     /// How many connections were begun to the gRPC of filer `index`. All that it has answered came over one of them.
     pub(crate) fn connections(&self, index: usize) -> u64 {
-        self.filers[index].connections.load(Ordering::Acquire)
+        self.filers[index].connections()
     }
 
     /// The HTTP authority of filer `index`.
@@ -190,10 +189,9 @@ impl FilerClient {
         &self.filers[index].grpc_authority
     }
 
-    /// The HTTP authorities of all filers, the one that answered last first.
+    /// The HTTP authorities of all filers in the order in which they are asked: those that did not answer last.
     pub(crate) fn http_authorities(&self) -> impl Iterator<Item = &str> {
-        let first = self.first();
-        (0..self.filers.len()).map(move |next| &*self.filers[(first + next) % self.filers.len()].http_authority)
+        self.standings.borrow().order().into_iter().map(|index| &*self.filers[index].http_authority)
     }
 
     /// The signature of filer `index`, and the time on its clock in nanoseconds since the epoch.
@@ -223,20 +221,20 @@ impl FilerClient {
         let filer = &self.filers[index];
         let method = "SubscribeMetadata";
         let failed = |status| status::to_error(method, &filer.grpc_authority, &status);
-        let path = PathAndQuery::from_static("/filer_pb.SeaweedFiler/SubscribeMetadata");
-        let mut grpc = Grpc::new(filer.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
-        grpc.ready().await.map_err(|error| failed(Status::from_error(error.into())))?;
-        let answer = grpc.server_streaming(Request::new(request), path, ProstCodec::default()).await;
-        answer.map(tonic::Response::into_inner).map_err(failed)
+        filer.stream(method, request).await.map_err(failed)
     }
 
-    /// Whether a filer answers: a call that touches no store.
+    /// Whether some filer looks entries up: it is asked for one that is not there, which its store has to say.
     ///
     /// # Errors
     /// As [`FilerClient::lookup`].
-    pub async fn ping(&self) -> Result<()> {
-        let _: pb::PingResponse = self.call_or_error("Ping", pb::PingRequest::default()).await?;
-        Ok(())
+    pub async fn check_lookup(&self) -> Result<()> {
+        let method = "LookupDirectoryEntry";
+        let found: Result<pb::LookupDirectoryEntryResponse, _> = self.call(method, question()).await;
+        match found {
+            Err((filer, status)) if !status::is_not_found(&status) => Err(status::to_error(method, filer, &status)),
+            _ => Ok(()),
+        }
     }
 
     /// How the filer is configured: its version, and where buckets live.
@@ -255,76 +253,24 @@ impl FilerClient {
         self.call(method, request).await.map_err(|(filer, status)| status::to_error(method, filer, &status))
     }
 
-    /// Tries every filer once, the last healthy one first. The error is that of the last one tried.
-    async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A, (&str, Status)>
-    where
-        Q: prost::Message + Clone + Send + Sync + 'static,
-        A: prost::Message + Default + Send + Sync + 'static,
-    {
-        let first = self.first();
-        let mut attempt = 0;
-        loop {
-            let index = (first + attempt) % self.filers.len();
-            let filer = &self.filers[index];
-            let outcome = filer.call(method, request.clone()).await;
-            attempt += 1;
-            match outcome {
-                Err(status) if status::is_unreachable(&status) => {
-                    tracing::warn!(filer = filer.grpc_authority, method, code = ?status.code(), "filer did not answer");
-                    if attempt == self.filers.len() {
-                        return Err((&filer.grpc_authority, status));
-                    }
-                }
-                answered => {
-                    self.healthy.store(index, Ordering::Relaxed);
-                    return answered.map_err(|status| (filer.grpc_authority.as_str(), status));
-                }
-            }
+    /// Filer `index` has answered, or has failed.
+    pub(super) fn stands(&self, index: usize, answers: bool) {
+        if self.standings.borrow().is_away(index) != answers {
+            return;
+        }
+        let mut is_news = false;
+        self.standings.send_if_modified(|standings| {
+            let before = standings.clone();
+            is_news = if answers { standings.answered(index) } else { standings.failed(index) };
+            *standings != before
+        });
+        let filer = &*self.filers[index].grpc_authority;
+        match (is_news, answers) {
+            (true, true) => tracing::info!(filer, "the filer answers again"),
+            (true, false) => tracing::warn!(filer, "the filer does not answer; others are asked first"),
+            (false, _) => {}
         }
     }
-
-    fn first(&self) -> usize {
-        self.healthy.load(Ordering::Relaxed)
-    }
-}
-
-impl Filer {
-    async fn call<Q, A>(&self, method: &str, message: Q) -> Result<A, Status>
-    where
-        Q: prost::Message + Send + Sync + 'static,
-        A: prost::Message + Default + Send + Sync + 'static,
-    {
-        let path = PathAndQuery::try_from(format!("/{}/{method}", pb::SERVICE))
-            .map_err(|_| Status::new(Code::Internal, "not a method name"))?;
-        let mut request = Request::new(message);
-        request.set_timeout(CALL_DEADLINE);
-        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
-        let call = async {
-            grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
-            grpc.unary(request, path, ProstCodec::default()).await
-        };
-        // The channel's own timeout ends with the answer's headers; this one covers the message too.
-        match tokio::time::timeout(CALL_DEADLINE, call).await {
-            Ok(answer) => answer.map(tonic::Response::into_inner),
-            Err(_) => Err(Status::new(Code::DeadlineExceeded, format!("no answer within {CALL_DEADLINE:?}"))),
-        }
-    }
-}
-
-fn tcp() -> HttpConnector {
-    let mut tcp = HttpConnector::new();
-    tcp.set_nodelay(true);
-    tcp.enforce_http(false);
-    tcp
-}
-
-fn settings(endpoint: Endpoint) -> Endpoint {
-    endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_adaptive_window(true)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
 }
 
 fn config_error(message: String) -> Error {

@@ -3,14 +3,17 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::StatusCode;
 use prost::Message;
-use tonic::Code;
+use tonic::{Code, transport::Channel};
 
 use self::scripted::{Answer, Scripted};
-use super::FilerClient;
+use super::{FilerClient, Succession};
 use crate::pb;
 use crate::{Blame, entry::EntryPath};
 
 mod scripted;
+
+/// What makes a channel.
+pub(super) type Dial = Box<dyn Fn() -> Channel + Send + Sync>;
 
 fn path() -> EntryPath {
     EntryPath::parse("/buckets/b/key").unwrap()
@@ -22,8 +25,11 @@ fn found(name: &str) -> Answer {
 }
 
 fn client(filers: &[&Arc<Scripted>]) -> FilerClient {
-    let channels =
-        filers.iter().zip(1..).map(|(filer, n)| (filer.channel(), format!("grpc{n}:1"), format!("http{n}:1")));
+    let channels = filers.iter().zip(1..).map(|(filer, n)| {
+        let filer = Arc::clone(filer);
+        let dial: Dial = Box::new(move || filer.channel());
+        (dial, format!("grpc{n}:1"), format!("http{n}:1"))
+    });
     FilerClient::with_channels(channels.collect()).unwrap()
 }
 
@@ -148,11 +154,66 @@ async fn a_volume_that_nobody_holds_has_no_locations() {
 }
 
 #[tokio::test]
-async fn a_ping_says_whether_a_filer_answers() {
-    let up = Scripted::new(Answer::message(&pb::PingResponse { start_time_ns: 1 }));
-    assert!(client(&[&up]).ping().await.is_ok());
+async fn a_check_says_whether_a_lookup_works() {
+    let up = Scripted::new(Answer::status(Code::Unknown, "filer: no entry is found in filer store"));
+    assert!(client(&[&up]).check_lookup().await.is_ok());
+    let broken = Scripted::new(Answer::status(Code::Unknown, "the store is gone"));
+    assert_eq!(client(&[&broken]).check_lookup().await.unwrap_err().status(), StatusCode::BAD_GATEWAY);
     let down = Scripted::new(Answer::Disconnect);
-    assert_eq!(client(&[&down]).ping().await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(client(&[&down]).check_lookup().await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// Watches until it is dropped.
+fn watched(client: FilerClient) -> (Arc<FilerClient>, tokio::task::JoinHandle<()>) {
+    let client = Arc::new(client);
+    let watching = Arc::clone(&client);
+    (client, tokio::spawn(async move { watching.watch().await }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filer_that_hangs_loses_its_place_to_one_that_answers() {
+    let (hanging, second) = (Scripted::new(Answer::Hang), Scripted::new(found("key")));
+    let (client, watching) = watched(client(&[&hanging, &second]));
+    let start = tokio::time::Instant::now();
+    let mut tenure = client.tenure(0);
+    assert!(client.lookup(&path()).await.unwrap().is_some());
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert_eq!(tenure.over().await, Succession::Filer);
+    assert_eq!(client.http_authority(), "http2:1");
+    watching.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_stands_still_is_replaced() {
+    let (still, sound) = (Scripted::new(Answer::Hang), Scripted::new(found("key")));
+    let dialled = std::sync::atomic::AtomicUsize::new(0);
+    let (first, next) = (Arc::clone(&still), Arc::clone(&sound));
+    let dial: Dial = Box::new(move || match dialled.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+        0 => first.channel(),
+        _ => next.channel(),
+    });
+    let client = FilerClient::with_channels(vec![(dial, "grpc:1".to_owned(), "http:1".to_owned())]).unwrap();
+    let (client, watching) = watched(client);
+    let (start, connections) = (tokio::time::Instant::now(), client.connections(0));
+    let mut tenure = client.tenure(0);
+    assert!(client.lookup(&path()).await.unwrap().is_some(), "asked before it was replaced");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert_eq!(tenure.over().await, Succession::Connection);
+    assert!(client.connections(0) > connections, "another process may answer now");
+    watching.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_filer_has_another_one_asked_beside_it_only_of_the_same_store() {
+    for (signatures, seconds) in [((7, 7), 1), ((7, 8), 10), ((0, 0), 10)] {
+        let (hanging, second) = (Scripted::new(Answer::Hang), Scripted::new(found("key")));
+        let client = client(&[&hanging, &second]);
+        client.signature(0).set(signatures.0, 0);
+        client.signature(1).set(signatures.1, 0);
+        let start = tokio::time::Instant::now();
+        assert!(client.lookup(&path()).await.unwrap().is_some());
+        assert_eq!(start.elapsed().as_secs(), seconds);
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,118 @@
+"""Filers that hang, and connections to them on which nothing comes any more: others are asked, and other connections used."""
+
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from conftest import StartTidegate
+from harness import Cluster, Front, Tidegate, request
+from harness.ports import HOST
+from harness.relay import Relay
+from waiting import until
+
+CONTENT = b"found at either"
+
+
+def write(front: Front, path: str, content: bytes = CONTENT) -> None:
+    assert request("PUT", front.filer.url + path, body=content).status == 201
+
+
+def status(url: str, timeout: float = 30.0, **options: object) -> int:
+    """The status of an answer, 0 for none."""
+    try:
+        return request("GET", url, timeout=timeout, **options).status
+    except OSError:
+        return 0
+
+
+def is_ready(gate: Tidegate) -> bool:
+    return status(f"{gate.admin_url}/readyz") == 200
+
+
+def is_following(gate: Tidegate) -> bool:
+    return gate.metrics().sum("tidegate_filer_subscription_up") == 1
+
+
+@pytest.fixture(scope="module")
+def two(root: Path) -> Iterator[list[Front]]:
+    """Two filers of one group on one store (SQLite, in one file)."""
+    cluster = Cluster(root / "hanging")
+    store = f"{cluster.root}/filers.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
+    (cluster.root / "filer.toml").write_text(f'[leveldb2]\nenabled = false\n\n[sqlite]\nenabled = true\ndbFile = "{store}"\n')
+    with ExitStack() as stack:
+        stack.callback(cluster.stop)
+        cluster.start()
+        yield [cluster.add_front(name, filerGroup="hanging", maxMB=1) for name in ("first", "second")]
+
+
+@pytest.mark.parametrize("entries", ["64MiB", "off"])
+def test_the_first_of_two_filers_hangs(two: list[Front], start_tidegate: StartTidegate, entries: str) -> None:
+    """Stopped, it takes connections and says nothing: within five seconds the other one has its place."""
+    first, second = two
+    paths = [f"/hanging/{entries}-{number}" for number in range(40)]
+    for path in paths:
+        write(first, path)
+    addresses = [front.filer.address for front in two]
+    gate = start_tidegate(first, {"filer": {"addresses": addresses}, "cache": {"entries": entries}})
+    if entries != "off":
+        until(lambda: is_following(gate), "changes are followed", 20)
+    first.filer.signal(signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        with ThreadPoolExecutor(len(paths)) as readers:
+            answers = readers.map(lambda path: (status(gate.url + path), time.monotonic() - begun), paths)
+            unready = []
+            while time.monotonic() - begun < 7:
+                if not is_ready(gate):
+                    unready.append(time.monotonic() - begun)
+                time.sleep(0.2)
+            slow = [answer for answer in answers if answer[0] != 200 or answer[1] > 5]
+        assert not slow and not [late for late in unready if late > 5], (slow, unready)
+        listed = request("GET", f"{gate.url}/hanging/", {"Accept": "application/json"}, timeout=5)
+        assert listed.status == 200 and b"Entries" in listed.body
+        if entries != "off":
+            until(lambda: is_following(gate), "the other one is followed", 12)
+    finally:
+        first.filer.signal(signal.SIGCONT)
+
+
+class Lines:
+    """One filer behind relays for HTTP and gRPC, and a tidegate that knows it by them."""
+
+    def __init__(self, front: Front, start: StartTidegate, change: dict[str, object] | None = None) -> None:
+        self.http = Relay((HOST, 0), (HOST, front.filer.port))
+        self.grpc = Relay((HOST, 0), (HOST, front.filer.grpc_port))
+        change = {**(change or {})}
+        change["filer"] = {"addresses": [f"{HOST}:{self.http.port}.{self.grpc.port}"], **change.get("filer", {})}
+        self.gate = start(front, change)
+
+    def stop(self) -> None:
+        self.http.stop()
+        self.grpc.stop()
+
+
+@pytest.fixture
+def lines(front_1mb: Front, start_tidegate: StartTidegate) -> Iterator[Lines]:
+    made = Lines(front_1mb, start_tidegate)
+    yield made
+    made.stop()
+
+
+def test_the_grpc_connection_to_the_filer_stands_still(front_1mb: Front, lines: Lines) -> None:
+    """Its machine went without a word and came back: entries are looked up and changes followed over another one."""
+    gate = lines.gate
+    write(front_1mb, "/frozen/file")
+    until(lambda: is_following(gate), "changes are followed", 20)
+    frozen_at = time.monotonic()
+    assert lines.grpc.freeze() >= 1
+    while time.monotonic() < frozen_at + 6:
+        assert status(f"{gate.url}/frozen/file") == 200
+        time.sleep(0.1)
+    assert "stands still" in gate.log.read_text()
+    until(lambda: is_following(gate), "changes are followed again", 10 - (time.monotonic() - frozen_at))
+    write(front_1mb, "/frozen/file", b"written since")
+    until(lambda: request("GET", f"{gate.url}/frozen/file").body == b"written since", "the change is seen", 5)
