@@ -1,6 +1,8 @@
 """Filers that hang, and connections to them on which nothing comes any more: others are asked, and other connections used."""
 
+import itertools
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -116,3 +118,75 @@ def test_the_grpc_connection_to_the_filer_stands_still(front_1mb: Front, lines: 
     until(lambda: is_following(gate), "changes are followed again", 10 - (time.monotonic() - frozen_at))
     write(front_1mb, "/frozen/file", b"written since")
     until(lambda: request("GET", f"{gate.url}/frozen/file").body == b"written since", "the change is seen", 5)
+
+
+def test_pooled_http_connections_to_the_filer_stand_still(front_1mb: Front, lines: Lines) -> None:
+    """A listing that met one of them is asked for again on a new one."""
+    url = f"{lines.gate.url}/listed/"
+    write(front_1mb, "/listed/file")
+    with ThreadPoolExecutor(30) as clients:
+        assert set(clients.map(lambda _: status(url), range(30))) == {200}
+        assert lines.http.freeze() >= 12
+        begun = time.monotonic()
+        answers = list(clients.map(lambda _: (status(url, 20), time.monotonic() - begun), range(30)))
+    assert [answer for answer in answers if answer[0] != 200 or answer[1] > 15] == []
+
+
+def test_a_put_ends_while_the_filer_hangs(front_1mb: Front, start_tidegate: StartTidegate) -> None:
+    """504 when nothing has got on for `filer.progress_timeout`, whether the body is small or more than sockets hold."""
+    gate = start_tidegate(front_1mb, {"filer": {"progress_timeout": "3s"}})
+    write(front_1mb, "/put/file")
+    front_1mb.filer.signal(signal.SIGSTOP)
+    try:
+        for size in (10, 64 << 20):
+            begun = time.monotonic()
+            try:
+                answer = request("PUT", f"{gate.url}/put/file", body=bytes(size), timeout=20)
+                assert answer.status == 504 and b"may or may not" in answer.body, answer
+            except (BrokenPipeError, ConnectionResetError):
+                assert size > 10, "an answer is lost only on a client that still sends"
+            assert time.monotonic() - begun < 8
+        begun = time.monotonic()
+        assert status(f"{gate.url}/put/file?metadata=true", 20) == 504
+        assert time.monotonic() - begun < 8
+    finally:
+        front_1mb.filer.signal(signal.SIGCONT)
+
+
+def test_an_upload_that_goes_on_slowly_is_no_reason_to_stop(front_1mb: Front, start_tidegate: StartTidegate) -> None:
+    """One whose client says nothing for `filer.progress_timeout` ends with 408."""
+    gate = start_tidegate(front_1mb, {"filer": {"progress_timeout": "2s"}})
+    with socket.create_connection((HOST, gate.port), timeout=20) as client:
+        client.sendall(b"PUT /slow/file HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n")
+        for letter in b"slow":
+            time.sleep(1)
+            client.sendall(bytes([letter]))
+        assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
+    with socket.create_connection((HOST, gate.port), timeout=20) as client:
+        client.sendall(b"PUT /slow/file HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
+        for letter in b"slow":
+            time.sleep(1)
+            client.sendall(bytes([letter]))
+        assert client.recv(1000).startswith(b"HTTP/1.1 201 ")
+
+
+def test_changes_that_a_group_holds_back_are_not_waited_for(root: Path, start_tidegate: StartTidegate) -> None:
+    """While one of a group hangs, the other sends no changes. What is kept is not believed for longer than 12 s."""
+    cluster = Cluster(root / "held-back")
+    with ExitStack() as stack:
+        stack.callback(cluster.stop)
+        cluster.start()
+        first, second = (cluster.add_front(name, filerGroup="held-back", maxMB=1) for name in ("first", "second"))
+        gate = start_tidegate(first)
+        until(lambda: is_following(gate), "changes are followed", 20)
+        write(first, "/held/file")
+        second.filer.signal(signal.SIGSTOP)
+        stack.callback(second.filer.signal, signal.SIGCONT)
+        begun = time.monotonic()
+        for number in itertools.count():
+            content = f"number {number}".encode()
+            write(first, "/held/file", content)
+            until(lambda: request("GET", f"{gate.url}/held/file").body == content, "the change is seen", 13)
+            if time.monotonic() - begun > 16:
+                break
+            time.sleep(0.5)

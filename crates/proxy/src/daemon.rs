@@ -96,7 +96,7 @@ impl Parts {
 /// When a setting turns out not to work.
 pub fn check(mut loaded: Loaded) -> Result<(), StartError> {
     Parts::new(&mut loaded)?;
-    relay(&loaded.tls)?;
+    relay(&loaded.config.filer, &loaded.tls)?;
     Ok(())
 }
 
@@ -122,7 +122,7 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     if config.cache.entries.bytes() > 0 {
         tokio::spawn(Follower::new(Arc::clone(&entries), Arc::clone(&filer), metrics.followed.clone()).run());
     }
-    let relay = Arc::new(relay(&tls)?);
+    let relay = Arc::new(relay(&config.filer, &tls)?);
     let demands =
         Arc::new(Demands::new(FilerConnections::new(Arc::clone(&filer), Arc::clone(&relay)), read_key.clone()));
     let reader = Reader {
@@ -221,8 +221,8 @@ fn source(
     Ok(Source { filer: Arc::clone(filer), engine, expansions })
 }
 
-fn relay(tls: &Tls) -> Result<Relay, StartError> {
-    Ok(Relay::new(RELAY_CONNECT_TIMEOUT, config_of(tls.https.as_ref())?)?)
+fn relay(filer: &config::Filer, tls: &Tls) -> Result<Relay, StartError> {
+    Ok(Relay::new(RELAY_CONNECT_TIMEOUT, filer.progress_timeout, config_of(tls.https.as_ref())?)?)
 }
 
 fn config_of(tls: Option<&ClientTls>) -> Result<Option<rustls::ClientConfig>, settings::Error> {

@@ -94,7 +94,7 @@ impl Front for Reader {
                 let (method, shown) = (parts.method.clone(), redact::Disclosure::to(&parts));
                 let written = WriteInvalidation::by(&parts, &self.entries);
                 let request = Request::from_parts(parts, body);
-                let relayed = self.relay.forward_to_any(request, self.source.filer.http_authorities(), &peer);
+                let relayed = self.relay.forward_to_any(request, || self.source.filer.http_authorities(), &peer);
                 let relayed = Box::pin(relayed).await;
                 // Whoever reads after this answer reads what was written.
                 drop(written);

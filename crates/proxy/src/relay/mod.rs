@@ -5,6 +5,7 @@
 
 mod expect;
 mod headers;
+mod progress;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -28,10 +29,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use self::{
     expect::Gate,
+    progress::{Progress, Waits},
     upload::{ClientGone, UnreadBody, Upload},
 };
 use crate::{
@@ -39,45 +41,69 @@ use crate::{
     wire::{Body, BoxError, Peer, Received, SERVER},
 };
 
+type Http = Client<HttpsConnector<HttpConnector>, Upload>;
+
 /// Relays to filers over pooled HTTP/1.1 connections. Cheap to share behind an `Arc`.
 pub struct Relay {
-    client: Client<HttpsConnector<HttpConnector>, Upload>,
+    client: Http,
+    /// The same without a pool: a new connection for each request.
+    anew: Http,
     scheme: Scheme,
     via: headers::Via,
+    progress_timeout: Duration,
 }
 
-/// The filer's own idle limit is longer, so that it is us who closes: a request never meets a connection that the
-/// filer has just given up.
-const IDLE: Duration = Duration::from_secs(15);
+/// The filer gives a connection up after 10 s without a request. It is us who close, well before: a request never meets a
+/// connection that the filer has just given up.
+const IDLE: Duration = Duration::from_secs(5);
 /// Idle connections kept for each filer.
 const IDLE_CONNECTIONS: usize = 64;
+/// Header fields of a filer's answer. hyper's own limit of 100 is less than an object with metadata may have.
+const HEADERS: usize = 1024;
 /// When the client should ask again after a filer could not be reached.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a filer may take for an answer until it is asked on a new connection as well, where that changes nothing: the
+/// one in use may be to a machine that is gone.
+const ANEW: Duration = Duration::from_secs(5);
+/// How often the system asks whether the other machine is still there, on a connection where nothing is sent.
+const TCP_PROBES: Duration = Duration::from_secs(5);
 
 impl Relay {
-    /// A relay that gives up on a filer which has not accepted a connection within `connect_timeout`. With `tls` it
-    /// speaks HTTPS.
+    /// A relay that gives up on a filer which has not accepted a connection within `connect_timeout`, and on an exchange in
+    /// which neither side has got on for `progress_timeout`. With `tls` it speaks HTTPS.
     ///
     /// # Errors
     /// When TLS cannot be set up at all.
-    pub fn new(connect_timeout: Duration, tls: Option<ClientConfig>) -> Result<Self, rustls::Error> {
+    pub fn new(
+        connect_timeout: Duration,
+        progress_timeout: Duration,
+        tls: Option<ClientConfig>,
+    ) -> Result<Self, rustls::Error> {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
-        connector.set_keepalive(Some(Duration::from_secs(60)));
+        connector.set_keepalive(Some(TCP_PROBES));
+        connector.set_keepalive_interval(Some(TCP_PROBES));
+        connector.set_keepalive_retries(Some(2));
+        // Not less: it counts also while a filer that lives takes no more of a body.
+        connector.set_tcp_user_timeout(Some(progress_timeout));
         connector.enforce_http(false);
         let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         let tls = tls.map_or_else(no_tls, Ok)?;
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            // Only what was never written to a connection is sent again by the pool.
-            .retry_canceled_requests(true)
-            .build(connector);
-        Ok(Self { client, scheme, via: headers::Via::new() })
+        let client = |idle| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(idle)
+                .http1_max_headers(HEADERS)
+                // Only what was never written to a connection is sent again by the pool.
+                .retry_canceled_requests(true)
+                .build(connector.clone())
+        };
+        let (client, anew) = (client(IDLE_CONNECTIONS), client(0));
+        Ok(Self { client, anew, scheme, via: headers::Via::new(), progress_timeout })
     }
 
     /// Passes `request` on to the filer at `authority` (`host:port`) and its answer back. See [`Relay::forward_to_any`].
@@ -85,25 +111,27 @@ impl Relay {
     /// # Errors
     /// The same.
     pub async fn forward(&self, request: Request<Received>, authority: &str, peer: &Peer) -> Result<Response<Body>> {
-        self.forward_to_any(request, [authority], peer).await
+        self.forward_to_any(request, || std::iter::once(authority), peer).await
     }
 
-    /// Passes `request` on to the first of the filers at `authorities` (`host:port`) that takes a connection, and its
-    /// answer back. As long as none has, nothing was sent, and the next may be tried whatever the request is.
+    /// Passes `request` on to the first of the filers (`host:port`, in the order of `authorities`) that takes a connection,
+    /// and its answer back. As long as none has, nothing was sent, and the next may be tried whatever the request is.
     ///
     /// Path and query go as the client wrote them; headers that concern one hop only do not go. Bodies stream, read
     /// no faster than the other side takes them. A client that leaves ends the request at the filer, and a filer that
     /// leaves in the middle of its answer cuts the client's connection. A request is sent a second time only when it
-    /// changes nothing (GET, HEAD, OPTIONS), has no body, and the filer closed the connection without an answer.
+    /// changes nothing (GET, HEAD, OPTIONS) and has no body: on a new connection, to whoever is first by then, when the
+    /// filer closed the connection without an answer, or has not answered for five seconds.
     ///
     /// # Errors
-    /// Blame is the filer's: 503 when none can be reached, 502 when one left without an answer. The client's: 400 when
-    /// its body broke off, 405 for CONNECT. The configuration's: 508 when the filer's address leads back here, 500
-    /// when it is not `host:port`.
-    pub async fn forward_to_any(
+    /// Blame is the filer's: 503 when none can be reached, 502 when one left without an answer, 504 when nothing got on for
+    /// the progress timeout. The client's: 400 when its body broke off, 408 when nothing came of it for the progress
+    /// timeout, 405 for CONNECT. The configuration's: 508 when the filer's address leads back here, 500 when it is not
+    /// `host:port`.
+    pub async fn forward_to_any<'a, A: Iterator<Item = &'a str>>(
         &self,
         request: Request<Received>,
-        authorities: impl IntoIterator<Item = &str>,
+        authorities: impl Fn() -> A,
         peer: &Peer,
     ) -> Result<Response<Body>> {
         let (parts, body) = request.into_parts();
@@ -124,16 +152,30 @@ impl Relay {
         let expects = wants_continue(&parts, &body);
         let may_break_off = !expects && !body.is_end_stream();
         let unread = UnreadBody::new(body);
+        let again = || {
+            let first = authorities().next().ok_or_else(no_filer)?;
+            self.addressed(&parts, first, peer, Upload::none())
+        };
         let mut unreachable = None;
-        for authority in authorities {
-            let gate = expects.then(Gate::new);
-            let Some(upload) = unread.upload(gate.as_ref().map(Gate::watch)) else { break };
-            let mut head = parts.clone();
-            let uri = at_filer(&head.uri, &self.scheme, authority)?;
-            self.prepare(&mut head, uri, authority, peer)?;
-            match self.send(Request::from_parts(head, upload), replayable, gate.as_ref()).await {
-                Ok(response) if may_break_off && refuses(&response) => return Ok(refused(response).await),
-                Ok(response) => return Ok(returned(response, gate)),
+        for authority in authorities() {
+            let (gate, progress) = (expects.then(Gate::new), Progress::begin());
+            let Some(upload) = unread.upload(gate.as_ref().map(Gate::watch), progress.clone()) else { break };
+            let request = self.addressed(&parts, authority, peer, upload)?;
+            let answer = async {
+                if replayable { self.ask_twice(request, again).await } else { self.ask(request, gate.as_ref()).await }
+            };
+            let answer = tokio::select! {
+                biased;
+                answer = answer => answer,
+                waits = progress.stalls(self.progress_timeout) => {
+                    return Err(stalled(waits, &parts.method, authority, self.progress_timeout));
+                }
+            };
+            match answer {
+                Ok(response) if may_break_off && refuses(&response) => {
+                    return Ok(refused(response, self.progress_timeout).await);
+                }
+                Ok(response) => return Ok(returned(response, gate, self.progress_timeout)),
                 Err(error) => {
                     let is_connect = error.is_connect();
                     let failed = failed(error, &parts.method, authority);
@@ -166,7 +208,8 @@ impl Relay {
         if let Some(authorization) = authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization);
         }
-        match self.send(request, true, None).await {
+        // On a connection of its own: it is about the filer as it is now.
+        match self.anew.request(request).await {
             Ok(answer) => Ok(answer.status()),
             Err(error) => Err(chain(&error)),
         }
@@ -177,25 +220,57 @@ impl Relay {
         self.scheme == Scheme::HTTPS
     }
 
-    /// Sends a request to one filer, and once more if it was lost on an old connection and that changes nothing.
-    async fn send(
-        &self,
-        mut outgoing: Request<Upload>,
-        replayable: bool,
-        gate: Option<&Gate>,
-    ) -> std::result::Result<Response<Incoming>, hyper_util::client::legacy::Error> {
-        let replay = replayable.then(|| head_of(&outgoing));
+    /// Sends a request to one filer.
+    async fn ask(&self, mut request: Request<Upload>, gate: Option<&Gate>) -> Answer {
         if let Some(gate) = gate {
-            gate.open_on_continue(&mut outgoing);
+            gate.open_on_continue(&mut request);
         }
-        let method = outgoing.method().clone();
-        match (self.client.request(outgoing).await, replay) {
-            (Err(error), Some(replay)) if !error.is_connect() => {
-                tracing::debug!(%error, %method, "asking the filer again on another connection");
-                self.client.request(replay).await
+        self.client.request(request).await
+    }
+
+    /// Sends a request to one filer, and `again` on a new connection if it was lost on an old one, or is late.
+    async fn ask_twice(&self, request: Request<Upload>, again: impl Fn() -> Result<Request<Upload>>) -> Answer {
+        let mut first = std::pin::pin!(self.client.request(request));
+        let is_lost = tokio::select! {
+            biased;
+            answer = &mut first => match answer {
+                Err(error) if !error.is_connect() => {
+                    tracing::debug!(%error, "asking the filer again on another connection");
+                    Some(error)
+                }
+                answer => return answer,
+            },
+            () = sleep(ANEW) => None,
+        };
+        let second = async {
+            match again() {
+                Ok(request) => Some(self.anew.request(request).await),
+                Err(_) => None,
             }
-            (answer, _) => answer,
+        };
+        if let Some(error) = is_lost {
+            return second.await.unwrap_or(Err(error));
         }
+        let mut second = std::pin::pin!(second);
+        tokio::select! {
+            biased;
+            answer = &mut first => match answer {
+                Ok(answer) => Ok(answer),
+                Err(error) => second.await.unwrap_or(Err(error)),
+            },
+            answer = &mut second => match answer {
+                Some(Ok(answer)) => Ok(answer),
+                _ => first.await,
+            },
+        }
+    }
+
+    /// The request as the filer at `authority` is to have it.
+    fn addressed(&self, head: &Parts, authority: &str, peer: &Peer, body: Upload) -> Result<Request<Upload>> {
+        let mut head = head.clone();
+        let uri = at_filer(&head.uri, &self.scheme, authority)?;
+        self.prepare(&mut head, uri, authority, peer)?;
+        Ok(Request::from_parts(head, body))
     }
 
     fn prepare(&self, parts: &mut Parts, uri: Uri, authority: &str, peer: &Peer) -> Result<()> {
@@ -213,6 +288,9 @@ impl Relay {
         Ok(())
     }
 }
+
+/// What came of a request to one filer.
+type Answer = std::result::Result<Response<Incoming>, hyper_util::client::legacy::Error>;
 
 /// `OPTIONS *` asks about a server, not about a path, and no request to the filer can be made of it. Go's server
 /// answers it on the filer's behalf in the same way: 200, empty.
@@ -249,14 +327,6 @@ fn replayable(method: &Method, body: &Received) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && body.is_end_stream()
 }
 
-fn head_of(original: &Request<Upload>) -> Request<Upload> {
-    let mut request = Request::new(Upload::none());
-    *request.method_mut() = original.method().clone();
-    *request.uri_mut() = original.uri().clone();
-    *request.headers_mut() = original.headers().clone();
-    request
-}
-
 fn wants_continue(parts: &Parts, body: &Received) -> bool {
     let asks = |headers: &HeaderMap| {
         headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
@@ -264,7 +334,8 @@ fn wants_continue(parts: &Parts, body: &Received) -> bool {
     !body.is_end_stream() && asks(&parts.headers)
 }
 
-fn returned(response: Response<Incoming>, gate: Option<Gate>) -> Response<Body> {
+/// The filer's answer as the client's. Its body may pause for `patience`.
+fn returned(response: Response<Incoming>, gate: Option<Gate>, patience: Duration) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     headers::end_hop(&mut parts.headers);
     // The version is that of the filer's hop; ours is the connection's.
@@ -273,7 +344,7 @@ fn returned(response: Response<Incoming>, gate: Option<Gate>) -> Response<Body> 
         gate.answered();
         Box::new(gate) as Box<dyn Send>
     });
-    Response::from_parts(parts, Body::incoming(body, held))
+    Response::from_parts(parts, Body::incoming(body, patience, held))
 }
 
 /// Whether the filer may have answered before it had the whole body: its connection ends soon then.
@@ -289,8 +360,8 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A refusal as one piece: a client of HTTP/2 that has the header may end its upload short, at which its stream is reset,
 /// and the connection to the filer may break on what is still sent there.
-async fn refused(response: Response<Incoming>) -> Response<Body> {
-    let (parts, mut body) = returned(response, None).into_parts();
+async fn refused(response: Response<Incoming>, patience: Duration) -> Response<Body> {
+    let (parts, mut body) = returned(response, None, patience).into_parts();
     let length = body.size_hint().exact();
     let until = Instant::now() + REFUSAL_PATIENCE;
     let mut pieces = Vec::new();
@@ -313,6 +384,22 @@ async fn refused(response: Response<Incoming>) -> Response<Body> {
 fn no_filer() -> Error {
     let text = "the request could not be sent to any filer";
     Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY)
+}
+
+/// Says who did not get on. What a filer was asked to change it may still do.
+fn stalled(waits: Waits, method: &Method, filer: &str, timeout: Duration) -> Error {
+    if waits == Waits::ForClient {
+        let text = format!("nothing came of the request's body for {timeout:?}");
+        return Error::new(Blame::Client, StatusCode::REQUEST_TIMEOUT, text);
+    }
+    let error = |text: String| {
+        Error::new(Blame::Filer, StatusCode::GATEWAY_TIMEOUT, format!("{text} ({method} to {filer})")).publicly(text)
+    };
+    let text = format!("the filer has not answered, or taken more of the request, for {timeout:?}");
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return error(text).retry_after(RETRY);
+    }
+    error(format!("{text}: what was asked may or may not have been done"))
 }
 
 /// Says whose fault it is. The address and the cause are the operator's, not the client's.

@@ -15,6 +15,9 @@ use crate::{
     wire::{Front, RequestId, error_response},
 };
 
+/// Longer than any of these tests takes.
+const PROGRESS: Duration = Duration::from_secs(60);
+
 /// The front of a daemon that relays everything.
 struct Relaying {
     relay: Relay,
@@ -45,7 +48,8 @@ impl Filer {
 async fn relaying() -> (Running, Filer) {
     let filer = TcpListener::bind(loopback()).await.unwrap();
     let address = filer.local_addr().unwrap().to_string();
-    let server = start(Relaying { relay: Relay::new(Duration::from_secs(3), None).unwrap(), filer: address }).await;
+    let server =
+        start(Relaying { relay: Relay::new(Duration::from_secs(3), PROGRESS, None).unwrap(), filer: address }).await;
     (server, Filer(filer))
 }
 
@@ -321,7 +325,7 @@ async fn a_relay_that_leads_to_itself_is_noticed() {
             }
         }
     }
-    let front = Arc::new(Late(Relay::new(Duration::from_secs(3), None).unwrap(), std::sync::OnceLock::new()));
+    let front = Arc::new(Late(Relay::new(Duration::from_secs(3), PROGRESS, None).unwrap(), std::sync::OnceLock::new()));
     let server = start(front.clone()).await;
     front.1.set(server.addr.to_string()).unwrap();
     let mut client = server.connect().await;
@@ -338,4 +342,29 @@ async fn what_cannot_be_relayed_is_answered_here() {
         let head = client.head().await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {head}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_of_many_header_fields_passes() {
+    let (_server, mut client, mut upstream, ..) = relayed("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let fields: String = (0..300).map(|number| format!("seaweed-{number}: x\r\n")).collect();
+    upstream.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n")).await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("Seaweed-299: x\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn an_answer_that_stands_still_is_cut() {
+    let filer = Filer(TcpListener::bind(loopback()).await.unwrap());
+    let address = filer.0.local_addr().unwrap().to_string();
+    let relay = Relay::new(Duration::from_secs(3), Duration::from_millis(100), None).unwrap();
+    let server = start(Relaying { relay, filer: address }).await;
+    let mut client = server.connect().await;
+    client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut upstream = filer.accept().await;
+    upstream.head().await;
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+    let (rest, _) = client.rest().await;
+    assert!(rest.len() < 10, "{rest}");
 }

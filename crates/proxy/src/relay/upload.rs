@@ -22,7 +22,10 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::expect::{Decision, Watch};
+use super::{
+    expect::{Decision, Watch},
+    progress::Progress,
+};
 use crate::wire::{BoxError, Received};
 
 /// What the filer's connection reads from: the client's body, once the gate (if there is one) lets it.
@@ -34,6 +37,7 @@ pub(super) struct Upload {
     gate: Option<Watch>,
     /// Where the body goes back to if nobody has read from it.
     unread: Option<UnreadBody>,
+    progress: Option<Progress>,
 }
 
 /// A body of which nothing was read yet, to be sent to whoever takes the connection.
@@ -45,10 +49,10 @@ impl UnreadBody {
         Self(Arc::new(Mutex::new(Some(body))))
     }
 
-    /// The body, if it was not read from. It comes back when the upload is dropped before it was polled.
-    pub(super) fn upload(&self, gate: Option<Watch>) -> Option<Upload> {
+    /// The body, if it was not read from, whose `progress` is told of. It comes back when the upload is dropped before it was polled.
+    pub(super) fn upload(&self, gate: Option<Watch>, progress: Progress) -> Option<Upload> {
         let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Upload { body: Some(body), gate, unread: Some(self.clone()) })
+        Some(Upload { body: Some(body), gate, unread: Some(self.clone()), progress: Some(progress) })
     }
 }
 
@@ -79,7 +83,7 @@ impl std::error::Error for ClientGone {
 impl Upload {
     /// The body of a request that has none.
     pub(super) fn none() -> Self {
-        Self { body: None, gate: None, unread: None }
+        Self { body: None, gate: None, unread: None, progress: None }
     }
 }
 
@@ -97,7 +101,13 @@ impl Body for Upload {
         }
         this.unread = None;
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        Pin::new(body).poll_frame(cx).map_err(|error| ClientGone(error).into())
+        let frame = Pin::new(body).poll_frame(cx).map_err(|error| ClientGone(error).into());
+        match (&this.progress, frame.is_ready()) {
+            (Some(progress), true) => progress.got_on(),
+            (Some(progress), false) => progress.wants_more(),
+            (None, _) => {}
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

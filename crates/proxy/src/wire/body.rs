@@ -4,15 +4,19 @@
 //! know where the bytes come from.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::Future as _,
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
 
 /// What a body fails with. It is never shown to the client: a failed body cuts the connection.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -33,6 +37,7 @@ enum Kind {
     },
     Incoming {
         body: Incoming,
+        patience: Patience,
         /// Only kept: whoever handed it over learns from its drop that the body is done with.
         _held: Option<Box<dyn Send>>,
     },
@@ -63,9 +68,38 @@ impl Body {
         Self(Kind::Stream { stream: Box::pin(stream), left: length })
     }
 
-    /// The body of another server's answer, passed on. `held` is dropped with it.
-    pub fn incoming(body: Incoming, held: Option<Box<dyn Send>>) -> Self {
-        Self(Kind::Incoming { body, _held: held })
+    /// The body of another server's answer, passed on. It fails when that server pauses for `patience` while more of it is
+    /// wanted. `held` is dropped with it.
+    pub fn incoming(body: Incoming, patience: Duration, held: Option<Box<dyn Send>>) -> Self {
+        Self(Kind::Incoming { body, patience: Patience::new(patience), _held: held })
+    }
+}
+
+/// How long may be waited, from the moment that somebody begins to wait.
+struct Patience {
+    time: Duration,
+    waiting: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    fn new(time: Duration) -> Self {
+        Self { time, waiting: false, timer: None }
+    }
+
+    /// What was waited for is there.
+    fn renew(&mut self) {
+        self.waiting = false;
+    }
+
+    /// Ready when it is over.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.time)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(Instant::now() + self.time);
+        }
+        timer.as_mut().poll(cx)
     }
 }
 
@@ -101,9 +135,16 @@ impl http_body::Body for Body {
             }
             Kind::Stream { left: Some(0), .. } => None,
             Kind::Stream { stream, left } => counted(ready!(stream.as_mut().poll_next(cx)), left),
-            Kind::Incoming { body, .. } => {
-                ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(BoxError::from))
-            }
+            Kind::Incoming { body, patience, .. } => match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    patience.renew();
+                    frame.map(|frame| frame.map_err(BoxError::from))
+                }
+                Poll::Pending => {
+                    ready!(patience.poll_over(cx));
+                    Some(Err(io::Error::new(io::ErrorKind::TimedOut, "the body stands still").into()))
+                }
+            },
             Kind::Failed => Some(Err(wrong_length("the body has failed already"))),
         };
         if let Some(Err(_)) = outcome {

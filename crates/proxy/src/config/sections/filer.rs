@@ -1,5 +1,7 @@
 //! `[filer]`
 
+use std::time::Duration;
+
 use crate::config::{FilerAddress, declare::section};
 
 section! {
@@ -11,6 +13,10 @@ section! {
         /// The data center whose volume servers are read from first, as the filer's `-dataCenter`. Others are asked where
         /// those fail, or are slower by more than 100 ms.
         data_center: Option<String>;
+        /// How long a relayed request may not get on: no more of its body taken by the filer, no answer once it is sent, no
+        /// more of the answer's body (504, or the connection is cut); or no more of its body from the client (408). A filer
+        /// that deletes a large directory says nothing until it is done.
+        progress_timeout: Duration = "60s", min "1s", max "1h";
         /// SeaweedFS's own `security.toml`, for its read token keys and its TLS; see [security](security.md). `WEED_…`
         /// variables count with and without it.
         /// A relative name is found as those of `_file` keys are.
