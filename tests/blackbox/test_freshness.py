@@ -150,6 +150,26 @@ def test_what_others_read_does_not_undo_a_write(gate: Tidegate, front: Front, di
             assert request("GET", gate.url + path).body == content
 
 
+def test_what_the_filer_refuses_throws_nothing_away(gate: Tidegate, front: Front, directory: str) -> None:
+    """Nor does a piece of an upload, which goes to a path where no entry is."""
+    path, content = f"{directory}/file", b"kept"
+    write(front.filer.url + path, content)
+    tus = {"Tus-Resumable": "1.0.0"}
+    made = request("POST", f"{front.filer.url}/.tus{directory}/other", {**tus, "Upload-Length": "9", "Content-Length": "0"})
+    piece = {**tus, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    for method, target, headers, status in (
+        ("FOO", "/", {}, 405),
+        ("MKCOL", directory, {}, 405),
+        ("POST", f"{path}?mv.from=/nowhere", {}, 400),
+        ("PATCH", made.header("Location"), piece, 204),
+    ):
+        remembered(gate, path, content)
+        before = hits(gate)
+        assert request(method, gate.url + target, headers, b"piece" if method == "PATCH" else None).status == status
+        assert request("GET", gate.url + path).body == content
+        assert hits(gate) == before + 1, method
+
+
 def test_off_asks_the_filer_at_every_read(front: Front, start_tidegate: StartTidegate, directory: str) -> None:
     gate = start_tidegate(front, {"cache": {"entries": "off"}})
     path = f"{directory}/file"

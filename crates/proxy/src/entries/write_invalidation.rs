@@ -2,42 +2,62 @@
 
 use std::sync::Arc;
 
-use http::{Method, request::Parts};
+use http::{Method, StatusCode, request::Parts};
 
 use super::Entries;
-use crate::entry::{EntryPath, query};
+use crate::entry::{EntryPath, EntryPathError, query};
 
-/// What a relayed request may have changed. Forgets it when dropped: with the filer's answer in hand and before the
-/// client has it, or when nobody waits for that answer any more.
+/// What a relayed request may change. It is forgotten when the filer has accepted the request, before the client knows.
+/// What a request did that was refused, failed, or was given up by its client, only the filer's events tell: else whoever
+/// may change nothing could empty the cache.
 pub(crate) struct WriteInvalidation<D: Send + Sync + 'static> {
     entries: Arc<Entries<D>>,
-    paths: Vec<Option<EntryPath>>,
+    changed: Vec<Changed>,
+}
+
+/// What one path of a request stands for.
+enum Changed {
+    /// This entry, and what is below.
+    At(EntryPath),
+    /// Only the filer knows what it makes of such a path.
+    Anything,
 }
 
 impl<D: Send + Sync + 'static> WriteInvalidation<D> {
     /// Reads a request's head. A write names its path; a move (`mv.from`) also where it takes the entry from.
     pub(crate) fn by(request: &Parts, entries: &Arc<Entries<D>>) -> Self {
-        let mut paths = Vec::new();
+        let mut changed = Vec::new();
         if !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
-            paths.push(EntryPath::parse(request.uri.path()).ok());
+            changed.extend(at(request.uri.path()));
             if let Some(from) = query::first(request.uri.query().unwrap_or(""), "mv.from") {
                 // Decoded already; escaped again because that is how a path is read.
                 let from = String::from_utf8(from).ok().map(|from| from.replace('%', "%25"));
-                paths.push(from.and_then(|from| EntryPath::parse(&from).ok()));
+                changed.extend(from.map_or(Some(Changed::Anything), |from| at(&from)));
             }
         }
-        Self { entries: Arc::clone(entries), paths }
+        Self { entries: Arc::clone(entries), changed }
+    }
+
+    /// The filer has answered with `status`, and the client does not have the answer yet.
+    pub(crate) fn answered(self, status: StatusCode) {
+        if !status.is_success() {
+            return;
+        }
+        for changed in &self.changed {
+            match changed {
+                Changed::At(path) => self.entries.forget(path.as_str()),
+                Changed::Anything => self.entries.forget_all(),
+            }
+        }
     }
 }
 
-impl<D: Send + Sync + 'static> Drop for WriteInvalidation<D> {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            match path {
-                Some(path) => self.entries.forget(path.as_str()),
-                // Only the filer knows what it makes of such a path.
-                None => self.entries.forget_all(),
-            }
-        }
+/// What a path stands for. `None`: no entry is there. Uploads in pieces (tus) are sent to such a path, and the file that
+/// the last piece makes is not named.
+fn at(path: &str) -> Option<Changed> {
+    match EntryPath::parse(path) {
+        Ok(path) => Some(Changed::At(path)),
+        Err(EntryPathError::Reserved) => None,
+        Err(EntryPathError::Root | EntryPathError::Odd) => Some(Changed::Anything),
     }
 }

@@ -97,7 +97,9 @@ impl Front for Reader {
                 let relayed = self.relay.forward_to_any(request, || self.source.filer.http_authorities(), &peer);
                 let relayed = Box::pin(relayed).await;
                 // Whoever reads after this answer reads what was written.
-                drop(written);
+                if let Ok(answer) = &relayed {
+                    written.answered(answer.status());
+                }
                 let relayed = relayed.and_then(|answer| redact::redacted(shown, answer));
                 relayed.unwrap_or_else(|error| error_response(&error, &method, id))
             }
