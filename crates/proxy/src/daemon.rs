@@ -27,6 +27,7 @@ use crate::{
     },
     layers,
     metrics::{self, Cache, Metrics},
+    open_files,
     read::{AllowedOrigins, Expansions, FilerKek, Policy, Reader, Source, VolumeLocations},
     relay::Relay,
     security::{Security, SigningKey, VolumeTokens},
@@ -137,7 +138,7 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
         origins: AllowedOrigins::new(&config.filer.allowed_origins),
     };
     let (stop, reloads) = (signals()?, reloads()?);
-    let mut server = Server::new(Limits { write_timeout: config.server.write_timeout, ..Limits::default() });
+    let mut server = Server::new(limits(&config.server), Arc::clone(&metrics.connections));
     let shared = layers::Shared { requests: Arc::clone(&metrics.requests) };
     let front = layers::around(reader, &shared);
     let listening = server
@@ -165,6 +166,28 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     tokio::spawn(reload::run(reloads, reread));
     tokio::spawn(async move { demands.run().await });
     Ok(server.run(stop, config.server.lame_duck, config.server.drain_timeout).await)
+}
+
+/// What clients may take of the listeners. There are no more connections than there may be files for.
+fn limits(server: &config::Server) -> Limits {
+    let asked = server.max_connections as usize;
+    let max_connections = asked.min(open_files::connections());
+    if max_connections < asked {
+        tracing::warn!(
+            max_connections,
+            "no more connections than this, because no more files may be open; raise LimitNOFILE= of the unit (ulimit -n)"
+        );
+    }
+    Limits {
+        max_connections,
+        max_connections_per_peer: server.max_connections_per_peer as usize,
+        header_read_timeout: server.header_timeout,
+        idle_timeout: server.idle_timeout,
+        max_age: server.max_connection_age,
+        header_memory: usize::try_from(server.header_memory.bytes()).unwrap_or(usize::MAX),
+        write_timeout: server.write_timeout,
+        ..Limits::default()
+    }
 }
 
 /// A client of the configured filers.

@@ -17,6 +17,7 @@ pub mod keys;
 mod layers;
 pub mod logging;
 pub mod metrics;
+pub mod open_files;
 pub mod pb;
 pub mod plan;
 pub mod read;

@@ -5,7 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 use tidegate::{
     cli::{self, Command},
     daemon::{self, Loaded, StartError},
-    logging, settings, undumpable,
+    logging, open_files, settings, undumpable,
 };
 
 /// A request makes some hundred small allocations, in one thread, and frees them in another: no work for the C library's.
@@ -84,6 +84,7 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
 /// Serves until told to stop.
 fn serve(loaded: Loaded) -> ExitCode {
     logging::init(&loaded.config.log);
+    open_files::raise();
     let Some(runtime) = runtime() else { return ExitCode::FAILURE };
     match runtime.block_on(daemon::run(loaded)) {
         Ok(_) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@
 
 mod build;
 mod cache;
+mod connections;
 mod kms;
 mod process;
 mod requests;
@@ -19,6 +20,7 @@ pub use prometheus::Registry;
 pub(crate) use self::requests::{CLIENT_LEFT, MethodLabel};
 pub use self::{
     cache::{Cache, CacheCounters, CacheOutcome, Caches},
+    connections::{Connections, RefusedConnection},
     kms::{Kms, KmsCounters, KmsOutcome},
     requests::{Requests, SseLabel},
 };
@@ -30,6 +32,8 @@ pub use self::{
 pub struct Metrics {
     /// Where `/metrics` reads from.
     pub registry: Registry,
+    /// Connections of the fronts.
+    pub connections: Arc<Connections>,
     /// Requests of the fronts.
     pub requests: Arc<Requests>,
     /// Requests to key management services.
@@ -55,6 +59,7 @@ impl Metrics {
         build::register(&registry)?;
         process::register(&registry)?;
         Ok(Self {
+            connections: Arc::new(Connections::register(&registry)?),
             requests: Arc::new(Requests::register(&registry)?),
             kms: Arc::new(Kms::register(&registry, providers)?),
             caches: Arc::new(Caches::register(&registry)?),

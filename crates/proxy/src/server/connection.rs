@@ -2,135 +2,301 @@
 //!
 //! Knows hyper and the stages of a shutdown. Must not know what is served.
 
-use std::{
-    convert::Infallible,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use http::{Method, Request, Response, Version, header::CONTENT_LENGTH};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::CONTENT_LENGTH};
 use http_body_util::Either;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::conn::auto,
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::{http1, http2},
+    service::service_fn,
 };
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, Sleep, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    limits::Limits,
+    activity::{Activity, InFlight},
+    heads::Heads,
+    line::{Line, Protocol},
     serving::Serving,
     shutdown::Stage,
+    slots::Slot,
     socket::{Ending, Socket},
     stream::{PacedBody, StreamExecutor},
 };
-use crate::wire::{Body, Front, Peer, PeerTls, Received, RequestId, bug_response};
+use crate::{
+    Blame, Error,
+    wire::{Body, BoxError, Front, Peer, PeerTls, Received, RequestId, bug_response, error_response},
+};
 
 /// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
-pub(super) async fn serve<F: Front>(stream: TcpStream, mut peer: Peer, mut serving: Serving<F>) {
+pub(super) async fn serve<F: Front>(stream: TcpStream, slot: Slot, mut peer: Peer, mut serving: Serving<F>) {
     // Without this a small answer waits for the client's delayed ACK.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let socket = Socket::new(stream, serving.limits.write_timeout);
+    let socket = Socket::new(stream, slot, serving.limits.write_timeout);
     let ending = socket.ending();
-    let Some(tls) = &serving.tls else { return talk(socket, ending, peer, serving).await };
+    let Some(tls) = &serving.tls else { return Talk::new(ending, peer, serving).run(socket, None).await };
     let handshake = timeout(serving.limits.header_read_timeout, TlsAcceptor::from(tls()).accept(socket));
     let stream = tokio::select! {
         biased;
         () = serving.stages.reached(serving.drains_at) => return,
         stream = handshake => match stream {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(%error, "the TLS handshake failed"),
-            Err(_) => return tracing::debug!("the TLS handshake took too long"),
+            Ok(Err(error)) => {
+                serving.counted.tls_failed();
+                return tracing::debug!(%error, "the TLS handshake failed");
+            }
+            Err(_) => {
+                serving.counted.tls_failed();
+                return tracing::debug!("the TLS handshake took too long");
+            }
         },
     };
+    let session = stream.get_ref().1;
     // The handshake ends with an error when a certificate is shown that does not hold.
-    let client_verified = stream.get_ref().1.peer_certificates().is_some();
+    let client_verified = session.peer_certificates().is_some();
+    let agreed = match session.alpn_protocol() {
+        Some(b"h2") => Some(Protocol::Http2),
+        _ => None,
+    };
     peer.tls = Some(PeerTls { client_verified });
-    talk(stream, ending, peer, serving).await;
+    Talk::new(ending, peer, serving).run(stream, agreed).await;
 }
 
 /// HTTP on a connection that is set up.
-async fn talk<F: Front>(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+struct Talk<F> {
     ending: Ending,
     peer: Peer,
     serving: Serving<F>,
-) {
-    let Serving { front, limits, mut stages, drains_at, .. } = serving;
-    let asked = Arc::new(AtomicBool::new(false));
-    let service = {
-        let (ending, asked) = (ending.clone(), asked.clone());
-        service_fn(move |request| {
-            asked.store(true, Ordering::Relaxed);
-            answer(request, peer.clone(), front.clone(), ending.clone())
-        })
-    };
+    activity: Arc<Activity>,
+    /// When it is too old.
+    age: Pin<Box<Sleep>>,
+}
 
-    let builder = protocol(&limits);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    // hyper's own timer starts when it has seen the first byte; this one covers those who never send it.
-    let mut first_request = pin!(sleep(limits.header_read_timeout));
-    let mut waiting = true;
-    let mut draining = false;
-    loop {
-        let reached = stages.reached(if draining { Stage::Cut } else { drains_at });
-        tokio::select! {
-            biased;
-            result = connection.as_mut() => {
-                ending.linger();
-                match result {
-                    Ok(()) => ending.disarm(),
-                    Err(error) => tracing::debug!(error, "connection ended"),
-                }
+/// A connection of HTTP/1 that waits for its next request for so long is put aside, its buffers freed.
+const REST: Duration = Duration::from_secs(1);
+/// How long a client of HTTP/2 that was told to go may take.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+impl<F: Front> Talk<F> {
+    fn new(ending: Ending, peer: Peer, serving: Serving<F>) -> Self {
+        let activity = Activity::new(Heads::of_connection(&serving.heads), Arc::clone(&serving.counted));
+        let age = Box::pin(sleep(serving.limits.max_age));
+        Self { ending, peer, serving, activity, age }
+    }
+
+    /// Until it has ended. What is spoken is told by the first bytes, where the two have not `agreed` on it before.
+    async fn run(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, agreed: Option<Protocol>) {
+        let mut line = Line::new(stream, Arc::clone(&self.activity));
+        // Who connects comes with a request.
+        let mut patience = self.serving.limits.header_read_timeout.min(self.serving.limits.idle_timeout);
+        loop {
+            let begun = tokio::select! {
+                biased;
+                () = self.serving.stages.reached(self.serving.drains_at) => return self.close(line).await,
+                () = &mut self.age => return self.close(line).await,
+                begun = timeout(patience, line.begin()) => begun,
+            };
+            match begun {
+                Err(_) => return self.close(line).await,
+                Ok(Ok(None)) => return,
+                Ok(Err(error)) => return tracing::debug!(%error, "connection ended"),
+                Ok(Ok(Some(spoken))) => match agreed.unwrap_or(spoken) {
+                    Protocol::Http2 => return Box::pin(self.http2(line)).await,
+                    // In a box, so that a connection that rests is small.
+                    Protocol::Http1 => match Box::pin(self.http1(line)).await {
+                        Some(resting) => line = resting,
+                        None => return,
+                    },
+                },
+            }
+            patience = self.serving.limits.idle_timeout.saturating_sub(REST);
+        }
+    }
+
+    /// HTTP/1 until it has ended, or waits for its next request.
+    async fn http1<S>(&mut self, line: Line<S>) -> Option<Line<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let limits = &self.serving.limits;
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_read_timeout)
+            .max_buf_size(limits.max_header_bytes.max(MIN_HTTP1_BUFFER))
+            .max_headers(MOST_HEADERS)
+            // Names as Go writes them (Content-Length, Etag): what the filer's clients are used to see.
+            .title_case_headers(true);
+        let service = self.service();
+        let mut connection = builder.serve_connection(TokioIo::new(line), service_fn(service));
+        match self.drive(Pin::new(&mut connection), REST, Activity::rests_for).await {
+            Pause::Ended => None,
+            Pause::Waits => {
+                let parts = connection.into_parts();
+                Some(parts.io.into_inner().resumed(parts.read_buf))
+            }
+        }
+    }
+
+    /// HTTP/2 until it has ended.
+    async fn http2<S>(&mut self, line: Line<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let limits = &self.serving.limits;
+        let mut builder = http2::Builder::new(StreamExecutor { write_timeout: limits.write_timeout });
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(limits.header_read_timeout)
+            .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+            .max_concurrent_streams(limits.max_streams)
+            .max_pending_accept_reset_streams(MOST_RESETS)
+            .max_local_error_reset_streams(MOST_RESETS);
+        let idle = limits.idle_timeout;
+        let service = self.service();
+        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(line), service_fn(service)));
+        if matches!(self.drive(connection.as_mut(), idle, Activity::idles_for).await, Pause::Ended) {
+            return;
+        }
+        connection.as_mut().finish();
+        while timeout(GOODBYE, self.drive(connection.as_mut(), FOREVER, Activity::idles_for)).await.is_err() {
+            if self.activity.running() == 0 {
                 return;
             }
-            () = reached => {
-                if draining || stages.at(Stage::Cut) {
-                    return;
+        }
+    }
+
+    /// Runs `connection` until it has ended, or `waits` says that it has been waiting for `time`.
+    async fn drive<C: Connection>(
+        &mut self,
+        mut connection: Pin<&mut C>,
+        time: Duration,
+        waits: fn(&Activity, Duration) -> bool,
+    ) -> Pause {
+        let mut look = std::pin::pin!(sleep(time));
+        let mut finishing = false;
+        loop {
+            let stage = if finishing { Stage::Cut } else { self.serving.drains_at };
+            tokio::select! {
+                biased;
+                result = connection.as_mut() => {
+                    self.ending.linger();
+                    match result {
+                        Ok(()) => self.ending.disarm(),
+                        Err(error) => tracing::debug!(%error, "connection ended"),
+                    }
+                    return Pause::Ended;
                 }
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = first_request.as_mut(), if waiting => {
-                if !asked.load(Ordering::Relaxed) {
-                    return;
+                () = self.serving.stages.reached(stage) => {
+                    if self.serving.stages.at(Stage::Cut) {
+                        return Pause::Ended;
+                    }
+                    finishing = true;
+                    connection.as_mut().finish();
                 }
-                waiting = false;
+                () = &mut self.age, if !finishing => {
+                    finishing = true;
+                    connection.as_mut().finish();
+                }
+                () = look.as_mut() => {
+                    if !finishing && waits(&self.activity, time) {
+                        return Pause::Waits;
+                    }
+                    look.as_mut().reset(Instant::now() + time);
+                }
             }
+        }
+    }
+
+    /// Ends a connection on which nothing is being said. What its client sends at this very moment is read, and not answered.
+    async fn close<S: AsyncWrite + Unpin>(&self, mut line: Line<S>) {
+        self.ending.linger();
+        let _ = timeout(GOODBYE, line.shutdown()).await;
+    }
+
+    /// What answers the requests of this connection.
+    fn service(&self) -> impl Fn(Request<Incoming>) -> Answer<F> + Clone + use<F> {
+        let (ending, peer, activity) = (self.ending.clone(), self.peer.clone(), Arc::clone(&self.activity));
+        let (front, heads) = (Arc::clone(&self.serving.front), self.serving.heads.clone());
+        move |request| {
+            let heads = (request.version() == Version::HTTP_2).then(|| Heads::of_stream(&heads));
+            let fits = heads.as_ref().is_none_or(|heads| heads.add(size(request.headers())));
+            let running = activity.begin(request.body().is_end_stream(), heads);
+            // In a box, that the connection is not as large as its largest answer in the making.
+            Box::pin(answer(request, peer.clone(), Arc::clone(&front), ending.clone(), running, fits))
         }
     }
 }
 
-fn protocol(limits: &Limits) -> auto::Builder<StreamExecutor> {
-    let mut builder = auto::Builder::new(StreamExecutor { write_timeout: limits.write_timeout });
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_read_timeout)
-        .max_buf_size(limits.max_header_bytes.max(MIN_HTTP1_BUFFER))
-        // Names as Go writes them (Content-Length, Etag): what the filer's clients are used to see.
-        .title_case_headers(true);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(limits.header_read_timeout)
-        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
-    builder
+/// An answer in the making.
+type Answer<F> =
+    Pin<Box<dyn Future<Output = Result<Response<PacedBody<Either<<F as Front>::Body, Body>>>, Infallible>> + Send>>;
+
+/// Why a connection is not run any more.
+enum Pause {
+    Ended,
+    /// It waits for a request.
+    Waits,
+}
+
+/// A connection of hyper's.
+trait Connection: Future<Output = hyper::Result<()>> {
+    /// It ends when the answers that are on their way are out.
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<I, B, S> Connection for http1::Connection<I, S>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    Self: Future<Output = hyper::Result<()>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    B: http_body::Body + 'static,
+    B::Error: Into<BoxError>,
+    S::Error: Into<BoxError>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, B, S, E> Connection for http2::Connection<I, S, E>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    Self: Future<Output = hyper::Result<()>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    B: http_body::Body + 'static,
+    B::Error: Into<BoxError>,
+    S::Error: Into<BoxError>,
+    E: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
 }
 
 /// hyper panics on a smaller one.
 const MIN_HTTP1_BUFFER: usize = 8192;
+/// The most header fields of a request; one more is answered 431. Proxies in front add theirs to a client's.
+const MOST_HEADERS: usize = 256;
+/// Streams that a client may have reset, or have had reset for its errors, before they are forgotten: one more ends the
+/// connection.
+const MOST_RESETS: usize = 100;
+/// Longer than any connection.
+const FOREVER: Duration = Duration::from_secs(1 << 30);
+
+/// The bytes of a header, about.
+fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+}
 
 /// Has the front answer, and answers 500 in its place when it panics.
 async fn answer<F: Front>(
@@ -138,17 +304,20 @@ async fn answer<F: Front>(
     peer: Peer,
     front: Arc<F>,
     ending: Ending,
+    running: InFlight,
+    fits: bool,
 ) -> Result<Response<PacedBody<Either<F::Body, Body>>>, Infallible> {
     let method = request.method().clone();
     let version = request.version();
     let id = RequestId::new();
     request.extensions_mut().insert(id);
     // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
-    let handled =
-        std::panic::AssertUnwindSafe(async { front.handle(Received::of(request), peer).await }).catch_unwind().await;
-    let mut response = match handled {
-        Ok(response) => response.map(Either::Left),
-        Err(_panic) => {
+    let handled = async { front.handle(Received::of(request), peer).await };
+    let handled = async { if fits { Some(AssertUnwindSafe(handled).catch_unwind().await) } else { None } };
+    let mut response = match handled.await {
+        Some(Ok(response)) => response.map(Either::Left),
+        None => error_response(&too_many_headers(), &method, id).map(Either::Right),
+        Some(Err(_panic)) => {
             tracing::error!(request = %id, %method, "a request ended in a panic; the trace is above");
             bug_response(&method).map(Either::Right)
         }
@@ -158,7 +327,12 @@ async fn answer<F: Front>(
         ending.arm();
     }
     let is_refusal = response.status().is_client_error() || response.status().is_server_error();
-    Ok(response.map(if is_refusal { PacedBody::of_refusal } else { PacedBody::new }))
+    Ok(response.map(if is_refusal { PacedBody::of_refusal } else { PacedBody::new }).map(|body| body.answers(running)))
+}
+
+fn too_many_headers() -> Error {
+    let text = "the headers of all requests together take too much memory";
+    Error::new(Blame::Client, StatusCode::SERVICE_UNAVAILABLE, text).retry_after(Duration::from_secs(1))
 }
 
 fn ends_with_the_connection<B: http_body::Body>(response: &Response<B>, method: &Method) -> bool {

@@ -13,14 +13,23 @@ use std::{
     time::Duration,
 };
 
+use prometheus::IntGauge;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinError, JoinSet},
     time::sleep,
 };
 
-use super::{connection, serving::Serving};
-use crate::wire::{Front, Peer};
+use super::{
+    connection, refusal,
+    refusal::Refusals,
+    serving::Serving,
+    slots::{Full, Slot},
+};
+use crate::{
+    metrics::RefusedConnection,
+    wire::{Front, Peer},
+};
 
 /// Where connections come from.
 pub(super) trait Accept: Send + 'static {
@@ -38,6 +47,7 @@ pub(super) struct Listener<F> {
     pub(super) serving: Serving<F>,
     /// Connections now open, of all listeners that share it.
     pub(super) open: Arc<AtomicUsize>,
+    pub(super) refusals: Refusals,
 }
 
 impl<F: Front> Listener<F> {
@@ -55,9 +65,13 @@ impl<F: Front> Listener<F> {
                 accepted = accept.accept() => match accepted {
                     Ok((stream, addr)) => {
                         backoff = Backoff::default();
-                        connections.spawn(self.connection(stream, addr));
+                        match self.serving.slots.take(addr.ip()) {
+                            Ok(slot) => drop(connections.spawn(self.connection(stream, slot, addr))),
+                            Err(full) => self.refuse(stream, full),
+                        }
                     }
                     Err(error) => {
+                        self.serving.counted.accept_failed();
                         let pause = backoff.after(&error);
                         if let Some(pause) = pause {
                             tracing::warn!(%error, ?pause, "cannot accept connections; raise the limit of open files if this stays");
@@ -77,12 +91,23 @@ impl<F: Front> Listener<F> {
         }
     }
 
-    fn connection(&self, stream: TcpStream, addr: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
-        let open = Open::new(&self.open);
+    /// There are too many connections: says so, where it can be said.
+    fn refuse(&self, stream: TcpStream, full: Full) {
+        self.serving.counted.refused(match full {
+            Full::Everywhere => RefusedConnection::Limit,
+            Full::ForPeer => RefusedConnection::PeerLimit,
+        });
+        if self.serving.tls.is_none() {
+            refusal::send(stream, &self.refusals);
+        }
+    }
+
+    fn connection(&self, stream: TcpStream, slot: Slot, addr: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
+        let open = Open::new(&self.open, self.serving.counted.open());
         let serving = self.serving.clone();
         async move {
             let _open = open;
-            connection::serve(stream, Peer::plain(addr), serving).await;
+            connection::serve(stream, slot, Peer::plain(addr), serving).await;
         }
     }
 }
@@ -97,18 +122,20 @@ fn report(ended: Result<(), JoinError>) {
 }
 
 /// Counts an open connection for as long as it lives.
-struct Open(Arc<AtomicUsize>);
+struct Open(Arc<AtomicUsize>, IntGauge);
 
 impl Open {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
+    fn new(count: &Arc<AtomicUsize>, gauge: &IntGauge) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
-        Self(count.clone())
+        gauge.inc();
+        Self(count.clone(), gauge.clone())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+        self.1.dec();
     }
 }
 

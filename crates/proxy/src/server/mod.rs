@@ -3,13 +3,18 @@
 //! Knows sockets, HTTP connections, the service manager and how an error or a body is written to a client. Must not
 //! know what is served: a [`Front`] answers the requests of its listener.
 
+mod activity;
 mod admin;
 mod connection;
+mod heads;
 mod limits;
+mod line;
 mod listener;
 mod notify;
+mod refusal;
 mod serving;
 mod shutdown;
+mod slots;
 mod socket;
 mod stall;
 mod stream;
@@ -17,6 +22,8 @@ mod stream;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_connections;
 #[cfg(test)]
 mod tests_http2;
 
@@ -47,17 +54,23 @@ pub use self::{
     shutdown::{Drained, Draining, reloads, signals},
 };
 use self::{
+    heads::HeadBudget,
     listener::Listener,
+    refusal::Refusals,
     serving::Serving,
     shutdown::{Stage, Stages},
+    slots::Slots,
 };
-use crate::wire::Front;
+use crate::{metrics::Connections, wire::Front};
 
 type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The listeners of the daemon, bound one by one and then run together.
 pub struct Server {
     limits: Limits,
+    slots: Slots,
+    heads: HeadBudget,
+    counted: Arc<Connections>,
     stage: watch::Sender<Stage>,
     stages: Stages,
     fronts: Vec<Run>,
@@ -67,10 +80,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server without listeners, that tells systemd of its state.
-    pub fn new(limits: Limits) -> Self {
+    /// A server without listeners, that tells systemd of its state and has `counted` count its clients' connections.
+    pub fn new(limits: Limits, counted: Arc<Connections>) -> Self {
         let (stage, stages) = Stages::new();
         Self {
+            slots: Slots::new(limits.max_connections, limits.max_connections_per_peer),
+            heads: HeadBudget::new(limits.header_memory),
+            counted,
             limits,
             stage,
             stages,
@@ -107,7 +123,7 @@ impl Server {
         tls: Option<TlsConfig>,
         front: Arc<F>,
     ) -> io::Result<SocketAddr> {
-        let (bound, run) = self.bind(addr, tls, front, Stage::Draining, self.open.clone()).await?;
+        let (bound, run) = self.bind(addr, self.serving(front, tls, Stage::Draining), self.open.clone()).await?;
         self.fronts.push(run);
         Ok(bound)
     }
@@ -117,24 +133,41 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound; the message names it.
     pub async fn listen_admin<F: Front>(&mut self, addr: SocketAddr, front: Arc<F>) -> io::Result<SocketAddr> {
-        let (bound, run) = self.bind(addr, None, front, Stage::Closing, Arc::default()).await?;
+        let serving = Serving {
+            slots: Slots::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS),
+            heads: HeadBudget::new(ADMIN_HEADERS),
+            counted: Arc::new(Connections::new().map_err(io::Error::other)?),
+            ..self.serving(front, None, Stage::Closing)
+        };
+        let (bound, run) = self.bind(addr, serving, Arc::default()).await?;
         self.admin.push(run);
         Ok(bound)
+    }
+
+    fn serving<F>(&self, front: Arc<F>, tls: Option<TlsConfig>, drains_at: Stage) -> Serving<F> {
+        let Self { limits, slots, heads, counted, stages, .. } = self;
+        Serving {
+            front,
+            tls,
+            limits: limits.clone(),
+            slots: slots.clone(),
+            heads: heads.clone(),
+            counted: Arc::clone(counted),
+            stages: stages.clone(),
+            drains_at,
+        }
     }
 
     async fn bind<F: Front>(
         &self,
         addr: SocketAddr,
-        tls: Option<TlsConfig>,
-        front: Arc<F>,
-        drains_at: Stage,
+        serving: Serving<F>,
         open: Arc<AtomicUsize>,
     ) -> io::Result<(SocketAddr, Run)> {
         let unbound = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"));
         let socket = TcpListener::bind(addr).await.map_err(unbound)?;
         let bound = socket.local_addr().map_err(unbound)?;
-        let (limits, stages) = (self.limits.clone(), self.stages.clone());
-        let listener = Listener { serving: Serving { front, tls, limits, stages, drains_at }, open };
+        let listener = Listener { serving, open, refusals: Refusals::default() };
         Ok((bound, Box::pin(listener.run(socket))))
     }
 
@@ -180,5 +213,9 @@ impl Server {
     }
 }
 
+/// Connections of the admin listener: none of those that clients may have.
+const ADMIN_CONNECTIONS: usize = 256;
+/// Bytes of their headers beyond the first 8 KiB of each.
+const ADMIN_HEADERS: usize = 1 << 20;
 /// What the admin listener's clients get at the end to read their answers.
 const ADMIN_GRACE: Duration = Duration::from_millis(500);

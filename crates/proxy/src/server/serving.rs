@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::{
+    heads::HeadBudget,
     limits::Limits,
     shutdown::{Stage, Stages},
+    slots::Slots,
 };
+use crate::metrics::Connections;
 
 /// Gives what the next TLS handshake is answered with.
 pub type TlsConfig = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
@@ -16,6 +19,11 @@ pub(super) struct Serving<F> {
     /// `None`: connections are plain.
     pub(super) tls: Option<TlsConfig>,
     pub(super) limits: Limits,
+    /// Room for connections.
+    pub(super) slots: Slots,
+    /// Room for the headers of their requests.
+    pub(super) heads: HeadBudget,
+    pub(super) counted: Arc<Connections>,
     pub(super) stages: Stages,
     /// The stage at which the listener stops accepting, and its connections end after the running answer.
     pub(super) drains_at: Stage,
@@ -27,6 +35,9 @@ impl<F> Clone for Serving<F> {
             front: Arc::clone(&self.front),
             tls: self.tls.clone(),
             limits: self.limits.clone(),
+            slots: self.slots.clone(),
+            heads: self.heads.clone(),
+            counted: Arc::clone(&self.counted),
             stages: self.stages.clone(),
             drains_at: self.drains_at,
         }

@@ -37,17 +37,19 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
     runtime::Handle,
     time::{Instant, timeout, timeout_at},
 };
 
-use super::stall::StallTimer;
+use super::{slots::Slot, stall::StallTimer};
 use crate::wire::{LINGER, LINGER_BYTES, LINGER_PAUSE};
 
 pub(super) struct Socket {
     stream: TcpStream,
+    /// Its place among all connections; taken out with the last of its life.
+    slot: Option<Slot>,
     ending: Ending,
     /// The client has closed its side.
     over: bool,
@@ -95,9 +97,10 @@ impl Ending {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+    pub(super) fn new(stream: TcpStream, slot: Slot, write_timeout: Duration) -> Self {
         Self {
             stream,
+            slot: Some(slot),
             ending: Ending::default(),
             over: false,
             write_timeout,
@@ -160,7 +163,13 @@ impl Drop for Socket {
         } else if lingers.load(Ordering::Acquire) && !self.over && !matches!(self.flow, Flow::Stalled(_)) {
             // The same connection by another name, since this one is going.
             match (self.stream.as_fd().try_clone_to_owned(), Handle::try_current()) {
-                (Ok(stream), Ok(runtime)) => drop(runtime.spawn(linger(stream))),
+                (Ok(stream), Ok(runtime)) => {
+                    let slot = self.slot.take();
+                    runtime.spawn(async move {
+                        let _slot = slot;
+                        linger(stream).await
+                    });
+                }
                 (Err(error), _) => tracing::debug!(%error, "a connection is closed at once"),
                 (Ok(_), Err(_)) => {}
             }
@@ -170,15 +179,23 @@ impl Drop for Socket {
 
 /// Closes our side, and reads until the client has closed its own, pauses for too long, or a bound is reached.
 async fn linger(stream: OwnedFd) -> io::Result<()> {
-    let mut stream = TcpStream::from_std(stream.into())?;
+    read_away(TcpStream::from_std(stream.into())?).await
+}
+
+/// As [`linger`].
+pub(super) async fn read_away(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await?;
     let until = Instant::now() + LINGER;
     let mut thrown_away = 0;
-    let mut buffer = vec![0; SCRATCH];
     while thrown_away < LINGER_BYTES {
-        match timeout_at(until, timeout(LINGER_PAUSE, stream.read(&mut buffer))).await {
-            Ok(Ok(Ok(read @ 1..))) => thrown_away += read as u64,
-            _ => break,
+        let Ok(Ok(readable)) = timeout_at(until, timeout(LINGER_PAUSE, stream.readable())).await else { break };
+        readable?;
+        // On the stack, and not while it waits: of these there may be thousands.
+        match stream.try_read(&mut [0; SCRATCH]) {
+            Ok(0) => break,
+            Ok(read) => thrown_away += read as u64,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

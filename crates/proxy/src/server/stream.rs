@@ -30,7 +30,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::time::Instant;
 
-use super::stall::StallTimer;
+use super::{activity::InFlight, stall::StallTimer};
 use crate::wire::BoxError;
 
 tokio::task_local! {
@@ -92,6 +92,8 @@ pub(super) struct PacedBody<B> {
     clock: Option<Arc<StallClock>>,
     /// Of the body's last piece, what was not yet asked for.
     rest: Bytes,
+    /// The request that this answers, until the body's end.
+    _running: Option<InFlight>,
 }
 
 /// The longest refusal that nobody waits for, bytes.
@@ -104,16 +106,22 @@ impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> PacedBody<B> {
     /// The body of an answer that is made in the task of its stream, or on a connection that has no streams.
     pub(super) fn new(body: B) -> Self {
         let clock = STALL_CLOCK.try_with(Arc::clone).ok();
-        Self { body, clock, rest: Bytes::new() }
+        Self { body, clock, rest: Bytes::new(), _running: None }
     }
 
     /// The body of a refusal. A short one is handed on at once and whole: a client that has seen its header may end its
     /// upload short, for which its stream is reset, and what was not on its way yet is lost.
     pub(super) fn of_refusal(body: B) -> Self {
         match body.size_hint().exact() {
-            Some(length) if length <= SHORT => Self { body, clock: None, rest: Bytes::new() },
+            Some(length) if length <= SHORT => Self { body, clock: None, rest: Bytes::new(), _running: None },
             _ => Self::new(body),
         }
+    }
+
+    /// The request is answered when the body is dropped.
+    pub(super) fn answers(mut self, running: InFlight) -> Self {
+        self._running = Some(running);
+        self
     }
 
     /// The next piece of the body, and `None` where it is no data.

@@ -19,7 +19,10 @@ use tokio::{
 };
 
 use super::{Drained, Limits, Notice, Server};
-use crate::wire::{Body, BoxError, Front, Peer, Received};
+use crate::{
+    metrics::Connections,
+    wire::{Body, BoxError, Front, Peer, Received},
+};
 
 /// A front that is a function.
 pub(crate) struct FrontFn<H>(pub(crate) H);
@@ -55,9 +58,19 @@ pub(crate) fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
+/// Counters that nobody reads.
+pub(crate) fn counted() -> Arc<Connections> {
+    Arc::new(Connections::new().unwrap())
+}
+
 /// Serves `front`; a drain may take a minute.
 pub(crate) async fn start<F: Front>(front: F) -> Running {
-    let mut server = Server::new(Limits { max_header_bytes: 16 << 10, ..Limits::default() });
+    start_with(Limits { max_header_bytes: 16 << 10, ..Limits::default() }, front).await
+}
+
+/// Serves `front` within these limits.
+pub(crate) async fn start_with<F: Front>(limits: Limits, front: F) -> Running {
+    let mut server = Server::new(limits, counted());
     let addr = server.listen(loopback(), Arc::new(front)).await.unwrap();
     run(server, addr)
 }

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     listener::Accept,
-    testing::{FrontFn, Raw, held_body, loopback, once, run, start, start_fn, start_held, start_silent},
+    testing::{FrontFn, Raw, counted, held_body, loopback, once, run, start, start_fn, start_held, start_silent},
     *,
 };
 use crate::wire::{Body, Received, RequestId, error_response};
@@ -224,8 +224,18 @@ async fn a_daemon_out_of_files_waits_and_goes_on() {
     let (_stage, stages) = Stages::new();
     let front = Arc::new(FrontFn(|_, _| async { Response::new(Body::full("fine")) }));
     let listener = Listener {
-        serving: Serving { front, tls: None, limits: Limits::default(), stages, drains_at: Stage::Draining },
+        serving: Serving {
+            front,
+            tls: None,
+            limits: Limits::default(),
+            slots: Slots::new(9, 9),
+            heads: HeadBudget::new(0),
+            counted: counted(),
+            stages,
+            drains_at: Stage::Draining,
+        },
         open: Arc::default(),
+        refusals: Refusals::default(),
     };
     tokio::spawn(listener.run(Failing([EMFILE, EMFILE, ENFILE].into(), socket)));
     let started = Instant::now();
@@ -303,7 +313,7 @@ async fn a_second_signal_cuts_at_once() {
 async fn the_admin_listener_answers_until_the_drain_is_over() {
     let (body, go_on, _) = held_body(Some(10), "half ");
     let body = once(body);
-    let mut server = Server::new(Limits::default());
+    let mut server = Server::new(Limits::default(), counted());
     let front = FrontFn(move |_, _| std::future::ready(Response::new(body())));
     let addr = server.listen(loopback(), Arc::new(front)).await.unwrap();
     let ready = || -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> { Box::pin(async { Ok(()) }) };
@@ -331,7 +341,7 @@ async fn the_admin_listener_answers_until_the_drain_is_over() {
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let server = start(FrontFn(|_, _| async { Response::new(Body::empty()) })).await;
-    let mut second = Server::new(Limits::default());
+    let mut second = Server::new(Limits::default(), counted());
     let front = Arc::new(FrontFn(|_, _| async { Response::new(Body::empty()) }));
     let error = second.listen(server.addr, front).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    config::{declare::section, scope::Scope},
+    config::{Size, declare::section, scope::Scope},
     settings::Error,
 };
 
@@ -23,6 +23,21 @@ section! {
         /// A client that takes no byte for this long (twice that where its system still had room for some), or on HTTP/2 no
         /// 32 KiB of a stream, is cut: what was fetched for it holds memory that others wait for.
         write_timeout: Duration = "60s", min "1s", max "1h";
+        /// Connections of clients at a time; of one more, and while no more files may be open, the client gets 503. The admin
+        /// listener has places of its own.
+        max_connections: u32 = "10000", min "1", max "1000000";
+        /// Of these, connections of one client address; all addresses of an IPv6 /64 are one. Behind a proxy all are its.
+        max_connections_per_peer: u32 = "5000", min "1", max "1000000";
+        /// A request's header must be here so long after its first byte, a TLS handshake so long after it began.
+        header_timeout: Duration = "30s", min "1s", max "1h";
+        /// A connection that waits so long for its next request is closed.
+        idle_timeout: Duration = "75s", min "2s", max "1h";
+        /// A connection that is older ends when its running answers are out, so that clients spread anew over what stands
+        /// behind a balancer.
+        max_connection_age: Duration = "1h", min "1s", max "24h";
+        /// What the headers of all requests that are not answered may take together, beyond the first 8 KiB of each
+        /// connection. Who wants more than is left is cut.
+        header_memory: Size = "32MiB", min "1MiB";
         /// The filer front's certificate chain (PEM). With it the front speaks TLS only, HTTP/2 and HTTP/1.1.
         /// Relative names, here and in the next two, are found as those of `_file` keys are.
         tls_cert: Option<String>;

@@ -1,0 +1,170 @@
+//! The bytes of a connection on their way to and from whoever speaks HTTP on it.
+//!
+//! Tells the connection's [`Activity`] of them, and can wait for the first ones of a request without a buffer, so that a
+//! connection that nobody uses costs little. Knows where HTTP/2 begins. Must not know more of HTTP.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+use super::activity::Activity;
+
+/// What a client of HTTP/2 begins with: RFC 9113, section 3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A connection whose bytes are seen.
+pub(super) struct Line<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    /// What was read and is still to be given out.
+    read: Bytes,
+}
+
+impl<S: AsyncRead + Unpin> Line<S> {
+    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, read: Bytes::new() }
+    }
+
+    /// The line again, when what was read from it has not been used.
+    pub(super) fn resumed(mut self, unused: Bytes) -> Self {
+        self.activity.read(unused.len());
+        debug_assert!(self.read.is_empty(), "it is given out first");
+        self.read = unused;
+        self
+    }
+
+    /// Waits for the first bytes of a request, and says what they are. `None`: the client has closed the connection.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub(super) async fn begin(&mut self) -> io::Result<Option<Protocol>> {
+        let mut first = [0; PREFACE.len()];
+        let mut here = self.read.len().min(first.len());
+        first[..here].copy_from_slice(&self.read[..here]);
+        while here < first.len() && first[..here] == PREFACE[..here] {
+            let came = self.stream.read(&mut first[here..]).await?;
+            if came == 0 {
+                return Ok(None);
+            }
+            self.activity.read(came);
+            here += came;
+            self.read = Bytes::copy_from_slice(&first[..here]);
+        }
+        Ok(Some(if first == PREFACE { Protocol::Http2 } else { Protocol::Http1 }))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.read.is_empty() {
+            let length = self.read.len().min(buf.remaining());
+            buf.put_slice(&self.read[..length]);
+            self.read.advance(length);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if self.activity.read(buf.filled().len() - before) {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::OutOfMemory, "all connections' headers take too much memory")))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.activity.written();
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.activity.written();
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.activity.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::{
+        super::{
+            heads::{HeadBudget, Heads},
+            testing::counted,
+        },
+        *,
+    };
+
+    /// What `pieces`, sent one after the other, are taken for, and what is read then.
+    async fn begun(pieces: &[&[u8]]) -> (Option<Protocol>, Vec<u8>) {
+        let (mut client, server) = tokio::io::duplex(1);
+        let sent = pieces.concat();
+        let sending = tokio::spawn(async move {
+            client.write_all(&sent).await.ok();
+        });
+        let mut line = Line::new(server, Activity::new(Heads::of_connection(&HeadBudget::new(0)), counted()));
+        let protocol = line.begin().await.unwrap();
+        let mut read = Vec::new();
+        line.read_to_end(&mut read).await.unwrap();
+        sending.await.unwrap();
+        (protocol, read)
+    }
+
+    #[tokio::test]
+    async fn a_preface_that_comes_byte_by_byte_is_one() {
+        assert_eq!(begun(&[PREFACE, b"more"]).await, (Some(Protocol::Http2), [PREFACE, b"more"].concat()));
+        assert_eq!(begun(&[b"PRI * HTTP/1.1\r\n\r\n"]).await.0, Some(Protocol::Http1));
+        assert_eq!(begun(&[b"PRI"]).await.0, None, "it ended before it was told");
+        assert_eq!(begun(&[]).await.0, None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_byte_is_lost_by_looking(bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 1..60),
+            (0..PREFACE.len(), prop::collection::vec(any::<u8>(), 1..60)).prop_map(|(cut, rest)| [&PREFACE[..cut], &rest].concat()),
+        ]) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (protocol, read) = runtime.block_on(begun(&[&bytes]));
+            match protocol {
+                None => prop_assert!(PREFACE.starts_with(&bytes)),
+                Some(protocol) => {
+                    prop_assert_eq!(protocol == Protocol::Http2, bytes.starts_with(PREFACE));
+                    prop_assert_eq!(read, bytes);
+                }
+            }
+        }
+    }
+}
