@@ -1,0 +1,171 @@
+"""Clients that take connections and headers: others are served, and memory stays where it was set."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import h2.connection
+import hyperframe.frame
+import pytest
+
+from conftest import StartTidegate
+from harness import Front, Tidegate, request
+from waiting import until
+
+GET = b"GET /connections/small HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def small(front_1mb: Front) -> Front:
+    assert request("PUT", front_1mb.filer.url + "/connections/small", body=b"small").status == 201
+    return front_1mb
+
+
+def connected(gate: Tidegate, address: str = "127.0.0.1") -> socket.socket:
+    """A connection from this address of the machine."""
+    line = socket.socket()
+    line.settimeout(20)
+    line.bind((address, 0))
+    line.connect(("127.0.0.1", gate.port))
+    return line
+
+
+def status(line: socket.socket) -> bytes:
+    """Of the answer to a request for a small file."""
+    line.sendall(GET)
+    return line.recv(1 << 16).split(b" ", 2)[1]
+
+
+def is_served(gate: Tidegate, address: str = "127.0.0.1") -> None:
+    with connected(gate, address) as line:
+        assert status(line) == b"200"
+
+
+def resident(gate: Tidegate) -> int:
+    """MiB."""
+    with open(f"/proc/{gate.pid}/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+@contextmanager
+def many(gate: Tidegate, number: int, sent: bytes) -> Iterator[list[socket.socket]]:
+    """So many connections from fifty addresses, each of which has sent this, as far as it was taken."""
+    with ExitStack() as stack:
+        lines = [stack.enter_context(connected(gate, f"127.0.0.{2 + n % 50}")) for n in range(number)]
+        for line in lines:
+            line.setblocking(False)
+            try:
+                line.send(sent)
+            except OSError:
+                pass
+        yield lines
+
+
+def test_one_address_does_not_take_all_connections(small: Front, start_tidegate: StartTidegate) -> None:
+    gate = start_tidegate(small, {"server": {"max_connections": 30, "max_connections_per_peer": 20}})
+    with ExitStack() as stack:
+        for _ in range(20):
+            line = stack.enter_context(connected(gate, "127.0.0.2"))
+            assert status(line) == b"200"
+        refused = stack.enter_context(connected(gate, "127.0.0.2"))
+        assert status(refused) == b"503"
+        for _ in range(10):
+            assert status(stack.enter_context(connected(gate, "127.0.0.3"))) == b"200"
+        with connected(gate, "127.0.0.4") as line:
+            line.sendall(GET)
+            answer = line.recv(1 << 16)
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 1\r\n" in answer
+        counted = gate.metrics()
+        assert counted.sum("tidegate_connections_refused_total", reason="peer_limit") == 1
+        assert counted.sum("tidegate_connections_refused_total", reason="limit") == 1
+        assert counted.sum("tidegate_connections") == 30
+        assert request("GET", f"{gate.admin_url}/readyz").status == 200, "the admin listener has places of its own"
+    until(lambda: gate.metrics().sum("tidegate_connections") == 0, "all places are free again")
+    is_served(gate, "127.0.0.2")
+
+
+def test_headers_that_do_not_end_take_no_more_than_was_set(small: Front, start_tidegate: StartTidegate) -> None:
+    """3,000 with 200 KB each took 840 MiB."""
+    gate = start_tidegate(small, {"server": {"header_memory": "16MiB"}})
+    before = resident(gate)
+    header = b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 200_000
+    with many(gate, 1000, header):
+        is_served(gate)
+        until(lambda: gate.metrics().sum("tidegate_connections_refused_total", reason="header_memory") >= 900, "are cut")
+        assert resident(gate) - before < 150
+        is_served(gate)
+
+
+def test_idle_connections_end_and_give_their_places_back(small: Front, start_tidegate: StartTidegate) -> None:
+    gate = start_tidegate(small, {"server": {"idle_timeout": "2s"}})
+    with many(gate, 300, GET) as lines:
+        until(lambda: gate.metrics().sum("tidegate_connections") == 0, "idle ones end", timeout=15)
+        for line in lines:
+            line.setblocking(True)
+            assert line.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_connection_is_used_again_after_it_rested(small: Front, start_tidegate: StartTidegate) -> None:
+    gate = start_tidegate(small)
+    with connected(gate) as line:
+        for pause in (0.0, 1.6, 2.5):
+            threading.Event().wait(pause)
+            assert status(line) == b"200"
+
+
+def _flood(name: str) -> bytes:
+    """What a client of HTTP/2 sends that wants work done for nothing, some thousand times."""
+    http = h2.connection.H2Connection()
+    http.initiate_connection()
+    begin = http.data_to_send()
+    headers = http.encoder.encode([(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/connections/small")])
+    sent = [begin]
+    for number in range(20_000):
+        stream = 2 * number + 1
+        match name:
+            case "resets":
+                frame = hyperframe.frame.HeadersFrame(stream, data=headers, flags=["END_HEADERS", "END_STREAM"])
+                sent += [frame.serialize(), hyperframe.frame.RstStreamFrame(stream, error_code=8).serialize()]
+            case "pings":
+                sent.append(hyperframe.frame.PingFrame(0, opaque_data=b"12345678").serialize())
+            case "settings":
+                sent.append(hyperframe.frame.SettingsFrame(0, settings={4: 65535 + number % 2}).serialize())
+            case "continuations":
+                if number == 0:
+                    sent.append(hyperframe.frame.HeadersFrame(1, data=headers, flags=["END_STREAM"]).serialize())
+                sent.append(hyperframe.frame.ContinuationFrame(1, data=b"\x00\x01a\x01b" * 200).serialize())
+            case "empty-data":
+                if number == 0:
+                    sent.append(hyperframe.frame.HeadersFrame(1, data=headers, flags=["END_HEADERS"]).serialize())
+                sent.append(hyperframe.frame.DataFrame(1, data=b"").serialize())
+    return b"".join(sent)
+
+
+@pytest.mark.parametrize("name", ["resets", "pings", "settings", "continuations", "empty-data"])
+def test_floods_of_http2_cost_others_nothing(name: str, small: Front, start_tidegate: StartTidegate) -> None:
+    """The client reads nothing of what it is answered."""
+    gate = start_tidegate(small)
+    before = resident(gate)
+    flood = _flood(name)
+
+    def send(line: socket.socket) -> None:
+        try:
+            line.sendall(flood)
+        except OSError:
+            pass  # cut, or the server reads no more
+
+    with ExitStack() as stack:
+        lines = [stack.enter_context(connected(gate, f"127.0.0.{2 + n}")) for n in range(8)]
+        senders = [threading.Thread(target=send, args=(line,), daemon=True) for line in lines]
+        for line in lines:
+            line.settimeout(5)
+        for sender in senders:
+            sender.start()
+        for _ in range(20):
+            is_served(gate)
+        for sender in senders:
+            sender.join(10)
+        is_served(gate)
+        assert resident(gate) - before < 100
