@@ -15,7 +15,7 @@ import pytest
 from catalogue import MIB, Catalogue
 from conftest import StartTidegate
 from downloads import Downloads
-from harness import Front, Payload, Tidegate, request
+from harness import Front, Payload, Tidegate, open_stream, request
 from pairs import CLIENT_PACE, SMALL_MEMORY, Breakable
 
 CLIENTS = 16
@@ -200,3 +200,26 @@ def test_a_replica_that_is_stored_compressed_goes_on_where_the_other_was_lost(
             answer = request("GET", gate.url + path)
             assert (answer.status, answer.body == content) == (200, True)
     assert gate.metrics().sum("tidegate_responses_cut_total") == 0
+
+
+def test_a_needle_that_is_replaced_in_mid_read_is_never_mixed(pair: Breakable, start_tidegate: StartTidegate) -> None:
+    old, new = (Payload(f"{which}-under-one-id", 4 * MIB).bytes() for which in ("old", "new"))
+    front, path = pair.fronts[4], "/replaced-in-mid-read"
+    assert request("PUT", front.filer.url + path, body=old).status == 201
+    (fid,) = fids(front, path)
+    # One request after the other, the first of four seconds.
+    gate = start_tidegate(front, {**NO_CACHE, "prefetch": {"window": 1}})
+    for line in pair.lines:
+        line.pace = MIB / 2
+    ranges = {"Range": f"bytes=100-{2 * MIB},{3 * MIB}-{4 * MIB - 1}"}
+    with open_stream("GET", gate.url + path, ranges, timeout=60) as answer:
+        assert answer.status == 206
+        body = answer.read(64 << 10)
+        for server in pair.cluster.volumes:
+            assert request("PUT", f"{server.url}/{fid}?type=replicate", body=new).status == 201
+        with pytest.raises(http.client.IncompleteRead) as cut:
+            body += answer.read()
+    body += cut.value.partial
+    assert old[100 : 2 * MIB + 1] in body, "the first range came, of the old one"
+    assert new[3 * MIB : 3 * MIB + 1000] not in body, "and nothing of the new one"
+    assert gate.metrics().sum("tidegate_responses_cut_total") == 1

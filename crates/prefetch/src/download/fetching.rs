@@ -82,7 +82,7 @@ impl Fetching {
         onward: &mut Option<Onward>,
     ) -> Self {
         let left = span.len_in(reservation.blocks());
-        let Span { read, kind, .. } = span;
+        let Span { read, kind, version, .. } = span;
         let fid = Arc::clone(&read.fid);
         let mut priority = Arc::new(priority);
         let handover = Arc::<Handover>::default();
@@ -116,7 +116,7 @@ impl Fetching {
                 let (next, following) = Following::channel();
                 let span = read.start..end;
                 let reach = read.start + reach.max(left);
-                let job = Job { read, span, reach, checksum, priority: Arc::clone(&priority) };
+                let job = Job { read, span, reach, checksum, version, priority: Arc::clone(&priority) };
                 let task = Task::spawn(fetch::run(Arc::clone(&shared.fetch), job, sink, following));
                 Onward { next, reach, priority: Arc::clone(&priority), task }
             }

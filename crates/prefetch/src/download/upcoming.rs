@@ -8,6 +8,7 @@ use crate::{
     NeedleRead, Verify,
     budget::{BLOCK, blocks},
     checksum::Checksum,
+    fetch::Version,
     plan::{Slice, Step, left},
     whole,
 };
@@ -21,6 +22,8 @@ pub(super) struct Upcoming {
     steps: VecDeque<Step>,
     /// Of the first step, where it is a chunk that is read in full.
     checksum: Option<Arc<Checksum>>,
+    /// Of the needle that is next, or was last.
+    version: (Arc<str>, Arc<Version>),
     verify: Verify,
 }
 
@@ -41,6 +44,7 @@ pub(super) struct Span {
     /// Bytes that it gives, where it has all the memory that it can use.
     pub(super) len: u64,
     pub(super) kind: Kind,
+    pub(super) version: Arc<Version>,
 }
 
 /// What is done with the bytes, and so how much memory they take.
@@ -75,7 +79,7 @@ impl Span {
 impl Upcoming {
     /// All of a plan's steps. `verify` says which chunks get a checksum, or are fetched whole for it.
     pub(super) fn new(steps: VecDeque<Step>, verify: Verify) -> Self {
-        Self { steps, checksum: None, verify }
+        Self { steps, checksum: None, version: ("".into(), Arc::default()), verify }
     }
 
     /// One needle alone.
@@ -122,12 +126,16 @@ impl Upcoming {
     /// chunk that does not fit `memory` blocks is not held.
     pub(super) fn span(&mut self, most: impl Fn(u64) -> u64, memory: usize) -> Option<Span> {
         let Some(Step::Needle { read, then }) = self.steps.front() else { return None };
+        if self.version.0 != read.fid {
+            self.version = (Arc::clone(&read.fid), Arc::default());
+        }
+        let version = Arc::clone(&self.version.1);
         let left = left(read, then);
         let is_full = read.start == 0 && read.end == read.size;
         let is_held = is_full && then.is_empty() && left <= HELD && blocks(left) <= memory;
         if read.is_whole() || self.verify == Verify::Always && !is_held {
             let blocks = whole::blocks_to_begin(read, memory);
-            return Some(Span { read: read.clone(), len: left, kind: Kind::Whole(then.clone(), blocks) });
+            return Some(Span { read: read.clone(), len: left, kind: Kind::Whole(then.clone(), blocks), version });
         }
         if is_full && self.verify != Verify::Off && self.checksum.is_none() {
             self.checksum = Some(Arc::new(Checksum::new(read.size)));
@@ -137,7 +145,7 @@ impl Upcoming {
             Some(checksum) if is_held => (left, Kind::Held(checksum)),
             checksum => (most(left), Kind::Streamed(checksum)),
         };
-        Some(Span { read: read.clone(), len, kind })
+        Some(Span { read: read.clone(), len, kind, version })
     }
 
     /// The first `len` bytes of the span have begun.

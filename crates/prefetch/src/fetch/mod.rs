@@ -11,6 +11,7 @@ mod request;
 mod sink;
 mod sought;
 mod target;
+mod version;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -19,7 +20,6 @@ use http::{HeaderValue, header};
 use http_body_util::BodyExt;
 use tokio::time::{sleep, timeout};
 
-use self::target::Target;
 pub(crate) use self::{
     context::FetchContext,
     following::{Following, Next},
@@ -27,7 +27,9 @@ pub(crate) use self::{
     request::{Asked, Wanted, ask, is_compressed, length},
     sink::Sink,
     sought::Sought,
+    version::Version,
 };
+use self::{target::Target, version::Is};
 use crate::{
     Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody, Verify, checksum::Checksum, chunk_cache::Fetched,
     metrics::InFlight, outcome::Outcome, servers::Attempt, stored_crc::StoredCrc, upstream::chain, urgency::Priority,
@@ -42,6 +44,8 @@ pub(crate) struct Job {
     pub(crate) reach: u64,
     /// The chunk's checksum, where the chunk is read in full.
     pub(crate) checksum: Option<Arc<Checksum>>,
+    /// What the download's requests for the needle must all be of.
+    pub(crate) version: Arc<Version>,
     /// Whether the client waits for it.
     pub(crate) priority: Arc<Priority>,
 }
@@ -82,7 +86,7 @@ async fn needle(shared: Arc<FetchContext>, read: NeedleRead, priority: Arc<Prior
     let size = read.size;
     let checksum = (shared.verify != Verify::Off).then(|| Arc::new(Checksum::new(size)));
     let read = NeedleRead { start: 0, end: size, transform: None, ..read };
-    let job = Job { read, span: 0..size, reach: size, checksum, priority };
+    let job = Job { read, span: 0..size, reach: size, checksum, version: Arc::default(), priority };
     let buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     let mut fetch = Fetch::new(&shared, &job, Target::Needle(buffer), None);
     fetch.run().await?;
@@ -102,6 +106,8 @@ struct Fetch<'a> {
     /// The next byte to be taken over.
     position: u64,
     etag: Option<HeaderValue>,
+    /// Whether it is counted in the version that is read.
+    joined: bool,
     /// CRC-32C of the stored bytes of the span that were taken over.
     crc: u32,
     /// Whether the needle has more bytes than the file, so that its checksum says nothing.
@@ -112,7 +118,19 @@ struct Fetch<'a> {
 impl<'a> Fetch<'a> {
     fn new(shared: &'a FetchContext, job: &'a Job, target: Target, following: Option<Following>) -> Self {
         let (sought, span, position) = (Sought::new(job.read.clone()), job.span.clone(), job.span.start);
-        Self { shared, job, sought, span, following, position, etag: None, crc: 0, is_longer: false, target }
+        Self {
+            shared,
+            job,
+            sought,
+            span,
+            following,
+            position,
+            etag: None,
+            joined: false,
+            crc: 0,
+            is_longer: false,
+            target,
+        }
     }
 
     async fn run(&mut self) -> Result<(), FetchError> {
@@ -176,6 +194,9 @@ impl<'a> Fetch<'a> {
     ) -> Result<(), Failure> {
         let resumed = self.position - self.span.start;
         let mut asked = self.first_answer(replicas, first).await?;
+        if !self.is_of_this_version(&asked) {
+            asked = Box::pin(self.in_another_form(asked)).await?;
+        }
         let mut compared = 0;
         if self.is_stored_otherwise(asked.answer.headers().get(header::ETAG)) {
             // Compressed at one server and not at the other, or another needle: by what it holds of the bytes that are here.
@@ -229,6 +250,40 @@ impl<'a> Fetch<'a> {
         self.crc = 0;
         self.target = Target::Download(sink);
         if has_place { Ok(true) } else { Err(Cause::Timeout) }
+    }
+
+    /// Whether an answer is of the version of the needle that is read.
+    fn is_of_this_version(&mut self, asked: &Asked) -> bool {
+        // What the first span has can be taken back, or is compared.
+        let begins = self.span.start == self.job.span.start;
+        let Some(etag) = asked.answer.headers().get(header::ETAG) else { return true };
+        self.job.version.of(etag, asked.attempt.authority(), &mut self.joined, begins) == Is::Same
+    }
+
+    /// Asks once more for what another ETag came with, if it is the same needle in another form.
+    async fn in_another_form(&mut self, asked: Asked) -> Result<Asked, Failure> {
+        let Asked { answer, mut attempt, .. } = asked;
+        let server = Arc::clone(attempt.authority());
+        let etag = answer.headers().get(header::ETAG).cloned();
+        drop(answer);
+        // Both servers are asked, each for a place.
+        attempt.leave_place();
+        let read = &self.sought.read;
+        let is_same = match &etag {
+            Some(etag) => self.job.version.has_two_forms(self.shared, read, &server, etag).await,
+            None => true,
+        };
+        let wanted = self.wanted();
+        if is_same && attempt.place_unless_set_aside(&self.job.priority, wanted.len()).await {
+            let asked = ask(self.shared, attempt, read, &wanted).await?;
+            if asked.answer.headers().get(header::ETAG) == etag.as_ref() && self.is_of_this_version(&asked) {
+                return Ok(asked);
+            }
+            asked.attempt.ended(Outcome::OfNeedle);
+        } else {
+            attempt.ended(Outcome::OfNeedle);
+        }
+        Err(Failure { server, cause: Cause::Changed })
     }
 
     /// The first sound answer, of one replica or of two. A second one is asked when the first is late, as far as that may be

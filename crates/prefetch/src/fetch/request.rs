@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::time::timeout;
 
 use crate::{
@@ -168,16 +168,30 @@ fn check_length(answer: &Response<UpstreamBody>, wanted: &Wanted, partial: bool)
 /// Whether the server keeps the needle compressed and inflates it for us, whatever the entry says: then its CRC is that
 /// of other bytes than it sends. Asked only when a checksum does not match.
 pub(crate) async fn is_compressed(context: &FetchContext, authority: &Arc<str>, read: &NeedleRead) -> bool {
+    stored_as(context, authority, read).await.is_some_and(|form| form.is_compressed)
+}
+
+/// How a server keeps a needle.
+pub(super) struct Form {
+    pub(super) etag: Option<HeaderValue>,
+    pub(super) is_compressed: bool,
+}
+
+/// How the server keeps the needle. `None`: it does not say.
+pub(super) async fn stored_as(context: &FetchContext, authority: &Arc<str>, read: &NeedleRead) -> Option<Form> {
     let mut attempt = context.servers.attempt_at(authority);
-    attempt.place(&Priority::new(Urgency::Head), 0).await;
+    timeout(context.first_byte_timeout, attempt.place(&Priority::new(Urgency::Head), 0)).await.ok()?;
     let request = Request::get(format!("http://{authority}/{}", read.fid));
     let mut request = request.header(header::ACCEPT_ENCODING, "gzip");
     if let Some(token) = context.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);
     }
-    let Ok(request) = request.body(()) else { return false };
-    let answer = timeout(context.first_byte_timeout, context.upstream.send(request)).await;
-    matches!(answer, Ok(Ok(answer)) if answer.headers().contains_key(header::CONTENT_ENCODING))
+    let request = request.body(()).ok()?;
+    let answer = timeout(context.first_byte_timeout, context.upstream.send(request)).await.ok()?.ok()?;
+    Some(Form {
+        etag: answer.headers().get(header::ETAG).cloned(),
+        is_compressed: answer.headers().contains_key(header::CONTENT_ENCODING),
+    })
 }
 
 /// The length that the answer announces.

@@ -1,0 +1,166 @@
+//! Which version of a needle a download reads: what its requests give must be of one and the same.
+//!
+//! A needle never changes under its id, unless somebody writes another one there, which nobody should. Then the ETags of
+//! two answers differ, and their bytes must not be mixed. They differ also where the same needle is stored as it is at one
+//! server and compressed at another: that is found out by asking both how they keep it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::HeaderValue;
+
+use super::{FetchContext, request::stored_as};
+use crate::NeedleRead;
+
+/// The version that one download reads of a needle.
+#[derive(Default)]
+pub(crate) struct Version(Mutex<Option<Seen>>);
+
+struct Seen {
+    etag: HeaderValue,
+    /// Who named it.
+    server: Arc<str>,
+    /// What a server names that keeps the same needle in another form.
+    other: Option<HeaderValue>,
+    /// Fetches that have begun to read it.
+    fetches: usize,
+}
+
+/// What an answer is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Is {
+    /// The version that was read before, or the first one.
+    Same,
+    /// Another one, or the same stored in another form.
+    Unknown,
+}
+
+impl Version {
+    /// What an answer with this ETag is of. `joined` says whether the fetch that asks has been counted, and is set. As long as
+    /// it `begins`, what it has given can be taken back or is compared: then it goes on with this one, where no other fetch
+    /// has begun.
+    pub(super) fn of(&self, etag: &HeaderValue, server: &Arc<str>, joined: &mut bool, begins: bool) -> Is {
+        let mut state = self.state();
+        let others = state.as_ref().map_or(0, |seen| seen.fetches - usize::from(*joined));
+        if others == 0 && (begins || state.is_none()) {
+            *joined = true;
+            *state = Some(Seen { etag: etag.clone(), server: Arc::clone(server), other: None, fetches: 1 });
+            return Is::Same;
+        }
+        match &mut *state {
+            Some(seen) if seen.etag == etag || seen.other.as_ref() == Some(etag) => {
+                seen.fetches += usize::from(!std::mem::replace(joined, true));
+                Is::Same
+            }
+            _ => Is::Unknown,
+        }
+    }
+
+    /// Whether what `server` has under another ETag is the same needle: one of the two servers keeps it compressed, and the
+    /// other one does not, and both have still what they named.
+    pub(super) async fn has_two_forms(
+        &self,
+        context: &FetchContext,
+        read: &NeedleRead,
+        server: &Arc<str>,
+        etag: &HeaderValue,
+    ) -> bool {
+        let Some((first, first_server)) = self.first().filter(|(_, first)| first != server) else { return false };
+        let (here, there) =
+            futures_util::join!(stored_as(context, server, read), stored_as(context, &first_server, read));
+        let (Some(here), Some(there)) = (here, there) else { return false };
+        let are_named = here.etag.as_ref() == Some(etag) && there.etag.as_ref() == Some(&first);
+        if !are_named || here.is_compressed == there.is_compressed {
+            return false;
+        }
+        match &mut *self.state() {
+            Some(seen) if seen.etag == first => *seen.other.get_or_insert_with(|| etag.clone()) == etag,
+            _ => false,
+        }
+    }
+
+    fn first(&self) -> Option<(HeaderValue, Arc<str>)> {
+        self.state().as_ref().map(|seen| (seen.etag.clone(), Arc::clone(&seen.server)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<Seen>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        Cause, FetchError, Piece, Plan, Settings, WindowSetting,
+        testing::{Fault, Script, collect},
+    };
+
+    const NOTHING: Fault = Fault::Late(Duration::ZERO);
+
+    /// Two ranges of one needle, one after the other, by requests of their own.
+    async fn two_ranges(script: &Script) -> (Result<Vec<u8>, FetchError>, Vec<u8>) {
+        let (read, bytes) = script.needle(1, 500_000);
+        let part = |start: u64, end: u64| NeedleRead { start, end, ..read.clone() };
+        let plan = Plan::from_iter([part(1000, 200_000), part(300_000, 400_000)].map(Piece::Needle));
+        let (engine, _) = script.engine(Settings { window: WindowSetting::Fixed(1), ..Settings::default() });
+        let got = match engine.download(plan).await {
+            Ok(download) => collect(download).await.map_err(|(_, error)| error),
+            Err(error) => Err(error),
+        };
+        (got, [&bytes[1000..200_000], &bytes[300_000..400_000]].concat())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_needle_that_is_replaced_between_two_requests_is_never_mixed() {
+        for another in [Fault::Replaced, Fault::OtherNeedle, Fault::Inflated] {
+            let script = Script::default();
+            script.fault("a:1", [NOTHING].into_iter().chain(vec![another.clone(); 200]));
+            let (got, _) = two_ranges(&script).await;
+            assert!(
+                matches!(got, Err(FetchError::Exhausted { cause: Cause::Changed, .. })),
+                "{another:?}: {:?}",
+                got.map(|got| got.len())
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_that_has_another_needle_is_passed_by() {
+        let script = Script::default();
+        script.locations([vec!["a:1"], vec!["b:1"], vec!["a:1", "b:1"]]);
+        script.fault("b:1", vec![Fault::Replaced; 200]);
+        let (got, bytes) = two_ranges(&script).await;
+        assert!(got.unwrap() == bytes);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_needle_that_is_compressed_at_one_server_and_not_at_the_other_goes_on() {
+        for compressed in ["a:1", "b:1"] {
+            let script = Script::default();
+            script.locations([vec!["a:1"], vec!["b:1"]]);
+            script.fault(compressed, vec![Fault::Inflated; 10]);
+            let (got, bytes) = two_ranges(&script).await;
+            assert!(got.unwrap() == bytes, "{compressed}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_that_has_given_nothing_begins_again_with_another_version() {
+        let script = Script::default();
+        script.locations([vec!["a:1"], vec!["b:1"]]);
+        script.fault("a:1", [Fault::OtherNeedle, NOTHING]);
+        let version = Version::default();
+        let (one, two) = (HeaderValue::from_static("\"1\""), HeaderValue::from_static("\"2\""));
+        let server: Arc<str> = "a:1".into();
+        let (mut first, mut second) = (false, false);
+        assert!(version.of(&one, &server, &mut first, true) == Is::Same);
+        assert!(version.of(&two, &server, &mut first, true) == Is::Same);
+        assert!(version.of(&one, &server, &mut first, false) == Is::Unknown);
+        assert!(version.of(&one, &server, &mut second, true) == Is::Unknown && !second);
+        assert!(version.of(&two, &server, &mut second, true) == Is::Same && second);
+        assert!(version.of(&one, &server, &mut first, true) == Is::Unknown, "the other one has begun");
+    }
+}
