@@ -4,12 +4,15 @@
 //! two answers differ, and their bytes must not be mixed. They differ also where the same needle is stored as it is at one
 //! server and compressed at another: that is found out by asking both how they keep it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use http::HeaderValue;
 
 use super::{FetchContext, request::stored_as};
-use crate::NeedleRead;
+use crate::{
+    NeedleRead,
+    sync::{Mutex, MutexGuard},
+};
 
 /// The version that one download reads of a needle.
 #[derive(Default)]
