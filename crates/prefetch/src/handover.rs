@@ -8,13 +8,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     FetchError,
     budget::Block,
-    sync::{AtomicUsize, Mutex, MutexGuard},
+    sync::{AtomicUsize, AtomicWaker, Mutex, MutexGuard},
 };
 
 /// What is passed on.

@@ -5,12 +5,11 @@ use std::{
     task::Waker,
 };
 
-use futures_util::task::AtomicWaker;
 use prometheus::IntGauge;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::pool::Budget;
-use crate::sync::AtomicUsize;
+use crate::sync::{AtomicUsize, AtomicWaker};
 
 /// Blocks that every download has for itself.
 pub(crate) const FLOOR: usize = 2;
@@ -29,7 +28,7 @@ impl Budget {
             budget: Arc::clone(self),
             _floor: floor,
             free: AtomicUsize::new(FLOOR),
-            returned: AtomicWaker::new(),
+            returned: AtomicWaker::default(),
         })
     }
 }

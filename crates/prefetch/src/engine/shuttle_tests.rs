@@ -104,7 +104,7 @@ fn meet(script: &Script, clients: &Arc<Clients>, is_sound: bool) {
     let settings = Settings {
         window: [WindowSetting::Auto, WindowSetting::Fixed(2)][thread_rng().gen_range(0..2)],
         memory: (MEMORY * BLOCK) as u64,
-        per_server: 2,
+        per_server: thread_rng().gen_range(1..3),
         verify: Verify::Whole,
         ..Settings::default()
     };

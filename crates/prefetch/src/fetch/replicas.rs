@@ -355,3 +355,6 @@ impl<'a> Replicas<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,12 @@
 use std::{ops::Range, time::Duration};
 
 use futures_util::StreamExt as _;
+use http::{Request, header};
+use prometheus::Registry;
 
 use super::*;
 use crate::{
-    Opener, Piece, Plan, Settings, Verify, WindowSetting,
+    Answer, Engine, Metrics, Opener, Piece, Plan, Settings, Upstream, Verify, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -401,4 +403,58 @@ async fn what_a_server_keeps_as_gzip_unasked_is_checked_as_gzip() {
     assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), bytes[2_000_000..2_000_010]);
     assert_eq!(asked(&script), ["3,0100000001 gzip"]);
     assert_eq!(metrics.buffered.get(), 0);
+}
+
+/// Volume servers that do not say how long an answer is.
+struct Unannounced(Script);
+
+impl Upstream for Unannounced {
+    fn send(&self, request: Request<()>) -> Answer<'_> {
+        Box::pin(async move {
+            let mut answer = self.0.send(request).await?;
+            answer.headers_mut().remove(header::CONTENT_LENGTH);
+            Ok(answer)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manifest_whose_length_is_not_said_is_read_up_to_its_limit_and_to_what_memory_there_is() {
+    const MIB: u64 = 1 << 20;
+    // Memory for all downloads, of which half is shared; the limit; the requests that it takes.
+    for (memory, size, limit, requests) in [
+        (64 * MIB, 1000, 4 * MIB, Ok(1)),
+        (64 * MIB, 3 * MIB, 4 * MIB, Ok(2)),
+        (64 * MIB, 3 * MIB, 3 * MIB, Ok(2)),
+        (64 * MIB, 3 * MIB, 3 * MIB - 1, Err("more than the 3145727 bytes that are read of such a one")),
+        (64 * MIB, MIB, MIB - 1, Err("1048576 bytes are more than the 1048575 bytes")),
+        (8 * MIB, 3 * MIB, 40 * MIB, Ok(2)),
+        (8 * MIB, 5 * MIB, 40 * MIB, Err("41943040 bytes must be held at once")),
+    ] {
+        let script = Script::default();
+        let (read, _) = script.needle(1, size as usize);
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        let settings = Settings { memory, ..Settings::default() };
+        let engine = Engine::new(settings, Unannounced(script.clone()), None, Arc::new(script.clone()), metrics);
+        match (engine.read_needle(read.clone(), limit).await, requests) {
+            (Ok(bytes), Ok(requests)) => {
+                assert_eq!((bytes.len() as u64, script.requests().len()), (size, requests), "{size} of {limit}");
+            }
+            (Err(error), Err(said)) => assert!(error.to_string().contains(said), "{error}"),
+            (got, _) => panic!("{size} of {limit}: {got:?}"),
+        }
+        let unsaid = engine.stored_length(&read).await.unwrap_err();
+        assert!(unsaid.to_string().contains("its length is not said"), "{unsaid}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stored_length_is_that_of_the_gzip() {
+    let script = Script::default();
+    let (plain, _) = script.needle(1, 3000);
+    let (text, _) = script.text(2, 100_000);
+    let (engine, _) = script.engine(Settings::default());
+    assert_eq!(engine.stored_length(&plain).await.unwrap(), 3000);
+    let gzip = script.0.lock().unwrap().needles[&*text.fid].len() as u64;
+    assert_eq!(engine.stored_length(&text).await.unwrap(), gzip);
 }
