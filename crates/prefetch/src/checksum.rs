@@ -44,7 +44,7 @@ impl Checksum {
     }
 
     /// The CRC of the chunk, once all spans are done; `None`: one never will be.
-    pub(crate) async fn whole(&self) -> Option<u32> {
+    pub(crate) async fn of_chunk(&self) -> Option<u32> {
         loop {
             let mut more = std::pin::pin!(self.more.notified());
             more.as_mut().enable();
@@ -64,7 +64,7 @@ impl Checksum {
             return None;
         }
         spans.done.sort_unstable();
-        let join = |whole, (_, len, crc): &(u64, u64, u32)| crc32c::crc32c_combine(whole, *crc, *len as usize);
+        let join = |chunk, (_, len, crc): &(u64, u64, u32)| crc32c::crc32c_combine(chunk, *crc, *len as usize);
         Some(Some(spans.done.iter().fold(0, join)))
     }
 }
@@ -74,25 +74,25 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn spans_in_any_order_make_the_whole() {
+    async fn spans_in_any_order_make_the_chunk() {
         let bytes: Vec<u8> = (0..100u8).collect();
         let checksum = Checksum::new(100);
-        let mut whole = std::pin::pin!(checksum.whole());
+        let mut chunk = std::pin::pin!(checksum.of_chunk());
         for (start, end) in [(30, 100), (0, 10)] {
             checksum.add(start as u64, (end - start) as u64, crc32c::crc32c(&bytes[start..end]));
-            assert!(futures_util::poll!(whole.as_mut()).is_pending());
+            assert!(futures_util::poll!(chunk.as_mut()).is_pending());
         }
         checksum.add(10, 20, crc32c::crc32c(&bytes[10..30]));
-        assert_eq!(whole.await, Some(crc32c::crc32c(&bytes)));
+        assert_eq!(chunk.await, Some(crc32c::crc32c(&bytes)));
     }
 
     #[tokio::test]
     async fn nobody_waits_for_a_span_that_failed() {
         let checksum = Checksum::new(100);
         checksum.add(0, 10, 7);
-        let mut whole = std::pin::pin!(checksum.whole());
-        assert!(futures_util::poll!(whole.as_mut()).is_pending());
+        let mut chunk = std::pin::pin!(checksum.of_chunk());
+        assert!(futures_util::poll!(chunk.as_mut()).is_pending());
         checksum.give_up();
-        assert_eq!(whole.await, None);
+        assert_eq!(chunk.await, None);
     }
 }

@@ -132,12 +132,12 @@ impl ChunkCache {
     }
 
     /// Whether a needle is here. Is no lookup.
-    pub(crate) fn holds(&self, fid: &str) -> bool {
+    pub(crate) fn contains(&self, fid: &str) -> bool {
         self.kept.contains_key(fid)
     }
 
     /// The bytes of a needle that is here.
-    pub(crate) fn held(&self, fid: &str) -> Option<Bytes> {
+    pub(crate) fn cached(&self, fid: &str) -> Option<Bytes> {
         let bytes = self.kept.get(fid)?;
         (self.on_lookup)(true);
         Some(bytes)
@@ -158,7 +158,7 @@ impl ChunkCache {
     where
         F: Future<Output = Result<Fetched, FetchError>> + Send + 'static,
     {
-        if let Some(bytes) = self.held(fid) {
+        if let Some(bytes) = self.cached(fid) {
             return Some(Ok(Landed { bytes, _room: None }));
         }
         let Some((flight, urgency, is_new)) = self.join(fid, size, priority, fetch) else {

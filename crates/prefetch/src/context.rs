@@ -18,12 +18,12 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Whether a needle is in memory.
-    pub(crate) fn holds(&self, fid: &str) -> bool {
-        self.fetch.cache.as_ref().is_some_and(|cache| cache.holds(fid))
+    pub(crate) fn is_cached(&self, fid: &str) -> bool {
+        self.fetch.cache.as_ref().is_some_and(|cache| cache.contains(fid))
     }
 
     /// The bytes of a needle that is in memory, as they are stored.
-    pub(crate) fn held(&self, fid: &str) -> Option<Bytes> {
-        self.fetch.cache.as_ref()?.held(fid)
+    pub(crate) fn cached(&self, fid: &str) -> Option<Bytes> {
+        self.fetch.cache.as_ref()?.cached(fid)
     }
 }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use self::{
     fetching::{Fetching, Onward},
-    ordered::{Found, Ordered, Slot},
+    ordered::{HeadState, Ordered, Slot},
     upcoming::{Span, Upcome, Upcoming},
 };
 use crate::{
@@ -131,14 +131,14 @@ impl Download {
         loop {
             self.fetch_ahead();
             match self.ordered.poll(cx) {
-                Some(Found::Bytes(bytes)) => {
+                Some(HeadState::Bytes(bytes)) => {
                     self.window.delivered(bytes.len() as u64);
                     return Poll::Ready(Some(Ok(bytes)));
                 }
-                Some(Found::Ended(first_byte, lay)) => {
+                Some(HeadState::Ended(first_byte, lay)) => {
                     self.window.ended(first_byte, lay);
                 }
-                Some(Found::Late(reached)) => {
+                Some(HeadState::Late(reached)) => {
                     if self.window.automatic().is_none() {
                         // It has room again when a fetch ends, whichever it is.
                         self.running.wake_on_end(cx.waker());
@@ -149,12 +149,12 @@ impl Download {
                     }
                     return Poll::Pending;
                 }
-                Some(Found::Kept) => {
-                    if let Some(bytes) = ready!(self.poll_kept(cx))? {
+                Some(HeadState::Cached) => {
+                    if let Some(bytes) = ready!(self.poll_cached(cx))? {
                         return Poll::Ready(Some(Ok(bytes)));
                     }
                 }
-                Some(Found::Failed(error)) => return Poll::Ready(Some(Err(error))),
+                Some(HeadState::Failed(error)) => return Poll::Ready(Some(Err(error))),
                 None if self.remaining == 0 => return Poll::Ready(None),
                 None => ready!(self.poll_begin(cx))?,
             }
@@ -198,10 +198,10 @@ impl Download {
 
     /// Begins the next span of the needle that is next. `false`: there is no memory.
     fn begin_needle(&mut self) -> bool {
-        if self.upcoming.needle().is_some_and(|read| self.shared.holds(&read.fid))
+        if self.upcoming.needle().is_some_and(|read| self.shared.is_cached(&read.fid))
             && let Some(read) = self.upcoming.take_needle()
         {
-            self.ordered.push(Slot::Kept(read));
+            self.ordered.push(Slot::Cached(read));
             return true;
         }
         let Some(span) = self.span() else { return false };
@@ -272,9 +272,9 @@ impl Download {
 
     /// The next block of the needle in memory that the client has come to, decoded. `None`: it is no longer there, or cannot
     /// be decoded yet, and is fetched like any other.
-    fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, FetchError>> {
-        let Some(read) = self.ordered.kept() else { return Poll::Ready(Ok(None)) };
-        let stored = self.shared.held(&read.fid).filter(|stored| stored.len() as u64 == read.size);
+    fn poll_cached(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, FetchError>> {
+        let Some(read) = self.ordered.cached() else { return Poll::Ready(Ok(None)) };
+        let stored = self.shared.cached(&read.fid).filter(|stored| stored.len() as u64 == read.size);
         // What it is decoded with may have to be waited for: that is a fetch's business.
         let decoder = match read.transform.as_ref().map(|transform| transform.start(read.start)) {
             None => Some(None),
@@ -288,7 +288,7 @@ impl Download {
                 return Poll::Ready(Ok(None));
             };
             let reservation = ready!(self.poll_memory(&span, cx))?;
-            self.ordered.took_of_kept(span.len_in(reservation.blocks()));
+            self.ordered.took_of_cached(span.len_in(reservation.blocks()));
             let (priority, reach) = (self.priority(Urgency::Head), span.len_in(reservation.blocks()));
             let onward = &mut None;
             let fetching = Fetching::start(&self.shared, &self.running, span, reservation, priority, reach, onward);
@@ -306,7 +306,7 @@ impl Download {
             None => spare.copy_from_slice(stored),
         }
         block.advance(stored.len());
-        self.ordered.took_of_kept(stored.len() as u64);
+        self.ordered.took_of_cached(stored.len() as u64);
         Poll::Ready(Ok(Some(block.freeze())))
     }
 }

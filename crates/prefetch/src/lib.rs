@@ -55,7 +55,7 @@ pub use engine::Engine;
 pub use error::{Cause, DecodeError, FetchError};
 pub use locate::{Locate, Located, Locations};
 pub use metrics::Metrics;
-pub use moved::{Found, Moved, Whereabouts};
+pub use moved::{Moved, Relocated, Whereabouts};
 pub use needle::{Coming, Decode, NeedleRead, Opener, Start, Transform};
 pub use plan::{Piece, Plan};
 pub use probe::Probed;

@@ -12,13 +12,13 @@ pub struct Whereabouts {
 }
 
 /// The answer on its way. The wait must have an end.
-pub type Found<'a> = Pin<Box<dyn Future<Output = Option<Whereabouts>> + Send + 'a>>;
+pub type Relocated<'a> = Pin<Box<dyn Future<Output = Option<Whereabouts>> + Send + 'a>>;
 
 /// Knows the file that a chunk is of.
 pub trait Moved: Send + Sync {
     /// Where the same chunk is now, which no server has under `fid` any more. `None`: the file has no such chunk, or has it
     /// there.
-    fn elsewhere<'a>(&'a self, fid: &'a str) -> Found<'a>;
+    fn elsewhere<'a>(&'a self, fid: &'a str) -> Relocated<'a>;
 
     /// Where the chunk is by what was learnt of others of its file; `None`: nothing was.
     fn by_now(&self) -> Option<Whereabouts> {

@@ -105,13 +105,13 @@ impl NeedleRead {
     }
 
     /// Whether the needle is fetched whole, whatever is wanted of it.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub(crate) fn is_read_in_full(&self) -> bool {
         self.compressed || self.opener.is_some()
     }
 
     /// Whether `other` is of the same chunk and can be cut out of the same needle: all chunks can if all are fetched whole.
     pub(crate) fn comes_with(&self, other: &Self, all: bool) -> bool {
-        self.chunk == other.chunk && (all || self.is_whole())
+        self.chunk == other.chunk && (all || self.is_read_in_full())
     }
 }
 

@@ -25,7 +25,7 @@ impl Engine {
             // Of what is sealed or compressed the size says nothing about what is stored.
             let wanted = match read.opener.is_some() || read.size < 2 {
                 _ if read.is_gzip() => Wanted::Gzip,
-                true => Wanted::Whole,
+                true => Wanted::Needle,
                 false => Wanted::Range { range: 0..1, size: read.size },
             };
             let mut attempt = context.servers.attempt_at(authority);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{
-    content::{Content, Held},
+    content::{Content, NeedleBytes},
     cut::{PIECE, Work, pieces, runs},
     stored::{Stored, stored},
 };
@@ -106,11 +106,11 @@ async fn pass_on(
     }
     let Needle { memory, bytes, gzip } = fetched(shared, memory, read, limit, priority).await?;
     let stored = bytes.len() as u64;
-    let (held, compressed) = match &read.opener {
+    let (needle, compressed) = match &read.opener {
         Some(opener) => (opened(shared, opener, memory, bytes, read).await?, read.compressed),
-        None => (Held::new(memory.buffer(bytes), 0..stored as usize), gzip),
+        None => (NeedleBytes::new(memory.buffer(bytes), 0..stored as usize), gzip),
     };
-    let content = Content::new(held, compressed).map_err(|reason| unopened(read, reason))?;
+    let content = Content::new(needle, compressed).map_err(|reason| unopened(read, reason))?;
     check_length(&content, stored, read, &slices)?;
     cut(shared, content, read, slices, sender).await
 }
@@ -132,7 +132,7 @@ async fn fetched(
     mut limit: u64,
     priority: &Priority,
 ) -> Result<Needle, FetchError> {
-    let wanted = if read.opener.is_none() { Wanted::Gzip } else { Wanted::Whole };
+    let wanted = if read.opener.is_none() { Wanted::Gzip } else { Wanted::Needle };
     let mut longer = false;
     loop {
         match stored(&shared.fetch, read, &wanted, limit, priority).await? {
@@ -171,15 +171,15 @@ async fn opened(
     memory: Reservation,
     mut bytes: Vec<u8>,
     read: &NeedleRead,
-) -> Result<Held, FetchError> {
+) -> Result<NeedleBytes, FetchError> {
     if bytes.len() <= SMALL {
         let place = opener.open(&mut bytes).map_err(|reason| unopened(read, reason))?;
-        return Ok(Held::new(memory.buffer(bytes), place));
+        return Ok(NeedleBytes::new(memory.buffer(bytes), place));
     }
     let opener = Arc::clone(opener);
     let open = move || {
         let place = opener.open(&mut bytes)?;
-        Ok(Held::new(memory.buffer(bytes), place))
+        Ok(NeedleBytes::new(memory.buffer(bytes), place))
     };
     let opened: Option<Result<_, String>> = shared.pool.run(open).await;
     opened.ok_or_else(|| FetchError::Lost(Arc::clone(&read.fid)))?.map_err(|reason| unopened(read, reason))
@@ -220,7 +220,7 @@ async fn cut(
     let places = Arc::new(Semaphore::new(PIECES));
     for piece in pieces(slices) {
         let place = Arc::clone(&places).acquire_owned().await.map_err(|_| lost())?;
-        let memory = content.held().clone();
+        let memory = content.needle().clone();
         let mut decoded = Vec::new();
         for run in runs(&piece) {
             let decoder = read.decoder(run.start).await?;
@@ -236,8 +236,8 @@ async fn cut(
             }
         }
         let place = Arc::new(place);
-        let hold = |bytes| Bytes::from_owner(OnItsWay { bytes, _place: Arc::clone(&place), _memory: memory.clone() });
-        let (rest, bytes) = work.finish(piece, hold);
+        let own = |bytes| Bytes::from_owner(OnItsWay { bytes, _place: Arc::clone(&place), _memory: memory.clone() });
+        let (rest, bytes) = work.finish(piece, own);
         content = rest;
         for bytes in bytes {
             sender.handover.push(Part::Bytes(bytes));
@@ -283,8 +283,8 @@ async fn inflated_by_servers(
                 let encrypted = bytes.clone();
                 decoder.copy(&encrypted, &mut bytes);
             }
-            let held = Held::new(memory.buffer(Vec::new()), 0..0);
-            let part = OnItsWay { bytes, _place: Arc::new(place), _memory: held };
+            let needle = NeedleBytes::new(memory.buffer(Vec::new()), 0..0);
+            let part = OnItsWay { bytes, _place: Arc::new(place), _memory: needle };
             sender.handover.push(Part::Bytes(Bytes::from_owner(part)));
         }
     }
@@ -295,7 +295,7 @@ async fn inflated_by_servers(
 struct OnItsWay {
     bytes: Vec<u8>,
     _place: Arc<OwnedSemaphorePermit>,
-    _memory: Held,
+    _memory: NeedleBytes,
 }
 
 impl AsRef<[u8]> for OnItsWay {
@@ -321,7 +321,7 @@ pub(crate) async fn read(
     loop {
         shared.budget.has_room(&read.fid, blocks(longest))?;
         let memory = in_line(Arc::clone(account), blocks(longest), LONGEST_WAIT).await?;
-        match stored(&shared.fetch, read, &Wanted::Whole, longest, &Priority::new(Urgency::Head)).await? {
+        match stored(&shared.fetch, read, &Wanted::Needle, longest, &Priority::new(Urgency::Head)).await? {
             Stored::Here { bytes, .. } => return Ok(Bytes::from_owner(memory.buffer(bytes))),
             Stored::Longer(Some(size)) if size > limit => return too_large(size),
             Stored::Longer(Some(size)) => longest = size,

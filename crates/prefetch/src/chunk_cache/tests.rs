@@ -121,10 +121,10 @@ async fn ranges_and_large_needles_pass_by() {
     let (read, bytes) = setup.script.needle(1, 5000);
     let range = NeedleRead { start: 10, end: 20, ..read };
     assert_eq!(setup.read(&range).await.unwrap(), bytes[10..20]);
-    assert!(!setup.cache().holds(&range.fid));
+    assert!(!setup.cache().contains(&range.fid));
     let (read, bytes) = setup.script.needle(2, LARGEST as usize + 1);
     assert_eq!(setup.read(&read).await.unwrap(), bytes);
-    assert!(!setup.cache().holds(&read.fid));
+    assert!(!setup.cache().contains(&read.fid));
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,13 +134,13 @@ async fn what_is_not_what_the_server_named_is_not_kept() {
     for fault in [Fault::Flip(7), Fault::Inflated] {
         setup.script.fault("a:1", [fault]);
         assert_eq!(setup.read(&read).await.unwrap().len(), bytes.len());
-        assert!(!setup.cache().holds(&read.fid));
+        assert!(!setup.cache().contains(&read.fid));
     }
     let cut = NeedleRead { size: 4000, end: 4000, ..read.clone() };
     assert_eq!(setup.read(&cut).await.unwrap(), bytes[..4000], "of a needle that is longer than its chunk");
-    assert!(!setup.cache().holds(&read.fid));
+    assert!(!setup.cache().contains(&read.fid));
     assert_eq!(setup.read(&read).await.unwrap(), bytes);
-    assert!(setup.cache().holds(&read.fid));
+    assert!(setup.cache().contains(&read.fid));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use super::upcoming::{Kind, Span};
 use crate::{
     budget::{BLOCK, Reservation, blocks},
     context::Shared,
-    fetch::{self, Following, Job, Next, Sink},
+    fetch::{self, Following, Job, NextSpan, SpanWriter},
     handover::{Handover, Running, Sender},
     sync::{AbortHandle, spawn},
     urgency::Priority,
@@ -48,7 +48,7 @@ impl Drop for Task {
 
 /// A fetch that was asked for more than the spans that have begun, and goes on with the next one.
 pub(super) struct Onward {
-    next: UnboundedSender<Next>,
+    next: UnboundedSender<NextSpan>,
     /// The byte of the chunk up to which was asked for.
     reach: u64,
     priority: Arc<Priority>,
@@ -62,7 +62,7 @@ impl Onward {
     }
 
     /// Goes on with this span; else gives it back.
-    fn with(self, next: Next) -> Result<Self, Box<Next>> {
+    fn with(self, next: NextSpan) -> Result<Self, Box<NextSpan>> {
         self.next.send(next).map_err(|refused| Box::new(refused.0))?;
         Ok(self)
     }
@@ -88,10 +88,10 @@ impl Fetching {
         let handover = Arc::<Handover>::default();
         let sender = Sender::new(Arc::clone(&handover), Arc::clone(&fid), Arc::clone(running));
         let mut asked = Some(Instant::now());
-        let (holds, checksum) = match kind {
+        let (withhold, checksum) = match kind {
             Kind::Streamed(checksum) => (false, checksum),
-            Kind::Held(checksum) => (true, Some(checksum)),
-            Kind::Whole(then, _) => {
+            Kind::Withheld(checksum) => (true, Some(checksum)),
+            Kind::CutOut(then, _) => {
                 let reserved = (reservation.blocks() * BLOCK) as u64;
                 let fetch = whole::run(Arc::clone(shared), reservation, read, then, Arc::clone(&priority), sender);
                 let task = Task::spawn(fetch);
@@ -101,7 +101,7 @@ impl Fetching {
         reservation.shrink(blocks(left));
         let reserved = (reservation.blocks() * BLOCK) as u64;
         let end = read.start + left;
-        let next = Next { end, sink: Sink::new(left, holds, reservation, sender) };
+        let next = NextSpan { end, writer: SpanWriter::new(left, withhold, reservation, sender) };
         let goes_on = match onward.take() {
             Some(onward) => onward.with(next),
             None => Err(Box::new(next)),
@@ -112,12 +112,12 @@ impl Fetching {
                 onward
             }
             Err(next) => {
-                let Next { sink, .. } = *next;
+                let NextSpan { writer, .. } = *next;
                 let (next, following) = Following::channel();
                 let span = read.start..end;
                 let reach = read.start + reach.max(left);
                 let job = Job { read, span, reach, checksum, version, priority: Arc::clone(&priority) };
-                let task = Task::spawn(fetch::run(Arc::clone(&shared.fetch), job, sink, following));
+                let task = Task::spawn(fetch::run(Arc::clone(&shared.fetch), job, writer, following));
                 Onward { next, reach, priority: Arc::clone(&priority), task }
             }
         };

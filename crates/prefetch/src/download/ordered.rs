@@ -22,17 +22,17 @@ pub(super) enum Slot {
     /// Bytes that are here.
     Inline(Bytes),
     /// A needle that was in memory when it was looked for. It is decoded when the client comes to it.
-    Kept(NeedleRead),
+    Cached(NeedleRead),
     /// A span on its way.
     Fetch(Fetching),
 }
 
 /// What the client finds.
-pub(super) enum Found {
+pub(super) enum HeadState {
     /// The next bytes.
     Bytes(Bytes),
     /// A needle that was in memory: the next bytes are to be taken out of it.
-    Kept,
+    Cached,
     /// A span of which everything was given: how long its first byte took, where it was asked for alone, and how long all of
     /// it had been here.
     Ended(Option<Duration>, Duration),
@@ -84,16 +84,16 @@ impl Ordered {
     }
 
     /// The needle in memory that the client has come to.
-    pub(super) fn kept(&self) -> Option<&NeedleRead> {
+    pub(super) fn cached(&self) -> Option<&NeedleRead> {
         match self.slots.front() {
-            Some(Slot::Kept(read)) => Some(read),
+            Some(Slot::Cached(read)) => Some(read),
             _ => None,
         }
     }
 
     /// That many bytes of it were taken out, or are fetched after all.
-    pub(super) fn took_of_kept(&mut self, len: u64) {
-        if let Some(Slot::Kept(read)) = self.slots.front_mut() {
+    pub(super) fn took_of_cached(&mut self, len: u64) {
+        if let Some(Slot::Cached(read)) = self.slots.front_mut() {
             read.start += len;
             self.bytes -= len;
             if read.start >= read.end {
@@ -104,7 +104,7 @@ impl Ordered {
     }
 
     /// What the client finds at the head of what has begun; `None`: nothing has. Who finds nothing yet is woken later.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Found> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<HeadState> {
         Some(match self.slots.front_mut()? {
             Slot::Zeros(left) => {
                 let bytes = Bytes::from_static(&ZEROS).slice(..(*left).min(BLOCK as u64) as usize);
@@ -112,18 +112,18 @@ impl Ordered {
                 if *left == 0 {
                     self.slots.pop_front();
                 }
-                Found::Bytes(bytes)
+                HeadState::Bytes(bytes)
             }
             Slot::Inline(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.slots.pop_front();
-                Found::Bytes(bytes)
+                HeadState::Bytes(bytes)
             }
-            Slot::Kept(_) => Found::Kept,
+            Slot::Cached(_) => HeadState::Cached,
             Slot::Fetch(fetching) => {
                 fetching.priority.reach();
                 let reached = std::mem::replace(&mut fetching.reached, true);
-                let Poll::Ready(next) = fetching.handover.poll(cx) else { return Some(Found::Late(!reached)) };
+                let Poll::Ready(next) = fetching.handover.poll(cx) else { return Some(HeadState::Late(!reached)) };
                 match next {
                     Next::Bytes(bytes) if bytes.len() as u64 <= fetching.left => {
                         let len = bytes.len() as u64;
@@ -132,7 +132,7 @@ impl Ordered {
                         let freed = len.min(fetching.reserved);
                         fetching.reserved -= freed;
                         self.bytes -= freed;
-                        Found::Bytes(bytes)
+                        HeadState::Bytes(bytes)
                     }
                     Next::End(at) if fetching.left == 0 => {
                         let begun = fetching.handover.begun();
@@ -140,10 +140,10 @@ impl Ordered {
                         self.bytes -= fetching.reserved;
                         self.requests -= 1;
                         self.slots.pop_front();
-                        Found::Ended(first_byte, at.elapsed())
+                        HeadState::Ended(first_byte, at.elapsed())
                     }
-                    Next::Failed(error) => Found::Failed(error),
-                    Next::Bytes(_) | Next::End(_) => Found::Failed(FetchError::Lost(Arc::clone(&fetching.fid))),
+                    Next::Failed(error) => HeadState::Failed(error),
+                    Next::Bytes(_) | Next::End(_) => HeadState::Failed(FetchError::Lost(Arc::clone(&fetching.fid))),
                 }
             }
         })
@@ -152,7 +152,7 @@ impl Ordered {
     fn count(&mut self, slot: &Slot) {
         let bytes = match slot {
             Slot::Zeros(_) | Slot::Inline(_) => return,
-            Slot::Kept(read) => read.end - read.start,
+            Slot::Cached(read) => read.end - read.start,
             Slot::Fetch(fetching) => fetching.reserved,
         };
         self.requests += 1;

@@ -15,7 +15,7 @@ use crate::{
 
 /// A chunk of up to this many bytes is held back until its checksum is known, so that one that arrives wrong can always be
 /// had from another replica. Of a larger one the client would feel the wait.
-const HELD: u64 = 1 << 20;
+const WITHHELD: u64 = 1 << 20;
 
 /// The steps of a plan that have not begun, in order.
 pub(super) struct Upcoming {
@@ -52,9 +52,9 @@ pub(super) enum Kind {
     /// They are passed on as they come, as many as there is memory for.
     Streamed(Option<Arc<Checksum>>),
     /// They are a chunk that is held until its checksum is known.
-    Held(Arc<Checksum>),
+    Withheld(Arc<Checksum>),
     /// They are cut out of a chunk that is fetched whole, with what follows them, and begin with so many blocks.
-    Whole(Vec<Slice>, usize),
+    CutOut(Vec<Slice>, usize),
 }
 
 impl Span {
@@ -62,8 +62,8 @@ impl Span {
     pub(super) fn blocks(&self) -> (usize, usize) {
         match &self.kind {
             Kind::Streamed(_) => (1, blocks(self.len)),
-            Kind::Held(_) => (blocks(self.len), blocks(self.len)),
-            Kind::Whole(_, blocks) => (*blocks, *blocks),
+            Kind::Withheld(_) => (blocks(self.len), blocks(self.len)),
+            Kind::CutOut(_, blocks) => (*blocks, *blocks),
         }
     }
 
@@ -71,7 +71,7 @@ impl Span {
     pub(super) fn len_in(&self, blocks: usize) -> u64 {
         match &self.kind {
             Kind::Streamed(_) => self.len.min((blocks * BLOCK) as u64),
-            Kind::Held(_) | Kind::Whole(..) => self.len,
+            Kind::Withheld(_) | Kind::CutOut(..) => self.len,
         }
     }
 }
@@ -108,7 +108,9 @@ impl Upcoming {
     /// The needle that is next, where no part of it has begun and ranges of it can be read.
     pub(super) fn needle(&self) -> Option<&NeedleRead> {
         match self.steps.front()? {
-            Step::Needle { read, then } if !read.is_whole() && then.is_empty() && self.checksum.is_none() => Some(read),
+            Step::Needle { read, then } if !read.is_read_in_full() && then.is_empty() && self.checksum.is_none() => {
+                Some(read)
+            }
             _ => None,
         }
     }
@@ -132,17 +134,17 @@ impl Upcoming {
         let version = Arc::clone(&self.version.1);
         let left = left(read, then);
         let is_full = read.start == 0 && read.end == read.size;
-        let is_held = is_full && then.is_empty() && left <= HELD && blocks(left) <= memory;
-        if read.is_whole() || self.verify == Verify::Always && !is_held {
+        let is_withheld = is_full && then.is_empty() && left <= WITHHELD && blocks(left) <= memory;
+        if read.is_read_in_full() || self.verify == Verify::Always && !is_withheld {
             let blocks = whole::blocks_to_begin(read, memory);
-            return Some(Span { read: read.clone(), len: left, kind: Kind::Whole(then.clone(), blocks), version });
+            return Some(Span { read: read.clone(), len: left, kind: Kind::CutOut(then.clone(), blocks), version });
         }
         if is_full && self.verify != Verify::Off && self.checksum.is_none() {
             self.checksum = Some(Arc::new(Checksum::new(read.size)));
         }
         let checksum = self.checksum.clone();
         let (len, kind) = match checksum {
-            Some(checksum) if is_held => (left, Kind::Held(checksum)),
+            Some(checksum) if is_withheld => (left, Kind::Withheld(checksum)),
             checksum => (most(left), Kind::Streamed(checksum)),
         };
         Some(Span { read: read.clone(), len, kind, version })
@@ -153,7 +155,7 @@ impl Upcoming {
         let Some(Step::Needle { read, .. }) = self.steps.front_mut() else { return };
         read.start += len;
         // What is fetched whole is fetched at once, with all that is cut out of it.
-        if read.start >= read.end || read.is_whole() {
+        if read.start >= read.end || read.is_read_in_full() {
             self.checksum = None;
             self.steps.pop_front();
         }

@@ -8,32 +8,32 @@ use std::time::Duration;
 
 use tokio::{sync::mpsc, time::timeout};
 
-use super::Sink;
+use super::SpanWriter;
 use crate::{servers::Attempt, urgency::Priority};
 
 /// How long a body may stand between two spans. Whoever takes longer reads slowly, or memory is short.
 const STANDS: Duration = Duration::from_secs(1);
 
 /// A span that follows.
-pub(crate) struct Next {
+pub(crate) struct NextSpan {
     /// The byte of the chunk where it ends.
     pub(crate) end: u64,
-    pub(crate) sink: Sink,
+    pub(crate) writer: SpanWriter,
 }
 
 /// The spans that follow, in order.
-pub(crate) struct Following(mpsc::UnboundedReceiver<Next>);
+pub(crate) struct Following(mpsc::UnboundedReceiver<NextSpan>);
 
 impl Following {
     /// With where to send them.
-    pub(crate) fn channel() -> (mpsc::UnboundedSender<Next>, Self) {
+    pub(crate) fn channel() -> (mpsc::UnboundedSender<NextSpan>, Self) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (sender, Self(receiver))
     }
 
     /// The next one, and whether there is a place to go on at: not where the server has been set aside meanwhile. `None`: none
     /// came in time, and none will.
-    pub(super) async fn next(&mut self, attempt: &mut Attempt, priority: &Priority) -> Option<(Next, bool)> {
+    pub(super) async fn next(&mut self, attempt: &mut Attempt, priority: &Priority) -> Option<(NextSpan, bool)> {
         if let Ok(next) = self.0.try_recv() {
             return Some((next, true));
         }

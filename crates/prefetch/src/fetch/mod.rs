@@ -8,8 +8,8 @@ mod context;
 mod following;
 mod replicas;
 mod request;
-mod sink;
 mod sought;
+mod span_writer;
 mod target;
 mod version;
 
@@ -22,11 +22,11 @@ use tokio::time::{sleep, timeout};
 
 pub(crate) use self::{
     context::FetchContext,
-    following::{Following, Next},
+    following::{Following, NextSpan},
     replicas::{Failure, Replicas},
     request::{Asked, Wanted, ask, is_compressed, length},
-    sink::Sink,
     sought::Sought,
+    span_writer::SpanWriter,
     version::Version,
 };
 use self::{target::Target, version::Is};
@@ -51,44 +51,44 @@ pub(crate) struct Job {
 }
 
 /// Fetches a span and passes it on, and those that follow it.
-pub(crate) async fn run(shared: Arc<FetchContext>, job: Job, mut sink: Sink, following: Following) {
-    let is_whole = job.span.start == 0 && job.span.end == job.read.size;
-    let is_kept = is_whole && ChunkCache::takes(job.read.size) && !job.read.compressed;
-    if let Some(cache) = shared.cache.as_ref().filter(|_| is_kept) {
+pub(crate) async fn run(context: Arc<FetchContext>, job: Job, mut writer: SpanWriter, following: Following) {
+    let is_full_chunk = job.span.start == 0 && job.span.end == job.read.size;
+    let is_kept = is_full_chunk && ChunkCache::takes(job.read.size) && !job.read.compressed;
+    if let Some(cache) = context.cache.as_ref().filter(|_| is_kept) {
         let copied = async {
             // First, for what it waits for may take long, and the bytes take room meanwhile.
             let mut decoder = job.read.decoder(0).await?;
-            let fetch = |priority| needle(Arc::clone(&shared), job.read.clone(), priority);
+            let fetch = |priority| needle(Arc::clone(&context), job.read.clone(), priority);
             let Some(landed) = cache.get(&job.read.fid, job.read.size, &job.priority, fetch).await else {
                 return Ok(false);
             };
-            sink.copy(&landed?, decoder.as_deref_mut());
-            sink.finish();
+            writer.copy(&landed?, decoder.as_deref_mut());
+            writer.finish();
             Ok(true)
         };
         match copied.await {
             Ok(false) => {}
-            ended => return sink.end(ended.map(|_| ())),
+            ended => return writer.end(ended.map(|_| ())),
         }
     }
-    let mut fetch = Fetch::new(&shared, &job, Target::Download(sink), Some(following));
+    let mut fetch = Fetch::new(&context, &job, Target::Download(writer), Some(following));
     let result = fetch.run().await;
     if let (Err(_), Some(checksum)) = (&result, &job.checksum) {
         checksum.give_up();
     }
-    if let Target::Download(sink) = fetch.target {
-        sink.end(result);
+    if let Target::Download(writer) = fetch.target {
+        writer.end(result);
     }
 }
 
 /// Fetches a needle whole, as it is stored, for all who wait for it.
-async fn needle(shared: Arc<FetchContext>, read: NeedleRead, priority: Arc<Priority>) -> Result<Fetched, FetchError> {
+async fn needle(context: Arc<FetchContext>, read: NeedleRead, priority: Arc<Priority>) -> Result<Fetched, FetchError> {
     let size = read.size;
-    let checksum = (shared.verify != Verify::Off).then(|| Arc::new(Checksum::new(size)));
+    let checksum = (context.verify != Verify::Off).then(|| Arc::new(Checksum::new(size)));
     let read = NeedleRead { start: 0, end: size, transform: None, ..read };
     let job = Job { read, span: 0..size, reach: size, checksum, version: Arc::default(), priority };
     let buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-    let mut fetch = Fetch::new(&shared, &job, Target::Needle(buffer), None);
+    let mut fetch = Fetch::new(&context, &job, Target::Needle(buffer), None);
     fetch.run().await?;
     let stored = StoredCrc::of_etag(fetch.etag.as_ref()).ok().filter(|_| !fetch.is_longer);
     let Target::Needle(bytes) = fetch.target else { return Err(FetchError::Lost(Arc::clone(&job.read.fid))) };
@@ -97,7 +97,7 @@ async fn needle(shared: Arc<FetchContext>, read: NeedleRead, priority: Arc<Prior
 }
 
 struct Fetch<'a> {
-    shared: &'a FetchContext,
+    context: &'a FetchContext,
     job: &'a Job,
     sought: Sought,
     /// The span that is being fetched.
@@ -116,10 +116,10 @@ struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    fn new(shared: &'a FetchContext, job: &'a Job, target: Target, following: Option<Following>) -> Self {
+    fn new(context: &'a FetchContext, job: &'a Job, target: Target, following: Option<Following>) -> Self {
         let (sought, span, position) = (Sought::new(job.read.clone()), job.span.clone(), job.span.start);
         Self {
-            shared,
+            context,
             job,
             sought,
             span,
@@ -134,22 +134,22 @@ impl<'a> Fetch<'a> {
     }
 
     async fn run(&mut self) -> Result<(), FetchError> {
-        let in_flight = InFlight::begin(&self.shared.metrics);
+        let in_flight = InFlight::begin(&self.context.metrics);
         let result = self.spans().await;
         in_flight.end(result.is_ok());
         result
     }
 
     async fn spans(&mut self) -> Result<(), FetchError> {
-        let (shared, job) = (self.shared, self.job);
-        let replicas_of = |read: &NeedleRead| Replicas::new(shared, read, &job.priority);
+        let (context, job) = (self.context, self.job);
+        let replicas_of = |read: &NeedleRead| Replicas::new(context, read, &job.priority);
         let mut replicas = replicas_of(&self.sought.read);
         let mut decoder = self.decoder().await?;
         loop {
             let first = match replicas.next(self.wanted().len()).await {
                 Ok(first) => first,
                 Err(error) => {
-                    self.sought.elsewhere(&self.shared.metrics.moved, error).await?;
+                    self.sought.elsewhere(&self.context.metrics.moved, error).await?;
                     replicas = replicas_of(&self.sought.read);
                     continue;
                 }
@@ -202,10 +202,10 @@ impl<'a> Fetch<'a> {
             // Compressed at one server and not at the other, or another needle: by what it holds of the bytes that are here.
             let wanted = Wanted::Range { range: self.span.start..self.job.reach, size: self.job.read.size };
             drop(asked.answer);
-            asked = ask(self.shared, asked.attempt, &self.sought.read, &wanted).await?;
+            asked = ask(self.context, asked.attempt, &self.sought.read, &wanted).await?;
             compared = resumed;
         } else {
-            self.shared.metrics.resumed_bytes.inc_by(resumed);
+            self.context.metrics.resumed_bytes.inc_by(resumed);
         }
         let Asked { answer, mut attempt, is_longer } = asked;
         let server = Arc::clone(attempt.authority());
@@ -243,12 +243,12 @@ impl<'a> Fetch<'a> {
     async fn goes_on(&mut self, attempt: &mut Attempt) -> Result<bool, Cause> {
         self.target.end();
         let Some(following) = &mut self.following else { return Ok(false) };
-        let Some((Next { end, sink }, has_place)) = following.next(attempt, &self.job.priority).await else {
+        let Some((NextSpan { end, writer }, has_place)) = following.next(attempt, &self.job.priority).await else {
             return Ok(false);
         };
         self.span = self.position..end;
         self.crc = 0;
-        self.target = Target::Download(sink);
+        self.target = Target::Download(writer);
         if has_place { Ok(true) } else { Err(Cause::Timeout) }
     }
 
@@ -270,12 +270,12 @@ impl<'a> Fetch<'a> {
         attempt.leave_place();
         let read = &self.sought.read;
         let is_same = match &etag {
-            Some(etag) => self.job.version.has_two_forms(self.shared, read, &server, etag).await,
+            Some(etag) => self.job.version.has_two_forms(self.context, read, &server, etag).await,
             None => true,
         };
         let wanted = self.wanted();
         if is_same && attempt.place_unless_set_aside(&self.job.priority, wanted.len()).await {
-            let asked = ask(self.shared, attempt, read, &wanted).await?;
+            let asked = ask(self.context, attempt, read, &wanted).await?;
             if asked.answer.headers().get(header::ETAG) == etag.as_ref() && self.is_of_this_version(&asked) {
                 return Ok(asked);
             }
@@ -289,15 +289,15 @@ impl<'a> Fetch<'a> {
     /// The first sound answer, of one replica or of two. A second one is asked when the first is late, as far as that may be
     /// done, and when it stands still.
     async fn first_answer(&mut self, replicas: &mut Replicas<'_>, first: Attempt) -> Result<Asked, Failure> {
-        let shared = self.shared;
+        let context = self.context;
         let wanted = self.wanted();
         let server = Arc::clone(first.server());
-        let mut one = std::pin::pin!(ask(shared, first, &self.sought.read, &wanted));
+        let mut one = std::pin::pin!(ask(context, first, &self.sought.read, &wanted));
         if !replicas.has_another(&server) {
             return one.await;
         }
         let late = async {
-            match shared.servers.hedge_after(wanted.len()) {
+            match context.servers.hedge_after(wanted.len()) {
                 Some(late) => sleep(late).await,
                 None => std::future::pending().await,
             }
@@ -320,9 +320,9 @@ impl<'a> Fetch<'a> {
             };
         }
         let Some(second) = second else { return one.await };
-        shared.metrics.hedges_sent.inc();
+        context.metrics.hedges_sent.inc();
         // Boxed, as all that hardly any fetch comes to: every fetch is moved into a task of its own.
-        let mut two = Box::pin(ask(shared, second, &self.sought.read, &wanted));
+        let mut two = Box::pin(ask(context, second, &self.sought.read, &wanted));
         // Whoever is sound first; where one fails the other still has its time.
         let (answer, is_second) = tokio::select! {
             biased;
@@ -332,7 +332,7 @@ impl<'a> Fetch<'a> {
         match (answer, is_second) {
             (Ok(asked), is_second) => {
                 if is_second {
-                    shared.metrics.hedges_won.inc();
+                    context.metrics.hedges_won.inc();
                 }
                 Ok(asked)
             }
@@ -361,7 +361,7 @@ impl<'a> Fetch<'a> {
         while self.position < end {
             let data = tokio::select! {
                 biased;
-                data = body.next(self.shared) => data?,
+                data = body.next(self.context) => data?,
                 () = attempt.server().stands_still(), if has_another => return Err(Cause::Timeout),
                 () = self.target.wanted() => {
                     self.target.flush();
@@ -406,19 +406,19 @@ impl<'a> Fetch<'a> {
             }
         };
         let span = &self.span;
-        let crc = if self.is_whole() {
+        let crc = if self.is_full_chunk() {
             Some(self.crc)
         } else {
             checksum.add(span.start, span.end - span.start, self.crc);
             // A span before has failed, and the download with it: there is nothing to check.
-            if span.end < self.job.read.size { None } else { checksum.whole().await }
+            if span.end < self.job.read.size { None } else { checksum.of_chunk().await }
         };
         match crc {
             Some(crc) if !stored.matches(crc) => {
-                if Box::pin(is_compressed(self.shared, server, &self.sought.read)).await {
+                if Box::pin(is_compressed(self.context, server, &self.sought.read)).await {
                     return Ok(());
                 }
-                self.shared.metrics.crc_failures.inc();
+                self.context.metrics.crc_failures.inc();
                 Err(Cause::Corrupt)
             }
             _ => Ok(()),
@@ -427,7 +427,7 @@ impl<'a> Fetch<'a> {
 
     /// Begins the span anew, if none of its bytes are out and the fault is in this span alone.
     fn start_over(&mut self) -> bool {
-        let can = (self.is_whole() || self.position == self.span.start) && self.target.take_back();
+        let can = (self.is_full_chunk() || self.position == self.span.start) && self.target.take_back();
         if can {
             self.position = self.span.start;
             self.crc = 0;
@@ -437,7 +437,7 @@ impl<'a> Fetch<'a> {
     }
 
     /// Whether the span is the whole chunk.
-    fn is_whole(&self) -> bool {
+    fn is_full_chunk(&self) -> bool {
         self.span.start == 0 && self.span.end == self.job.read.size
     }
 
@@ -456,13 +456,13 @@ struct Flow {
 
 impl Flow {
     /// The next bytes; `None`: its end.
-    async fn next(&mut self, shared: &FetchContext) -> Result<Option<Bytes>, Cause> {
+    async fn next(&mut self, context: &FetchContext) -> Result<Option<Bytes>, Cause> {
         if !self.more.is_empty() {
             return Ok(Some(std::mem::take(&mut self.more)));
         }
-        let data = next(&mut self.body, shared.idle_timeout).await?;
+        let data = next(&mut self.body, context.idle_timeout).await?;
         if let Some(data) = &data {
-            shared.metrics.bytes.inc_by(data.len() as u64);
+            context.metrics.bytes.inc_by(data.len() as u64);
         }
         Ok(data)
     }

@@ -23,7 +23,7 @@ pub(crate) enum Wanted {
         size: u64,
     },
     /// All of a needle, whatever its length.
-    Whole,
+    Needle,
     /// The same of one that is stored as gzip, without having the server inflate it.
     Gzip,
     /// Nothing but how long it is as it is stored.
@@ -35,7 +35,7 @@ impl Wanted {
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Range { range, .. } => range.end - range.start,
-            Self::Whole | Self::Gzip | Self::Head => 0,
+            Self::Needle | Self::Gzip | Self::Head => 0,
         }
     }
 
@@ -43,8 +43,8 @@ impl Wanted {
     pub(crate) fn len_of(&self, read: &NeedleRead) -> u64 {
         match self {
             Self::Gzip => read.size,
-            Self::Whole if read.opener.is_some() => read.size,
-            Self::Whole | Self::Head | Self::Range { .. } => self.len(),
+            Self::Needle if read.opener.is_some() => read.size,
+            Self::Needle | Self::Head | Self::Range { .. } => self.len(),
         }
     }
 
@@ -124,7 +124,7 @@ async fn exchange(
         (Some(range), _) => request = request.header(header::RANGE, range),
         // Never together with a range, which would then count bytes of the gzip.
         (None, Wanted::Gzip | Wanted::Head) => request = request.header(header::ACCEPT_ENCODING, "gzip"),
-        (None, Wanted::Whole | Wanted::Range { .. }) => {}
+        (None, Wanted::Needle | Wanted::Range { .. }) => {}
     }
     if let Some(token) = context.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);

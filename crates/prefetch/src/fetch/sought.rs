@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Found, Moved, Opener, Piece, Plan, Settings, Whereabouts, WindowSetting,
+        Moved, Opener, Piece, Plan, Relocated, Settings, Whereabouts, WindowSetting,
         testing::{Fault, Script, collect},
     };
 
@@ -62,7 +62,7 @@ mod tests {
     }
 
     impl Moved for Moves {
-        fn elsewhere<'a>(&'a self, fid: &'a str) -> Found<'a> {
+        fn elsewhere<'a>(&'a self, fid: &'a str) -> Relocated<'a> {
             self.asked.lock().unwrap().push(fid.to_owned());
             let next = self.places.lock().unwrap().pop();
             Box::pin(async move { next.map(|fid| Whereabouts { volume: 4, fid: fid.into() }) })

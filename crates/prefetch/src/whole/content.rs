@@ -22,13 +22,13 @@ const STRIDE: usize = 4 << 20;
 
 /// The bytes of a needle after any opening, with the memory that they take.
 #[derive(Clone)]
-pub(super) struct Held {
+pub(super) struct NeedleBytes {
     memory: Arc<Buffer>,
     /// Where in the buffer they are.
     place: Range<usize>,
 }
 
-impl Held {
+impl NeedleBytes {
     pub(super) fn new(memory: Buffer, place: Range<usize>) -> Self {
         Self { memory: Arc::new(memory), place }
     }
@@ -38,7 +38,7 @@ impl Held {
     }
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for NeedleBytes {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
     }
@@ -47,15 +47,15 @@ impl AsRef<[u8]> for Held {
 /// The chunk, as it can be read from.
 pub(super) enum Content {
     /// The bytes themselves.
-    Raw(Held),
+    Raw(NeedleBytes),
     /// The bytes under gzip.
     Gzip(Box<Inflating>),
 }
 
 /// Gzip on its way to text.
 pub(super) struct Inflating {
-    held: Held,
-    decoder: MultiGzDecoder<Cursor<Held>>,
+    needle: NeedleBytes,
+    decoder: MultiGzDecoder<Cursor<NeedleBytes>>,
     /// Bytes of text that came out so far.
     position: u64,
 }
@@ -65,23 +65,23 @@ impl Content {
     ///
     /// # Errors
     /// In words, when it is compressed in a way that is not known.
-    pub(super) fn new(held: Held, compressed: bool) -> Result<Self, String> {
+    pub(super) fn new(needle: NeedleBytes, compressed: bool) -> Result<Self, String> {
         if !compressed {
-            return Ok(Self::Raw(held));
+            return Ok(Self::Raw(needle));
         }
-        if held.bytes().starts_with(&ZSTD) {
+        if needle.bytes().starts_with(&ZSTD) {
             return Err("compressed with zstd, which is not supported".to_owned());
         }
-        if !held.bytes().starts_with(&GZIP) {
+        if !needle.bytes().starts_with(&GZIP) {
             return Err("compressed in another way than gzip, which is not supported".to_owned());
         }
-        Ok(Self::Gzip(Box::new(Inflating::new(held))))
+        Ok(Self::Gzip(Box::new(Inflating::new(needle))))
     }
 
     /// Bytes that the chunk has, where that is known beforehand.
     pub(super) fn len(&self) -> Option<u64> {
         match self {
-            Self::Raw(held) => Some(held.place.len() as u64),
+            Self::Raw(needle) => Some(needle.place.len() as u64),
             Self::Gzip(_) => None,
         }
     }
@@ -89,16 +89,16 @@ impl Content {
     /// All of it, where that takes no work.
     pub(super) fn at_hand(&self) -> Option<Bytes> {
         match self {
-            Self::Raw(held) => Some(Bytes::from_owner(held.clone())),
+            Self::Raw(needle) => Some(Bytes::from_owner(needle.clone())),
             Self::Gzip(_) => None,
         }
     }
 
     /// What it comes out of.
-    pub(super) fn held(&self) -> &Held {
+    pub(super) fn needle(&self) -> &NeedleBytes {
         match self {
-            Self::Raw(held) => held,
-            Self::Gzip(inflating) => &inflating.held,
+            Self::Raw(needle) => needle,
+            Self::Gzip(inflating) => &inflating.needle,
         }
     }
 
@@ -119,8 +119,8 @@ impl Content {
     /// In words, when it is no gzip, or ends too soon.
     pub(super) fn write(&mut self, start: u64, to: &mut [u8], decoder: Option<&mut dyn Decode>) -> Result<(), String> {
         match (self, decoder) {
-            (Self::Raw(held), decoder) => {
-                let from = &held.bytes()[start as usize..][..to.len()];
+            (Self::Raw(needle), decoder) => {
+                let from = &needle.bytes()[start as usize..][..to.len()];
                 match decoder {
                     Some(decoder) => decoder.copy(from, to),
                     None => to.copy_from_slice(from),
@@ -155,14 +155,14 @@ impl Content {
 }
 
 impl Inflating {
-    fn new(held: Held) -> Self {
-        let decoder = MultiGzDecoder::new(Cursor::new(held.clone()));
-        Self { held, decoder, position: 0 }
+    fn new(needle: NeedleBytes) -> Self {
+        let decoder = MultiGzDecoder::new(Cursor::new(needle.clone()));
+        Self { needle, decoder, position: 0 }
     }
 
     fn reach(&mut self, start: u64) -> Result<bool, String> {
         if start < self.position {
-            *self = Self::new(self.held.clone());
+            *self = Self::new(self.needle.clone());
         }
         let over = (start - self.position).min(STRIDE as u64);
         let mut left = over as usize;

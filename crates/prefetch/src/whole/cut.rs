@@ -100,9 +100,9 @@ impl Work {
         Ok(true)
     }
 
-    /// The bytes of the piece, in the order of its slices; `hold` keeps the memory for each run.
-    pub(super) fn finish(self, piece: Vec<Slice>, hold: impl Fn(Vec<u8>) -> Bytes) -> (Content, Vec<Bytes>) {
-        let done: Vec<_> = self.done.into_iter().map(|(start, bytes)| (start, hold(bytes))).collect();
+    /// The bytes of the piece, in the order of its slices; `own` keeps the memory for each run.
+    pub(super) fn finish(self, piece: Vec<Slice>, own: impl Fn(Vec<u8>) -> Bytes) -> (Content, Vec<Bytes>) {
+        let done: Vec<_> = self.done.into_iter().map(|(start, bytes)| (start, own(bytes))).collect();
         let slices = piece.into_iter().map(|slice| match slice {
             Slice::Inline(bytes) => bytes,
             Slice::Chunk(range) => {
@@ -123,7 +123,7 @@ mod tests {
     use prometheus::IntGauge;
     use proptest::{collection::vec, prelude::*};
 
-    use super::{super::content::Held, *};
+    use super::{super::content::NeedleBytes, *};
     use crate::{
         Start, Transform,
         budget::{Budget, Reservation, blocks},
@@ -131,14 +131,14 @@ mod tests {
         urgency::Urgency,
     };
 
-    fn held(bytes: Vec<u8>) -> Held {
+    fn needle(bytes: Vec<u8>) -> NeedleBytes {
         let budget = Budget::new(64 << 20, IntGauge::new("in_use", "bytes").unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let account = runtime.block_on(budget.admit());
         let place = 0..bytes.len();
         let blocks = blocks(bytes.len() as u64 + 1);
         let memory = Reservation::take(&account, blocks, blocks, Urgency::Head).unwrap();
-        Held::new(memory.buffer(bytes), place)
+        NeedleBytes::new(memory.buffer(bytes), place)
     }
 
     fn gzip(text: &[u8]) -> Vec<u8> {
@@ -194,7 +194,7 @@ mod tests {
             }
             for compressed in [false, true] {
                 let bytes = if compressed { gzip(&stored) } else { stored.clone() };
-                let content = Content::new(held(bytes), compressed).unwrap();
+                let content = Content::new(needle(bytes), compressed).unwrap();
                 prop_assert!(cut(content, size as u64, slices.clone(), transform.clone()) == expected);
             }
         }
@@ -211,11 +211,11 @@ mod tests {
 
     #[test]
     fn what_is_no_gzip_or_ends_too_soon_is_said() {
-        let refused = |bytes: Vec<u8>| Content::new(held(bytes), true).err().unwrap();
+        let refused = |bytes: Vec<u8>| Content::new(needle(bytes), true).err().unwrap();
         assert!(refused(b"attack at dawn".to_vec()).contains("another way than gzip"));
         assert!(refused(vec![0x28, 0xb5, 0x2f, 0xfd, 0]).contains("zstd"));
         let read = |bytes: Vec<u8>, range: Range<u64>, size| {
-            let content = Content::new(held(bytes), true).unwrap();
+            let content = Content::new(needle(bytes), true).unwrap();
             let mut work = Work::new(content, size, [(range, None)]);
             work.go_on().map(|_| work.done)
         };

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
-use prefetch::{Found, Moved, Whereabouts};
+use prefetch::{Moved, Relocated, Whereabouts};
 
 use crate::{entry::Fid, pb};
 
@@ -54,7 +54,7 @@ impl ChunkMoves {
 }
 
 impl Moved for ChunkMoves {
-    fn elsewhere<'a>(&'a self, fid: &'a str) -> Found<'a> {
+    fn elsewhere<'a>(&'a self, fid: &'a str) -> Relocated<'a> {
         Box::pin(async move {
             let _asking = self.file.asking.lock().await;
             // Somebody else may have asked meanwhile.

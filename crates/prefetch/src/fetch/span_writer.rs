@@ -7,35 +7,38 @@ use crate::{
 };
 
 /// The fetch's way to its download.
-pub(crate) struct Sink {
+pub(crate) struct SpanWriter {
     reservation: Reservation,
     /// Blocks that were filled, taken back and can be filled again.
     spare: Vec<Block>,
     block: Option<Block>,
     /// Blocks that are full, where nothing may be passed on before the end.
-    held: Option<Vec<Block>>,
+    withheld: Option<Vec<Block>>,
     /// Bytes of the span, and how many were not copied yet.
     span: u64,
     left: u64,
     sender: Sender,
 }
 
-impl Sink {
-    /// For a span of that many bytes, which `reservation` covers. With `hold`, nothing is passed on before the end.
-    pub(crate) fn new(span: u64, hold: bool, reservation: Reservation, sender: Sender) -> Self {
-        let held = hold.then(Vec::new);
-        Self { reservation, spare: Vec::new(), block: None, held, span, left: span, sender }
+impl SpanWriter {
+    /// For a span of that many bytes, which `reservation` covers. With `withhold`, nothing is passed on before the end.
+    pub(crate) fn new(span: u64, withhold: bool, reservation: Reservation, sender: Sender) -> Self {
+        let withheld = withhold.then(Vec::new);
+        Self { reservation, spare: Vec::new(), block: None, withheld, span, left: span, sender }
     }
 
     /// Resolves when the client waits and there is something to pass on.
     pub(crate) async fn wanted(&self) {
-        if self.held.is_some() || self.left == 0 || self.block.as_ref().is_none_or(|block| block.filled().is_empty()) {
+        if self.withheld.is_some()
+            || self.left == 0
+            || self.block.as_ref().is_none_or(|block| block.filled().is_empty())
+        {
             return std::future::pending().await;
         }
         self.sender.handover.hungry().await;
     }
 
-    /// Copies bytes in. A block that is full is passed on, except the last one: see [`Sink::finish`].
+    /// Copies bytes in. A block that is full is passed on, except the last one: see [`SpanWriter::finish`].
     pub(crate) fn copy(&mut self, mut data: &[u8], mut decoder: Option<&mut (dyn Decode + 'static)>) {
         while !data.is_empty() {
             let block = self.block.get_or_insert_with(|| {
@@ -63,8 +66,8 @@ impl Sink {
     /// with; else its bytes go when it is.
     pub(crate) fn flush(&mut self) {
         let Some(mut block) = self.block.take_if(|block| !block.filled().is_empty()) else { return };
-        if let Some(held) = &mut self.held {
-            return held.push(block);
+        if let Some(withheld) = &mut self.withheld {
+            return withheld.push(block);
         }
         if !block.spare().is_empty() {
             self.block = self.spare.pop().or_else(|| self.reservation.one_more());
@@ -77,9 +80,9 @@ impl Sink {
         self.sender.handover.push(Part::Block(block));
     }
 
-    /// Passes on the last piece, and what was held before it.
+    /// Passes on the last piece, and what was withheld before it.
     pub(crate) fn finish(&mut self) {
-        for block in self.held.iter_mut().flat_map(|held| held.drain(..)) {
+        for block in self.withheld.iter_mut().flat_map(|withheld| withheld.drain(..)) {
             self.sender.handover.push(Part::Block(block));
         }
         if let Some(block) = self.block.take_if(|block| !block.filled().is_empty()) {
@@ -91,7 +94,7 @@ impl Sink {
     pub(crate) fn take_back(&mut self) -> bool {
         let Some(blocks) = self.sender.handover.take_back() else { return false };
         self.spare.extend(blocks);
-        self.spare.extend(self.held.iter_mut().flat_map(|held| held.drain(..)));
+        self.spare.extend(self.withheld.iter_mut().flat_map(|withheld| withheld.drain(..)));
         self.spare.extend(self.block.take());
         self.left = self.span;
         true
