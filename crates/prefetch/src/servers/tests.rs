@@ -313,3 +313,10 @@ async fn the_near_one_is_asked_first_unless_it_fails_or_is_slower_by_the_margin(
     }
     assert_eq!(servers.share_of("far:1", &both), 64);
 }
+
+#[test]
+fn a_volume_is_looked_up_afresh_only_so_often() {
+    let (servers, _) = servers(1);
+    assert!(servers.may_look_up(7) && servers.may_look_up(8));
+    assert!((0..1000).any(|_| !servers.may_look_up(7)));
+}
