@@ -1,10 +1,14 @@
 """Lines that drop connections or change bits: the other replica mends it; where there is none, the answer is cut."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from catalogue import MIB, Catalogue
 from conftest import StartTidegate
 from downloads import Downloads
-from pairs import SMALL_MEMORY, Breakable
+from harness import Encryption, request
+from pairs import SIZE, SMALL_MEMORY, Breakable
 
 DROPS_BETWEEN = (64 << 10, 3 * MIB)
 
@@ -71,3 +75,24 @@ def test_wrong_bytes_from_the_only_server_never_end_well(
     assert gate.metrics().sum("tidegate_fetch_crc_failures_total") > 0
     lone.mend()
     Downloads(gate, things).all_right()
+
+
+def test_connections_that_stand_still_are_not_waited_for(
+    lone: Breakable, objects: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    """The only server of all chunks can be reached, but not over the connections that are there."""
+    thing = objects.sized(lone.fronts[1], Encryption.NONE, SIZE, "frozen")
+    gate = start_tidegate(lone.fronts[1], {"prefetch": {"per_server": 32}, "cache": {"chunks": "off"}})
+
+    def read(number: int) -> tuple[bool, float]:
+        start, begun = number * 300_000, time.monotonic()
+        answer = request("GET", gate.url + thing.path(), {"Range": f"bytes={start}-{start + 99}"}, timeout=40)
+        return answer.body == thing.content[start : start + 100], time.monotonic() - begun
+
+    lone.lines[0].delay = 0.3
+    with ThreadPoolExecutor(40) as clients:
+        assert all(right for right, _ in clients.map(read, range(40)))
+        lone.lines[0].calm()
+        assert lone.cluster.freeze_volume(0) >= 25
+        slow = [answer for answer in clients.map(read, range(40)) if not answer[0] or answer[1] > 10]
+    assert not slow, slow

@@ -145,6 +145,11 @@ class Cluster:
         for relay in self._relays_of(index):
             relay.drop()
 
+    def freeze_volume(self, index: int) -> int:
+        """Nothing comes any more over the connections that are open to a volume server, and nobody says so; new ones are
+        served. Answers how many there are."""
+        return self._relays_of(index)[0].freeze()
+
     def revive_volume(self, index: int) -> None:
         """Starts a volume server that was killed, and waits until the master knows it again."""
         server = self.volumes[index]
