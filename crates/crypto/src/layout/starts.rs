@@ -213,7 +213,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn enter(&mut self, chunk: &Chunk<'a>, part: Option<Part>) {
-        let is_next = self.number > 0 && chunk.place == self.place + 1;
+        let is_next = chunk.place == self.place + 1;
         let is_alike = !chunk.is_silent() && self.sse_metadata == chunk.stored.sse_metadata && self.part == part;
         if is_next && is_alike {
             self.place = chunk.place;
@@ -263,10 +263,10 @@ impl ParsedEntry<'_> {
 
 /// The IV of a part of an SSE-S3 upload before 4.01, `number` counting from 1.
 fn legacy_part_iv(base_iv: [u8; 16], number: u64) -> [u8; 16] {
-    let [mut high, mut low] = [[0; 8]; 2];
-    high.copy_from_slice(&base_iv[..8]);
-    low.copy_from_slice(&base_iv[8..]);
-    let blocks = number.wrapping_sub(1).wrapping_mul(LEGACY_PART_BLOCKS);
-    let low = u64::from_be_bytes(low).wrapping_add(blocks);
-    (u128::from(u64::from_be_bytes(high)) << 64 | u128::from(low)).to_be_bytes()
+    let mut iv = base_iv;
+    if let Some(low) = iv.last_chunk_mut() {
+        let blocks = number.wrapping_sub(1).wrapping_mul(LEGACY_PART_BLOCKS);
+        *low = u64::from_be_bytes(*low).wrapping_add(blocks).to_be_bytes();
+    }
+    iv
 }

@@ -1,7 +1,7 @@
 //! One object for each kind, and what a reader of a part of its chunks may conclude.
 
 use super::made_up::{BOUNDARIES, Entry, MIB, base64, customer, iv, kms, s3, s3_without_iv};
-use crate::{Attributes, History, Kind, Layout, Reading, StoredChunk};
+use crate::{Attributes, Doubt, History, Kind, Layout, Reading, StoredChunk};
 
 const KMS_KEY: &str = "x-seaweedfs-sse-kms-key";
 const S3_KEY: &str = "x-seaweedfs-sse-s3-key";
@@ -71,6 +71,23 @@ fn an_offset_that_contradicts_the_entry_stream_is_refused() {
     assert_eq!(read(0).starts(), [None, Some((0, 3, MIB))]);
     assert_eq!(read(MIB as i64).starts(), [None, Some((0, 3, MIB))]);
     assert_eq!(read(5).fails(), "sse_metadata.partOffset of chunk 1: differs from the rest of the object");
+}
+
+#[test]
+fn reports_name_each_kind() {
+    let unproven = Reading::Unproven(Doubt::Changed);
+    for (kind, name) in [
+        (Kind::Plain, "plain"),
+        (Kind::SelfDescribing, "self-describing"),
+        (Kind::EqualRuns, "equal runs"),
+        (Kind::UploadParts, "upload parts"),
+        (Kind::EntryStream, "entry stream"),
+        (Kind::Unlabelled(Reading::Ciphertext), "unlabelled, one stream"),
+        (Kind::Unlabelled(Reading::Raw), "unlabelled, raw"),
+        (Kind::Unlabelled(unproven), "unlabelled, unproven"),
+    ] {
+        assert_eq!(kind.as_str(), name);
+    }
 }
 
 fn layout(chunks: &[StoredChunk<'_>]) -> Layout {

@@ -76,7 +76,17 @@ impl Entry {
     }
 
     pub(super) fn read(&self) -> Result<Layout, MetadataError> {
+        self.read_with(&self.stored())
+    }
+
+    /// Reads it with other chunks than its own.
+    pub(super) fn read_with(&self, chunks: &[StoredChunk<'_>]) -> Result<Layout, MetadataError> {
         let attributes = Attributes::new(self.extended.iter().map(|(name, value)| (*name, value.as_slice())));
+        Layout::read(&attributes, &self.history, chunks, self.inline_len)
+    }
+
+    /// Its chunks.
+    pub(super) fn stored(&self) -> Vec<StoredChunk<'_>> {
         let mut chunks = Vec::new();
         for (index, (sse_type, json)) in self.chunks.iter().enumerate() {
             chunks.push(StoredChunk {
@@ -90,7 +100,7 @@ impl Entry {
                 is_manifest: false,
             });
         }
-        Layout::read(&attributes, &self.history, &chunks, self.inline_len)
+        chunks
     }
 
     /// For each chunk: index of its key, first byte of its IV, position in the stream.

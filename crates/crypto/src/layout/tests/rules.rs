@@ -149,6 +149,30 @@ fn an_object_without_bytes_needs_no_key() {
 }
 
 #[test]
+fn the_key_of_an_object_without_bytes_is_not_even_read() {
+    let unreadable = kms("a\",\"provider\":\"", 1, 0);
+    let entry = Entry::new(&[(KMS_KEY, &unreadable)], &[]);
+    assert_eq!(entry.read().unwrap().echo.pairs()[1].1, "k");
+    assert!(Entry::inline(&[(KMS_KEY, &unreadable)]).read().is_err());
+    let entry = Entry::new(&[(S3_KEY, "no JSON")], &[]);
+    assert_eq!(entry.read().unwrap().echo, Echo::S3);
+}
+
+#[test]
+fn what_the_entry_does_not_tell_is_echoed_from_the_first_chunk_that_does() {
+    let echo = |sse_type, json: &str| {
+        // One without bytes or metadata says nothing.
+        let entry = Entry::new(&[], &[(0, ""), (sse_type, ""), (sse_type, json)]);
+        let mut chunks = entry.stored();
+        chunks[1].size = 0;
+        entry.read_with(&chunks).unwrap().echo.pairs()
+    };
+    let md5 = base64(&[9; 16]);
+    assert_eq!(echo(1, &customer(1, 0)), [(CUSTOMER_ALGORITHM, "AES256".to_owned()), (CUSTOMER_MD5, md5)]);
+    assert!(echo(2, &kms("a", 1, 0)).contains(&("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", "k".to_owned())));
+}
+
+#[test]
 fn what_is_encrypted_but_not_understood_is_refused() {
     let chunk = |sse_type, json: &str| Entry::new(&[], &[(0, ""), (sse_type, json)]).fails();
     assert_eq!(chunk(1, "{"), "sse_metadata of chunk 1: not a JSON object");
@@ -255,6 +279,7 @@ fn nothing_stored_shows_in_debug_output() {
     let entry = Entry::new(&[(S3_KEY, &s3(1, 4))], &[(3, &s3(1, 77))]);
     let shown = format!("{:?}", entry.read().unwrap());
     assert!(!shown.contains("77") && shown.contains("scheme: S3"), "{shown}");
+    assert!(shown.contains("KeyStart { key: 0, offset: 0"), "{shown}");
 }
 
 fn json() -> impl Strategy<Value = String> {

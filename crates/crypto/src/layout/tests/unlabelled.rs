@@ -253,6 +253,113 @@ fn a_mixed_sse_c_upload_has_raw_chunks_beside_labelled_ones_and_an_iv_of_its_own
     assert_eq!(entry.starts(), [Some((0, 1, 0)), None]);
 }
 
+#[test]
+fn chunks_without_bytes_and_manifests_say_nothing_and_have_no_keystream() {
+    let entry = s3_entry().unlabelled(FILER_COPY, &[0, LATER_NS, LATER_NS]);
+    let mut chunks = entry.stored();
+    chunks[1].size = 0;
+    chunks[2].is_manifest = true;
+    let layout = entry.read_with(&chunks).unwrap();
+    assert_eq!(layout.kind, Kind::Unlabelled(Reading::Ciphertext));
+    assert_eq!(layout.chunks.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false]);
+
+    // The chunk that a refusal names is the first that holds bytes.
+    let entry = s3_entry().unlabelled(PUT, &[0, 0, LATER_NS]);
+    let mut chunks = entry.stored();
+    chunks[0].is_manifest = true;
+    chunks[1].size = 0;
+    let refused = entry.read_with(&chunks).err().unwrap().to_string();
+    assert!(refused.starts_with("sse_type of chunk 2:"), "{refused}");
+}
+
+#[test]
+fn neither_are_such_chunks_doubted_beside_labelled_ones() {
+    let mut entry = Entry::new(&[], &[(3, &s3(1, 1)), (0, ""), (0, "")]).with(BASE_IV, &iv(1));
+    entry.history = PUT;
+    entry.written = vec![BORN_NS; 3];
+    let mut chunks = entry.stored();
+    chunks[1].is_manifest = true;
+    chunks[2].size = 0;
+    let layout = entry.read_with(&chunks).unwrap();
+    assert_eq!(layout.chunks.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false]);
+}
+
+#[test]
+fn an_upload_ends_with_the_second_in_which_the_object_was_created() {
+    let last = BORN_NS + SECOND - 1;
+    for entry in entries() {
+        let lone = |written| entry.clone().unlabelled(PUT, &[written]);
+        assert!(lone(last).is_one_stream());
+        assert!(lone(last + 1).is_refused_for(Doubt::Changed));
+    }
+    let mut entry = Entry::new(&[], &[(3, &s3(1, 1)), (0, "")]).with(BASE_IV, &iv(1));
+    entry.history = PUT;
+    entry.written = vec![BORN_NS, last];
+    assert!(entry.read().is_err());
+    entry.written = vec![BORN_NS, last + 1];
+    assert_eq!(entry.starts(), [Some((0, 1, 0)), None]);
+}
+
+#[test]
+fn a_mount_is_told_from_others_for_ten_minutes() {
+    let ten_minutes = 600 * SECOND;
+    for entry in entries() {
+        let written = |before| entry.clone().unlabelled(REWRITTEN, &[LATER_NS + before]).without_md5();
+        assert!(written(ten_minutes).is_raw());
+        assert!(written(ten_minutes + 1).is_refused_for(Doubt::Changed));
+        // In the second of the creation it is that second.
+        let history = |after| History { modified_ns: BORN_NS + after, changed_ns: BORN_NS + after, ..PUT };
+        assert!(entry.clone().unlabelled(history(SECOND + 5), &[BORN_NS + 5]).is_raw());
+        assert!(entry.clone().unlabelled(history(SECOND + 6), &[BORN_NS + 5]).is_one_stream());
+    }
+}
+
+#[test]
+fn longer_writing_is_that_of_a_mount_only_where_the_key_is_there_and_nothing_is_newer_than_the_file() {
+    let hour = 3600 * SECOND;
+    let whole_second = BORN_NS + 60 * SECOND;
+    let history = |modified_ns| History { modified_ns, changed_ns: LATER_NS + 2 * hour, ..PUT };
+    for entry in entries() {
+        let read = |modified_ns, written| entry.clone().unlabelled(history(modified_ns), &[written]);
+        assert!(read(LATER_NS + hour, LATER_NS).is_raw());
+        assert!(read(whole_second, whole_second).is_raw());
+        assert!(read(whole_second, whole_second + 1).is_refused_for(Doubt::Changed));
+    }
+    let keyless = Entry::new(&[(CUSTOMER_MD5, &base64(&[9; 16]))], &[]);
+    let keyless = keyless.unlabelled(history(LATER_NS + hour), &[LATER_NS]);
+    assert!(keyless.is_refused_for(Doubt::Changed));
+}
+
+#[test]
+fn what_came_from_a_remote_store_is_doubted_once_a_mount_touched_it() {
+    for entry in entries() {
+        let fetched = |history: History, written| entry.clone().unlabelled(history, &[written]).tags("973909aa");
+        let synced = History { synced_ns: LATER_NS, ..PUT };
+        assert!(fetched(synced, LATER_NS).is_one_stream());
+        assert!(fetched(synced, LATER_NS + 1).is_refused_for(Doubt::Changed));
+        for touched in [History { modified_ns: BORN_NS + 7, ..synced }, History { changed_ns: BORN_NS + 7, ..synced }] {
+            assert!(fetched(touched, LATER_NS).is_refused_for(Doubt::Changed));
+        }
+        // Of a copy of it nothing tells whether its only chunk was the source's first.
+        assert!(fetched(FILER_COPY, 0).without_md5().is_refused_for(Doubt::NoMd5));
+    }
+}
+
+#[test]
+fn a_lone_chunk_of_the_gateways_is_one_stream_without_an_md5() {
+    for entry in entries() {
+        assert!(entry.unlabelled(PUT, &[BORN_NS]).without_md5().is_one_stream());
+    }
+}
+
+#[test]
+fn an_entry_that_tells_no_time_proves_nothing() {
+    for entry in entries() {
+        let history = History { has_md5: true, ..History::default() };
+        assert!(entry.unlabelled(history, &[0]).is_refused_for(Doubt::Changed));
+    }
+}
+
 proptest! {
     /// What a mount wrote is never decrypted, and what is ciphertext never goes out as it is.
     #[test]
