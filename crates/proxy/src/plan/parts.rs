@@ -103,6 +103,16 @@ mod tests {
         );
     }
 
+    /// `Content-Length` is made of these.
+    #[test]
+    fn lengths_are_those_of_the_bytes_that_go_out() {
+        let sections = lay_out(&[1..4, 8..10], 10, "a/b", "B");
+        let head = "--B\r\nContent-Range: bytes 1-3/10\r\nContent-Type: a/b\r\n\r\n".len() as u64;
+        let lengths: Vec<_> = sections.iter().map(Section::len).collect();
+        assert_eq!(lengths, [head, 3, head + 2, 2, "\r\n--B--\r\n".len() as u64]);
+        assert!(Section::File(4..4).is_empty() && !Section::File(4..5).is_empty());
+    }
+
     #[test]
     fn more_than_the_file_is_the_whole_file() {
         let whole = 0..10;
