@@ -5,7 +5,10 @@
 use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH},
+};
 use http_body_util::Either;
 use hyper::{
     body::{Body as _, Incoming},
@@ -309,6 +312,7 @@ async fn answer<F: Front>(
 ) -> Result<Response<PacedBody<Either<F::Body, Body>>>, Infallible> {
     let method = request.method().clone();
     let version = request.version();
+    let has_body = !request.body().is_end_stream();
     let id = RequestId::new();
     request.extensions_mut().insert(id);
     // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
@@ -327,6 +331,11 @@ async fn answer<F: Front>(
         ending.arm();
     }
     let is_refusal = response.status().is_client_error() || response.status().is_server_error();
+    if is_refusal && has_body && version < Version::HTTP_2 {
+        // The client may be sending still. Where it went on to its next request on the same connection, one in thirty of
+        // those ended without an answer, as seen with node.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response.map(if is_refusal { PacedBody::of_refusal } else { PacedBody::new }).map(|body| body.answers(running)))
 }
 

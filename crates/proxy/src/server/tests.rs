@@ -388,6 +388,21 @@ async fn a_refusal_reaches_a_client_that_sends_first_and_reads_then() {
 }
 
 #[tokio::test]
+async fn a_refused_upload_is_the_last_request_of_its_connection() {
+    let server = start_fn(|_, _| async {
+        let error = crate::Error::new(crate::Blame::Client, StatusCode::BAD_REQUEST, "no");
+        error_response(&error, &Method::PUT, RequestId::new())
+    })
+    .await;
+    for (method, body, closes) in [("PUT", "Content-Length: 10\r\n", true), ("GET", "", false)] {
+        let mut client = server.connect().await;
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n{body}\r\n")).await;
+        let head = client.head().await;
+        assert_eq!(head.contains("Connection: close\r\n"), closes, "{head}");
+    }
+}
+
+#[tokio::test]
 async fn the_refusal_of_a_head_that_is_too_large_reaches_its_client() {
     let server = start_fn(|_, _| async { Response::new(Body::empty()) }).await;
     let head = format!("GET / HTTP/1.1\r\nX-Long: {}", "x".repeat(1 << 20));
