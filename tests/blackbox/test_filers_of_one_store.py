@@ -3,12 +3,12 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from conftest import StartTidegate
-from harness import Cluster, Front, Payload, Tidegate, request
+from filer_groups import filers_of_one_store
+from harness import Front, Payload, Tidegate, request
 from waiting import until
 
 CONTENT = Payload("of one store", 3 << 20).bytes()
@@ -18,13 +18,8 @@ PATH = "/shared/file"
 @pytest.fixture
 def filers(tmp_path: Path) -> Iterator[list[Front]]:
     """Two filers of one group on one store."""
-    cluster = Cluster(tmp_path / "cluster")
-    store = f"{tmp_path}/filers.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
-    (cluster.root / "filer.toml").write_text(f'[leveldb2]\nenabled = false\n\n[sqlite]\nenabled = true\ndbFile = "{store}"\n')
-    with ExitStack() as stack:
-        stack.callback(cluster.stop)
-        cluster.start()
-        yield [cluster.add_front(name, filerGroup="one-store", maxMB=1) for name in ("first", "second")]
+    with filers_of_one_store(tmp_path / "cluster") as filers:
+        yield filers
 
 
 @pytest.fixture

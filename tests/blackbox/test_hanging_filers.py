@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import StartTidegate
+from filer_groups import filers_of_one_store
 from harness import Cluster, Front, Tidegate, request
 from harness.ports import HOST
 from harness.relay import Relay
@@ -42,13 +43,8 @@ def is_following(gate: Tidegate) -> bool:
 @pytest.fixture(scope="module")
 def two(root: Path) -> Iterator[list[Front]]:
     """Two filers of one group on one store (SQLite, in one file)."""
-    cluster = Cluster(root / "hanging")
-    store = f"{cluster.root}/filers.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
-    (cluster.root / "filer.toml").write_text(f'[leveldb2]\nenabled = false\n\n[sqlite]\nenabled = true\ndbFile = "{store}"\n')
-    with ExitStack() as stack:
-        stack.callback(cluster.stop)
-        cluster.start()
-        yield [cluster.add_front(name, filerGroup="hanging", maxMB=1) for name in ("first", "second")]
+    with filers_of_one_store(root / "hanging") as filers:
+        yield filers
 
 
 @pytest.mark.parametrize("entries", ["64MiB", "off"])
