@@ -1,5 +1,5 @@
-//! SeaweedFS's own `security.toml`, and the `WEED_…` environment over it: the keys that read tokens are signed with, and
-//! the files of the TLS that the cluster speaks.
+//! SeaweedFS's own `security.toml`, and the `WEED_…` environment over it: the keys that read tokens are signed with, the
+//! files of the TLS that the cluster speaks, and whom its S3 gateways believe.
 //!
 //! Knows the names of those settings and how weed looks them up (`weed/util/config.go` @4.48, viper: names in any case, an
 //! environment variable that is not empty before the file). Must not know what a token says or how a connection is made.
@@ -8,6 +8,7 @@ mod key;
 mod source;
 #[cfg(test)]
 mod tests;
+mod trusted_proxies;
 
 use std::{
     path::{Path, PathBuf},
@@ -15,8 +16,8 @@ use std::{
 };
 
 pub(crate) use self::key::Algorithm;
-pub use self::key::SigningKey;
 use self::source::Settings;
+pub use self::{key::SigningKey, trusted_proxies::TrustedProxies};
 use crate::settings::{Error, WeedEnvironment};
 
 /// How long a volume token lives where nothing is said, as at weed (`weed/server/filer_server.go` @4.48).
@@ -53,6 +54,8 @@ pub struct Security {
     pub grpc: Option<Identity>,
     /// HTTPS of filer and volume servers (`https.client.*`).
     pub https: Option<Https>,
+    /// Whose word the S3 gateways take for a client's address (`s3.trusted_proxies.white_list`).
+    pub trusted_proxies: TrustedProxies,
     /// The names of what was set, in the order of this struct; no values.
     pub(crate) set: Vec<&'static str>,
 }
@@ -96,10 +99,17 @@ impl Security {
             volume_read: volume_tokens(&settings)?,
             grpc: grpc(&settings)?,
             https: https(&settings)?,
+            trusted_proxies: trusted_proxies(&settings),
             set: Vec::new(),
         };
         Ok(Self { set: names(&security), ..security })
     }
+}
+
+/// It is the gateway's: one that cannot be read is none of ours, and names nobody.
+fn trusted_proxies(settings: &Settings<'_>) -> TrustedProxies {
+    let list = settings.text("s3.trusted_proxies.white_list").ok().flatten();
+    list.map(|list| TrustedProxies::parse(&list)).unwrap_or_default()
 }
 
 fn names(security: &Security) -> Vec<&'static str> {
