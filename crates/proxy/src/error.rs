@@ -14,6 +14,8 @@ pub enum Blame {
     Client,
     /// The filer answered wrongly, late or not at all, or stores an entry that cannot be read.
     Filer,
+    /// The S3 gateway could not be reached, or did not answer.
+    Gateway,
     /// The volume servers could not give the bytes.
     Volume,
     /// The key management service refused, or could not be reached.
@@ -23,11 +25,12 @@ pub enum Blame {
 }
 
 impl Blame {
-    /// The lower-case label: `client`, `filer`, `volume`, `kms`, `config`.
+    /// The lower-case label: `client`, `filer`, `gateway`, `volume`, `kms`, `config`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Filer => "filer",
+            Self::Gateway => "gateway",
             Self::Volume => "volume",
             Self::Kms => "kms",
             Self::Config => "config",

@@ -35,12 +35,17 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 
 /// Removes what concerns the hop that the message came by.
 pub(super) fn end_hop(headers: &mut HeaderMap) {
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    end_hop_of_fixed_names(headers);
+}
+
+/// The same without what `Connection` names: a client could have it take away what tells the next hop who asked.
+pub(super) fn end_hop_of_fixed_names(headers: &mut HeaderMap) {
     // A length beside a transfer coding is not the body's (RFC 9112, 6.3): never let the next hop believe it.
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
-    }
-    for name in named_by_connection(headers) {
-        headers.remove(name);
     }
     for name in &ONE_HOP {
         headers.remove(name);

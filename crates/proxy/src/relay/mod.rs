@@ -1,9 +1,10 @@
-//! Passes a request on to the filer and the filer's answer back, both as they are.
+//! Passes a request on to a filer or an S3 gateway and the answer back, both as they are.
 //!
 //! Knows HTTP between two hops: which headers end at each, when a body may be read, whose fault a failure is. Must not
 //! know why a request is relayed, nor look into a body.
 
 mod expect;
+mod far_side;
 mod headers;
 mod progress;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, BodyStream};
+use http_body_util::{BodyExt as _, BodyStream, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -33,6 +34,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use self::{
     expect::Gate,
+    far_side::FarSide,
     progress::{Progress, Waits},
     upload::{ClientGone, UnreadBody, Upload},
 };
@@ -43,13 +45,13 @@ use crate::{
 
 type Http = Client<HttpsConnector<HttpConnector>, Upload>;
 
-/// Relays to filers over pooled HTTP/1.1 connections. Cheap to share behind an `Arc`.
+/// Relays over pooled HTTP/1.1 connections. Cheap to share behind an `Arc`.
 pub struct Relay {
     client: Http,
     /// The same without a pool: a new connection for each request.
     anew: Http,
     scheme: Scheme,
-    via: headers::Via,
+    far_side: FarSide,
     progress_timeout: Duration,
 }
 
@@ -68,13 +70,41 @@ const ANEW: Duration = Duration::from_secs(5);
 /// How often the system asks whether the other machine is still there, on a connection where nothing is sent.
 const TCP_PROBES: Duration = Duration::from_secs(5);
 
+/// The longest answer to a probe, bytes.
+const PROBED: usize = 16 << 10;
+
 impl Relay {
-    /// A relay that gives up on a filer which has not accepted a connection within `connect_timeout`, and on an exchange in
-    /// which neither side has got on for `progress_timeout`. With `tls` it speaks HTTPS.
+    /// A relay to filers. See [`Relay::to`].
     ///
     /// # Errors
     /// When TLS cannot be set up at all.
     pub fn new(
+        connect_timeout: Duration,
+        progress_timeout: Duration,
+        tls: Option<ClientConfig>,
+    ) -> Result<Self, rustls::Error> {
+        Self::to(FarSide::Filers(headers::Via::new()), connect_timeout, progress_timeout, tls)
+    }
+
+    /// A relay to S3 gateways. See [`Relay::to`].
+    ///
+    /// # Errors
+    /// When TLS cannot be set up at all.
+    pub fn to_gateways(
+        connect_timeout: Duration,
+        progress_timeout: Duration,
+        tls: Option<ClientConfig>,
+    ) -> Result<Self, rustls::Error> {
+        Self::to(FarSide::Gateways, connect_timeout, progress_timeout, tls)
+    }
+
+    /// A relay that gives up on a server which has not accepted a connection within `connect_timeout`, and on an exchange in
+    /// which neither side has got on for `progress_timeout`. With `tls` it speaks HTTPS.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up at all.
+    fn to(
+        far_side: FarSide,
         connect_timeout: Duration,
         progress_timeout: Duration,
         tls: Option<ClientConfig>,
@@ -103,7 +133,7 @@ impl Relay {
                 .build(connector.clone())
         };
         let (client, anew) = (client(IDLE_CONNECTIONS), client(0));
-        Ok(Self { client, anew, scheme, via: headers::Via::new(), progress_timeout })
+        Ok(Self { client, anew, scheme, far_side, progress_timeout })
     }
 
     /// Passes `request` on to the filer at `authority` (`host:port`) and its answer back. See [`Relay::forward_to_any`].
@@ -138,7 +168,7 @@ impl Relay {
         if parts.method == Method::CONNECT {
             return Err(Error::new(Blame::Client, StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here"));
         }
-        if self.via.names_us(&parts.headers) {
+        if self.far_side.sees_loop(&parts.headers) {
             return Err(Error::new(
                 Blame::Config,
                 StatusCode::LOOP_DETECTED,
@@ -153,7 +183,7 @@ impl Relay {
         let may_break_off = !expects && !body.is_end_stream();
         let unread = UnreadBody::new(body);
         let again = || {
-            let first = authorities().next().ok_or_else(no_filer)?;
+            let first = authorities().next().ok_or_else(|| self.nobody())?;
             self.addressed(&parts, first, peer, Upload::none())
         };
         let mut unreachable = None;
@@ -168,7 +198,7 @@ impl Relay {
                 biased;
                 answer = answer => answer,
                 waits = progress.stalls(self.progress_timeout) => {
-                    return Err(stalled(waits, &parts.method, authority, self.progress_timeout));
+                    return Err(self.stalled(waits, &parts.method, authority));
                 }
             };
             match answer {
@@ -178,7 +208,7 @@ impl Relay {
                 Ok(response) => return Ok(returned(response, gate, self.progress_timeout)),
                 Err(error) => {
                     let is_connect = error.is_connect();
-                    let failed = failed(error, &parts.method, authority);
+                    let failed = self.failed(error, &parts.method, authority);
                     if !is_connect {
                         return Err(failed);
                     }
@@ -186,7 +216,7 @@ impl Relay {
                 }
             }
         }
-        Err(unreachable.unwrap_or_else(no_filer))
+        Err(unreachable.unwrap_or_else(|| self.nobody()))
     }
 
     /// What the filer at `authority` answers to a HEAD of `path` with `authorization`, in tidegate's own name. A filer's
@@ -200,7 +230,8 @@ impl Relay {
         path: &'static str,
         authorization: Option<HeaderValue>,
     ) -> std::result::Result<StatusCode, String> {
-        let uri = at_filer(&Uri::from_static(path), &self.scheme, authority).map_err(|error| error.to_string())?;
+        let uri = addressed_to(&Uri::from_static(path), &self.scheme, authority, self.far_side.setting())
+            .map_err(|error| error.to_string())?;
         let mut request = Request::new(Upload::none());
         *request.method_mut() = Method::HEAD;
         *request.uri_mut() = uri;
@@ -213,6 +244,31 @@ impl Relay {
             Ok(answer) => Ok(answer.status()),
             Err(error) => Err(chain(&error)),
         }
+    }
+
+    /// What the server at `authority` answers to a GET of `path` that nobody signed, with `host` in the place of its own name,
+    /// in tidegate's own name. Of the body 16 KiB are read. An answer in words, where there is none, is for the log.
+    ///
+    /// # Errors
+    /// When it cannot be reached, leaves without an answer, or answers more.
+    pub(crate) async fn probe(
+        &self,
+        authority: &str,
+        path: &str,
+        host: Option<&str>,
+    ) -> std::result::Result<Response<Bytes>, String> {
+        let path: Uri = path.parse().map_err(|_| format!("{path} is no path"))?;
+        let uri = addressed_to(&path, &self.scheme, authority, self.far_side.setting());
+        let mut request = Request::new(Upload::none());
+        *request.uri_mut() = uri.map_err(|error| error.to_string())?;
+        request.headers_mut().insert(USER_AGENT, SERVER);
+        if let Some(host) = host {
+            request.headers_mut().insert(HOST, HeaderValue::from_str(host).map_err(|_| format!("{host} is no host"))?);
+        }
+        // On a connection of its own: it is about the server as it is now.
+        let (parts, body) = self.anew.request(request).await.map_err(|error| chain(&error))?.into_parts();
+        let body = Limited::new(body, PROBED).collect().await.map_err(|error| error.to_string())?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
     }
 
     /// Whether filers are spoken to over TLS.
@@ -268,24 +324,9 @@ impl Relay {
     /// The request as the filer at `authority` is to have it.
     fn addressed(&self, head: &Parts, authority: &str, peer: &Peer, body: Upload) -> Result<Request<Upload>> {
         let mut head = head.clone();
-        let uri = at_filer(&head.uri, &self.scheme, authority)?;
-        self.prepare(&mut head, uri, authority, peer)?;
+        let uri = addressed_to(&head.uri, &self.scheme, authority, self.far_side.setting())?;
+        self.far_side.prepare(&mut head, uri, authority, peer)?;
         Ok(Request::from_parts(head, body))
-    }
-
-    fn prepare(&self, parts: &mut Parts, uri: Uri, authority: &str, peer: &Peer) -> Result<()> {
-        let host = headers::host(parts, authority)?;
-        headers::end_hop(&mut parts.headers);
-        headers::join_cookies(&mut parts.headers);
-        if matches!(parts.method, Method::GET | Method::HEAD) {
-            headers::strip_customer_keys(&mut parts.headers);
-        }
-        headers::tell_origin(&mut parts.headers, &host, peer);
-        parts.headers.insert(HOST, host);
-        self.via.append(&mut parts.headers, parts.version);
-        parts.uri = uri;
-        parts.version = Version::HTTP_11;
-        Ok(())
     }
 }
 
@@ -308,10 +349,10 @@ fn no_tls() -> Result<ClientConfig, rustls::Error> {
     Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-/// The client's path and query, byte for byte, at the filer.
-fn at_filer(uri: &Uri, scheme: &Scheme, authority: &str) -> Result<Uri> {
+/// The client's path and query, byte for byte, at the server that `setting` names.
+fn addressed_to(uri: &Uri, scheme: &Scheme, authority: &str, setting: &str) -> Result<Uri> {
     let misconfigured = || {
-        let text = "an address in filer.addresses is not host:port";
+        let text = format!("an address in {setting} is not host:port");
         Error::new(Blame::Config, StatusCode::INTERNAL_SERVER_ERROR, text)
     };
     let authority: Authority = authority.parse().map_err(|_| misconfigured())?;
@@ -381,51 +422,58 @@ async fn refused(response: Response<Incoming>, patience: Duration) -> Response<B
     Response::from_parts(parts, body)
 }
 
-fn no_filer() -> Error {
-    let text = "the request could not be sent to any filer";
-    Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY)
-}
-
-/// Says who did not get on. What a filer was asked to change it may still do.
-fn stalled(waits: Waits, method: &Method, filer: &str, timeout: Duration) -> Error {
-    if waits == Waits::ForClient {
-        let text = format!("nothing came of the request's body for {timeout:?}");
-        return Error::new(Blame::Client, StatusCode::REQUEST_TIMEOUT, text);
+impl Relay {
+    fn nobody(&self) -> Error {
+        let text = format!("the request could not be sent to any server of {}", self.far_side.setting());
+        Error::new(self.far_side.blame(), StatusCode::SERVICE_UNAVAILABLE, text).retry_after(RETRY)
     }
-    let error = |text: String| {
-        Error::new(Blame::Filer, StatusCode::GATEWAY_TIMEOUT, format!("{text} ({method} to {filer})")).publicly(text)
-    };
-    let text = format!("the filer has not answered, or taken more of the request, for {timeout:?}");
-    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        return error(text).retry_after(RETRY);
-    }
-    error(format!("{text}: what was asked may or may not have been done"))
-}
 
-/// Says whose fault it is. The address and the cause are the operator's, not the client's.
-fn failed(error: hyper_util::client::legacy::Error, method: &Method, filer: &str) -> Error {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if inner.is::<ClientGone>() {
-            return Error::new(Blame::Client, StatusCode::BAD_REQUEST, "the request's body broke off").caused_by(error);
+    /// Says who did not get on. What a server was asked to change it may still do.
+    fn stalled(&self, waits: Waits, method: &Method, authority: &str) -> Error {
+        let timeout = self.progress_timeout;
+        if waits == Waits::ForClient {
+            let text = format!("nothing came of the request's body for {timeout:?}");
+            return Error::new(Blame::Client, StatusCode::REQUEST_TIMEOUT, text);
         }
-        cause = inner.source();
+        let error = |text: String| {
+            let message = format!("{text} ({method} to {authority})");
+            Error::new(self.far_side.blame(), StatusCode::GATEWAY_TIMEOUT, message).publicly(text)
+        };
+        let name = self.far_side.name();
+        let text = format!("{name} has not answered, or taken more of the request, for {timeout:?}");
+        if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            return error(text).retry_after(RETRY);
+        }
+        error(format!("{text}: what was asked may or may not have been done"))
     }
-    let cause = error.source().map(chain).unwrap_or_default();
-    if error.is_connect() {
-        let text = "the filer cannot be reached; is it running, and is filer.addresses right?";
-        let failure = Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, format!("{text} ({filer}: {cause})"));
-        return failure.publicly(text).retry_after(RETRY).caused_by(error);
+
+    /// Says whose fault it is. The address and the cause are the operator's, not the client's.
+    fn failed(&self, error: hyper_util::client::legacy::Error, method: &Method, authority: &str) -> Error {
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            if inner.is::<ClientGone>() {
+                let text = "the request's body broke off";
+                return Error::new(Blame::Client, StatusCode::BAD_REQUEST, text).caused_by(error);
+            }
+            cause = inner.source();
+        }
+        let (name, blame) = (self.far_side.name(), self.far_side.blame());
+        let cause = error.source().map(chain).unwrap_or_default();
+        if error.is_connect() {
+            let text = format!("{name} cannot be reached; is it running, and is {} right?", self.far_side.setting());
+            let failure = Error::new(blame, StatusCode::SERVICE_UNAVAILABLE, format!("{text} ({authority}: {cause})"));
+            return failure.publicly(text).retry_after(RETRY).caused_by(error);
+        }
+        let failure = |text: String| {
+            let message = format!("{text} ({method} to {authority}: {cause})");
+            Error::new(blame, StatusCode::BAD_GATEWAY, message).publicly(text)
+        };
+        let text = format!("{name} closed the connection without an answer");
+        if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            return failure(text).retry_after(RETRY).caused_by(error);
+        }
+        failure(format!("{text}: what was asked may or may not have been done")).caused_by(error)
     }
-    let failure = |text: &'static str| {
-        let message = format!("{text} ({method} to {filer}: {cause})");
-        Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, message).publicly(text)
-    };
-    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        return failure("the filer closed the connection without an answer").retry_after(RETRY).caused_by(error);
-    }
-    failure("the filer closed the connection without an answer: what was asked may or may not have been done")
-        .caused_by(error)
 }
 
 /// The causes of `error` on one line.
