@@ -28,8 +28,12 @@ use crate::{
     layers,
     metrics::{self, Cache, Metrics},
     open_files,
-    read::{AllowedOrigins, Expansions, FilerKek, Policy, Reader, Source, VolumeLocations},
+    read::{AllowedOrigins, Expansions, FilerKek, Policy, Reader, Source, Stages, VolumeLocations},
     relay::Relay,
+    s3::{
+        Gateways, S3Front,
+        way::{Question, Relayed},
+    },
     security::{Security, SigningKey, VolumeTokens},
     server::{Admin, Drained, Limits, Server, TlsConfig, reloads, signals},
     settings,
@@ -98,6 +102,7 @@ impl Parts {
 pub fn check(mut loaded: Loaded) -> Result<(), StartError> {
     Parts::new(&mut loaded)?;
     relay(&loaded.config.filer, &loaded.tls)?;
+    gateways(&loaded.config.s3, &loaded.config.filer, &loaded.tls)?;
     Ok(())
 }
 
@@ -126,29 +131,32 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     let relay = Arc::new(relay(&config.filer, &tls)?);
     let demands =
         Arc::new(Demands::new(FilerConnections::new(Arc::clone(&filer), Arc::clone(&relay)), read_key.clone()));
+    let types = ContentTypes::of_this_machine();
+    let stages = Arc::new(Stages { source, entries, keys: Arc::clone(&keys), types });
     let reader = Reader {
-        source,
-        entries,
-        keys: Arc::clone(&keys),
+        stages: Arc::clone(&stages),
         relay,
         access: access(&config.access, read_key.clone()),
         demands: Arc::clone(&demands),
         policy: Policy { ssec_over_http: config.access.ssec_over_http, shared_caches: config.access.shared_caches },
-        types: ContentTypes::of_this_machine(),
         origins: AllowedOrigins::new(&config.filer.allowed_origins),
     };
     let (stop, reloads) = (signals()?, reloads()?);
     let mut server = Server::new(limits(&config.server), Arc::clone(&metrics.connections));
     let shared = layers::Shared { requests: Arc::clone(&metrics.requests) };
     let front = layers::around(reader, &shared);
-    let listening = server
-        .listen_tls(
-            config.server.listen,
-            tls.server.clone().map(|tls| Arc::new(move || tls.config()) as TlsConfig),
-            Arc::new(front),
-        )
-        .await?;
-    let admin = Admin::new(metrics.registry, readiness(Arc::clone(&filer), Arc::clone(&demands)), server.draining());
+    let listening = server.listen_tls(config.server.listen, listener_tls(&tls), Arc::new(front)).await?;
+    let s3 = s3_front(&config.s3, &config.filer, &tls, &stages, &metrics.registry)?;
+    let gateways = s3.as_ref().map(|s3| Arc::clone(&s3.gateways));
+    if let (Some(s3), Some(listen)) = (s3, config.s3.listen) {
+        let listening = server.listen_tls(listen, listener_tls(&tls), Arc::new(layers::around(s3, &shared))).await?;
+        tracing::info!(%listening, "serving S3");
+    }
+    if let Some(gateways) = gateways.clone() {
+        tokio::spawn(async move { gateways.watch().await });
+    }
+    let ready = readiness(Arc::clone(&filer), Arc::clone(&demands), gateways);
+    let admin = Admin::new(metrics.registry, ready, server.draining());
     let admin = server.listen_admin(config.server.admin, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");
     let watched = Arc::clone(&filer);
@@ -248,6 +256,38 @@ fn relay(filer: &config::Filer, tls: &Tls) -> Result<Relay, StartError> {
     Ok(Relay::new(RELAY_CONNECT_TIMEOUT, filer.progress_timeout, config_of(tls.https.as_ref())?)?)
 }
 
+/// How a listener for clients makes its connections; `None`: without TLS.
+fn listener_tls(tls: &Tls) -> Option<TlsConfig> {
+    tls.server.clone().map(|tls| Arc::new(move || tls.config()) as TlsConfig)
+}
+
+/// The S3 front, if one is configured.
+fn s3_front(
+    s3: &config::S3,
+    filer: &config::Filer,
+    tls: &Tls,
+    stages: &Arc<Stages>,
+    registry: &metrics::Registry,
+) -> Result<Option<S3Front>, StartError> {
+    if s3.listen.is_none() {
+        return Ok(None);
+    }
+    let (ways, reasons) = (Question::ALL.map(Question::as_str), Relayed::ALL.map(Relayed::as_str));
+    Ok(Some(S3Front {
+        stages: Arc::clone(stages),
+        gateways: Arc::new(gateways(s3, filer, tls)?),
+        decision_timeout: s3.decision_timeout,
+        metrics: Arc::new(metrics::S3::register(registry, ways, reasons)?),
+    }))
+}
+
+fn gateways(s3: &config::S3, filer: &config::Filer, tls: &Tls) -> Result<Gateways, StartError> {
+    let relay = Relay::to_gateways(RELAY_CONNECT_TIMEOUT, filer.progress_timeout, config_of(tls.gateway.as_ref())?)?;
+    let authorities = s3.gateway.iter().map(|gateway| gateway.authority.clone()).collect();
+    let domains = s3.domains.iter().map(|domain| domain.as_str().to_owned()).collect();
+    Ok(Gateways::new(relay, authorities, domains))
+}
+
 fn config_of(tls: Option<&ClientTls>) -> Result<Option<rustls::ClientConfig>, settings::Error> {
     tls.map(ClientTls::config).transpose()
 }
@@ -295,17 +335,22 @@ fn key_ring(
     Ok(KeyRing::new(settings, providers, sse_s3, Arc::new(KeyMetrics(metrics.clone()))))
 }
 
-/// Ready is for whom a filer looks entries up, and who has what it demands of readers.
+/// Ready is for whom a filer looks entries up, who has what it demands of readers, and of whose S3 gateways one answers.
 fn readiness(
     filer: Arc<FilerClient>,
     demands: Arc<Demands>,
+    gateways: Option<Arc<Gateways>>,
 ) -> impl Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync + 'static {
     move || {
-        let (filer, demands) = (Arc::clone(&filer), Arc::clone(&demands));
+        let (filer, demands, gateways) = (Arc::clone(&filer), Arc::clone(&demands), gateways.clone());
         Box::pin(async move {
             let ready = async {
                 filer.check_lookup().await?;
-                demands.check().await
+                demands.check().await?;
+                match &gateways {
+                    Some(gateways) => gateways.check().await,
+                    None => Ok(()),
+                }
             };
             ready.await.map_err(|error: crate::Error| error.message().to_owned())
         })

@@ -23,6 +23,7 @@ pub mod plan;
 pub mod read;
 mod redact;
 pub mod relay;
+pub mod s3;
 pub mod security;
 pub mod server;
 pub mod settings;

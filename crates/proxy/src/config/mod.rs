@@ -21,9 +21,9 @@ use crate::settings::{Environment, Error};
 pub use docs::markdown;
 pub use sections::{
     Access, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Log, LogFormat, LogLevel, ManagedKeys, OpenBao,
-    Prefetch, Provider, Server, Sse, SseS3, Verify,
+    Prefetch, Provider, S3, Server, Sse, SseS3, Verify,
 };
-pub use values::{CacheSize, FilerAddress, Seconds, Secret, Size, Window};
+pub use values::{CacheSize, Domain, FilerAddress, GatewayUrl, Seconds, Secret, Size, Window};
 
 use declare::Table as _;
 use origin::Provenance;
@@ -80,7 +80,13 @@ impl Sources {
 /// The settings that name files. Relative ones are found as those of secrets are.
 fn names_of_files(config: &mut Config) -> impl Iterator<Item = &mut String> {
     let server = &mut config.server;
-    let names = [&mut config.filer.security_toml, &mut server.tls_cert, &mut server.tls_key, &mut server.tls_client_ca];
+    let names = [
+        &mut config.filer.security_toml,
+        &mut server.tls_cert,
+        &mut server.tls_key,
+        &mut server.tls_client_ca,
+        &mut config.s3.gateway_ca,
+    ];
     let providers = config.kms.providers.values_mut();
     let of_providers = providers.flat_map(|provider| match provider {
         Provider::OpenBao(bao) => vec![&mut bao.ca_cert, &mut bao.client_cert, &mut bao.client_key],

@@ -8,7 +8,7 @@ use crate::{
     config::{self, Config, ManagedKeys, Sources},
     security::{Security, SecurityFile},
     settings::{Environment, Error},
-    tls::{KmsFiles, ServerFiles, Tls},
+    tls::{ServerFiles, ServiceFiles, Tls},
 };
 
 /// A checked configuration, and what it names.
@@ -39,7 +39,12 @@ impl Loaded {
         if let Some(missing) = missing(&config, &security) {
             return Err(sources.unusable(&format!("access.managed_keys {missing}")));
         }
-        let tls = Tls::new(listener(&config.server), &security, providers(&config.kms))?;
+        if let Some(wrong) = s3_listener(&config) {
+            return Err(sources.unusable(&wrong));
+        }
+        let gateway = config.s3.gateway.iter().any(|gateway| gateway.tls).then_some(config.s3.gateway_ca.as_ref());
+        let gateway = gateway.map(|ca| ServiceFiles { ca: ca.map(PathBuf::from), identity: None });
+        let tls = Tls::new(listener(&config.server), &security, gateway, providers(&config.kms))?;
         Ok(Self { config, security, tls, security_file, sources })
     }
 
@@ -70,6 +75,26 @@ fn missing(config: &Config, security: &Security) -> Option<&'static str> {
     }
 }
 
+/// What is wrong with where the S3 front listens, and how.
+fn s3_listener(config: &Config) -> Option<String> {
+    let (server, s3) = (&config.server, &config.s3);
+    let listen = s3.listen?;
+    let taken = [("server.listen", server.listen), ("server.admin", server.admin)];
+    if let Some((name, _)) = taken.iter().find(|(_, taken)| *taken == listen && listen.port() != 0) {
+        return Some(format!("s3.listen {listen} is {name} too; choose another port"));
+    }
+    let (front, gateways) = (server.tls_cert.is_some(), s3.gateway.iter().any(|gateway| gateway.tls));
+    match (front, gateways) {
+        (true, false) => {
+            Some("s3.gateway must be https://, because server.tls_cert is set: policies may ask for TLS".into())
+        }
+        (false, true) => Some(
+            "s3.gateway is https://: set server.tls_cert and server.tls_key, because policies may ask for TLS".into(),
+        ),
+        _ => None,
+    }
+}
+
 /// The files that the listener's TLS is made from, if it has any.
 fn listener(server: &config::Server) -> Option<ServerFiles> {
     let (cert, key) = server.tls_cert.as_ref().zip(server.tls_key.as_ref())?;
@@ -78,13 +103,13 @@ fn listener(server: &config::Server) -> Option<ServerFiles> {
 }
 
 /// The files that the tables of providers name, by provider.
-fn providers(kms: &config::Kms) -> impl Iterator<Item = (String, KmsFiles)> {
+fn providers(kms: &config::Kms) -> impl Iterator<Item = (String, ServiceFiles)> {
     kms.providers.iter().filter_map(|(name, provider)| {
         let config::Provider::OpenBao(bao) = provider else { return None };
         let ca = bao.ca_cert.as_ref().map(PathBuf::from);
         let identity = bao.client_cert.as_ref().zip(bao.client_key.as_ref());
         let identity = identity.map(|(certificate, key)| (certificate.into(), key.into()));
-        (ca.is_some() || identity.is_some()).then(|| (name.clone(), KmsFiles { ca, identity }))
+        (ca.is_some() || identity.is_some()).then(|| (name.clone(), ServiceFiles { ca, identity }))
     })
 }
 

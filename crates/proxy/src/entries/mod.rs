@@ -253,9 +253,15 @@ fn weight(path: &str, entry: &pb::Entry) -> u32 {
     u32::try_from(3 * entry.encoded_len() + 2 * path.len() + OVERHEAD).unwrap_or(u32::MAX)
 }
 
+/// Whether this is a directory whose attributes say how the objects of a bucket are read: the bucket's own, or one of
+/// versions. Others are listed, which only the filer does.
+fn is_of_bucket(path: &str) -> bool {
+    path.strip_prefix("/buckets/").is_some_and(|below| !below.contains('/') || below.ends_with(".versions"))
+}
+
 /// Whether every change of the entry comes as an event, and it may stay in memory.
 fn may_be_kept(path: &str, entry: &pb::Entry) -> bool {
-    entry.kind() == Kind::File
+    (entry.kind() == Kind::File || (entry.kind() == Kind::Directory && is_of_bucket(path)))
         && entry.hard_link_id.is_empty()
         && entry.remote_entry.is_none()
         && entry.attributes.as_ref().is_none_or(|attributes| attributes.ttl_sec == 0)

@@ -111,7 +111,8 @@ pub fn of_server(version: &str) -> HeaderValue {
 /// A header map panics at 24,576 names, and no client takes that many.
 const MOST_ATTRIBUTES: usize = 16_384;
 
-fn add_attributes(headers: &mut HeaderMap, entry: &pb::Entry) {
+/// Adds what was stored with the file, short of what is SeaweedFS's own.
+pub(crate) fn add_attributes(headers: &mut HeaderMap, entry: &pb::Entry) {
     for (key, attribute) in entry.extended.iter().filter(|(key, _)| may_leave(key)).take(MOST_ATTRIBUTES) {
         // A key that is no header name can't be sent; the filer drops it too.
         if let Ok(name) = HeaderName::from_bytes(key.as_bytes())
@@ -179,7 +180,7 @@ fn wants_attachment(query: &str) -> bool {
 
 /// Bytes as a header's value: trimmed, with a space for what must not stand there. Go does so for line breaks; other
 /// control characters it sends as they are, which no HTTP/1.1 parser has to take.
-fn value(bytes: &[u8]) -> HeaderValue {
+pub(crate) fn value(bytes: &[u8]) -> HeaderValue {
     let clean: Vec<u8> = bytes.iter().map(|&b| if b == b'\t' || (b >= b' ' && b != 0x7f) { b } else { b' ' }).collect();
     HeaderValue::from_bytes(clean.trim_ascii()).expect("control characters were replaced just now")
 }

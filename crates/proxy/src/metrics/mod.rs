@@ -9,6 +9,7 @@ mod connections;
 mod kms;
 mod process;
 mod requests;
+mod s3;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ pub use self::{
     connections::{Connections, RefusedConnection},
     kms::{Kms, KmsCounters, KmsOutcome},
     requests::{Requests, SseLabel},
+    s3::{S3, S3Outcome},
 };
 
 /// The daemon's own metrics, one struct for each concern, all in one registry.

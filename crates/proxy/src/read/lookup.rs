@@ -21,9 +21,9 @@ pub(crate) type Derived = Option<File>;
 /// What every answer about a file is made from.
 pub(crate) struct File {
     /// How it is encrypted.
-    pub(super) layout: Arc<Layout>,
+    pub(crate) layout: Arc<Layout>,
     /// As the filer gives it, without quotes where it has none.
-    pub(super) etag: Option<String>,
+    pub(crate) etag: Option<String>,
     /// Of an answer to a request without a query and from no script.
     pub(super) headers: HeaderMap,
 }
@@ -40,7 +40,7 @@ impl File {
 }
 
 /// Adds what the S3 gateway tells about the encryption.
-pub(super) fn add_echo(headers: &mut HeaderMap, layout: &Layout) {
+pub(crate) fn add_echo(headers: &mut HeaderMap, layout: &Layout) {
     for (name, value) in layout.echo.pairs() {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             headers.insert(name, value);
@@ -49,7 +49,7 @@ pub(super) fn add_echo(headers: &mut HeaderMap, layout: &Layout) {
 }
 
 /// An entry that was looked up.
-pub(super) type CachedEntry = entries::CachedEntry<Derived>;
+pub(crate) type CachedEntry = entries::CachedEntry<Derived>;
 
 /// The entry at `path`; `None`: there is none.
 ///

@@ -20,41 +20,40 @@ mod route;
 mod sealed_sizes;
 mod sharing;
 mod source;
-mod unlock;
+mod stages;
+pub(crate) mod unlock;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use crypto::Scheme;
-use futures_util::{FutureExt, StreamExt};
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
-use prefetch::Download;
 
 pub use self::origins::AllowedOrigins;
+use self::sharing::Credentials;
 pub(crate) use self::{
-    expansion::Expansions, kek::FilerKek, locations::VolumeLocations, lookup::Derived, route::bucket, source::Source,
-};
-use self::{
-    lookup::{CachedEntry, File},
-    moved::FileMoves,
-    sharing::Credentials,
+    expansion::Expansions,
+    kek::FilerKek,
+    locations::VolumeLocations,
+    lookup::{CachedEntry, File, add_echo},
+    route::bucket,
+    source::Source,
+    stages::Stages,
 };
 use crate::{
     Blame, Error, Result,
     access::{Access, Caller, Demands, ManagedKeyPolicy},
-    entries::{Entries, WriteInvalidation},
-    entry::{ContentTypes, EntryPath, Kind},
-    keys::KeyRing,
+    entries::WriteInvalidation,
+    entry::{EntryPath, Kind},
     metrics::SseLabel,
     pb,
     plan::{
         conditional::{self, Outcome, Validators},
-        parts::{Extent, Section},
+        parts::Extent,
         range::{self, Ranges},
     },
     redact,
     relay::Relay,
-    wire::{Body, BoxError, Front, Peer, Received, RequestId, error_response},
+    wire::{Body, Front, Peer, Received, RequestId, error_response},
 };
 
 /// What the operator allows.
@@ -68,14 +67,11 @@ pub struct Policy {
 
 /// The front that clients ask in the filer's place.
 pub struct Reader {
-    pub(crate) source: Arc<Source>,
-    pub(crate) entries: Arc<Entries<Derived>>,
-    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) stages: Arc<Stages>,
     pub(crate) relay: Arc<Relay>,
     pub(crate) access: Access,
     pub(crate) demands: Arc<Demands>,
     pub(crate) policy: Policy,
-    pub(crate) types: ContentTypes,
     pub(crate) origins: AllowedOrigins,
 }
 
@@ -92,9 +88,9 @@ impl Front for Reader {
             Ok(Some(response)) => response,
             Ok(None) => {
                 let (method, shown) = (parts.method.clone(), redact::Disclosure::to(&parts));
-                let written = WriteInvalidation::by(&parts, &self.entries);
+                let written = WriteInvalidation::by(&parts, &self.stages.entries);
                 let request = Request::from_parts(parts, body);
-                let relayed = self.relay.forward_to_any(request, || self.source.filer.http_authorities(), &peer);
+                let relayed = self.relay.forward_to_any(request, || self.stages.source.filer.http_authorities(), &peer);
                 let relayed = Box::pin(relayed).await;
                 // Whoever reads after this answer reads what was written.
                 if let Ok(answer) = &relayed {
@@ -142,7 +138,7 @@ impl Reader {
         match self.entry(request, caller, &path, &known, sse).await {
             // A file that was overwritten meanwhile has lost its chunks. Nothing was sent yet, so it is the new one's turn.
             Err(error) if error.blame() == Blame::Volume => {
-                self.entries.forget(path.as_str());
+                self.stages.entries.forget(path.as_str());
                 match self.lookup(&path).await? {
                     Some(again) if again.entry == known.entry => Err(error),
                     Some(again) => Box::pin(self.entry(request, caller, &path, &again, sse)).await,
@@ -160,7 +156,7 @@ impl Reader {
 
     /// The entry at `path`, if readers may know of it: what the filers demand of them is asked when one has answered.
     async fn lookup(&self, path: &EntryPath) -> Result<Option<Arc<CachedEntry>>> {
-        match lookup::entry(&self.source, &self.entries, path, &self.types).await {
+        match self.stages.entry(path).await {
             Err(unreachable) if unreachable.delay().is_some() => Err(unreachable),
             found => {
                 self.demands.check().await?;
@@ -218,7 +214,7 @@ impl Reader {
             Outcome::Proceed { range } => range && request.method == Method::GET,
         };
         let size = entry.size();
-        let mut headers = answer::of_file(file, entry, request, &self.types, &self.origins);
+        let mut headers = answer::of_file(file, entry, request, &self.stages.types, &self.origins);
         let asked = request.headers.get(header::RANGE).filter(|_| ranged);
         let extent = match range::parse(asked, size) {
             Ranges::Whole => Extent::Whole,
@@ -232,32 +228,14 @@ impl Reader {
         }
 
         // The bytes: planned, keys opened, the first of them here.
-        let (status, sections) = answer::add_extent(&mut headers, entry, &extent, size, &self.types);
-        let planned = self.source.plan(entry, layout, &sections).await?;
-        let bucket = route::bucket(path);
-        let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket).await?;
-        let download = self.source.download(&planned, &unlocked, Some(self.moves(path))).await?;
-        let length = sections.iter().map(Section::len).sum();
-        Ok(answer::with_body(status, headers, body(download, length)))
+        let (status, sections) = answer::add_extent(&mut headers, entry, &extent, size, &self.stages.types);
+        let body = self.stages.body(path, entry, layout, customer, &sections).await?;
+        Ok(answer::with_body(status, headers, body))
     }
 }
 
-impl Reader {
-    /// Follows the chunks of the file that is at the path.
-    fn moves(&self, path: &EntryPath) -> Arc<FileMoves> {
-        let (source, path) = (Arc::clone(&self.source), path.clone());
-        FileMoves::new(Box::new(move |from| {
-            let (source, path) = (Arc::clone(&source), path.clone());
-            async move { source.chunks_now(&path, from).await }.boxed()
-        }))
-    }
-}
-
-fn body(download: Download, length: u64) -> Body {
-    Body::from_stream(Some(length), download.map(|piece: Result<Bytes, _>| piece.map_err(BoxError::from)))
-}
-
-fn label(scheme: Scheme) -> SseLabel {
+/// The label of the metrics for a scheme.
+pub(crate) fn label(scheme: Scheme) -> SseLabel {
     match scheme {
         Scheme::None => SseLabel::None,
         Scheme::C => SseLabel::C,

@@ -57,7 +57,7 @@ fn customers(layout: &Layout, start: KeyStart, key: &Arc<DataKey>) -> Result<Dec
 ///
 /// # Errors
 /// 400 if the request brings none, 403 if it is another one.
-pub(super) fn customer_key(layout: &Layout, headers: &HeaderMap) -> Result<Option<Arc<DataKey>>> {
+pub(crate) fn customer_key(layout: &Layout, headers: &HeaderMap) -> Result<Option<Arc<DataKey>>> {
     if layout.scheme != Scheme::C {
         return Ok(None);
     }

@@ -1,5 +1,5 @@
-//! The TLS that tidegate speaks to filer and volume servers, from what `security.toml` names, and to a KMS with certificates
-//! of its own.
+//! The TLS that tidegate speaks to filer and volume servers, from what `security.toml` names, and to a KMS and S3 gateways with
+//! certificates of their own.
 //!
 //! What connections are made with asks here at each handshake, so that files that were read anew are used by the next
 //! connection. Sessions are not resumed: a resumed one shows and checks no certificate. (Nor are they at weed.)
@@ -40,13 +40,13 @@ enum Files {
     Grpc(Identity),
     /// HTTP, of filer and volume servers alike.
     Https(Https),
-    /// A KMS.
-    Kms(KmsFiles),
+    /// A service with files of its own.
+    Service(ServiceFiles),
 }
 
-/// The files of one KMS provider (PEM).
+/// The files of one service beside the cluster's own servers (PEM): a KMS provider, the S3 gateways.
 #[derive(Clone, Debug)]
-pub(crate) struct KmsFiles {
+pub(crate) struct ServiceFiles {
     /// The authority that its certificate must come from; `None`: the system's.
     pub(crate) ca: Option<PathBuf>,
     /// The certificate chain to show, and its private key.
@@ -83,12 +83,12 @@ impl ClientTls {
         Self::new(Files::Https(files.clone()))
     }
 
-    /// For a KMS.
+    /// For a KMS, or an S3 gateway.
     ///
     /// # Errors
     /// When a file cannot be used; it is named.
-    pub(super) fn kms(files: KmsFiles) -> Result<Self, Error> {
-        Self::new(Files::Kms(files))
+    pub(super) fn service(files: ServiceFiles) -> Result<Self, Error> {
+        Self::new(Files::Service(files))
     }
 
     fn new(files: Files) -> Result<Self, Error> {
@@ -146,7 +146,7 @@ impl Files {
         let pair = match &self {
             Self::Grpc(files) => Some((files.cert.clone(), files.key.clone())),
             Self::Https(files) => files.identity.clone(),
-            Self::Kms(files) => files.identity.clone(),
+            Self::Service(files) => files.identity.clone(),
         };
         let identity = pair.map(|(cert, key)| certified(&cert, &key, &provider)).transpose()?;
         let verifier: Arc<dyn ServerCertVerifier> = match &self {
@@ -156,7 +156,9 @@ impl Files {
             Self::Https(Https { ca: None, identity: Some(_), .. }) => {
                 ChainVerifier::new(Some(RootCertStore::empty()), provider)
             }
-            Self::Https(Https { ca, .. }) | Self::Kms(KmsFiles { ca, .. }) => believing(ca.as_deref(), provider)?,
+            Self::Https(Https { ca, .. }) | Self::Service(ServiceFiles { ca, .. }) => {
+                believing(ca.as_deref(), provider)?
+            }
         };
         Ok(Material { files: self, verifier, identity })
     }

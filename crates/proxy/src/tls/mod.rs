@@ -10,7 +10,7 @@ mod verify;
 use std::collections::BTreeMap;
 
 pub use client::ClientTls;
-pub(crate) use client::KmsFiles;
+pub(crate) use client::ServiceFiles;
 pub(crate) use server::ServerFiles;
 pub use server::ServerTls;
 
@@ -25,29 +25,33 @@ pub struct Tls {
     pub grpc: Option<ClientTls>,
     /// To filer and volume servers, HTTP.
     pub https: Option<ClientTls>,
+    /// To the S3 gateways.
+    pub gateway: Option<ClientTls>,
     /// To the KMS providers that have files of their own, by their names.
     pub kms: BTreeMap<String, ClientTls>,
 }
 
 impl Tls {
-    /// Reads the files that `server`, `security` and `kms` (by provider) name.
+    /// Reads the files that `server`, `security`, `gateway` and `kms` (by provider) name.
     ///
     /// # Errors
     /// When one cannot be used; it is named.
     pub(crate) fn new(
         server: Option<ServerFiles>,
         security: &Security,
-        kms: impl IntoIterator<Item = (String, KmsFiles)>,
+        gateway: Option<ServiceFiles>,
+        kms: impl IntoIterator<Item = (String, ServiceFiles)>,
     ) -> Result<Self, Error> {
         let server = server.map(ServerTls::new).transpose()?;
         let grpc = security.grpc.as_ref().map(ClientTls::grpc).transpose()?;
         let https = security.https.as_ref().map(ClientTls::https).transpose()?;
-        let of_provider = |(name, files)| match ClientTls::kms(files) {
+        let gateway = gateway.map(ClientTls::service).transpose()?;
+        let of_provider = |(name, files)| match ClientTls::service(files) {
             Ok(tls) => Ok((name, tls)),
             Err(error) => Err(Error::at(format!("kms.providers.{name}"), error.to_string())),
         };
         let kms = kms.into_iter().map(of_provider).collect::<Result<_, _>>()?;
-        Ok(Self { server, grpc, https, kms })
+        Ok(Self { server, grpc, https, gateway, kms })
     }
 
     /// Reads the files anew, for connections from now on; those that are open stay as they are. To the cluster, those that
@@ -62,8 +66,8 @@ impl Tls {
             ),
             None => (self.grpc.as_ref().map(ClientTls::reload), self.https.as_ref().map(ClientTls::reload)),
         };
-        let kms = self.kms.values().map(ClientTls::reload);
-        [server, grpc, https].into_iter().flatten().chain(kms).filter_map(Result::err).collect()
+        let services = self.gateway.iter().chain(self.kms.values()).map(ClientTls::reload);
+        [server, grpc, https].into_iter().flatten().chain(services).filter_map(Result::err).collect()
     }
 }
 

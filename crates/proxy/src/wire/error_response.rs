@@ -3,7 +3,7 @@
 //! Knows the filer's error format, a JSON object with `error` (`writeJsonError` in `weed/server/common.go` @4.48). Must not know
 //! what failed.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use http::{
     HeaderValue, Method, Response, StatusCode,
@@ -36,10 +36,7 @@ pub struct Refusal(pub Error);
 ///
 /// What is the operator's business stays out of it, and is found in the log under `id`.
 pub fn error_response(error: &Error, method: &Method, id: RequestId) -> Response<Body> {
-    let mut message = public(error.public());
-    if message != error.message() {
-        message = format!("{message} (request {id} in tidegate's log)").into();
-    }
+    let message = shown(error, id);
     let written = ErrorBody {
         error: &message,
         code: error.short_code(),
@@ -53,6 +50,15 @@ pub fn error_response(error: &Error, method: &Method, id: RequestId) -> Response
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
     }
     response
+}
+
+/// The sentence that clients are shown of `error`.
+pub(crate) fn shown(error: &Error, id: RequestId) -> Cow<'_, str> {
+    let message = public(error.public());
+    match message == error.message() {
+        true => message,
+        false => format!("{message} (request {id} in tidegate's log)").into(),
+    }
 }
 
 /// The answer to a request that met a bug of our own.
@@ -82,7 +88,7 @@ fn write(written: &ErrorBody<'_>, status: StatusCode, method: &Method) -> Respon
 }
 
 /// Rounds up: a client that comes back early meets the same error.
-fn whole_seconds(delay: Duration) -> u64 {
+pub(crate) fn whole_seconds(delay: Duration) -> u64 {
     delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0)).max(1)
 }
 

@@ -39,6 +39,11 @@ pub struct Received {
 }
 
 impl Received {
+    /// Nothing beside a head.
+    pub(crate) fn none() -> Self {
+        Self { body: None, waits: false }
+    }
+
     /// The same request with a body that is read to its end.
     pub fn of(request: Request<Incoming>) -> Request<Self> {
         let (parts, body) = request.into_parts();

@@ -6,6 +6,7 @@ mod filer;
 mod kms;
 mod log;
 mod prefetch;
+mod s3;
 mod server;
 mod sse;
 mod sse_s3;
@@ -16,6 +17,7 @@ pub use filer::Filer;
 pub use kms::{Aws, Azure, Bucket, Gcp, Kms, OpenBao, Provider};
 pub use log::{Log, LogFormat, LogLevel};
 pub use prefetch::{Prefetch, Verify};
+pub use s3::S3;
 pub use server::Server;
 pub use sse::Sse;
 pub use sse_s3::SseS3;
@@ -30,6 +32,8 @@ section! {
         server: Server;
         /// Which filers it stands beside.
         filer: Filer;
+        /// The S3 front, if there is to be one.
+        s3: S3;
         /// Who may read what.
         access: Access;
         /// How chunks are fetched ahead.

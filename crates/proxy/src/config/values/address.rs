@@ -2,10 +2,7 @@
 
 use std::{fmt, net::Ipv6Addr};
 
-use figment::value::Value;
-
-use super::{comma_separated, quoted};
-use crate::config::setting::{Invalid, Setting};
+use super::list::Item;
 
 /// How far SeaweedFS's gRPC port is above the HTTP port where it is not given (`weed/pb/server_address.go` @4.48).
 const GRPC_OFFSET: u16 = 10_000;
@@ -80,7 +77,7 @@ impl std::str::FromStr for FilerAddress {
     }
 }
 
-fn parse_host(host: &str) -> Option<String> {
+pub(super) fn parse_host(host: &str) -> Option<String> {
     if let Some(inner) = host.strip_prefix('[') {
         let address: Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
         return Some(address.to_string());
@@ -89,52 +86,23 @@ fn parse_host(host: &str) -> Option<String> {
     (!host.is_empty() && host.len() <= 253 && host.bytes().all(named)).then(|| host.to_owned())
 }
 
-fn parse_port(text: &str) -> Option<u16> {
+pub(super) fn parse_port(text: &str) -> Option<u16> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|port| digits && *port > 0)
 }
 
-impl Setting for Vec<FilerAddress> {
+impl Item for FilerAddress {
     const EXPECTS: &'static str = "a list of filer addresses, each `host:port` or `host:port.grpcPort`";
-
-    fn parse(text: &str) -> Result<Self, Invalid> {
-        addresses(comma_separated(text))
-    }
-
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
-        match (value, value.as_str()) {
-            (Value::Array(_, items), _) => {
-                let items: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-                addresses(items.ok_or_else(|| Invalid::because("an item is not text"))?)
-            }
-            (_, Some(text)) => Self::parse(text),
-            _ => Err(Invalid::type_or_form()),
-        }
-    }
-
-    fn show(&self) -> Option<String> {
-        let items: Vec<String> = self.iter().map(|address| quoted(&address.to_string())).collect();
-        Some(format!("[{}]", items.join(", ")))
-    }
-}
-
-fn addresses<'t>(items: impl IntoIterator<Item = &'t str>) -> Result<Vec<FilerAddress>, Invalid> {
-    let mut list = Vec::new();
-    for item in items {
-        let address: FilerAddress = item.parse().map_err(Invalid::because)?;
-        if list.contains(&address) {
-            return Err(Invalid::because(format!("{item:?} stands in it twice")));
-        }
-        list.push(address);
-    }
-    if list.is_empty() { Err(Invalid::because("it names no filer")) } else { Ok(list) }
+    const NONE: Option<&'static str> = Some("it names no filer");
 }
 
 #[cfg(test)]
 mod tests {
+    use figment::value::Value;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::setting::Setting;
 
     fn address(host: &str, port: u16, grpc_port: u16) -> FilerAddress {
         FilerAddress { host: host.to_owned(), port, grpc_port }
@@ -212,7 +180,7 @@ mod tests {
         ] {
             assert!(text.parse::<FilerAddress>().is_err(), "{text:?}");
         }
-        assert!(Vec::parse(" , ").is_err());
-        assert!(Vec::parse("h:1,h:1").is_err());
+        assert!(Vec::<FilerAddress>::parse(" , ").is_err());
+        assert!(Vec::<FilerAddress>::parse("h:1,h:1").is_err());
     }
 }

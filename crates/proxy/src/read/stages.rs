@@ -1,0 +1,77 @@
+//! The stages that every read goes through, whichever front it came by: the entry, the plan, the keys, the download.
+//!
+//! Knows their order. Must not know the request, nor who may make it: a front has decided that before it asks for a body.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crypto::{DataKey, Layout};
+use futures_util::{FutureExt as _, StreamExt as _};
+use prefetch::Download;
+
+use super::{
+    Source,
+    lookup::{self, CachedEntry, Derived},
+    moved::FileMoves,
+    route, unlock,
+};
+use crate::{
+    Result,
+    entries::Entries,
+    entry::{ContentTypes, EntryPath},
+    keys::KeyRing,
+    pb,
+    plan::parts::Section,
+    wire::{Body, BoxError},
+};
+
+/// What reads are made with. Shared by the fronts.
+pub(crate) struct Stages {
+    pub(crate) source: Arc<Source>,
+    pub(crate) entries: Arc<Entries<Derived>>,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) types: ContentTypes,
+}
+
+impl Stages {
+    /// The entry at `path`, from memory where it is known to be true; `None`: there is none.
+    ///
+    /// # Errors
+    /// When no filer answers, or the entry's encryption metadata cannot be used.
+    pub(crate) async fn entry(&self, path: &EntryPath) -> Result<Option<Arc<CachedEntry>>> {
+        lookup::entry(&self.source, &self.entries, path, &self.types).await
+    }
+
+    /// The body that `sections` of the file make: planned, the keys opened, the first bytes here. `customer` is the key of an
+    /// SSE-C object, [checked](unlock::customer_key).
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    pub(crate) async fn body(
+        &self,
+        path: &EntryPath,
+        entry: &pb::Entry,
+        layout: Arc<Layout>,
+        customer: Option<Arc<DataKey>>,
+        sections: &[Section],
+    ) -> Result<Body> {
+        let planned = self.source.plan(entry, layout, sections).await?;
+        let bucket = route::bucket(path);
+        let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket).await?;
+        let download = self.source.download(&planned, &unlocked, Some(self.moves(path))).await?;
+        Ok(body(download, sections.iter().map(Section::len).sum()))
+    }
+
+    /// Follows the chunks of the file that is at the path.
+    fn moves(&self, path: &EntryPath) -> Arc<FileMoves> {
+        let (source, path) = (Arc::clone(&self.source), path.clone());
+        FileMoves::new(Box::new(move |from| {
+            let (source, path) = (Arc::clone(&source), path.clone());
+            async move { source.chunks_now(&path, from).await }.boxed()
+        }))
+    }
+}
+
+fn body(download: Download, length: u64) -> Body {
+    Body::from_stream(Some(length), download.map(|piece: Result<Bytes, _>| piece.map_err(BoxError::from)))
+}

@@ -1,0 +1,164 @@
+//! The object that a read is about: found, and fit to be served for what the request brings.
+//!
+//! Knows buckets, versions, ranges, and a customer's key. Must not know whether the client may have it.
+
+use std::{ops::Range, sync::Arc};
+
+use crypto::{DataKey, Scheme};
+use http::{HeaderMap, header, request::Parts};
+
+use super::{
+    target::Target,
+    version::{self, BucketFacts, Location},
+    way::{ObjectRead, Relayed, is_customer_key},
+};
+use crate::{
+    entry::{EntryPath, Kind},
+    plan::range::{self, Ranges},
+    read::{CachedEntry, Stages, unlock},
+};
+
+/// Plain objects, and ranges of them, that are smaller are the gateway's: it reads them in one fetch as we do, and a decision
+/// would come on top.
+const SMALL: u64 = 1 << 20;
+
+/// An object that was found.
+pub(super) struct Found {
+    pub(super) path: EntryPath,
+    pub(super) known: Arc<CachedEntry>,
+    /// As `x-amz-version-id` has it; `None`: the bucket never had versions.
+    pub(super) version: Option<String>,
+    /// As the gateway has it, without quotes.
+    pub(super) etag: Option<String>,
+}
+
+/// What of the object is to be sent, with what it is opened by.
+pub(super) struct Wanted {
+    pub(super) customer: Option<Arc<DataKey>>,
+    /// `None`: all of it, by 200.
+    pub(super) range: Option<Range<u64>>,
+}
+
+/// What the bucket says about reads of its objects.
+pub(super) async fn bucket(stages: &Stages, target: &Target) -> BucketFacts {
+    let Some(path) = version::entry_path(&version::bucket_path(target)) else { return BucketFacts::of(None) };
+    let known = stages.entry(&path).await.ok().flatten();
+    BucketFacts::of(known.as_ref().map(|known| &known.entry))
+}
+
+/// The object that the read is about.
+///
+/// # Errors
+/// The reason why only the gateway can tell.
+pub(super) async fn find(stages: &Stages, read: &ObjectRead<'_>, bucket: BucketFacts) -> Result<Found, Relayed> {
+    let location = match (bucket.is_versioned, read.query.first("versionId")) {
+        (false, None) => None,
+        (false, Some(_)) => return Err(Relayed::Object),
+        (true, Some(id)) => Some(version::by_id(&read.target, id).ok_or(Relayed::Object)?),
+        (true, None) => Some(newest(stages, &read.target).await?),
+    };
+    let path = location.as_ref().map_or_else(|| read.target.path(), |location| location.path.clone());
+    let path = version::entry_path(&path).ok_or(Relayed::Object)?;
+    let known = lookup(stages, &path).await?.ok_or(Relayed::Object)?;
+    let is_it = location.as_ref().is_none_or(|location| version::is_version(&known.entry, &location.id));
+    let (Kind::File, Some(file), true) = (known.entry.kind(), &known.derived, is_it) else {
+        return Err(Relayed::Object);
+    };
+    let etag = version::etag(&known.entry, file.etag.as_deref());
+    Ok(Found { path, etag, version: location.map(|location| location.id), known })
+}
+
+async fn newest(stages: &Stages, target: &Target) -> Result<Location, Relayed> {
+    let path = version::entry_path(&version::directory_path(target)).ok_or(Relayed::Object)?;
+    let directory = lookup(stages, &path).await?;
+    version::newest(target, directory.as_ref().map(|known| &known.entry)).ok_or(Relayed::Object)
+}
+
+async fn lookup(stages: &Stages, path: &EntryPath) -> Result<Option<Arc<CachedEntry>>, Relayed> {
+    stages.entry(path).await.map_err(|_| Relayed::Failed)
+}
+
+impl Found {
+    /// What of the object the request wants.
+    ///
+    /// # Errors
+    /// The reason why the gateway shall answer.
+    pub(super) fn wanted(&self, request: &Parts) -> Result<Wanted, Relayed> {
+        let layout = &self.known.derived.as_ref().ok_or(Relayed::Object)?.layout;
+        let brings_key = request.headers.keys().any(is_customer_key);
+        if brings_key != (layout.scheme == Scheme::C) {
+            return Err(Relayed::Encryption);
+        }
+        // Errors about keys are the gateway's own.
+        let customer = unlock::customer_key(layout, &request.headers).map_err(|_| Relayed::Encryption)?;
+        let size = self.known.entry.size();
+        let range = asked_range(&request.headers, size)?;
+        let length = range.as_ref().map_or(size, |range| range.end - range.start);
+        if layout.scheme == Scheme::None && length < SMALL {
+            return Err(Relayed::Small);
+        }
+        Ok(Wanted { customer, range })
+    }
+}
+
+/// The range of the request in an object of that size. Of all other forms than `bytes=0-1`, `bytes=1-` and `bytes=-1`, and of
+/// ranges that are not in the object, the gateway has its own opinion.
+fn asked_range(headers: &HeaderMap, size: u64) -> Result<Option<Range<u64>>, Relayed> {
+    let Some(asked) = headers.get(header::RANGE) else { return Ok(None) };
+    let spec = asked.to_str().ok().and_then(|text| text.strip_prefix("bytes=")).ok_or(Relayed::Range)?;
+    let (first, last) = spec.split_once('-').ok_or(Relayed::Range)?;
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(first) || !is_number(last) || (first.is_empty() && last.is_empty()) {
+        return Err(Relayed::Range);
+    }
+    match range::parse(Some(asked), size) {
+        Ranges::Some(ranges) => match &ranges[..] {
+            [one] if !one.is_empty() => Ok(Some(one.clone())),
+            _ => Err(Relayed::Range),
+        },
+        Ranges::Whole | Ranges::Unsatisfiable | Ranges::Malformed => Err(Relayed::Range),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn range(text: &str) -> Result<Option<Range<u64>>, Relayed> {
+        asked_range(&HeaderMap::from_iter([(header::RANGE, HeaderValue::from_str(text).unwrap())]), 10)
+    }
+
+    #[test]
+    fn one_plain_range_is_served() {
+        assert_eq!(asked_range(&HeaderMap::new(), 10), Ok(None));
+        for (text, wanted) in
+            [("bytes=0-0", 0..1), ("bytes=3-", 3..10), ("bytes=-4", 6..10), ("bytes=-40", 0..10), ("bytes=9-99", 9..10)]
+        {
+            assert_eq!(range(text), Ok(Some(wanted)), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_ranges_are_the_gateways() {
+        for text in [
+            "bytes=0-1,3-4",
+            "bytes=10-",
+            "bytes=-0",
+            "bytes=5-4",
+            "bytes=-",
+            "bytes=",
+            "bytes= 0-1",
+            "bytes=0 -1",
+            "bytes=+0-1",
+            "Bytes=0-1",
+            "items=0-1",
+            "bytes=0-1-2",
+            "bytes=a-b",
+            "bytes=0-99999999999999999999",
+        ] {
+            assert_eq!(range(text), Err(Relayed::Range), "{text}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One read of an object: found, decided about by the gateway, and served.
+//!
+//! Knows the order of these, and that nothing of the object is fetched before it was allowed.
+
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG},
+    request::Parts,
+};
+
+use super::{
+    S3Front,
+    decision::{Asked, Decision},
+    headers,
+    object::{self, Found, Wanted},
+    refusal,
+    version::BucketFacts,
+    way::{ObjectRead, Relayed},
+};
+use crate::{
+    Blame,
+    plan::{parts::Section, range},
+    read::label,
+    wire::{Body, Peer, RequestId},
+};
+
+impl S3Front {
+    /// Answers a read.
+    ///
+    /// # Errors
+    /// The reason why the gateway shall.
+    pub(super) async fn read(
+        &self,
+        request: &Parts,
+        read: &ObjectRead<'_>,
+        peer: &Peer,
+    ) -> Result<Response<Body>, Relayed> {
+        let bucket = object::bucket(&self.stages, &read.target).await;
+        let found = self.find(request, read, bucket).await?;
+        let asked = Asked { gateways: &self.gateways, peer, patience: self.decision_timeout, metrics: &self.metrics };
+        let decision = match asked.decide(request, read, bucket.has_policy).await {
+            Ok(Decision::Allowed(decision)) => decision,
+            Ok(Decision::Answered(answer)) => return Ok(*answer),
+            Ok(Decision::Unclear(reason)) => return Err(reason),
+            Err(error) => {
+                let id = RequestId::of(&request.extensions);
+                return Ok(refusal::of(&error, &request.method, request.uri.path(), id));
+            }
+        };
+        let (found, wanted) = self.decided_about(found, &decision, request, read, bucket).await?;
+        self.served(request, read, &found, wanted, &decision).await
+    }
+
+    /// The object and what is wanted of it, if it can be served at all. What fails may be that it is another one by now.
+    async fn find(
+        &self,
+        request: &Parts,
+        read: &ObjectRead<'_>,
+        bucket: BucketFacts,
+    ) -> Result<(Found, Wanted), Relayed> {
+        let found = object::find(&self.stages, read, bucket).await?;
+        match found.wanted(request) {
+            Ok(wanted) => Ok((found, wanted)),
+            // The same bytes may have been written under another key since.
+            Err(Relayed::Encryption | Relayed::Range) => {
+                self.stages.entries.forget(found.path.as_str());
+                let found = object::find(&self.stages, read, bucket).await?;
+                found.wanted(request).map(|wanted| (found, wanted))
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    /// That object, if it is the one that the gateway has decided about, or else the one that is there now.
+    async fn decided_about(
+        &self,
+        (found, wanted): (Found, Wanted),
+        decision: &HeaderMap,
+        request: &Parts,
+        read: &ObjectRead<'_>,
+        bucket: BucketFacts,
+    ) -> Result<(Found, Wanted), Relayed> {
+        if is_of(decision, &found) {
+            return Ok((found, wanted));
+        }
+        self.stages.entries.forget(found.path.as_str());
+        self.stages.entries.forget(&super::version::directory_path(&read.target));
+        let found = object::find(&self.stages, read, bucket).await?;
+        let wanted = found.wanted(request)?;
+        if is_of(decision, &found) { Ok((found, wanted)) } else { Err(Relayed::Stale) }
+    }
+
+    async fn served(
+        &self,
+        request: &Parts,
+        read: &ObjectRead<'_>,
+        found: &Found,
+        wanted: Wanted,
+        decision: &HeaderMap,
+    ) -> Result<Response<Body>, Relayed> {
+        let Found { path, known, version, .. } = found;
+        let (entry, file) = (&known.entry, known.derived.as_ref().ok_or(Relayed::Object)?);
+        let size = entry.size();
+        let (status, section) = match &wanted.range {
+            None => (StatusCode::OK, 0..size),
+            Some(range) => (StatusCode::PARTIAL_CONTENT, range.clone()),
+        };
+        let object = headers::Object { entry, file, version: version.as_deref() };
+        let mut headers = headers::of_object(&object, decision, &request.headers, &read.query, &self.stages.types);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(section.end - section.start));
+        if wanted.range.is_some()
+            && let Ok(value) = HeaderValue::try_from(range::content_range(&section, size))
+        {
+            headers.insert(CONTENT_RANGE, value);
+        }
+        let sections = [Section::File(section)];
+        let body = self.stages.body(path, entry, file.layout.clone(), wanted.customer, &sections).await;
+        let body = body.map_err(|error| {
+            tracing::debug!(path = path.as_str(), blame = error.blame().as_str(), "left to the S3 gateway: {error}");
+            if error.blame() == Blame::Volume {
+                // It may have been overwritten.
+                self.stages.entries.forget(path.as_str());
+            }
+            Relayed::Failed
+        })?;
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response.extensions_mut().insert(label(file.layout.scheme));
+        self.metrics.served();
+        Ok(response)
+    }
+}
+
+/// Whether the gateway has decided about that very object, as far as its answer tells.
+fn is_of(decision: &HeaderMap, found: &Found) -> bool {
+    let decided = decision.get(ETAG).and_then(|etag| etag.to_str().ok()).map(|etag| etag.trim_matches('"'));
+    decided.is_some() && decided == found.etag.as_deref()
+}

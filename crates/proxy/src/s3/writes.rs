@@ -1,0 +1,92 @@
+//! What a request that was accepted may have changed.
+//!
+//! Knows which paths a write names. Must not know when they are forgotten.
+
+use http::{Method, request::Parts};
+
+use super::target::{Host, Target};
+use crate::entries::Entries;
+
+/// What must not be believed any more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Nothing: it was no write.
+    Nothing,
+    /// One object and its versions.
+    Object(Target),
+    /// All of a bucket: its policy, its versioning, or objects that are named in the body.
+    Bucket(String),
+    /// Only the gateway knows what.
+    Anything,
+}
+
+impl Written {
+    /// Reads a request's head. `host`: how its host is read, if that is known.
+    pub(super) fn by(request: &Parts, host: Option<&Host>) -> Self {
+        if matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            return Self::Nothing;
+        }
+        let Some(host) = host else { return Self::Anything };
+        let path = request.uri.path();
+        // A rename takes an object away whose name stands in a header.
+        let is_rename = request.headers.keys().any(|name| name.as_str().contains("rename"));
+        match (Target::of(host, path), Target::bucket_of(host, path)) {
+            (Some(target), _) if !is_rename => Self::Object(target),
+            (_, Some(bucket)) => Self::Bucket(bucket.to_owned()),
+            _ => Self::Anything,
+        }
+    }
+
+    /// Has it looked up anew.
+    pub(super) fn forget<D: Send + Sync + 'static>(&self, entries: &Entries<D>) {
+        match self {
+            Self::Nothing => {}
+            Self::Object(target) => {
+                entries.forget(&target.path());
+                entries.forget(&super::version::directory_path(target));
+            }
+            Self::Bucket(bucket) => entries.forget(&format!("/buckets/{bucket}")),
+            Self::Anything => entries.forget_all(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn written(method: &Method, host: Option<&Host>, path: &str) -> Written {
+        let (parts, ()) = Request::builder().method(method).uri(path).body(()).unwrap().into_parts();
+        Written::by(&parts, host)
+    }
+
+    #[test]
+    fn a_write_names_its_object_or_its_bucket() {
+        let (by_path, by_host) = (Some(&Host::PathStyle), Some(&Host::Bucket("bucket".into())));
+        let object = Written::Object(Target { bucket: "bucket".into(), key: "d/o".into() });
+        assert_eq!(written(&Method::PUT, by_path, "/bucket/d/o"), object);
+        assert_eq!(written(&Method::DELETE, by_host, "/d/o"), object);
+        for (host, path) in [
+            (by_path, "/bucket"),
+            (by_path, "/bucket/"),
+            (by_path, "/bucket//a"),
+            (by_path, "/bucket/a/../b"),
+            (by_host, "/"),
+        ] {
+            assert_eq!(written(&Method::POST, host, path), Written::Bucket("bucket".into()), "{host:?} {path}");
+        }
+        for (host, path) in [(by_path, "/"), (by_path, "/Bu%63/a"), (None, "/bucket/a")] {
+            assert_eq!(written(&Method::PUT, host, path), Written::Anything, "{host:?} {path}");
+        }
+        assert_eq!(written(&Method::GET, by_path, "/bucket/a"), Written::Nothing);
+    }
+
+    #[test]
+    fn a_rename_takes_away_more_than_it_names() {
+        let request = Request::put("/bucket/new").header("x-amz-rename-source", "/bucket/old");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        assert_eq!(Written::by(&parts, Some(&Host::PathStyle)), Written::Bucket("bucket".into()));
+    }
+}
