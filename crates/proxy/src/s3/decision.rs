@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::time::timeout;
@@ -11,11 +12,13 @@ use tokio::time::timeout;
 use super::{
     Gateways,
     gateways::is_tried,
+    object,
     way::{ObjectRead, Question, Relayed},
 };
 use crate::{
     Blame, Error, Result,
     metrics::{self, S3Outcome},
+    read::Stages,
     wire::{Body, Peer, Received},
 };
 
@@ -31,6 +34,7 @@ pub(super) enum Decision {
 
 /// Who is asked.
 pub(super) struct Asked<'a> {
+    pub(super) stages: &'a Stages,
     pub(super) gateways: &'a Gateways,
     pub(super) peer: &'a Peer,
     pub(super) patience: Duration,
@@ -38,7 +42,9 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Asks whether `request`, which is the `read`, is allowed. `has_policy`: the bucket has a policy, which may ask for tags.
+    /// Asks whether `request`, which is the `read`, is allowed. `has_policy`: the bucket is known to have a policy, which may
+    /// ask for tags. Where none is known, the filer is asked beside the gateway: what was put a moment ago is true for the
+    /// gateway already, and its event may still be on the way to us.
     ///
     /// # Errors
     /// When no gateway answers, or none in time.
@@ -47,10 +53,15 @@ impl Asked<'_> {
             Ok(question) => question,
             Err(reason) => return Ok(Decision::Unclear(reason)),
         };
-        let decision = self.ask(request, question).await?;
-        match (&decision, question) {
+        if question == Question::FirstByte {
+            return self.ask(request, question).await;
+        }
+        let (decision, has_policy) =
+            join(self.ask(request, question), object::has_policy_now(self.stages, &read.target)).await;
+        let decision = decision?;
+        match &decision {
             // What the 304 of another version proves is not known.
-            (Decision::Allowed(answer), Question::Condition) if !is_tried(answer) => match read.question(false) {
+            Decision::Allowed(answer) if has_policy || !is_tried(answer) => match read.question(false) {
                 Ok(question) => self.ask(request, question).await,
                 Err(reason) => Ok(Decision::Unclear(reason)),
             },

@@ -46,6 +46,13 @@ pub(super) async fn bucket(stages: &Stages, target: &Target) -> BucketFacts {
     BucketFacts::of(known.as_ref().map(|known| &known.entry))
 }
 
+/// Whether the bucket has a policy by what the filer says now.
+pub(super) async fn has_policy_now(stages: &Stages, target: &Target) -> bool {
+    let Some(path) = version::entry_path(&version::bucket_path(target)) else { return true };
+    let found = stages.source.filer.lookup(&path).await.ok().flatten();
+    BucketFacts::of(found.as_ref().map(|found| &found.entry)).has_policy
+}
+
 /// The object that the read is about.
 ///
 /// # Errors

@@ -37,7 +37,13 @@ impl S3Front {
     ) -> Result<Response<Body>, Relayed> {
         let bucket = object::bucket(&self.stages, &read.target).await;
         let found = self.find(request, read, bucket).await?;
-        let asked = Asked { gateways: &self.gateways, peer, patience: self.decision_timeout, metrics: &self.metrics };
+        let asked = Asked {
+            stages: &self.stages,
+            gateways: &self.gateways,
+            peer,
+            patience: self.decision_timeout,
+            metrics: &self.metrics,
+        };
         let decision = match asked.decide(request, read, bucket.has_policy).await {
             Ok(Decision::Allowed(decision)) => decision,
             Ok(Decision::Answered(answer)) => return Ok(*answer),
