@@ -27,7 +27,7 @@ use super::{
     activity::{Activity, InFlight},
     heads::Heads,
     line::{Line, Protocol},
-    serving::Serving,
+    serving::{HeaderNames, Serving},
     shutdown::Stage,
     slots::Slot,
     socket::{Ending, Socket},
@@ -137,8 +137,7 @@ impl<F: Front> Talk<F> {
             .header_read_timeout(limits.header_read_timeout)
             .max_buf_size(limits.max_header_bytes.max(MIN_HTTP1_BUFFER))
             .max_headers(MOST_HEADERS)
-            // Names as Go writes them (Content-Length, Etag): what the filer's clients are used to see.
-            .title_case_headers(true);
+            .title_case_headers(self.serving.names == HeaderNames::LikeGo);
         let service = self.service();
         let mut connection = builder.serve_connection(TokioIo::new(line), service_fn(service));
         match self.drive(Pin::new(&mut connection), REST, Activity::rests_for).await {

@@ -50,7 +50,7 @@ pub use self::{
     admin::{Admin, Readiness},
     limits::Limits,
     notify::Notice,
-    serving::TlsConfig,
+    serving::{HeaderNames, TlsConfig},
     shutdown::{Drained, Draining, reloads, signals},
 };
 use self::{
@@ -123,7 +123,22 @@ impl Server {
         tls: Option<TlsConfig>,
         front: Arc<F>,
     ) -> io::Result<SocketAddr> {
-        let (bound, run) = self.bind(addr, self.serving(front, tls, Stage::Draining), self.open.clone()).await?;
+        self.listen_as(addr, tls, HeaderNames::LikeGo, front).await
+    }
+
+    /// As [`listen_tls`](Self::listen_tls), with headers called by `names`.
+    ///
+    /// # Errors
+    /// When the address cannot be bound; the message names it.
+    pub async fn listen_as<F: Front>(
+        &mut self,
+        addr: SocketAddr,
+        tls: Option<TlsConfig>,
+        names: HeaderNames,
+        front: Arc<F>,
+    ) -> io::Result<SocketAddr> {
+        let serving = Serving { names, ..self.serving(front, tls, Stage::Draining) };
+        let (bound, run) = self.bind(addr, serving, self.open.clone()).await?;
         self.fronts.push(run);
         Ok(bound)
     }
@@ -149,6 +164,7 @@ impl Server {
         Serving {
             front,
             tls,
+            names: HeaderNames::LikeGo,
             limits: limits.clone(),
             slots: slots.clone(),
             heads: heads.clone(),

@@ -13,11 +13,21 @@ use crate::metrics::Connections;
 /// Gives what the next TLS handshake is answered with.
 pub type TlsConfig = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
 
+/// How the names of headers are written in HTTP/1. They mean the same, but there are clients to whom they do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderNames {
+    /// As Go does, `Content-Length` and `Etag`: what the filer's clients are used to see.
+    LikeGo,
+    /// `x-amz-meta-name`. Libraries of S3 take what stands behind `meta-` for the name that the object's owner gave.
+    LowerCase,
+}
+
 /// What the connections of one listener have in common.
 pub(super) struct Serving<F> {
     pub(super) front: Arc<F>,
     /// `None`: connections are plain.
     pub(super) tls: Option<TlsConfig>,
+    pub(super) names: HeaderNames,
     pub(super) limits: Limits,
     /// Room for connections.
     pub(super) slots: Slots,
@@ -34,6 +44,7 @@ impl<F> Clone for Serving<F> {
         Self {
             front: Arc::clone(&self.front),
             tls: self.tls.clone(),
+            names: self.names,
             limits: self.limits.clone(),
             slots: self.slots.clone(),
             heads: self.heads.clone(),

@@ -31,6 +31,25 @@ async fn requests_on_one_connection_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn names_of_headers_are_written_as_the_listener_says() {
+    let mut server = Server::new(Limits::default(), counted());
+    let front = Arc::new(FrontFn(|_, _| async {
+        let mut answer = Response::new(Body::empty());
+        answer.headers_mut().insert("x-amz-meta-tide", http::HeaderValue::from_static("high"));
+        answer
+    }));
+    let like_go = server.listen_as(loopback(), None, HeaderNames::LikeGo, Arc::clone(&front)).await.unwrap();
+    let lower_case = server.listen_as(loopback(), None, HeaderNames::LowerCase, front).await.unwrap();
+    let _running = run(server, like_go);
+    for (addr, written) in [(like_go, "X-Amz-Meta-Tide: high\r\n"), (lower_case, "\r\nx-amz-meta-tide: high\r\n")] {
+        let mut client = Raw(TcpStream::connect(addr).await.unwrap());
+        client.send("GET / HTTP/1.0\r\n\r\n").await;
+        let head = client.head().await;
+        assert!(head.contains(written), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn the_front_knows_its_peer() {
     let server = start_fn(|_, peer| async move { Response::new(Body::full(peer.addr.to_string())) }).await;
     let mut client = server.connect().await;
@@ -227,6 +246,7 @@ async fn a_daemon_out_of_files_waits_and_goes_on() {
         serving: Serving {
             front,
             tls: None,
+            names: HeaderNames::LikeGo,
             limits: Limits::default(),
             slots: Slots::new(9, 9),
             heads: HeadBudget::new(0),
