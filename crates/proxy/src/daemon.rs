@@ -5,6 +5,7 @@
 mod loaded;
 mod providers;
 mod reload;
+mod strangers;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -35,7 +36,7 @@ use crate::{
         way::{Question, Relayed},
     },
     security::{Security, SigningKey, VolumeTokens},
-    server::{Admin, Drained, Limits, Server, TlsConfig, reloads, signals},
+    server::{Admin, Drained, HeaderNames, Limits, Server, TlsConfig, reloads, signals},
     settings,
     tls::{ClientTls, Tls},
 };
@@ -149,7 +150,8 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     let s3 = s3_front(&config.s3, &config.filer, &tls, &stages, &metrics.registry)?;
     let gateways = s3.as_ref().map(|s3| Arc::clone(&s3.gateways));
     if let (Some(s3), Some(listen)) = (s3, config.s3.listen) {
-        let listening = server.listen_tls(listen, listener_tls(&tls), Arc::new(layers::around(s3, &shared))).await?;
+        let front = Arc::new(layers::around(s3, &shared));
+        let listening = server.listen_as(listen, listener_tls(&tls), HeaderNames::LowerCase, front).await?;
         tracing::info!(%listening, "serving S3");
     }
     if let Some(gateways) = gateways.clone() {
@@ -169,9 +171,10 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
         demands: Arc::clone(&demands),
         read_key,
         volume_tokens,
+        gateways: config.s3.gateway,
         needs_read_key: config.access.managed_keys == config::ManagedKeys::Jwt,
     };
-    tokio::spawn(reload::run(reloads, reread));
+    tokio::spawn(reload::run(reloads, reread, security.trusted_proxies));
     tokio::spawn(async move { demands.run().await });
     Ok(server.run(stop, config.server.lame_duck, config.server.drain_timeout).await)
 }

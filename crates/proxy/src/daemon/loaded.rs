@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::strangers;
 use crate::{
     config::{self, Config, ManagedKeys, Sources},
     security::{Security, SecurityFile},
@@ -55,11 +56,16 @@ impl Loaded {
 
     /// The effective configuration as TOML: secrets masked, and behind each value that is not a default its source.
     pub fn to_toml(&self) -> String {
-        let page = self.sources.page(&self.config);
-        match &self.security.set[..] {
-            [] => page,
-            set => format!("{page}\n# Set by SeaweedFS's security.toml or environment: {}\n", set.join(", ")),
+        let mut page = self.sources.page(&self.config);
+        if !self.security.set.is_empty() {
+            page += &format!("\n# Set by SeaweedFS's security.toml or environment: {}\n", self.security.set.join(", "));
         }
+        // Names are not looked up for this.
+        let gateways = strangers::literal(&self.config.s3.gateway);
+        if let Some(objection) = strangers::objection(&gateways, &self.security.trusted_proxies) {
+            page += &format!("\n# Warning: {objection}.\n");
+        }
+        page
     }
 }
 

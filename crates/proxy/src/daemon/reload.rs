@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::loaded::NO_READ_KEY;
+use super::{loaded::NO_READ_KEY, strangers};
 use crate::{
     access::{CurrentKey, Demands},
+    config::GatewayUrl,
     keys::KeyRing,
-    security::{Security, SecurityFile, SigningKey, VolumeTokens},
+    security::{Security, SecurityFile, SigningKey, TrustedProxies, VolumeTokens},
     settings::Error,
     tls::Tls,
 };
@@ -23,31 +24,38 @@ pub(super) struct Reload {
     pub(super) demands: Arc<Demands>,
     pub(super) read_key: CurrentKey<SigningKey>,
     pub(super) volume_tokens: CurrentKey<VolumeTokens>,
+    /// The S3 gateways, which believe what is told of clients, or not.
+    pub(super) gateways: Vec<GatewayUrl>,
     /// Whether settings that stay as they are want a read key.
     pub(super) needs_read_key: bool,
 }
 
 /// Reads the SSE-S3 key, then everything that can be read again each time `told`. None of it ends the daemon: what cannot
-/// be used is logged, and what was there before stays in use.
-pub(super) async fn run(mut told: mpsc::Receiver<()>, reread: Reload) {
+/// be used is logged, and what was there before stays in use. `trusted` was read before.
+pub(super) async fn run(mut told: mpsc::Receiver<()>, reread: Reload, trusted: TrustedProxies) {
     let reread = Arc::new(reread);
     read_sse_s3(&reread.keys).await;
+    warn_of_strangers(&reread.gateways, &trusted).await;
     while told.recv().await.is_some() {
         tracing::info!("reloading certificates and keys");
         let files = Arc::clone(&reread);
-        if let Err(error) = tokio::task::spawn_blocking(move || files.read()).await {
+        let trusted = tokio::task::spawn_blocking(move || files.read()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "security.toml and TLS files were not read again");
-        }
+            None
+        });
         reread.demands.doubt();
         reread.keys.forget().await;
         read_sse_s3(&reread.keys).await;
         tracing::info!("reloaded");
+        if let Some(trusted) = trusted {
+            warn_of_strangers(&reread.gateways, &trusted).await;
+        }
     }
 }
 
 impl Reload {
-    /// Reads the files, and puts in force what they say.
-    fn read(&self) {
+    /// Reads the files, and puts in force what they say. Answers whom the S3 gateways believe, if that could be read.
+    fn read(&self) -> Option<TrustedProxies> {
         let security = self.security();
         for error in self.tls.reload(security.as_ref().ok()) {
             tracing::error!(%error, "a TLS file cannot be used; what was read before stays in use");
@@ -57,9 +65,11 @@ impl Reload {
                 warn_of_unchecked(&security);
                 self.read_key.replace(security.filer_read);
                 self.volume_tokens.replace(security.volume_read);
+                Some(security.trusted_proxies)
             }
             Err(error) => {
                 tracing::error!(%error, "security.toml cannot be used; all that was read of it before stays in use");
+                None
             }
         }
     }
@@ -79,6 +89,12 @@ pub(super) fn warn_of_unchecked(security: &Security) {
         tracing::warn!(
             "https.client.insecure_skip_verify is set: whoever is in the way can pass for a filer or volume server"
         );
+    }
+}
+
+async fn warn_of_strangers(gateways: &[GatewayUrl], trusted: &TrustedProxies) {
+    if let Some(objection) = strangers::objection(&strangers::looked_up(gateways).await, trusted) {
+        tracing::warn!("{objection}");
     }
 }
 

@@ -16,7 +16,7 @@ struct Network {
 
 impl TrustedProxies {
     /// Reads addresses and networks (`10.0.0.0/8`) between commas. What is neither names nobody.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         Self(text.split(',').filter_map(|item| Network::parse(item.trim())).collect())
     }
 
