@@ -45,7 +45,8 @@ def merged(base: dict[str, object], change: dict[str, object]) -> dict[str, obje
 
 
 class Tidegate(Process):
-    """A running tidegate. `config` holds the tables of its TOML; the listen addresses are added here."""
+    """A running tidegate. `config` holds the tables of its TOML; the listen addresses are added here, that of the S3
+    front where there is a table for it."""
 
     def __init__(
         self,
@@ -59,7 +60,11 @@ class Tidegate(Process):
         self.port = free_port()
         self.listen = f"{host}:{self.port}"
         self.admin = f"{HOST}:{free_port()}"
-        self.config = merged({"server": {"listen": self.listen, "admin": self.admin, "lame_duck": "0s"}}, config)
+        own: dict[str, object] = {"server": {"listen": self.listen, "admin": self.admin, "lame_duck": "0s"}}
+        if "s3" in config:
+            self.s3_listen = f"{host}:{free_port()}"
+            own["s3"] = {"listen": self.s3_listen}
+        self.config = merged(own, config)
         self.config_file = root / f"{name}.toml"
         root.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(toml.dumps(self.config))
@@ -70,6 +75,11 @@ class Tidegate(Process):
     def url(self) -> str:
         """The filer front, on loopback."""
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def s3_url(self) -> str:
+        """The S3 front."""
+        return f"http://{self.s3_listen}"
 
     @property
     def admin_url(self) -> str:
