@@ -29,7 +29,7 @@ use self::{
     upcoming::{Span, Upcome, Upcoming},
 };
 use crate::{
-    FetchError, Plan, Start,
+    FetchError, NeedleRead, Plan, Start,
     budget::{Account, BLOCK, LONGEST_WAIT, Reservation, in_line},
     context::Shared,
     handover::Running,
@@ -201,11 +201,16 @@ impl Download {
         if self.upcoming.needle().is_some_and(|read| self.shared.is_cached(&read.fid))
             && let Some(read) = self.upcoming.take_needle()
         {
-            self.ordered.push(Slot::Cached(read));
+            let needs = self.needs(&read);
+            self.ordered.push(Slot::Cached(read, needs));
             return true;
         }
         let Some(span) = self.span() else { return false };
         let (least, most) = span.blocks();
+        // One in memory that is gone when the client comes to it would wait for what lies behind it.
+        if self.ordered.needs() > self.shared.budget.left_to_heads() {
+            return false;
+        }
         let (useful, urgency) = if self.ordered.is_empty() {
             (least, Urgency::Head)
         } else {
@@ -252,6 +257,20 @@ impl Download {
         self.upcoming.span(|left| window.span(left, part), self.shared.budget.blocks())
     }
 
+    /// The first span of a needle that was in memory.
+    fn span_of(&self, read: &NeedleRead) -> Option<Span> {
+        let (window, budget) = (&self.window, &self.shared.budget);
+        let mut needle = Upcoming::of_needle(read.clone(), self.shared.settings.verify);
+        needle.span(|left| window.span(left, budget.part()), budget.blocks())
+    }
+
+    /// The blocks that a needle in memory may need if it is gone when the client comes to it, or when a part of it is out.
+    fn needs(&self, read: &NeedleRead) -> usize {
+        let rest = NeedleRead { start: read.start + 1, ..read.clone() };
+        let least = |read| self.span_of(read).map_or(0, |span| span.blocks().0);
+        least(read).max(least(&rest))
+    }
+
     /// Starts to fetch a span, as much of it as the memory is for.
     fn start(&mut self, span: Span, reservation: Reservation, urgency: Urgency) {
         self.upcoming.begun(span.len_in(reservation.blocks()));
@@ -282,11 +301,7 @@ impl Download {
             Some(Start::Later(_)) => None,
         };
         let (Some(stored), Some(decoder)) = (stored, decoder) else {
-            let (window, budget) = (&self.window, &self.shared.budget);
-            let mut needle = Upcoming::of_needle(read.clone(), self.shared.settings.verify);
-            let Some(span) = needle.span(|left| window.span(left, budget.part()), budget.blocks()) else {
-                return Poll::Ready(Ok(None));
-            };
+            let Some(span) = self.span_of(read) else { return Poll::Ready(Ok(None)) };
             let reservation = ready!(self.poll_memory(&span, cx))?;
             self.ordered.took_of_cached(span.len_in(reservation.blocks()));
             let (priority, reach) = (self.priority(Urgency::Head), span.len_in(reservation.blocks()));

@@ -94,6 +94,11 @@ impl Budget {
         most.min((self.shared / 8).max(1))
     }
 
+    /// The shared blocks that what lies ahead leaves to heads.
+    pub(crate) fn left_to_heads(&self) -> usize {
+        self.shared / 4
+    }
+
     /// Takes from `least` to `most` shared blocks, at least one, as many as are free. `None`: not so many are.
     pub(super) fn take(self: &Arc<Self>, least: usize, most: usize, urgency: Urgency) -> Option<SharedBlocks> {
         let mut state = self.state();
@@ -102,7 +107,7 @@ impl Budget {
         }
         let for_heads = match urgency {
             Urgency::Head => 0,
-            Urgency::Ahead => self.shared / 4,
+            Urgency::Ahead => self.left_to_heads(),
         };
         let taken = most.min(state.free.saturating_sub(for_heads));
         if taken == 0 || taken < least {

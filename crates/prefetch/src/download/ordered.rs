@@ -21,8 +21,9 @@ pub(super) enum Slot {
     Zeros(u64),
     /// Bytes that are here.
     Inline(Bytes),
-    /// A needle that was in memory when it was looked for. It is decoded when the client comes to it.
-    Cached(NeedleRead),
+    /// A needle that was in memory when it was looked for. It is decoded when the client comes to it, or fetched, into so many
+    /// blocks at most to begin with, if it is gone by then.
+    Cached(NeedleRead, usize),
     /// A span on its way.
     Fetch(Fetching),
 }
@@ -66,6 +67,12 @@ impl Ordered {
         self.bytes
     }
 
+    /// The blocks that a needle in memory may need before what comes after it has gone out.
+    pub(super) fn needs(&self) -> usize {
+        let needs = |slot: &Slot| if let Slot::Cached(_, blocks) = slot { *blocks } else { 0 };
+        self.slots.iter().map(needs).max().unwrap_or(0)
+    }
+
     /// Something comes after all that has begun.
     pub(super) fn push(&mut self, slot: Slot) {
         self.count(&slot);
@@ -86,14 +93,14 @@ impl Ordered {
     /// The needle in memory that the client has come to.
     pub(super) fn cached(&self) -> Option<&NeedleRead> {
         match self.slots.front() {
-            Some(Slot::Cached(read)) => Some(read),
+            Some(Slot::Cached(read, _)) => Some(read),
             _ => None,
         }
     }
 
     /// That many bytes of it were taken out, or are fetched after all.
     pub(super) fn took_of_cached(&mut self, len: u64) {
-        if let Some(Slot::Cached(read)) = self.slots.front_mut() {
+        if let Some(Slot::Cached(read, _)) = self.slots.front_mut() {
             read.start += len;
             self.bytes -= len;
             if read.start >= read.end {
@@ -119,7 +126,7 @@ impl Ordered {
                 self.slots.pop_front();
                 HeadState::Bytes(bytes)
             }
-            Slot::Cached(_) => HeadState::Cached,
+            Slot::Cached(..) => HeadState::Cached,
             Slot::Fetch(fetching) => {
                 fetching.priority.reach();
                 let reached = std::mem::replace(&mut fetching.reached, true);
@@ -152,7 +159,7 @@ impl Ordered {
     fn count(&mut self, slot: &Slot) {
         let bytes = match slot {
             Slot::Zeros(_) | Slot::Inline(_) => return,
-            Slot::Cached(read) => read.end - read.start,
+            Slot::Cached(read, _) => read.end - read.start,
             Slot::Fetch(fetching) => fetching.reserved,
         };
         self.requests += 1;

@@ -161,6 +161,33 @@ async fn a_chunk_that_was_in_memory_and_is_gone_when_the_client_comes_to_it_is_f
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_chunk_that_is_gone_from_memory_does_not_wait_for_what_lies_behind_it() {
+    for (window, start) in [(WindowSetting::Fixed(60), 0), (WindowSetting::Fixed(60), 9), (WindowSetting::Auto, 0)] {
+        let script = Script::default();
+        let ((one, a), (two, b)) = (script.needle(1, 200_000), script.needle(2, MIB));
+        let (rest, c): (Vec<_>, Vec<_>) = (3..63).map(|key| script.needle(key, BLOCK)).unzip();
+        // A part of the second one takes more, fetched whole, than what lies ahead leaves to heads.
+        let two = NeedleRead { start, ..two };
+        let settings = Settings { window, memory: 128 * BLOCK as u64, verify: Verify::Always, ..Settings::default() };
+        let (engine, _) = script.engine_with(settings, ChunkCache::new(8 << 20, Box::new(|_| ())));
+        for read in [&one, &two] {
+            let bytes = script.0.lock().unwrap().needles[&*read.fid].clone();
+            engine.shared.fetch.cache.as_ref().unwrap().keep(&read.fid, bytes);
+        }
+        let begin = Instant::now();
+        let mut download = engine.download(plan([one, two].into_iter().chain(rest))).await.unwrap();
+        let mut got = Vec::new();
+        while got.len() <= 200_000 {
+            got.extend_from_slice(&download.next().await.unwrap().unwrap());
+        }
+        engine.shared.fetch.cache.as_ref().unwrap().forget();
+        got.extend(collect(download).await.unwrap());
+        assert!(got == [&a[..], &b[start as usize..], &c.concat()].concat());
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_that_are_passed_on_early_are_within_the_budget() {
     let script = Script::default();
     let (read, expected) = script.needle(1, 2 * MIB);
