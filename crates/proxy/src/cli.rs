@@ -51,7 +51,7 @@ pub enum Command {
     Check,
     /// Show one file: its chunks, whether each replica answers, its encryption, and whether its keys open
     Explain {
-        /// The path at the filer, as /buckets/photos/cat.jpg
+        /// The path at the filer, as /buckets/photos/cat.jpg, or the object, as s3://photos/cat.jpg
         #[arg(value_name = "PATH")]
         path: String,
         /// Print JSON instead of a table

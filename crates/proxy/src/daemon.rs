@@ -32,7 +32,7 @@ use crate::{
     read::{AllowedOrigins, Expansions, FilerKek, Policy, Reader, Source, Stages, VolumeLocations},
     relay::Relay,
     s3::{
-        Gateways, S3Front,
+        self, Gateways, S3Front,
         way::{Question, Relayed},
     },
     security::{Security, SigningKey, VolumeTokens},
@@ -107,13 +107,19 @@ pub fn check(mut loaded: Loaded) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Explains the file at `path`, with the filer, the keys and the limits of this configuration. Nothing is listened on.
+/// Explains the file at `path`, or the object `s3://bucket/key`, with the filer, the keys and the limits of this configuration. Nothing is listened on.
 ///
 /// # Errors
 /// When there is no such file, or the filer cannot be asked; a [`settings::Error`] when a setting turns out not to work.
 pub async fn explain(mut loaded: Loaded, path: &str) -> Result<Report, StartError> {
-    let Parts { source, keys, .. } = Parts::new(&mut loaded)?;
-    explain::report(&source, &keys, path).await
+    let Parts { source, keys, metrics, .. } = Parts::new(&mut loaded)?;
+    let Some(object) = path.strip_prefix("s3://") else { return explain::report(&source, &keys, path).await };
+    let entries = Entries::new(0, metrics.caches.of(Cache::Entries));
+    let types = ContentTypes::of_this_machine();
+    let stages = Stages { source: Arc::clone(&source), entries, keys: Arc::clone(&keys), types };
+    let explained = s3::explain::explain(&stages, object).await?;
+    let report = explain::report(&source, &keys, &explained.path).await?;
+    Ok(Report { s3: Some(explained.way), ..report })
 }
 
 /// Runs the daemon until it is told to stop.

@@ -52,6 +52,7 @@ pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) ->
         && chunks.iter().filter(|chunk| chunk.visible).all(is_readable);
     Ok(Report {
         path: path.to_string(),
+        s3: None,
         size: entry.size(),
         inline: entry.content.len() as u64,
         sse: layout.as_ref().map(|layout| layout.scheme.as_str()),

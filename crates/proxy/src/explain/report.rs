@@ -9,6 +9,9 @@ use serde::Serialize;
 pub struct Report {
     /// The path at the filer.
     pub path: String,
+    /// Which way a GET by S3 would take; nothing if the file was not named as an object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<String>,
     /// Bytes of the file.
     pub size: u64,
     /// Bytes that the entry itself holds; 0 where there are chunks.

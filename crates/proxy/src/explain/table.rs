@@ -20,6 +20,9 @@ pub(super) fn lines(report: &Report) -> String {
         let _ = writeln!(page, "{name:<11}{}", printable(value));
     };
     fact("path", &report.path);
+    if let Some(way) = &report.s3 {
+        fact("by S3", way);
+    }
     fact("size", &format!("{} bytes", report.size));
     if report.inline > 0 {
         fact("inline", &format!("{} bytes in the entry itself", report.inline));
@@ -153,6 +156,7 @@ mod tests {
         ];
         Report {
             path: "/buckets/b/a".into(),
+            s3: None,
             size: 5,
             inline: 0,
             sse: Some("kms"),

@@ -5,6 +5,7 @@
 //! how a body is made: `read` does that for every front.
 
 mod decision;
+pub(crate) mod explain;
 mod forwarding;
 pub(crate) mod gateways;
 mod headers;

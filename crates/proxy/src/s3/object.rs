@@ -100,11 +100,18 @@ impl Found {
         let customer = unlock::customer_key(layout, &request.headers).map_err(|_| Relayed::Encryption)?;
         let size = self.known.entry.size();
         let range = asked_range(&request.headers, size)?;
-        let length = range.as_ref().map_or(size, |range| range.end - range.start);
-        if layout.scheme == Scheme::None && length < SMALL {
-            return Err(Relayed::Small);
-        }
+        self.is_worth_it(range.as_ref())?;
         Ok(Wanted { customer, range })
+    }
+
+    /// Whether we do it better than the gateway.
+    ///
+    /// # Errors
+    /// If not.
+    pub(super) fn is_worth_it(&self, range: Option<&Range<u64>>) -> Result<(), Relayed> {
+        let length = range.map_or(self.known.entry.size(), |range| range.end - range.start);
+        let is_plain = self.known.derived.as_ref().is_none_or(|file| file.layout.scheme == Scheme::None);
+        if is_plain && length < SMALL { Err(Relayed::Small) } else { Ok(()) }
     }
 }
 

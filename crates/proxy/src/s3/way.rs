@@ -80,6 +80,25 @@ impl Relayed {
     }
 }
 
+impl Relayed {
+    /// The reason, for people.
+    pub(crate) fn sentence(self) -> &'static str {
+        match self {
+            Self::NotRead => "it reads no object",
+            Self::Target => "its host or key may mean something else to the gateway",
+            Self::Query => "its query asks for more than a read",
+            Self::Signature => "it signs a header that would have to be added, or is signed in no plain way",
+            Self::Conditions => "its conditions are those that the question to the gateway needs",
+            Self::Range => "its range is not one plain range of the object",
+            Self::Encryption => "its encryption headers are not those of the object",
+            Self::Object => "there is no such object, or its bytes are not in this cluster",
+            Self::Small => "it is plain, and so small that the gateway's answer is as good",
+            Self::Stale => "the gateway decided about another version",
+            Self::Failed => "it could not be read here",
+        }
+    }
+}
+
 /// A request that reads one object, in a shape that is understood.
 #[derive(Debug)]
 pub(crate) struct ObjectRead<'q> {
