@@ -85,3 +85,21 @@ def test_no_secret_is_told(root: Path, front_1mb: Front, objects: Catalogue, kms
                 for name in ("encryptedDataKey", "encryptedDEK", "iv", "keyMD5"):
                     assert not metadata.get(name) or metadata[name] not in said, name
             assert SECRET_KEY not in said and front_1mb.kek.tidegate["key"] not in said
+
+
+def test_an_object_is_told_with_the_way_that_a_get_would_take(root: Path, front_1mb: Front, objects: Catalogue) -> None:
+    thing = objects.get(front_1mb, Encryption.SSE_S3, Shape.MULTIPART)
+    bucket, key = thing.path().removeprefix("/buckets/").split("/", 1)
+    front_1mb.s3.put(bucket, "small and plain", b"x")
+    gate = Tidegate(root / "explain-s3", front_1mb.tidegate_config(managed_keys="none"), name="explain")
+
+    def way(name: str) -> str:
+        done = run("explain", "--config", gate.config_file, f"s3://{name}", "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        return json.loads(done.stdout)["s3"]
+
+    assert "304" in way(f"{bucket}/{key}")
+    assert way(f"{bucket}/small and plain").startswith("relayed")
+    refused = run("explain", "--config", gate.config_file, f"s3://{bucket}/a//b")
+    assert refused.returncode == 1
+    assert "the S3 gateway answers" in refused.stderr

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use http::{HeaderMap, Request, Response, StatusCode, header::SERVER};
 use moka::future::Cache;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -96,9 +96,12 @@ impl Gateways {
     /// # Errors
     /// 503 when none answers.
     pub(crate) async fn check(&self) -> Result<()> {
-        let asked = self.list.iter().map(|gateway| self.is_well(gateway));
-        if join_all(asked).await.contains(&true) {
-            return Ok(());
+        // One that hangs is not waited for.
+        let mut asked: FuturesUnordered<_> = self.list.iter().map(|gateway| self.is_well(gateway)).collect();
+        while let Some(is_well) = asked.next().await {
+            if is_well {
+                return Ok(());
+            }
         }
         let text = "no S3 gateway answers; is one running, and is s3.gateway right?";
         Err(Error::new(Blame::Gateway, StatusCode::SERVICE_UNAVAILABLE, text).retry_after(EVERY))
