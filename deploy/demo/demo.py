@@ -74,7 +74,7 @@ def _start(stack: ExitStack, root: Path) -> tuple[Kms, Cluster, Front, Tidegate]
         front = cluster.add_front("demo")
         front.s3.create_bucket(BUCKET)
     with screen.step("tidegate"):
-        gate = Tidegate(root, front.tidegate_config(managed_keys="any"))
+        gate = Tidegate(root, {**front.tidegate_config(managed_keys="any"), "s3": {"gateway": [front.gateway.url]}})
         stack.callback(gate.stop, 2.0)
         gate.start()
     return kms, cluster, front, gate
@@ -93,8 +93,9 @@ def _upload(front: Front, kms: Kms) -> None:
 
 
 def _read_back(gate: Tidegate, front: Front) -> list[Verdict]:
-    """Reads all samples back, whole and in ranges."""
-    screen.say(screen.painted(f"\nReading them back through tidegate, whole and in {RANGES} ranges each", "bold"))
+    """Reads all samples back, whole and in ranges, and by S3."""
+    title = f"Reading them back through tidegate, whole, in {RANGES} ranges each, and by S3"
+    screen.say(screen.painted(f"\n{title}", "bold"))
     verdicts = []
     everything = list(samples())
     for number, sample in enumerate(everything, 1):
@@ -105,7 +106,7 @@ def _read_back(gate: Tidegate, front: Front) -> list[Verdict]:
 
 def _report(verdicts: list[Verdict]) -> None:
     """Prints the table and its sum."""
-    titles = ["object", "encryption", "bytes", "time", "MB/s", "whole", "ranges", "the filer itself says"]
+    titles = ["object", "encryption", "bytes", "time", "MB/s", "whole", "ranges", "by S3", "the filer itself says"]
     screen.say()
     screen.table(titles, [_row(verdict) for verdict in verdicts], right={2, 3, 4})
     wrong = [verdict.sample.name for verdict in verdicts if not verdict.right]
@@ -128,6 +129,7 @@ def _row(verdict: Verdict) -> list[screen.Cell]:
         (f"{verdict.megabytes_per_second:,.0f}", "cyan"),
         ("right", "green") if verdict.whole_right else ("WRONG", "red"),
         (f"{verdict.ranges_right}/{RANGES}", "green" if verdict.ranges_right == RANGES else "red"),
+        ("right", "green") if verdict.s3_right else ("WRONG", "red"),
         (f"{filer}, {head}", "" if verdict.filer_plaintext else "yellow"),
     ]
 
@@ -148,6 +150,8 @@ def _stay(gate: Tidegate, front: Front, processes: list[Process]) -> None:
     say(" \\\n".join(headers) + " | sha256sum")
     say(dim("\n  # The headers of a range"))
     say(f"  curl -s -r 1000000-1099999 -D - -o /dev/null {gate.object_url(BUCKET, kms.name)}")
+    say(dim("\n  # By S3: the gateway allows it (here everybody may read), tidegate sends it"))
+    say(f"  curl -s {gate.s3_url}/{BUCKET}/{kms.name} | sha256sum")
     say(dim("\n  # What tidegate did"))
     say(f"  curl -s {gate.admin_url}/metrics | grep ^tidegate_")
     say(f"\n  Configuration {gate.config_file}")

@@ -1,4 +1,4 @@
-"""Reads a sample back, through tidegate and from the filer itself, and judges every byte."""
+"""Reads a sample back, through both fronts of tidegate and from the filer itself, and judges every byte."""
 
 import hashlib
 import http.client
@@ -6,9 +6,11 @@ import random
 import time
 from dataclasses import dataclass
 
+from botocore.exceptions import BotoCoreError, ClientError
 from harness import Front, Tidegate, open_stream, request
+from harness.s3 import S3, sse_arguments
 
-from samples import BUCKET, MIB, Sample
+from samples import BUCKET, CUSTOMER_KEY, MIB, Sample
 
 RANGES = 12
 
@@ -22,13 +24,14 @@ class Verdict:
     seconds: float
     whole_right: bool
     ranges_right: int
+    s3_right: bool
     filer_plaintext: bool
     filer_same_head: bool
 
     @property
     def right(self) -> bool:
         """Whether every byte that tidegate sent was right."""
-        return self.whole_right and self.ranges_right == RANGES
+        return self.whole_right and self.ranges_right == RANGES and self.s3_right
 
     @property
     def megabytes_per_second(self) -> float:
@@ -37,7 +40,7 @@ class Verdict:
 
 
 def judge(sample: Sample, gate: Tidegate, front: Front) -> Verdict:
-    """Reads it whole and in ranges through tidegate, then whole from the filer."""
+    """Reads it whole and in ranges through the filer front, whole by S3, then whole from the filer."""
     content = sample.payload.bytes()
     url = gate.object_url(BUCKET, sample.name)
     body, seconds, headers = _read_whole(url, sample.key_headers)
@@ -50,6 +53,7 @@ def judge(sample: Sample, gate: Tidegate, front: Front) -> Verdict:
         seconds=seconds,
         whole_right=len(body) == len(content) and digest == hashlib.sha256(content).digest(),
         ranges_right=sum(_range_is_right(url, sample, content, first, last) for first, last in _ranges(len(content))),
+        s3_right=_is_right_by_s3(gate, sample, content),
         filer_plaintext=filer.body == content,
         filer_same_head=all(same_head),
     )
@@ -69,6 +73,21 @@ def _read_whole(url: str, headers: dict[str, str]) -> tuple[bytearray, float, ht
         seconds = time.monotonic() - started
         view.release()
         return body[:at], seconds, response.headers
+
+
+def _is_right_by_s3(gate: Tidegate, sample: Sample, content: bytes) -> bool:
+    """Whether boto3 gets it, and tidegate was who sent it."""
+
+    def served() -> float:
+        return gate.metrics().sum("tidegate_s3_served_total")
+
+    key = sse_arguments(sample.encryption, customer_key=CUSTOMER_KEY) if sample.key_headers else {}
+    before = served()
+    try:
+        body = S3(gate.s3_url).client.get_object(Bucket=BUCKET, Key=sample.name, **key)["Body"].read()
+    except (BotoCoreError, ClientError):
+        return False
+    return body == content and served() == before + 1
 
 
 def _ranges(size: int) -> list[tuple[int, int]]:
