@@ -9,16 +9,13 @@ or failed.
 """
 
 import argparse
-import http.client
 import signal
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import setting
-from harness import Payload, Tidegate, request
+from harness.readers import Readers, small_files
 from harness.relay import Behaviour
 
 SIZE = 64 << 10
@@ -46,46 +43,11 @@ class Phase:
         return f"{self.name:<22}{self.seconds:6.0f}{reads:10.1f}{rates}{p50:9.3f}{p99:9.3f}{took[-1]:9.3f}"
 
 
-class Clients:
-    """They read without a pause until they are told to stop."""
-
-    def __init__(self, gate: Tidegate, files: list[tuple[str, bytes]]) -> None:
-        self.phase = Phase("")
-        self.wrong: list[str] = []
-        self._gate, self._files = gate, files
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._read, args=(at,)) for at in range(CLIENTS)]
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """Each ends with the read that it is at."""
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _read(self, at: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._gate.port, timeout=120)
-        while not self._over.is_set():
-            path, content = self._files[at % FILES]
-            phase, begin = self.phase, time.monotonic()
-            try:
-                connection.request("GET", path)
-                answer = connection.getresponse()
-                if answer.read() != content or answer.status != 200:
-                    self.wrong.append(f"{path}: {answer.status}")
-            except (http.client.HTTPException, OSError) as error:
-                self.wrong.append(f"{path}: {error!r}")
-                connection.close()
-            phase.took.append(time.monotonic() - begin)
-            at += CLIENTS
-
-
-def watch(clients: Clients, lines: list[Behaviour], name: str, seconds: float) -> Phase:
+def watch(readers: Readers, lines: list[Behaviour], name: str, seconds: float) -> Phase:
     """One part of the run."""
     phase = Phase(name)
     before, begin = [line.passed for line in lines], time.monotonic()
-    clients.phase = phase
+    readers.took = phase.took
     time.sleep(seconds)
     phase.given = [line.passed - earlier for line, earlier in zip(lines, before, strict=True)]
     phase.seconds = time.monotonic() - begin
@@ -94,27 +56,23 @@ def watch(clients: Clients, lines: list[Behaviour], name: str, seconds: float) -
 
 def run(servers: setting.Setting, lines: list[Behaviour], options: argparse.Namespace) -> bool:
     """Measures, prints, and answers whether all reads were right."""
-    url = servers.front.filer.url
-    files = [(f"/standstill/{at}", Payload(f"standstill-{at}", SIZE).bytes()) for at in range(FILES)]
-    with ThreadPoolExecutor(8) as pool:
-        if set(pool.map(lambda file: request("PUT", url + file[0], body=file[1]).status, files)) != {201}:
-            raise RuntimeError("the filer did not take the files")
+    files = small_files(servers.front, "standstill", FILES, SIZE)
     gate = servers.tidegate(cache={"chunks": "off"}, log={"level": "warn"})
     still = servers.cluster.volumes[1]
     for line in lines:
         line.rate = options.rate * 1e6
-    clients = Clients(gate, files)
+    readers = Readers(gate, files).start(CLIENTS)
     time.sleep(3)
-    phases = [watch(clients, lines, "before", options.beside)]
+    phases = [watch(readers, lines, "before", options.beside)]
     still.signal(signal.SIGSTOP)
     try:
-        phases.append(watch(clients, lines, "one stands still", options.seconds))
+        phases.append(watch(readers, lines, "one stands still", options.seconds))
     finally:
         still.signal(signal.SIGCONT)
     # However long it stood still, it is asked again within a minute.
-    phases.append(watch(clients, lines, "it goes on: a minute", 60))
-    phases.append(watch(clients, lines, "after", options.beside))
-    clients.stop()
+    phases.append(watch(readers, lines, "it goes on: a minute", 60))
+    phases.append(watch(readers, lines, "after", options.beside))
+    readers.stop()
     metrics = gate.metrics()
     gate.stop()
     print(f"{CLIENTS} clients, {SIZE >> 10} KiB a read, {options.rate:g} MB/s on each line\n")
@@ -124,10 +82,10 @@ def run(servers: setting.Setting, lines: list[Behaviour], options: argparse.Name
     before, meanwhile = phases[0], phases[1]
     rates = [phase.given[0] / phase.seconds for phase in (before, meanwhile)]
     print(f"\nthe other one gave {rates[1] / rates[0]:.1%} of what it gave before")
-    print(f"set aside {metrics.sum('tidegate_volume_server_ejections_total'):.0f} times; wrong or failed {len(clients.wrong)}")
-    for reason in sorted(set(clients.wrong))[:5]:
+    print(f"set aside {metrics.sum('tidegate_volume_server_ejections_total'):.0f} times; wrong or failed {len(readers.wrong)}")
+    for reason in sorted(set(readers.wrong))[:5]:
         print(f"  {reason}")
-    return not clients.wrong
+    return not readers.wrong
 
 
 def main() -> None:

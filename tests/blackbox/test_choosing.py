@@ -4,18 +4,15 @@ import gzip
 import http.client
 import json
 import signal
-import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 import pytest
 from catalogue import MIB, Catalogue
 from conftest import StartTidegate
 from downloads import Downloads
-from harness import Front, Payload, Tidegate, open_stream, request
+from harness import Front, Payload, open_stream, request
+from harness.readers import Readers, small_files
 from pairs import CLIENT_PACE, SMALL_MEMORY, Breakable
 
 CLIENTS = 16
@@ -30,63 +27,6 @@ def fids(front: Front, path: str) -> list[str]:
     """The chunks of a file."""
     entry = json.loads(request("GET", f"{front.filer.url}{path}?metadata=true").body)
     return [chunk["file_id"] for chunk in entry["chunks"]]
-
-
-@dataclass
-class Readers:
-    """Clients that read files one after the other, each on a connection of its own, until they are told to stop."""
-
-    gate: Tidegate
-    files: Sequence[tuple[str, bytes]]
-    rounds: int | None = None
-    took: list[float] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    def start(self, clients: int) -> "Readers":
-        """Starts so many."""
-        self._threads = [threading.Thread(target=self._read, args=(at,), daemon=True) for at in range(clients)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Ends them, each after the read that it is at."""
-        self._over.set()
-        self.join()
-
-    def join(self) -> None:
-        """Returns when all are through."""
-        for thread in self._threads:
-            thread.join(timeout=120)
-            assert not thread.is_alive(), "a read has no end"
-
-    def _read(self, first: int) -> None:
-        connection = http.client.HTTPConnection(urlsplit(self.gate.url).netloc, timeout=100)
-        step = len(self._threads)
-        at = first
-        while not self._over.is_set() and (self.rounds is None or at < self.rounds * len(self.files)):
-            path, content = self.files[at % len(self.files)]
-            begin = time.monotonic()
-            try:
-                connection.request("GET", path)
-                answer = connection.getresponse()
-                if answer.read() != content or answer.status != 200:
-                    self.wrong.append(f"{path}: {answer.status}")
-            except (http.client.HTTPException, OSError) as error:
-                self.wrong.append(f"{path}: {error!r}")
-                connection.close()
-            self.took.append(time.monotonic() - begin)
-            at += step
-
-
-def small_files(front: Front, name: str, count: int, size: int) -> list[tuple[str, bytes]]:
-    """Files of one chunk each."""
-    files = [(f"/{name}/{at}", Payload(f"{name}-{at}", size).bytes()) for at in range(count)]
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        written = pool.map(lambda file: request("PUT", front.filer.url + file[0], body=file[1]).status, files)
-        assert set(written) == {201}
-    return files
 
 
 def test_needles_that_one_of_two_servers_lost_are_read_from_the_other(
