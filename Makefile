@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential fuzz fuzz-seeds mutants venv nginx clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 fuzz fuzz-seeds mutants venv nginx clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,7 @@ demo: cargo venv ## A real SeaweedFS with encrypted objects, read through tidega
 	$(CARGO) build --locked --release --bin tidegate
 	@TIDEGATE_BIN=$(abspath $(TARGET))/release/tidegate $(VENV)/bin/python deploy/demo/demo.py
 
-test: fmt-check lint features unit doc blackbox differential ## All that must hold: format, lint, unit tests, docs, black-box tests, comparison
+test: fmt-check lint features unit doc blackbox differential s3 ## All that must hold: format, lint, unit tests, docs, black-box tests, comparisons
 
 fmt: ## Formats the Rust code
 	$(CARGO) fmt --all
@@ -54,6 +54,9 @@ blackbox: nginx build venv ## tidegate against a real SeaweedFS and KMS (TESTS="
 
 differential: venv build ## tidegate's answers compared with a real filer's (TIDEGATE_DIFFERENTIAL_SEED=2 for other requests)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/differential
+
+s3: venv build ## Who may read what by S3, held against the real gateway (TIDEGATE_S3_ROUNDS=400 TIDEGATE_S3_SEED=2 for more)
+	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/s3
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := sse_metadata envelope kek_file entry range

@@ -83,6 +83,7 @@ class Cluster:
     another rack). Fronts are added to a running cluster. With `volume_relay` the volume servers are reached only
     through relays that behave like that: all like one, or each like its own.
     `relay` makes the one for HTTP out of where to listen, where to go, and its behaviour. `volume_options` are more options of `weed volume`.
+    `identities` of the gateways come beside the administrator, in the place of an anonymous one that may read all.
     With `data_centers`, volume server number n is in the data center `dcn`, and `100` keeps a second copy in another one.
     """
 
@@ -99,6 +100,7 @@ class Cluster:
         relay: Callable[[tuple[str, int], tuple[str, int], Behaviour], Relay] = Relay,
         volume_options: dict[str, object] | None = None,
         data_centers: bool = False,
+        identities: Sequence[dict[str, object]] | None = None,
     ) -> None:
         self.root = root
         self.kms = kms
@@ -110,6 +112,7 @@ class Cluster:
         self._relay = relay
         self._volume_options = volume_options or {}
         self._data_centers = data_centers
+        self._identities = identities
         self._relays: list[Relay] = []
         self.volumes = [self._volume(index) for index in range(volumes)]
         self.fronts: dict[str, Front] = {}
@@ -185,14 +188,13 @@ class Cluster:
         return self._relays[2 * index : 2 * index + 2]
 
     def _iam(self) -> dict[str, object]:
-        """One identity that may do all, and anyone may read: tests compare unsigned requests with tidegate's."""
+        """One identity that may do all, and others. By default anyone may read: tests compare unsigned requests with
+        tidegate's."""
         credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
-        iam: dict[str, object] = {
-            "identities": [
-                {"name": "admin", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]},
-                {"name": "anonymous", "actions": ["Read"]},
-            ]
-        }
+        admin = {"name": "admin", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+        anyone = [{"name": "anonymous", "actions": ["Read"]}]
+        others = anyone if self._identities is None else self._identities
+        iam: dict[str, object] = {"identities": [admin, *others]}
         if self.kms is not None:
             iam["kms"] = self.kms.gateway_block()
         return iam
