@@ -6,10 +6,10 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 fuzz fuzz-seeds mutants venv nginx clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients fuzz fuzz-seeds mutants venv nginx clean
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: cargo venv ## A real SeaweedFS with encrypted objects, read through tidegate (DEMO_ONESHOT=1: do not stay up)
 	@echo "Building tidegate (release)"
@@ -58,6 +58,17 @@ differential: venv build ## tidegate's answers compared with a real filer's (TID
 s3: venv build ## Who may read what by S3, held against the real gateway (TIDEGATE_S3_ROUNDS=400 TIDEGATE_S3_SEED=2 for more)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/s3
 
+CLIENTS := .venv-clients
+s3-clients: venv build $(CLIENTS)/.requirements ## Programs and libraries of S3 through the S3 front: aws, rclone, s3cmd, minio, s3fs, pyarrow, object_store
+	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate TIDEGATE_CLIENTS=$(abspath $(CLIENTS)) \
+	  $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/clients
+
+$(CLIENTS)/.requirements: tests/clients/requirements.txt
+	@echo "Installing the clients into $(CLIENTS) (once, about 500 MB)"
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --disable-pip-version-check --quiet -r tests/clients/requirements.txt
+	@touch $@
+
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := sse_metadata envelope kek_file entry range
 # The sanitizers want a compiler that lets unstable flags pass: nightly where there is one, else this one, told to.
@@ -101,4 +112,4 @@ cargo:
 	@command -v $(CARGO) >/dev/null || { echo "No cargo on the PATH: install Rust (https://rustup.rs)." >&2; exit 1; }
 
 clean: ## Removes what was built and installed here
-	rm -rf $(TARGET) .venv .demo .pytest_cache
+	rm -rf $(TARGET) .venv .venv-clients .demo .pytest_cache
