@@ -9,15 +9,13 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import boto3
-import h2.config
-import h2.connection
-import h2.events
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from conftest import StartTidegate
 from harness import Answer, Front, Payload, Tidegate, request
+from harness.http2 import http2
 from harness.ports import free_port
 from harness.relay import Behaviour, Relay
 from harness.s3 import ACCESS_KEY, SECRET_KEY, CustomerKey, Encryption, sse_arguments
@@ -234,35 +232,6 @@ def test_a_presigned_url_that_says_how_to_answer(gate: Tidegate, bucket: str) ->
     url = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k", "ResponseContentType": "x/y"})
     assert request("GET", url).header("Content-Type") == "x/y"
     assert request("GET", url.replace("x%2Fy", "x%2Fz")).status == 403
-
-
-def http2(address: str, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> tuple[str, bytes]:
-    """Status and body of one request over HTTP/2 without TLS."""
-    host, _, port = address.rpartition(":")
-    http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
-    http.initiate_connection()
-    pseudo = [(":method", method), (":path", target), (":scheme", "http"), (":authority", address)]
-    http.send_headers(1, [*pseudo, *headers.items()], end_stream=not body)
-    status, received = "", bytearray()
-    with socket.create_connection((host, int(port)), timeout=30) as line:
-        while True:
-            if body and (room := min(http.local_flow_control_window(1), http.max_outbound_frame_size, len(body))):
-                http.send_data(1, body[:room], end_stream=room == len(body))
-                body = body[room:]
-                line.sendall(http.data_to_send())
-                continue
-            line.sendall(http.data_to_send())
-            read = line.recv(1 << 16)
-            assert read, "the connection was closed"
-            for event in http.receive_data(read):
-                assert not isinstance(event, h2.events.StreamReset), event
-                if isinstance(event, h2.events.ResponseReceived):
-                    status = dict(event.headers)[":status"]
-                elif isinstance(event, h2.events.DataReceived):
-                    received += event.data
-                    http.acknowledge_received_data(event.flow_controlled_length, 1)
-                elif isinstance(event, h2.events.StreamEnded):
-                    return status, bytes(received)
 
 
 def test_clients_of_http2(front_1mb: Front, gate: Tidegate, bucket: str) -> None:
