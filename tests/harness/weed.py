@@ -66,7 +66,7 @@ def volume(root: Path, index: int, master_address: str, options: dict[str, objec
     defaults = {
         "dir": directory,
         "master": master_address,
-        "max": 200,
+        "max": 2000,  # each bucket is a collection, and has seven volumes of its own
         "rack": f"rack{index}",
         "preStopSeconds": 0,
         "volume.allowUntrustedRemoteEndpoints": "true",  # or it copies no volume from a loopback address
