@@ -28,11 +28,10 @@ impl<D: Send + Sync + 'static> WriteInvalidation<D> {
     pub(crate) fn by(request: &Parts, entries: &Arc<Entries<D>>) -> Self {
         let mut changed = Vec::new();
         if !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
-            changed.extend(at(request.uri.path()));
+            changed.extend(at(EntryPath::parse(request.uri.path())));
             if let Some(from) = query::first(request.uri.query().unwrap_or(""), "mv.from") {
-                // Decoded already; escaped again because that is how a path is read.
-                let from = String::from_utf8(from).ok().map(|from| from.replace('%', "%25"));
-                changed.extend(from.map_or(Some(Changed::Anything), |from| at(&from)));
+                let from = String::from_utf8(from).map_err(|_| EntryPathError::Odd);
+                changed.extend(at(from.and_then(|from| EntryPath::parse_decoded(&from))));
             }
         }
         Self { entries: Arc::clone(entries), changed }
@@ -54,8 +53,8 @@ impl<D: Send + Sync + 'static> WriteInvalidation<D> {
 
 /// What a path stands for. `None`: no entry is there. Uploads in pieces (tus) are sent to such a path, and the file that
 /// the last piece makes is not named.
-fn at(path: &str) -> Option<Changed> {
-    match EntryPath::parse(path) {
+fn at(path: Result<EntryPath, EntryPathError>) -> Option<Changed> {
+    match path {
         Ok(path) => Some(Changed::At(path)),
         Err(EntryPathError::Reserved) => None,
         Err(EntryPathError::Root | EntryPathError::Odd) => Some(Changed::Anything),

@@ -65,6 +65,15 @@ impl EntryPath {
         Ok(Self { path: path.to_owned(), slash, trailing_slash: path.len() < decoded.len() })
     }
 
+    /// Reads a path that is not escaped.
+    ///
+    /// # Errors
+    /// As [`EntryPath::parse`].
+    pub fn parse_decoded(path: &str) -> Result<Self, EntryPathError> {
+        // Of what stands in it a percent sign alone would be read as something else.
+        Self::parse(&path.replace('%', "%25"))
+    }
+
     /// The whole path, e.g. `/buckets/b/key`.
     pub fn as_str(&self) -> &str {
         &self.path
@@ -188,6 +197,15 @@ mod tests {
         assert_eq!(parsed("//d/q%3Fz"), "/d/q?z");
         assert_eq!(parsed("/d/a+b%20%C3%BC"), "/d/a+b ü");
         assert_eq!(parsed("/d/ü"), "/d/ü");
+    }
+
+    #[test]
+    fn a_path_that_is_not_escaped_is_taken_as_it_stands() {
+        for path in ["/d/a%41.txt", "/d/100%", "/d/%zz", "/d/a?b#c;d ü+\n", "/d/%2e%2e/a"] {
+            assert_eq!(EntryPath::parse_decoded(path).unwrap().as_str(), path);
+        }
+        assert_eq!(EntryPath::parse_decoded("/d/../e//a").unwrap().as_str(), "/e/a");
+        assert_eq!(EntryPath::parse_decoded("d/a"), Err(EntryPathError::Odd));
     }
 
     #[test]

@@ -9,14 +9,9 @@ mod opening;
 mod report;
 mod table;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use self::report::ExplainError;
 pub use self::report::{Chunk, Envelope, Key, Replica, Report};
 use crate::{entry::EntryPath, keys::KeyRing, read::Source};
-
-/// What a path's slashes stand between.
-const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
 impl Report {
     /// As a table for people.
@@ -30,9 +25,8 @@ impl Report {
 /// # Errors
 /// When there is no such file, or the filer cannot be asked.
 pub(crate) async fn report(source: &Source, keys: &KeyRing, path: &str) -> Result<Report, ExplainError> {
-    // As a client would send it: the name on the command line is not encoded.
-    let encoded = utf8_percent_encode(path, &ENCODED).to_string();
+    // The name on the command line is not escaped.
     let wanted =
-        EntryPath::parse(&encoded).map_err(|_| format!("{path:?} is no path of a file; begin it with a slash"))?;
+        EntryPath::parse_decoded(path).map_err(|_| format!("{path:?} is no path of a file; begin it with a slash"))?;
     gather::gather(source, keys, &wanted).await
 }

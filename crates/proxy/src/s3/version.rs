@@ -91,8 +91,7 @@ pub(super) fn etag(entry: &pb::Entry, of_filer: Option<&str>) -> Option<String> 
 
 /// The path of an entry as lookups take it; `None`: it is not plain, which those of targets are.
 pub(super) fn entry_path(path: &str) -> Option<EntryPath> {
-    // Decoded already; escaped again because that is how a path is read.
-    EntryPath::parse(&path.replace('%', "%25")).ok().filter(|parsed| parsed.as_str() == path)
+    EntryPath::parse_decoded(path).ok().filter(|parsed| parsed.as_str() == path)
 }
 
 #[cfg(test)]
