@@ -16,7 +16,7 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{AUTHORIZATION, EXPECT, HOST, USER_AGENT},
     request::Parts,
     uri::{Authority, PathAndQuery, Scheme},
@@ -230,20 +230,9 @@ impl Relay {
         path: &'static str,
         authorization: Option<HeaderValue>,
     ) -> std::result::Result<StatusCode, String> {
-        let uri = addressed_to(&Uri::from_static(path), &self.scheme, authority, self.far_side.setting())
-            .map_err(|error| error.to_string())?;
-        let mut request = Request::new(Upload::none());
-        *request.method_mut() = Method::HEAD;
-        *request.uri_mut() = uri;
-        request.headers_mut().insert(USER_AGENT, SERVER);
-        if let Some(authorization) = authorization {
-            request.headers_mut().insert(AUTHORIZATION, authorization);
-        }
-        // On a connection of its own: it is about the filer as it is now.
-        match self.anew.request(request).await {
-            Ok(answer) => Ok(answer.status()),
-            Err(error) => Err(chain(&error)),
-        }
+        let authorization = authorization.map(|value| (AUTHORIZATION, value));
+        let answer = self.ask_in_own_name(Method::HEAD, authority, Uri::from_static(path), authorization).await?;
+        Ok(answer.status())
     }
 
     /// What the server at `authority` answers to a GET of `path` that nobody signed, with `host` in the place of its own name,
@@ -257,18 +246,31 @@ impl Relay {
         path: &str,
         host: Option<&str>,
     ) -> std::result::Result<Response<Bytes>, String> {
-        let path: Uri = path.parse().map_err(|_| format!("{path} is no path"))?;
-        let uri = addressed_to(&path, &self.scheme, authority, self.far_side.setting());
-        let mut request = Request::new(Upload::none());
-        *request.uri_mut() = uri.map_err(|error| error.to_string())?;
-        request.headers_mut().insert(USER_AGENT, SERVER);
-        if let Some(host) = host {
-            request.headers_mut().insert(HOST, HeaderValue::from_str(host).map_err(|_| format!("{host} is no host"))?);
-        }
-        // On a connection of its own: it is about the server as it is now.
-        let (parts, body) = self.anew.request(request).await.map_err(|error| chain(&error))?.into_parts();
+        let uri: Uri = path.parse().map_err(|_| format!("{path} is no path"))?;
+        let host =
+            host.map(|host| HeaderValue::from_str(host).map_err(|_| format!("{host} is no host"))).transpose()?;
+        let answer = self.ask_in_own_name(Method::GET, authority, uri, host.map(|host| (HOST, host))).await?;
+        let (parts, body) = answer.into_parts();
         let body = Limited::new(body, PROBED).collect().await.map_err(|error| error.to_string())?;
         Ok(Response::from_parts(parts, body.to_bytes()))
+    }
+
+    /// Sends a request of tidegate's own, with one header more.
+    async fn ask_in_own_name(
+        &self,
+        method: Method,
+        authority: &str,
+        path: Uri,
+        header: Option<(HeaderName, HeaderValue)>,
+    ) -> std::result::Result<Response<Incoming>, String> {
+        let uri = addressed_to(&path, &self.scheme, authority, self.far_side.setting());
+        let mut request = Request::new(Upload::none());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.map_err(|error| error.to_string())?;
+        request.headers_mut().insert(USER_AGENT, SERVER);
+        request.headers_mut().extend(header);
+        // On a connection of its own: it is about the server as it is now.
+        self.anew.request(request).await.map_err(|error| chain(&error))
     }
 
     /// Whether filers are spoken to over TLS.
