@@ -3,8 +3,7 @@
 //! Knows their addresses and what they say of themselves. Must not know what a request means.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -42,8 +41,6 @@ pub(crate) struct Gateways {
     domains: Vec<String>,
     /// How all gateways read hosts that have to do with a domain. `None`: not as we could.
     hosts: Cache<String, Option<Host>>,
-    /// Makes names that nobody has.
-    unique: AtomicU64,
 }
 
 struct Gateway {
@@ -57,10 +54,8 @@ impl Gateways {
     pub(crate) fn new(relay: Relay, authorities: Vec<String>, domains: Vec<String>) -> Self {
         let gateway = |authority| Gateway { authority, answers: AtomicBool::new(true) };
         let list = authorities.into_iter().map(gateway).collect();
-        // Each RandomState is seeded by the operating system.
-        let unique = AtomicU64::new(RandomState::new().hash_one(std::process::id()));
         let hosts = Cache::builder().max_capacity(HOSTS).time_to_live(BELIEVED).build();
-        Self { relay, list, domains, hosts, unique }
+        Self { relay, list, domains, hosts }
     }
 
     /// How the gateways read the host of a request (with or without a port), said by themselves. `None`: only they can tell.
@@ -149,7 +144,7 @@ impl Gateways {
 
     /// The reading of a host that all gateways that answer confirm, if they do.
     async fn confirmed(&self, name: &str, candidates: Vec<Host>) -> Option<Host> {
-        let probe = Probe::new(self.unique.fetch_add(1, Ordering::Relaxed));
+        let probe = Probe::new(rand::random());
         let path = probe.path();
         let answering = self.list.iter().filter(|gateway| gateway.answers.load(Ordering::Relaxed));
         let asked = answering.map(|gateway| timeout(PATIENCE, self.relay.probe(&gateway.authority, &path, Some(name))));
