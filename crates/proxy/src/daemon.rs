@@ -107,7 +107,8 @@ pub fn check(mut loaded: Loaded) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Explains the file at `path`, or the object `s3://bucket/key`, with the filer, the keys and the limits of this configuration. Nothing is listened on.
+/// Explains the file at `path`, or the object `s3://bucket/key`, with the filer, the keys and the limits of this
+/// configuration. Nothing is listened on.
 ///
 /// # Errors
 /// When there is no such file, or the filer cannot be asked; a [`settings::Error`] when a setting turns out not to work.

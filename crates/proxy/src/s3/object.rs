@@ -15,7 +15,7 @@ use super::{
 use crate::{
     entry::{EntryPath, Kind},
     plan::range::{self, Ranges},
-    read::{CachedEntry, Stages, unlock},
+    read::{CachedEntry, File, Stages, unlock},
 };
 
 /// Plain objects, and ranges of them, that are smaller are the gateway's: it reads them in one fetch as we do, and a decision
@@ -41,14 +41,14 @@ pub(super) struct Wanted {
 
 /// What the bucket says about reads of its objects.
 pub(super) async fn bucket(stages: &Stages, target: &Target) -> BucketFacts {
-    let Some(path) = version::entry_path(&version::bucket_path(target)) else { return BucketFacts::of(None) };
+    let Some(path) = version::bucket_path(target) else { return BucketFacts::of(None) };
     let known = stages.entry(&path).await.ok().flatten();
     BucketFacts::of(known.as_ref().map(|known| &known.entry))
 }
 
 /// Whether the bucket has a policy by what the filer says now.
 pub(super) async fn has_policy_now(stages: &Stages, target: &Target) -> bool {
-    let Some(path) = version::entry_path(&version::bucket_path(target)) else { return true };
+    let Some(path) = version::bucket_path(target) else { return true };
     let found = stages.source.filer.lookup(&path).await.ok().flatten();
     BucketFacts::of(found.as_ref().map(|found| &found.entry)).has_policy
 }
@@ -86,12 +86,18 @@ async fn lookup(stages: &Stages, path: &EntryPath) -> Result<Option<Arc<CachedEn
 }
 
 impl Found {
+    /// # Errors
+    /// If it is no file, which those that are found are.
+    pub(super) fn file(&self) -> Result<&File, Relayed> {
+        self.known.derived.as_ref().ok_or(Relayed::Object)
+    }
+
     /// What of the object the request wants.
     ///
     /// # Errors
     /// The reason why the gateway shall answer.
     pub(super) fn wanted(&self, request: &Parts) -> Result<Wanted, Relayed> {
-        let layout = &self.known.derived.as_ref().ok_or(Relayed::Object)?.layout;
+        let layout = &self.file()?.layout;
         let brings_key = request.headers.keys().any(is_customer_key);
         if brings_key != (layout.scheme == Scheme::C) {
             return Err(Relayed::Encryption);
@@ -110,8 +116,7 @@ impl Found {
     /// If not.
     pub(super) fn is_worth_it(&self, range: Option<&Range<u64>>) -> Result<(), Relayed> {
         let length = range.map_or(self.known.entry.size(), |range| range.end - range.start);
-        let is_plain = self.known.derived.as_ref().is_none_or(|file| file.layout.scheme == Scheme::None);
-        if is_plain && length < SMALL { Err(Relayed::Small) } else { Ok(()) }
+        if self.file()?.layout.scheme == Scheme::None && length < SMALL { Err(Relayed::Small) } else { Ok(()) }
     }
 }
 

@@ -36,7 +36,10 @@ impl S3Front {
         peer: &Peer,
     ) -> Result<Response<Body>, Relayed> {
         let bucket = object::bucket(&self.stages, &read.target).await;
-        let found = self.find(request, read, bucket).await?;
+        // Where what is known does not fit the request, another version may be there by now. The gateway knows it, and whom
+        // it has not allowed anything does not make us look again.
+        let found = object::find(&self.stages, read, bucket).await?;
+        let wanted = found.wanted(request)?;
         let asked = Asked {
             stages: &self.stages,
             gateways: &self.gateways,
@@ -53,28 +56,8 @@ impl S3Front {
                 return Ok(refusal::of(&error, &request.method, request.uri.path(), id));
             }
         };
-        let (found, wanted) = self.decided_about(found, &decision, request, read, bucket).await?;
+        let (found, wanted) = self.decided_about((found, wanted), &decision, request, read, bucket).await?;
         self.served(request, read, &found, wanted, &decision).await
-    }
-
-    /// The object and what is wanted of it, if it can be served at all. What fails may be that it is another one by now.
-    async fn find(
-        &self,
-        request: &Parts,
-        read: &ObjectRead<'_>,
-        bucket: BucketFacts,
-    ) -> Result<(Found, Wanted), Relayed> {
-        let found = object::find(&self.stages, read, bucket).await?;
-        match found.wanted(request) {
-            Ok(wanted) => Ok((found, wanted)),
-            // The same bytes may have been written under another key since.
-            Err(Relayed::Encryption | Relayed::Range) => {
-                self.stages.entries.forget(found.path.as_str());
-                let found = object::find(&self.stages, read, bucket).await?;
-                found.wanted(request).map(|wanted| (found, wanted))
-            }
-            Err(reason) => Err(reason),
-        }
     }
 
     /// That object, if it is the one that the gateway has decided about, or else the one that is there now.
@@ -105,7 +88,7 @@ impl S3Front {
         decision: &HeaderMap,
     ) -> Result<Response<Body>, Relayed> {
         let Found { path, known, version, .. } = found;
-        let (entry, file) = (&known.entry, known.derived.as_ref().ok_or(Relayed::Object)?);
+        let (entry, file) = (&known.entry, found.file()?);
         let size = entry.size();
         let (status, section) = match &wanted.range {
             None => (StatusCode::OK, 0..size),

@@ -28,9 +28,9 @@ impl BucketFacts {
     }
 }
 
-/// The path of a bucket's entry.
-pub(super) fn bucket_path(target: &Target) -> String {
-    format!("/buckets/{}", target.bucket)
+/// The path of a bucket's entry; `None` as in [`entry_path`].
+pub(super) fn bucket_path(target: &Target) -> Option<EntryPath> {
+    entry_path(&format!("/buckets/{}", target.bucket))
 }
 
 /// The directory that names the newest version.
