@@ -10,7 +10,6 @@ of all processes between client and volume server, from `/proc`. Needs wrk.
 
 import argparse
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from harness.relay import Behaviour
 from harness.s3 import sse_arguments
 from harness.scratch import installed, scratch
 from harness.signed import Signer
+from wrk import requests_per_second
 
 MIB = 1 << 20
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -88,18 +88,6 @@ def whole(sides: list[Side], size: int, rounds: int) -> None:
         print(f"{encryption.title:10}{cells}{pace[mine] / pace[theirs]:8.1f}{cost[mine] / cost[theirs]:8.2f}")
 
 
-def per_second(url: str, headers: Mapping[str, str], at_once: int, seconds: int, script: Path | None) -> float:
-    """Requests that wrk counts. Raises when an answer was no success."""
-    argv = ["wrk", "-t", "1", "-c", str(at_once), "-d", f"{seconds}s", *(["-s", str(script)] if script else [])]
-    for name, value in headers.items():
-        argv += ["-H", f"{name}: {value}"]
-    said = subprocess.run([*argv, url], capture_output=True, text=True, check=True).stdout
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    if rate is None or "Non-2xx" in said or "Socket errors" in said:
-        raise RuntimeError(f"wrk on {url} says:\n{said}")
-    return float(rate.group(1))
-
-
 def many(
     sides: list[Side], what: str, prefix: str, at_once: int, options: argparse.Namespace, script: Path | None
 ) -> None:
@@ -111,7 +99,7 @@ def many(
         for _ in range(options.rounds):
             for side in sides:
                 url = side.url(f"{prefix}/{encryption.value}", headers)
-                rates[side.name].append(per_second(url, headers, at_once, options.seconds, script))
+                rates[side.name].append(requests_per_second(url, headers, at_once, options.seconds, script))
         rate = {name: statistics.median(each) for name, each in rates.items()}
         mine, theirs = (side.name for side in sides)
         cells = "".join(f"{rate[side.name]:12,.0f} {side.name}" for side in sides)

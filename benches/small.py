@@ -4,31 +4,18 @@ plain one, all in one run, in turns. Needs wrk.
     TIDEGATE_BIN=target/release/tidegate .venv/bin/python benches/small.py
 """
 
-import re
 import statistics
-import subprocess
 import sys
 
 import setting
 from harness import Encryption, Payload, request
 from harness.scratch import installed
+from wrk import requests_per_second
 
 SIZE = 4 << 10
 CONNECTIONS = 16
 ROUNDS = 3
 SECONDS = 4
-
-
-def requests_per_second(url: str, headers: dict[str, str], seconds: int) -> float:
-    """What wrk counts. Raises when an answer was no success."""
-    argv = ["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{seconds}s"]
-    for name, value in headers.items():
-        argv += ["-H", f"{name}: {value}"]
-    said = subprocess.run([*argv, url], capture_output=True, text=True, check=True).stdout
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    if rate is None or "Non-2xx" in said or "Socket errors" in said:
-        raise RuntimeError(f"wrk on {url} says:\n{said}")
-    return float(rate.group(1))
 
 
 def main() -> int:
@@ -50,11 +37,11 @@ def main() -> int:
             answer = request("GET", url, headers)
             if (answer.status, answer.body) != (200, content):
                 raise RuntimeError(f"{name} answers {answer.status} and not the object")
-            requests_per_second(url, headers, 1)
+            requests_per_second(url, headers, CONNECTIONS, 1)
         rates: dict[str, list[float]] = {name: [] for name in rows}
         for _ in range(ROUNDS):
             for name, (url, headers) in rows.items():
-                rates[name].append(requests_per_second(url, headers, SECONDS))
+                rates[name].append(requests_per_second(url, headers, CONNECTIONS, SECONDS))
         middle = {name: statistics.median(measured) for name, measured in rates.items()}
         filer, gateway = middle["filer, plain"], middle["S3 gateway, SSE-C"]
         print(f"{SIZE} bytes, {CONNECTIONS} connections, median of {ROUNDS} rounds of {SECONDS} s in turns\n")
