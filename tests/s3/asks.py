@@ -45,7 +45,7 @@ class Ask:
 
     def send(self, endpoint: str) -> Answer:
         """Sends it to `endpoint` and reads the answer whole."""
-        target, headers = self._written(endpoint)
+        target, headers = self.written(endpoint)
         parts = urlsplit(endpoint)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
         try:
@@ -58,8 +58,8 @@ class Ask:
         finally:
             connection.close()
 
-    def _written(self, endpoint: str) -> tuple[str, list[tuple[str, str]]]:
-        """The target and the headers, signed for that endpoint."""
+    def written(self, endpoint: str) -> tuple[str, list[tuple[str, str]]]:
+        """Target and headers as they go to that endpoint."""
         host = self.host or urlsplit(endpoint).netloc
         rest = [*self.added.items()]
         if self.who is None or self.signing is Signing.NONE:

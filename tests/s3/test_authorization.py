@@ -257,7 +257,7 @@ def test_nobody_names_himself_to_the_gateway(sides: Sides, things: dict[Encrypti
 
 def test_two_signatures(sides: Sides, things: dict[Encryption, Thing]) -> None:
     thing = things[Encryption.SSE_S3]
-    presigned = Ask(thing.target, NOBODY, Signing.PRESIGNED)._written(sides.front.gateway.url)[0]
+    presigned = Ask(thing.target, NOBODY, Signing.PRESIGNED).written(sides.front.gateway.url)[0]
     for who in (READER, NOBODY):
         theirs, ours = sides.both(Ask(presigned, who))
         assert (theirs.status == 200) >= (ours.status == 200)

@@ -132,7 +132,7 @@ def place(chance: random.Random, thing: Thing) -> tuple[str | None, str]:
             (None, f"/{bucket}/{key.replace('/', '%2F')}"),
             (None, f"/{bucket}/{key.replace('/', chr(92))}"),
             (None, f"/{bucket}/./{key}"),
-            (None, f"/{bucket}/%6{key[0:1] and 'f'}{key[1:]}"),
+            (None, f"/{bucket}/%{ord(key[0]):02x}{key[1:]}"),
             (f"{bucket}.{DOMAIN}", f"/{key}"),
             (f"{bucket}.{DOMAIN}", f"/{VICTIM}/{key}"),
             (f"{bucket}.{NO_DOMAIN}", f"/{VICTIM}/{key}"),
