@@ -74,7 +74,8 @@ const TCP_PROBES: Duration = Duration::from_secs(5);
 const PROBED: usize = 16 << 10;
 
 impl Relay {
-    /// A relay to filers. See [`Relay::to`].
+    /// A relay to filers, that gives up on one which has not accepted a connection within `connect_timeout`, and on an exchange
+    /// in which neither side has got on for `progress_timeout`. With `tls` it speaks HTTPS.
     ///
     /// # Errors
     /// When TLS cannot be set up at all.
@@ -86,7 +87,7 @@ impl Relay {
         Self::to(FarSide::Filers(headers::Via::new()), connect_timeout, progress_timeout, tls)
     }
 
-    /// A relay to S3 gateways. See [`Relay::to`].
+    /// The same to S3 gateways.
     ///
     /// # Errors
     /// When TLS cannot be set up at all.
@@ -98,11 +99,6 @@ impl Relay {
         Self::to(FarSide::Gateways, connect_timeout, progress_timeout, tls)
     }
 
-    /// A relay that gives up on a server which has not accepted a connection within `connect_timeout`, and on an exchange in
-    /// which neither side has got on for `progress_timeout`. With `tls` it speaks HTTPS.
-    ///
-    /// # Errors
-    /// When TLS cannot be set up at all.
     fn to(
         far_side: FarSide,
         connect_timeout: Duration,
