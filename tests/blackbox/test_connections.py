@@ -53,8 +53,10 @@ def resident(gate: Tidegate) -> int:
 def many(gate: Tidegate, number: int, sent: bytes) -> Iterator[list[socket.socket]]:
     """So many connections from fifty addresses, each of which has sent this, as far as it was taken."""
     with ExitStack() as stack:
-        lines = [stack.enter_context(connected(gate, f"127.0.0.{2 + n % 50}")) for n in range(number)]
-        for line in lines:
+        lines = []
+        for n in range(number):
+            line = stack.enter_context(connected(gate, f"127.0.0.{2 + n % 50}"))
+            lines.append(line)
             line.setblocking(False)
             try:
                 line.send(sent)
