@@ -22,10 +22,12 @@ pub enum Blame {
     Kms,
     /// The operator's configuration forbids or lacks something.
     Config,
+    /// A bug of our own.
+    Tidegate,
 }
 
 impl Blame {
-    /// The lower-case label: `client`, `filer`, `gateway`, `volume`, `kms`, `config`.
+    /// The lower-case label: `client`, `filer`, `gateway`, `volume`, `kms`, `config`, `tidegate`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -34,6 +36,7 @@ impl Blame {
             Self::Volume => "volume",
             Self::Kms => "kms",
             Self::Config => "config",
+            Self::Tidegate => "tidegate",
         }
     }
 }

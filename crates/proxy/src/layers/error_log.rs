@@ -13,8 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::{
-    Blame,
-    wire::{BoxError, Front, Peer, Received, Refusal, RequestId},
+    Blame, Error,
+    wire::{self, BoxError, Front, Peer, Received, Refusal, RequestId},
 };
 
 /// Tells the log of what goes wrong with the requests of a front.
@@ -61,6 +61,10 @@ impl<F: Front> Front for ErrorLog<F> {
             }
         }
         response.map(|body| ErrorLogBody { inner: body, line })
+    }
+
+    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
+        self.0.refusal(error, method, path, id)
     }
 }
 

@@ -22,13 +22,13 @@ mod writes;
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body as _;
 
 pub(crate) use self::gateways::Gateways;
 use self::{target::Host, way::Relayed, writes::Written};
 use crate::{
-    metrics,
+    Error, metrics,
     read::Stages,
     wire::{Body, Front, Peer, Received, RequestId},
 };
@@ -62,6 +62,10 @@ impl Front for S3Front {
             Ok(answer) => answer,
             Err(reason) => self.relayed(Request::from_parts(parts, body), host.as_ref(), reason, &peer).await,
         }
+    }
+
+    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<Body> {
+        refusal::of(error, method, path, id)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, pin::Pin
 use futures_util::FutureExt as _;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH},
+    header::{CONNECTION, CONTENT_LENGTH, HOST},
 };
 use http_body_util::Either;
 use hyper::{
@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     Blame, Error,
-    wire::{Body, BoxError, Front, Peer, PeerTls, Received, RequestId, bug_response, error_response},
+    wire::{Body, BoxError, Front, Peer, PeerTls, Received, RequestId},
 };
 
 /// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
@@ -309,21 +309,26 @@ async fn answer<F: Front>(
     running: InFlight,
     fits: bool,
 ) -> Result<Response<PacedBody<Either<F::Body, Body>>>, Infallible> {
-    let method = request.method().clone();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let version = request.version();
     let has_body = !request.body().is_end_stream();
     let id = RequestId::new();
     request.extensions_mut().insert(id);
-    // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
-    let handled = async { front.handle(Received::of(request), peer).await };
-    let handled = async { if fits { Some(AssertUnwindSafe(handled).catch_unwind().await) } else { None } };
-    let mut response = match handled.await {
-        Some(Ok(response)) => response.map(Either::Left),
-        None => error_response(&too_many_headers(), &method, id).map(Either::Right),
-        Some(Err(_panic)) => {
-            tracing::error!(request = %id, %method, "a request ended in a panic; the trace is above");
-            bug_response(&method).map(Either::Right)
+    let refusal = if fits { ambiguous(request.headers()) } else { Some(too_many_headers()) };
+    let refused = match refusal {
+        Some(error) => Err(error),
+        None => {
+            // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
+            let handled = AssertUnwindSafe(async { front.handle(Received::of(request), peer).await });
+            handled.catch_unwind().await.map_err(|_panic| {
+                tracing::error!(request = %id, %method, "a request ended in a panic; the trace is above");
+                bug()
+            })
         }
+    };
+    let mut response = match refused {
+        Ok(response) => response.map(Either::Left),
+        Err(error) => front.refusal(&error, &method, uri.path(), id).map(Either::Right),
     };
     id.name(response.headers_mut());
     if version < Version::HTTP_11 && ends_with_the_connection(&response, &method) {
@@ -336,6 +341,17 @@ async fn answer<F: Front>(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(if is_refusal { PacedBody::of_refusal } else { PacedBody::new }).map(|body| body.answers(running)))
+}
+
+/// A request of which whoever comes after us might read another host than we do. net/http refuses it likewise.
+fn ambiguous(headers: &HeaderMap) -> Option<Error> {
+    let text = "the request has more than one Host header";
+    headers.get_all(HOST).iter().nth(1).map(|_| Error::new(Blame::Client, StatusCode::BAD_REQUEST, text))
+}
+
+fn bug() -> Error {
+    let text = "the request met a bug in tidegate; its log has a trace that the developers want to see";
+    Error::new(Blame::Tidegate, StatusCode::INTERNAL_SERVER_ERROR, text).code("InternalError")
 }
 
 fn too_many_headers() -> Error {

@@ -77,6 +77,14 @@ async fn a_panic_is_answered_and_survived() {
 }
 
 #[tokio::test]
+async fn a_request_with_two_hosts_is_refused() {
+    let server = start_fn(|_, _| async { Response::new(Body::empty()) }).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 400 "));
+}
+
+#[tokio::test]
 async fn headers_beyond_the_limit_are_refused() {
     let server = start_fn(|_, _| async { Response::new(Body::empty()) }).await;
     let mut client = server.connect().await;

@@ -61,17 +61,6 @@ pub(crate) fn shown(error: &Error, id: RequestId) -> Cow<'_, str> {
     }
 }
 
-/// The answer to a request that met a bug of our own.
-pub(crate) fn bug_response(method: &Method) -> Response<Body> {
-    let written = ErrorBody {
-        error: "the request met a bug in tidegate; its log has a trace that the developers want to see",
-        code: Some("InternalError"),
-        blame: "tidegate",
-        retry: false,
-    };
-    write(&written, StatusCode::INTERNAL_SERVER_ERROR, method)
-}
-
 fn write(written: &ErrorBody<'_>, status: StatusCode, method: &Method) -> Response<Body> {
     let json = serde_json::to_vec(written).expect("an object of strings and a bool is always JSON");
     let mut response = Response::new(Body::empty());

@@ -19,6 +19,6 @@ pub use self::{
     request_id::RequestId,
 };
 pub(crate) use self::{
-    error_response::{bug_response, shown, whole_seconds},
+    error_response::{shown, whole_seconds},
     received::{LINGER, LINGER_BYTES, LINGER_PAUSE},
 };

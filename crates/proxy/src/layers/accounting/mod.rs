@@ -11,8 +11,11 @@ use tokio::time::Instant;
 
 pub(crate) use self::body::AccountingBody;
 use self::body::Record;
-use crate::metrics::{CLIENT_LEFT, MethodLabel, Requests, SseLabel};
-use crate::wire::{Front, Peer, Received};
+use crate::{
+    Error,
+    metrics::{CLIENT_LEFT, MethodLabel, Requests, SseLabel},
+    wire::{self, Front, Peer, Received, RequestId},
+};
 
 /// Counts every request of the front inside, exactly once, when its answer is out or its client has left.
 ///
@@ -40,6 +43,10 @@ impl<F: Front> Front for Accounting<F> {
         let response = self.front.handle(request, peer).await;
         unanswered.started = None;
         measure(response, without_body, self.requests.clone(), unanswered.method, started)
+    }
+
+    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
+        self.front.refusal(error, method, path, id)
     }
 }
 
