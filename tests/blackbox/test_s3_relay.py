@@ -2,6 +2,7 @@
 leaves of what was known before; gateways that fail."""
 
 import hashlib
+import http.client
 import io
 import socket
 import xml.etree.ElementTree as ET
@@ -293,18 +294,34 @@ def test_a_request_passes_as_it_was_written(overheard: tuple[Tidegate, Behaviour
     assert not names & {"te", "x-seaweedfs-principal", "x-seaweedfs-session-token", "x-forwarded-proto"}, names
 
 
-@pytest.mark.parametrize("query", ["X-Amz-SignedHeaders=host%3Bx-forwarded-for", "x=x-forwarded-for"])
-def test_no_request_passes_without_the_clients_address(
-    overheard: tuple[Tidegate, Behaviour], bucket: str, query: str
-) -> None:
+def test_a_request_with_two_hosts_is_refused(overheard: tuple[Tidegate, Behaviour], bucket: str) -> None:
+    """The gateway would refuse both, and the one that tidegate passes on is not what it was asked."""
+    gate, line = overheard
+    sent = f"GET /{bucket}/two HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    parts = urlsplit(gate.s3_url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        connection.sendall(sent.encode())
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        answer = Answer(response.status, response.headers, response.read())
+    assert (answer.status, refusal(answer)) == (400, "InvalidRequest")
+    assert f"/{bucket}/two".encode() not in bytes(line.sent_by_clients)
+
+
+def test_no_request_passes_without_the_clients_address(overheard: tuple[Tidegate, Behaviour], bucket: str) -> None:
     """The gateway would take `X-Real-IP` for it, or tidegate's own, whatever that is allowed. The first of the two signs
     nothing: it is only written as if."""
     gate, line = overheard
-    answer = request("GET", f"{gate.s3_url}/{bucket}/k?{query}", {"X-Real-IP": "203.0.113.9"})
-    if b"x-real-ip" in bytes(line.sent_by_clients).lower():
-        assert "x-forwarded-for: 127.0.0.1" in heard(line, f"GET /{bucket}/k")
-    else:
-        assert (answer.status, refusal(answer)) == (403, "AccessDenied")
+    signs, names = (
+        request("GET", f"{gate.s3_url}/{bucket}/{key}?{query}", {"X-Real-IP": "203.0.113.9"})
+        for key, query in (("signs", "X-Amz-SignedHeaders=host%3Bx-forwarded-for"), ("names", "x=x-forwarded-for"))
+    )
+    assert (signs.status, refusal(signs)) == (403, "AccessDenied")
+    assert f"GET /{bucket}/signs".encode() not in bytes(line.sent_by_clients)
+    assert (names.status, refusal(names)) == (404, "NoSuchKey")
+    head = heard(line, f"GET /{bucket}/names")
+    assert "x-forwarded-for: 127.0.0.1" in head
+    assert not [field for field in head if field.startswith("x-real-ip")]
 
 
 def nowhere() -> str:

@@ -8,13 +8,15 @@ use percent_encoding::percent_decode_str;
 use crate::{Blame, Error, Result, wire::Peer};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Who a client says it is; gateways before 4.48 believe it of whoever connects from a private address, tidegate among them.
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// What the gateway tells its own servers by. It takes them out itself; that it does is not for us to rely on.
 const INTERNAL: &str = "x-seaweedfs-";
 
 /// Adds the peer to `X-Forwarded-For`, and takes out what only the cluster's own servers may say.
 ///
-/// The header is always there afterwards: without it a gateway that trusts us would believe `X-Real-IP`, or take the client
-/// for us. A request that signed a value is refused by the gateway, for it is another one now: if it passed as it was, a client
+/// The header is always there afterwards: without it a gateway that trusts us would take the client for us. `X-Real-IP` never
+/// is. A request that signed a value is refused by the gateway, for it is another one now: if it passed as it was, a client
 /// could name any address as its own.
 ///
 /// # Errors
@@ -24,6 +26,7 @@ pub(super) fn prepare(parts: &mut Parts, peer: &Peer) -> Result<()> {
     for name in internal {
         parts.headers.remove(name);
     }
+    parts.headers.remove(&X_REAL_IP);
     if !parts.headers.contains_key(&X_FORWARDED_FOR) && is_signed(parts) {
         let text = "the request signs X-Forwarded-For and does not have it";
         return Err(Error::new(Blame::Client, StatusCode::FORBIDDEN, text));
@@ -111,8 +114,10 @@ mod tests {
 
     #[test]
     fn what_only_servers_may_say_is_taken_out() {
-        let parts = prepared("/b/k", &[("X-SeaweedFS-Principal", "admin"), ("x-amz-meta-a", "1")]).unwrap();
+        let said = [("X-SeaweedFS-Principal", "admin"), ("X-Real-IP", "10.0.0.1"), ("x-amz-meta-a", "1")];
+        let parts = prepared("/b/k", &said).unwrap();
         assert!(!parts.headers.contains_key("x-seaweedfs-principal"));
+        assert!(!parts.headers.contains_key("x-real-ip"));
         assert!(parts.headers.contains_key("x-amz-meta-a"));
     }
 }
