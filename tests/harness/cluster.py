@@ -25,6 +25,7 @@ class Front:
         self.filer = filer
         self.gateway = gateway
         self.kek = kek
+        self.cluster = cluster
         self.kms = cluster.kms
         self.master_url = cluster.master.url
         self.s3 = S3(gateway.url)
