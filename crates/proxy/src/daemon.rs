@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::{
     Blame,
     access::{Access, CurrentKey, Demands, FilerConnections, ManagedKeyPolicy, VolumeMint},
-    config::{self, Config, Secret, Verify, Window},
+    config::{self, Config, ProxyProtocol, Secret, Verify, Window},
     entries::{Entries, Follower},
     entry::ContentTypes,
     explain::{self, Report},
@@ -29,14 +29,15 @@ use crate::{
     layers,
     metrics::{self, Cache, Metrics},
     open_files,
+    peers::Networks,
     read::{AllowedOrigins, Expansions, FilerKek, Policy, Reader, Source, Stages, VolumeLocations},
     relay::Relay,
     s3::{
-        self, Gateways, Policies, S3Front,
+        self, Gateways, S3Front,
         way::{Question, Relayed},
     },
     security::{Security, SigningKey, VolumeTokens},
-    server::{Admin, Drained, HeaderNames, Limits, Server, TlsConfig, reloads, signals},
+    server::{Admin, Drained, HeaderNames, Limits, Server, Terms, TlsConfig, reloads, signals},
     settings,
     tls::{ClientTls, Tls},
 };
@@ -151,14 +152,23 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     };
     let (stop, reloads) = (signals()?, reloads()?);
     let mut server = Server::new(limits(&config.server), Arc::clone(&metrics.connections));
-    let shared = layers::Shared { requests: Arc::clone(&metrics.requests) };
+    let trusted_proxies: Arc<Networks> = Arc::new(config.server.trusted_proxies.iter().copied().collect());
+    let terms = |proxied, names| Terms {
+        tls: listener_tls(&tls),
+        names,
+        proxies: (proxied == ProxyProtocol::Required).then(|| Arc::clone(&trusted_proxies)),
+    };
+    let shared =
+        layers::Shared { requests: Arc::clone(&metrics.requests), trusted_proxies: Arc::clone(&trusted_proxies) };
     let front = layers::around(reader, &shared);
-    let listening = server.listen_tls(config.server.listen, listener_tls(&tls), Arc::new(front)).await?;
+    let filer_terms = terms(config.server.proxy_protocol, HeaderNames::LikeGo);
+    let listening = server.listen_on(config.server.listen, filer_terms, Arc::new(front)).await?;
     let s3 = s3_front(&config.s3, &config.filer, &tls, &stages, &metrics.registry)?;
     let gateways = s3.as_ref().map(|s3| Arc::clone(&s3.gateways));
     if let (Some(s3), Some(listen)) = (s3, config.s3.listen) {
         let front = Arc::new(layers::around(s3, &shared));
-        let listening = server.listen_as(listen, listener_tls(&tls), HeaderNames::LowerCase, front).await?;
+        let terms = terms(config.s3.proxy_protocol, HeaderNames::LowerCase);
+        let listening = server.listen_on(listen, terms, front).await?;
         tracing::info!(%listening, "serving S3");
     }
     if let Some(gateways) = gateways.clone() {
@@ -286,7 +296,6 @@ fn s3_front(
     Ok(Some(S3Front {
         stages: Arc::clone(stages),
         gateways: Arc::new(gateways(s3, filer, tls)?),
-        policies: Policies::default(),
         decision_timeout: s3.decision_timeout,
         metrics: Arc::new(metrics::S3::register(registry, ways, reasons)?),
     }))

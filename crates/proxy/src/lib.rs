@@ -19,6 +19,7 @@ pub mod logging;
 pub mod metrics;
 pub mod open_files;
 pub mod pb;
+pub mod peers;
 pub mod plan;
 pub mod read;
 mod redact;

@@ -21,7 +21,7 @@ use crate::settings::{Environment, Error};
 pub use docs::markdown;
 pub use sections::{
     Access, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Log, LogFormat, LogLevel, ManagedKeys, OpenBao,
-    Prefetch, Provider, S3, Server, Sse, SseS3, Verify,
+    Prefetch, Provider, ProxyProtocol, S3, Server, Sse, SseS3, Verify,
 };
 pub use values::{CacheSize, Domain, FilerAddress, GatewayUrl, Seconds, Secret, Size, Window};
 

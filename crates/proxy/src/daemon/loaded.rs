@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::strangers;
 use crate::{
-    config::{self, Config, ManagedKeys, Sources},
+    config::{self, Config, ManagedKeys, ProxyProtocol, Sources},
     security::{Security, SecurityFile},
     settings::{Environment, Error},
     tls::{ServerFiles, ServiceFiles, Tls},
@@ -85,6 +85,9 @@ fn missing(config: &Config, security: &Security) -> Option<&'static str> {
 fn s3_listener(config: &Config) -> Option<String> {
     let (server, s3) = (&config.server, &config.s3);
     let listen = s3.listen?;
+    if s3.proxy_protocol == ProxyProtocol::Required && server.trusted_proxies.is_empty() {
+        return Some("server.trusted_proxies must name a proxy, because s3.proxy_protocol is \"required\"".into());
+    }
     let taken = [("server.listen", server.listen), ("server.admin", server.admin)];
     if let Some((name, _)) = taken.iter().find(|(_, taken)| *taken == listen && listen.port() != 0) {
         return Some(format!("s3.listen {listen} is {name} too; choose another port"));

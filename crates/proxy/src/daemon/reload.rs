@@ -11,7 +11,8 @@ use crate::{
     access::{CurrentKey, Demands},
     config::GatewayUrl,
     keys::KeyRing,
-    security::{Security, SecurityFile, SigningKey, TrustedProxies, VolumeTokens},
+    peers::Networks,
+    security::{Security, SecurityFile, SigningKey, VolumeTokens},
     settings::Error,
     tls::Tls,
 };
@@ -32,7 +33,7 @@ pub(super) struct Reload {
 
 /// Reads the SSE-S3 key, then everything that can be read again each time `told`. None of it ends the daemon: what cannot
 /// be used is logged, and what was there before stays in use. `trusted` was read before.
-pub(super) async fn run(mut told: mpsc::Receiver<()>, reread: Reload, trusted: TrustedProxies) {
+pub(super) async fn run(mut told: mpsc::Receiver<()>, reread: Reload, trusted: Networks) {
     let reread = Arc::new(reread);
     read_sse_s3(&reread.keys).await;
     warn_of_strangers(&reread.gateways, &trusted).await;
@@ -55,7 +56,7 @@ pub(super) async fn run(mut told: mpsc::Receiver<()>, reread: Reload, trusted: T
 
 impl Reload {
     /// Reads the files, and puts in force what they say. Answers whom the S3 gateways believe, if that could be read.
-    fn read(&self) -> Option<TrustedProxies> {
+    fn read(&self) -> Option<Networks> {
         let security = self.security();
         for error in self.tls.reload(security.as_ref().ok()) {
             tracing::error!(%error, "a TLS file cannot be used; what was read before stays in use");
@@ -92,7 +93,7 @@ pub(super) fn warn_of_unchecked(security: &Security) {
     }
 }
 
-async fn warn_of_strangers(gateways: &[GatewayUrl], trusted: &TrustedProxies) {
+async fn warn_of_strangers(gateways: &[GatewayUrl], trusted: &Networks) {
     if let Some(objection) = strangers::objection(&strangers::looked_up(gateways).await, trusted) {
         tracing::warn!("{objection}");
     }

@@ -10,16 +10,16 @@ use std::{
 
 use tokio::time::timeout;
 
-use crate::{config::GatewayUrl, security::TrustedProxies};
+use crate::{config::GatewayUrl, peers::Networks};
 
 /// How long the names of gateways are looked up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A sentence for the operator where a gateway at `addresses` would take tidegate itself for the client. Nobody is asked: the
 /// system says which address it would send from.
-pub(super) fn objection(addresses: &[SocketAddr], trusted: &TrustedProxies) -> Option<String> {
+pub(super) fn objection(addresses: &[SocketAddr], trusted: &Networks) -> Option<String> {
     let ours: BTreeSet<_> = addresses.iter().filter_map(|gateway| sent_from(*gateway)).collect();
-    let strangers: Vec<_> = ours.iter().filter(|address| !trusted.names(**address)).map(IpAddr::to_string).collect();
+    let strangers: Vec<_> = ours.iter().filter(|address| !trusted.has(**address)).map(IpAddr::to_string).collect();
     let list = strangers.join(",");
     (!list.is_empty()).then(|| {
         format!(
@@ -64,7 +64,7 @@ mod tests {
     }
 
     fn objects(urls: &[&str], list: &str) -> Option<String> {
-        objection(&literal(&gateways(urls)), &TrustedProxies::parse(list))
+        objection(&literal(&gateways(urls)), &Networks::parse(list))
     }
 
     #[test]

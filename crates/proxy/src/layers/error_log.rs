@@ -3,6 +3,7 @@
 //! Clients are told less. Both have the request's id.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -31,11 +32,13 @@ struct RequestLine {
     id: RequestId,
     method: Method,
     uri: Uri,
+    peer: IpAddr,
 }
 
 impl RequestLine {
-    fn of(request: &request::Parts) -> Self {
-        Self { id: RequestId::of(&request.extensions), method: request.method.clone(), uri: request.uri.clone() }
+    fn of(request: &request::Parts, peer: &Peer) -> Self {
+        let (id, method, uri) = (RequestId::of(&request.extensions), request.method.clone(), request.uri.clone());
+        Self { id, method, uri, peer: peer.client }
     }
 
     /// Without the query, where tokens and signatures stand.
@@ -49,15 +52,15 @@ impl<F: Front> Front for ErrorLog<F> {
 
     async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         let (parts, body) = request.into_parts();
-        let line = RequestLine::of(&parts);
+        let line = RequestLine::of(&parts, &peer);
         let response = self.0.handle(Request::from_parts(parts, body), peer).await;
         if let Some(Refusal(error)) = response.extensions().get() {
-            let (RequestLine { id, method, .. }, path) = (&line, line.path());
+            let (RequestLine { id, method, peer, .. }, path) = (&line, line.path());
             let (blame, status) = (error.blame().as_str(), error.status().as_u16());
             if error.blame() == Blame::Client {
-                tracing::debug!(request = %id, %method, path, blame, status, "{error}");
+                tracing::debug!(request = %id, %method, path, %peer, blame, status, "{error}");
             } else {
-                tracing::warn!(request = %id, %method, path, blame, status, "{error}");
+                tracing::warn!(request = %id, %method, path, %peer, blame, status, "{error}");
             }
         }
         response.map(|body| ErrorLogBody { inner: body, line })
@@ -85,8 +88,8 @@ impl<B: Body<Data = Bytes, Error = BoxError>> Body for ErrorLogBody<B> {
         let this = self.project();
         let frame = ready!(this.inner.poll_frame(cx));
         if let Some(Err(error)) = &frame {
-            let (RequestLine { id, method, .. }, path) = (&*this.line, this.line.path());
-            tracing::warn!(request = %id, %method, path, %error, "the bytes ran out; the connection is cut");
+            let (RequestLine { id, method, peer, .. }, path) = (&*this.line, this.line.path());
+            tracing::warn!(request = %id, %method, path, %peer, %error, "the bytes ran out; the connection is cut");
         }
         Poll::Ready(frame)
     }

@@ -10,22 +10,26 @@
 //! a front that panics, so that even such an answer has a name.
 
 mod accounting;
+mod client_address;
 mod error_log;
 
 use std::sync::Arc;
 
-use self::{accounting::Accounting, error_log::ErrorLog};
-use crate::{metrics::Requests, wire::Front};
+use self::{accounting::Accounting, client_address::ClientAddress, error_log::ErrorLog};
+use crate::{metrics::Requests, peers::Networks, wire::Front};
 
 /// What the layers share between fronts.
 #[derive(Clone)]
 pub(crate) struct Shared {
     /// The counters of requests.
     pub(crate) requests: Arc<Requests>,
+    /// Who is believed to say where clients are.
+    pub(crate) trusted_proxies: Arc<Networks>,
 }
 
 /// `front` with all layers around it; the lowest line is the first that a request meets.
 pub(crate) fn around<F: Front>(front: F, shared: &Shared) -> impl Front {
     let front = Accounting::new(front, Arc::clone(&shared.requests));
-    ErrorLog::new(front)
+    let front = ErrorLog::new(front);
+    ClientAddress::new(front, Arc::clone(&shared.trusted_proxies))
 }

@@ -19,10 +19,12 @@ pub enum RefusedConnection {
     PeerLimit,
     /// The headers of all connections took `server.header_memory`.
     HeaderMemory,
+    /// It did not begin with a header of the PROXY protocol, or came from whom `server.trusted_proxies` does not name.
+    ProxyHeader,
 }
 
 impl RefusedConnection {
-    const ALL: [Self; 3] = [Self::Limit, Self::PeerLimit, Self::HeaderMemory];
+    const ALL: [Self; 4] = [Self::Limit, Self::PeerLimit, Self::HeaderMemory, Self::ProxyHeader];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +32,7 @@ impl RefusedConnection {
             Self::Limit => "limit",
             Self::PeerLimit => "peer_limit",
             Self::HeaderMemory => "header_memory",
+            Self::ProxyHeader => "proxy_header",
         }
     }
 }
@@ -43,7 +46,7 @@ impl Connections {
         let refused = IntCounterVec::new(
             Opts::new(
                 "tidegate_connections_refused_total",
-                "Connections that were closed because there were too many, by what was used up.",
+                "Connections that were closed, by what was used up or missing.",
             ),
             &["reason"],
         )?;

@@ -241,7 +241,9 @@ mod tests {
 
     #[test]
     fn the_origin_is_told() {
-        let peer = Peer::plain("[::ffff:10.0.0.9]:5000".parse().unwrap());
+        let mut peer = Peer::plain("[::ffff:10.0.0.9]:5000".parse().unwrap());
+        // Whom trusted proxies say that the request is from stands in the header already.
+        peer.client = "1.1.1.1".parse().unwrap();
         let mut headers =
             map(&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("x-forwarded-proto", "https")]);
         tell_origin(&mut headers, &HeaderValue::from_static("front"), &peer);

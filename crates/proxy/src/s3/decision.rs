@@ -2,7 +2,7 @@
 //!
 //! Knows both questions and their answers. Must not know the object that is asked for.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::join;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
@@ -10,8 +10,9 @@ use http_body_util::{BodyExt as _, Limited};
 use tokio::time::timeout;
 
 use super::{
-    Gateways, Policies,
+    Gateways,
     gateways::is_tried,
+    object,
     way::{ObjectRead, Question, Relayed},
 };
 use crate::{
@@ -33,8 +34,7 @@ pub(super) enum Decision {
 
 /// Who is asked.
 pub(super) struct Asked<'a> {
-    pub(super) stages: &'a Arc<Stages>,
-    pub(super) policies: &'a Policies,
+    pub(super) stages: &'a Stages,
     pub(super) gateways: &'a Gateways,
     pub(super) peer: &'a Peer,
     pub(super) patience: Duration,
@@ -57,7 +57,7 @@ impl Asked<'_> {
             return self.ask(request, question).await;
         }
         let (decision, has_policy) =
-            join(self.ask(request, question), self.policies.has_one_now(self.stages, &read.target)).await;
+            join(self.ask(request, question), object::has_policy_now(self.stages, &read.target)).await;
         let decision = decision?;
         match &decision {
             // What the 304 of another version proves is not known.

@@ -8,7 +8,6 @@ mod key;
 mod source;
 #[cfg(test)]
 mod tests;
-mod trusted_proxies;
 
 use std::{
     path::{Path, PathBuf},
@@ -16,9 +15,12 @@ use std::{
 };
 
 pub(crate) use self::key::Algorithm;
+pub use self::key::SigningKey;
 use self::source::Settings;
-pub use self::{key::SigningKey, trusted_proxies::TrustedProxies};
-use crate::settings::{Error, WeedEnvironment};
+use crate::{
+    peers::Networks,
+    settings::{Error, WeedEnvironment},
+};
 
 /// How long a volume token lives where nothing is said, as at weed (`weed/server/filer_server.go` @4.48).
 const VOLUME_TOKEN_SECONDS: u32 = 60;
@@ -55,7 +57,7 @@ pub struct Security {
     /// HTTPS of filer and volume servers (`https.client.*`).
     pub https: Option<Https>,
     /// Whose word the S3 gateways take for a client's address (`s3.trusted_proxies.white_list`).
-    pub trusted_proxies: TrustedProxies,
+    pub trusted_proxies: Networks,
     /// The names of what was set, in the order of this struct; no values.
     pub(crate) set: Vec<&'static str>,
 }
@@ -107,9 +109,9 @@ impl Security {
 }
 
 /// It is the gateway's: one that cannot be read is none of ours, and names nobody.
-fn trusted_proxies(settings: &Settings<'_>) -> TrustedProxies {
+fn trusted_proxies(settings: &Settings<'_>) -> Networks {
     let list = settings.text("s3.trusted_proxies.white_list").ok().flatten();
-    list.map(|list| TrustedProxies::parse(&list)).unwrap_or_default()
+    list.map(|list| Networks::parse(&list)).unwrap_or_default()
 }
 
 fn names(security: &Security) -> Vec<&'static str> {

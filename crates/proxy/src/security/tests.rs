@@ -102,7 +102,7 @@ fn what_is_half_or_wrong_is_refused_without_its_value() {
 #[test]
 fn whom_the_gateways_believe_is_read_and_never_refused() {
     let here = "127.0.0.1".parse().unwrap();
-    let named = |text: &str, variables: &[(&str, &str)]| load(text, variables).0.unwrap().trusted_proxies.names(here);
+    let named = |text: &str, variables: &[(&str, &str)]| load(text, variables).0.unwrap().trusted_proxies.has(here);
     assert!(named("[s3.trusted_proxies]\nwhite_list = '10.0.0.0/8, 127.0.0.1'", &[]));
     assert!(named("", &[("WEED_S3_TRUSTED_PROXIES_WHITE_LIST", "127.0.0.0/8")]));
     assert!(!named("[s3.trusted_proxies]\nwhite_list = '127.0.0.1'", &[("WEED_S3_TRUSTED_PROXIES_WHITE_LIST", "::1")]));

@@ -27,6 +27,7 @@ use super::{
     activity::{Activity, InFlight},
     heads::Heads,
     line::{Line, Protocol},
+    proxied,
     serving::{HeaderNames, Serving},
     shutdown::Stage,
     slots::Slot,
@@ -35,14 +36,28 @@ use super::{
 };
 use crate::{
     Blame, Error,
+    metrics::RefusedConnection,
+    peers::Networks,
     wire::{Body, BoxError, Front, Peer, PeerTls, Received, RequestId},
 };
 
 /// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
-pub(super) async fn serve<F: Front>(stream: TcpStream, slot: Slot, mut peer: Peer, mut serving: Serving<F>) {
+pub(super) async fn serve<F: Front>(mut stream: TcpStream, mut slot: Slot, mut peer: Peer, mut serving: Serving<F>) {
     // Without this a small answer waits for the client's delayed ACK.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    if let Some(proxies) = serving.proxies.clone() {
+        let mut stages = serving.stages.clone();
+        let passed_on = passed_on(&mut stream, &mut slot, peer, &proxies, &serving);
+        peer = tokio::select! {
+            biased;
+            () = stages.reached(serving.drains_at) => return,
+            passed_on = passed_on => match passed_on {
+                Ok(peer) => peer,
+                Err(refused) => return serving.counted.refused(refused),
+            },
+        };
     }
     let socket = Socket::new(stream, slot, serving.limits.write_timeout);
     let ending = socket.ending();
@@ -72,6 +87,34 @@ pub(super) async fn serve<F: Front>(stream: TcpStream, slot: Slot, mut peer: Pee
     };
     peer.tls = Some(PeerTls { client_verified });
     Talk::new(ending, peer, serving).run(stream, agreed).await;
+}
+
+/// Whom a connection comes from that a proxy passes on, which `peer` must be.
+///
+/// # Errors
+/// When it is no proxy, or does not say whom it comes from, or that one has as many connections as one peer may have.
+async fn passed_on<F>(
+    stream: &mut TcpStream,
+    slot: &mut Slot,
+    peer: Peer,
+    proxies: &Networks,
+    serving: &Serving<F>,
+) -> Result<Peer, RefusedConnection> {
+    if !proxies.has(peer.client) {
+        tracing::debug!(peer = %peer.client, "a connection past the proxies is closed");
+        return Err(RefusedConnection::ProxyHeader);
+    }
+    match proxied::source(stream, serving.limits.header_read_timeout).await {
+        Ok(None) => Ok(peer),
+        Ok(Some(source)) => {
+            slot.pass_to(source.ip()).map_err(|_full| RefusedConnection::PeerLimit)?;
+            Ok(peer.proxied(source))
+        }
+        Err(error) => {
+            tracing::debug!(peer = %peer.client, %error, "a connection without a header of the PROXY protocol is closed");
+            Err(RefusedConnection::ProxyHeader)
+        }
+    }
 }
 
 /// HTTP on a connection that is set up.

@@ -11,6 +11,7 @@ mod limits;
 mod line;
 mod listener;
 mod notify;
+mod proxied;
 mod refusal;
 mod serving;
 mod shutdown;
@@ -26,6 +27,8 @@ mod tests;
 mod tests_connections;
 #[cfg(test)]
 mod tests_http2;
+#[cfg(test)]
+mod tests_proxied;
 
 use std::{
     future::Future,
@@ -50,7 +53,7 @@ pub use self::{
     admin::{Admin, Readiness},
     limits::Limits,
     notify::Notice,
-    serving::{HeaderNames, TlsConfig},
+    serving::{HeaderNames, Terms, TlsConfig},
     shutdown::{Drained, Draining, reloads, signals},
 };
 use self::{
@@ -110,34 +113,20 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound; the message names it.
     pub async fn listen<F: Front>(&mut self, addr: SocketAddr, front: Arc<F>) -> io::Result<SocketAddr> {
-        self.listen_tls(addr, None, front).await
+        self.listen_on(addr, Terms::default(), front).await
     }
 
-    /// As [`listen`](Self::listen), with `tls` on every connection where it is given.
+    /// As [`listen`](Self::listen), on these `terms`.
     ///
     /// # Errors
     /// When the address cannot be bound; the message names it.
-    pub async fn listen_tls<F: Front>(
+    pub async fn listen_on<F: Front>(
         &mut self,
         addr: SocketAddr,
-        tls: Option<TlsConfig>,
+        terms: Terms,
         front: Arc<F>,
     ) -> io::Result<SocketAddr> {
-        self.listen_as(addr, tls, HeaderNames::LikeGo, front).await
-    }
-
-    /// As [`listen_tls`](Self::listen_tls), with headers called by `names`.
-    ///
-    /// # Errors
-    /// When the address cannot be bound; the message names it.
-    pub async fn listen_as<F: Front>(
-        &mut self,
-        addr: SocketAddr,
-        tls: Option<TlsConfig>,
-        names: HeaderNames,
-        front: Arc<F>,
-    ) -> io::Result<SocketAddr> {
-        let serving = Serving { names, ..self.serving(front, tls, Stage::Draining) };
+        let serving = self.serving(front, terms, Stage::Draining);
         let (bound, run) = self.bind(addr, serving, self.open.clone()).await?;
         self.fronts.push(run);
         Ok(bound)
@@ -152,19 +141,21 @@ impl Server {
             slots: Slots::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS),
             heads: HeadBudget::new(ADMIN_HEADERS),
             counted: Arc::new(Connections::new().map_err(io::Error::other)?),
-            ..self.serving(front, None, Stage::Closing)
+            ..self.serving(front, Terms::default(), Stage::Closing)
         };
         let (bound, run) = self.bind(addr, serving, Arc::default()).await?;
         self.admin.push(run);
         Ok(bound)
     }
 
-    fn serving<F>(&self, front: Arc<F>, tls: Option<TlsConfig>, drains_at: Stage) -> Serving<F> {
+    fn serving<F>(&self, front: Arc<F>, terms: Terms, drains_at: Stage) -> Serving<F> {
         let Self { limits, slots, heads, counted, stages, .. } = self;
+        let Terms { tls, names, proxies } = terms;
         Serving {
             front,
             tls,
-            names: HeaderNames::LikeGo,
+            names,
+            proxies,
             limits: limits.clone(),
             slots: slots.clone(),
             heads: heads.clone(),

@@ -8,15 +8,27 @@ use super::{
     shutdown::{Stage, Stages},
     slots::Slots,
 };
-use crate::metrics::Connections;
+use crate::{metrics::Connections, peers::Networks};
 
 /// Gives what the next TLS handshake is answered with.
 pub type TlsConfig = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
 
+/// On what terms a listener takes connections.
+#[derive(Default)]
+pub struct Terms {
+    /// Makes the TLS of its connections; `None`: they are plain.
+    pub tls: Option<TlsConfig>,
+    /// How the names of headers are written.
+    pub names: HeaderNames,
+    /// Each connection comes from one of these, and begins with a header of the PROXY protocol; `None`: none does.
+    pub proxies: Option<Arc<Networks>>,
+}
+
 /// How the names of headers are written in HTTP/1. They mean the same, but there are clients to whom they do not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HeaderNames {
     /// As Go does, `Content-Length` and `Etag`: what the filer's clients are used to see.
+    #[default]
     LikeGo,
     /// `x-amz-meta-name`. Libraries of S3 take what stands behind `meta-` for the name that the object's owner gave.
     LowerCase,
@@ -28,6 +40,8 @@ pub(super) struct Serving<F> {
     /// `None`: connections are plain.
     pub(super) tls: Option<TlsConfig>,
     pub(super) names: HeaderNames,
+    /// Who may say for whom a connection is made, and must; `None`: nobody does.
+    pub(super) proxies: Option<Arc<Networks>>,
     pub(super) limits: Limits,
     /// Room for connections.
     pub(super) slots: Slots,
@@ -45,6 +59,7 @@ impl<F> Clone for Serving<F> {
             front: Arc::clone(&self.front),
             tls: self.tls.clone(),
             names: self.names,
+            proxies: self.proxies.clone(),
             limits: self.limits.clone(),
             slots: self.slots.clone(),
             heads: self.heads.clone(),

@@ -8,6 +8,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use crate::peers::PeerId;
+
 /// Room for connections. Clones are the same room.
 #[derive(Clone)]
 pub(super) struct Slots(Arc<Room>);
@@ -22,13 +24,13 @@ struct Room {
 struct Taken {
     in_all: usize,
     /// Never zero: who has none is not in here.
-    of_peer: HashMap<IpAddr, usize>,
+    of_peer: HashMap<PeerId, usize>,
 }
 
 /// The place of one connection, until it is dropped.
 pub(super) struct Slot {
     room: Arc<Room>,
-    peer: IpAddr,
+    peer: PeerId,
 }
 
 /// Why there is no place for one more.
@@ -51,18 +53,52 @@ impl Slots {
     /// # Errors
     /// When there is none.
     pub(super) fn take(&self, address: IpAddr) -> Result<Slot, Full> {
-        let peer = peer(address);
+        let peer = PeerId::at(address);
         let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.in_all >= self.0.most {
             return Err(Full::Everywhere);
         }
-        let of_peer = taken.of_peer.get(&peer).copied().unwrap_or(0);
-        if of_peer >= self.0.most_per_peer {
-            return Err(Full::ForPeer);
-        }
-        taken.of_peer.insert(peer, of_peer + 1);
+        taken.add(peer, self.0.most_per_peer)?;
         taken.in_all += 1;
         Ok(Slot { room: Arc::clone(&self.0), peer })
+    }
+}
+
+impl Taken {
+    fn add(&mut self, peer: PeerId, most_per_peer: usize) -> Result<(), Full> {
+        let of_peer = self.of_peer.get(&peer).copied().unwrap_or(0);
+        if of_peer >= most_per_peer {
+            return Err(Full::ForPeer);
+        }
+        self.of_peer.insert(peer, of_peer + 1);
+        Ok(())
+    }
+
+    fn remove(&mut self, peer: PeerId) {
+        match self.of_peer.get_mut(&peer) {
+            Some(of_peer) if *of_peer > 1 => *of_peer -= 1,
+            _ => {
+                self.of_peer.remove(&peer);
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// From now on it is a place of whoever is at `address`.
+    ///
+    /// # Errors
+    /// When that one has as many as one peer may have. The place stays whose it was.
+    pub(super) fn pass_to(&mut self, address: IpAddr) -> Result<(), Full> {
+        let peer = PeerId::at(address);
+        if peer == self.peer {
+            return Ok(());
+        }
+        let mut taken = self.room.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.add(peer, self.room.most_per_peer)?;
+        taken.remove(self.peer);
+        self.peer = peer;
+        Ok(())
     }
 }
 
@@ -70,23 +106,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = self.room.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.in_all -= 1;
-        match taken.of_peer.get_mut(&self.peer) {
-            Some(of_peer) if *of_peer > 1 => *of_peer -= 1,
-            _ => {
-                taken.of_peer.remove(&self.peer);
-            }
-        }
-    }
-}
-
-/// Who counts as one: an IPv4 address, however it is written, or the /64 of an IPv6 address, which is what one host has.
-fn peer(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
+        taken.remove(self.peer);
     }
 }
 
@@ -101,18 +121,6 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_is_one_peer_and_an_address_of_ipv4_is_one() {
-        for (one, other, same) in [
-            ("2001:db8::1", "2001:db8::ffff:1", true),
-            ("2001:db8::1", "2001:db8:0:1::1", false),
-            ("10.0.0.1", "::ffff:10.0.0.1", true),
-            ("10.0.0.1", "10.0.0.2", false),
-        ] {
-            assert_eq!(peer(ip(one)) == peer(ip(other)), same, "{one} {other}");
-        }
-    }
-
-    #[test]
     fn one_peer_cannot_have_all() {
         let slots = Slots::new(3, 2);
         let held: Vec<_> = (0..2).map(|_| slots.take(ip("10.0.0.1")).ok().unwrap()).collect();
@@ -123,6 +131,20 @@ mod tests {
         assert!(slots.take(ip("10.0.0.3")).is_ok());
         drop(held);
         assert!(slots.take(ip("10.0.0.1")).is_ok());
+    }
+
+    #[test]
+    fn a_place_that_is_passed_on_counts_for_the_one_who_has_it() {
+        let slots = Slots::new(3, 1);
+        let mut passed = slots.take(ip("10.0.0.1")).ok().unwrap();
+        assert_eq!(passed.pass_to(ip("10.0.0.1")), Ok(()));
+        assert_eq!(passed.pass_to(ip("10.0.0.2")), Ok(()));
+        let mut other = slots.take(ip("10.0.0.1")).ok().unwrap();
+        assert_eq!(other.pass_to(ip("10.0.0.2")), Err(Full::ForPeer));
+        assert_eq!(slots.take(ip("10.0.0.1")).err(), Some(Full::ForPeer), "it stayed whose it was");
+        drop((passed, other));
+        let taken = slots.0.taken.lock().unwrap();
+        assert!(taken.in_all == 0 && taken.of_peer.is_empty());
     }
 
     proptest! {

@@ -38,8 +38,9 @@ async fn names_of_headers_are_written_as_the_listener_says() {
         answer.headers_mut().insert("x-amz-meta-tide", http::HeaderValue::from_static("high"));
         answer
     }));
-    let like_go = server.listen_as(loopback(), None, HeaderNames::LikeGo, Arc::clone(&front)).await.unwrap();
-    let lower_case = server.listen_as(loopback(), None, HeaderNames::LowerCase, front).await.unwrap();
+    let like_go = server.listen(loopback(), Arc::clone(&front)).await.unwrap();
+    let lower_case =
+        server.listen_on(loopback(), Terms { names: HeaderNames::LowerCase, ..Terms::default() }, front).await.unwrap();
     let _running = run(server, like_go);
     for (addr, written) in [(like_go, "X-Amz-Meta-Tide: high\r\n"), (lower_case, "\r\nx-amz-meta-tide: high\r\n")] {
         let mut client = Raw(TcpStream::connect(addr).await.unwrap());
@@ -255,6 +256,7 @@ async fn a_daemon_out_of_files_waits_and_goes_on() {
             front,
             tls: None,
             names: HeaderNames::LikeGo,
+            proxies: None,
             limits: Limits::default(),
             slots: Slots::new(9, 9),
             heads: HeadBudget::new(0),

@@ -18,7 +18,7 @@ pub use kms::{Aws, Azure, Bucket, Gcp, Kms, OpenBao, Provider};
 pub use log::{Log, LogFormat, LogLevel};
 pub use prefetch::{Prefetch, Verify};
 pub use s3::S3;
-pub use server::Server;
+pub use server::{ProxyProtocol, Server};
 pub use sse::Sse;
 pub use sse_s3::SseS3;
 

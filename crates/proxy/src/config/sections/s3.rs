@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use super::server::ProxyProtocol;
 use crate::{
     config::{Domain, GatewayUrl, declare::section, scope::Scope},
     settings::Error,
@@ -22,6 +23,8 @@ section! {
         /// The authority of the gateways' certificates (PEM); without it the system's. A relative name is found as those of
         /// `_file` keys are.
         gateway_ca: Option<String>;
+        /// As `server.proxy_protocol`, for connections of this front.
+        proxy_protocol: ProxyProtocol = "off";
         /// How long a gateway may take for its decision about a read (504 then).
         decision_timeout: Duration = "10s", min "100ms", max "5m";
     }
@@ -30,7 +33,10 @@ section! {
 
 fn whole(s3: S3, scope: &Scope<'_>) -> Result<S3, Error> {
     if s3.listen.is_none() {
-        let needs_listen = !s3.gateway.is_empty() || !s3.domains.is_empty() || s3.gateway_ca.is_some();
+        let needs_listen = !s3.gateway.is_empty()
+            || !s3.domains.is_empty()
+            || s3.gateway_ca.is_some()
+            || s3.proxy_protocol != ProxyProtocol::Off;
         return if needs_listen {
             Err(scope.error("listen", "must be set, because other keys of s3 are"))
         } else {

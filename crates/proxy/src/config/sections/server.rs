@@ -3,9 +3,21 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    config::{Size, declare::section, scope::Scope},
+    config::{Size, declare::section, scope::Scope, values::choice},
+    peers::Network,
     settings::Error,
 };
+
+choice! {
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub enum ProxyProtocol {
+        /// They do not.
+        Off = "off",
+        /// All do, in version 1 or 2, and come from a trusted proxy.
+        Required = "required",
+    }
+    expects "\"off\" or \"required\""
+}
 
 section! {
     /// Where tidegate listens, and how it stops.
@@ -26,7 +38,8 @@ section! {
         /// Connections of clients at a time; of one more, and while no more files may be open, the client gets 503. The admin
         /// listener has places of its own.
         max_connections: u32 = "10000", min "1", max "1000000";
-        /// Of these, connections of one client address; all addresses of an IPv6 /64 are one. Behind a proxy all are its.
+        /// Of these, connections of one address; all addresses of an IPv6 /64 are one. Behind a proxy all are its, unless it
+        /// speaks the PROXY protocol.
         max_connections_per_peer: u32 = "5000", min "1", max "1000000";
         /// A request's header must be here so long after its first byte, a TLS handshake so long after it began.
         header_timeout: Duration = "30s", min "1s", max "1h";
@@ -38,6 +51,14 @@ section! {
         /// What the headers of all requests that are not answered may take together, beyond the first 8 KiB of each
         /// connection. Who wants more than is left is cut.
         header_memory: Size = "32MiB", min "1MiB";
+        /// The proxies in front, by address or network: one of these is believed where it says in `X-Forwarded-For` who asked,
+        /// and so is the one that it names. The first from the right that is not in the list is the client, whom log lines
+        /// name. Name only machines that append to that header, whoever asks them; see [security](security.md).
+        trusted_proxies: Vec<Network> = "";
+        /// Whether each connection of the filer front begins with a header of the PROXY protocol (version 1 or 2, before TLS),
+        /// which says whom it comes from. `required` closes those that do not, and all that do not come from
+        /// `trusted_proxies`.
+        proxy_protocol: ProxyProtocol = "off";
         /// The filer front's certificate chain (PEM). With it the front speaks TLS only, HTTP/2 and HTTP/1.1.
         /// Relative names, here and in the next two, are found as those of `_file` keys are.
         tls_cert: Option<String>;
@@ -53,6 +74,9 @@ section! {
 fn whole(server: Server, scope: &Scope<'_>) -> Result<Server, Error> {
     if server.listen == server.admin && server.listen.port() != 0 {
         return Err(scope.error("admin", format!("{} is server.listen too; choose another port", server.admin)));
+    }
+    if server.proxy_protocol == ProxyProtocol::Required && server.trusted_proxies.is_empty() {
+        return Err(scope.error("trusted_proxies", "must name a proxy, because server.proxy_protocol is \"required\""));
     }
     match (&server.tls_cert, &server.tls_key, &server.tls_client_ca) {
         (Some(_), None, _) => Err(scope.error("tls_key", "must be set, because server.tls_cert is")),

@@ -7,6 +7,7 @@ mod domain;
 mod duration;
 mod gateway;
 mod list;
+mod network;
 mod plain;
 mod secret;
 mod size;
