@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients fuzz fuzz-seeds mutants venv nginx prometheus clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients fuzz fuzz-seeds mutants venv nginx prometheus systemd clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,7 +49,7 @@ build: cargo
 
 # One test: make blackbox TESTS="tests/blackbox/test_ranges.py -k suffix"
 TESTS ?= tests/blackbox
-blackbox: nginx prometheus build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
+blackbox: nginx prometheus systemd build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini $(TESTS)
 
 differential: venv build ## tidegate's answers compared with a real filer's (TIDEGATE_DIFFERENTIAL_SEED=2 for other requests)
@@ -109,6 +109,9 @@ nginx:
 
 prometheus:
 	@command -v promtool >/dev/null && command -v prometheus >/dev/null || { echo "No prometheus and promtool: install them (Debian, Ubuntu: apt install --no-install-recommends prometheus). Only the black-box tests need them; no service has to run." >&2; exit 1; }
+
+systemd:
+	@command -v systemd-analyze >/dev/null || { echo "No systemd-analyze: install it (Debian, Ubuntu: apt install systemd). Only the black-box tests need it, to look at the unit." >&2; exit 1; }
 
 .PHONY: cargo
 cargo:
