@@ -29,7 +29,7 @@ use crate::{
     layers,
     metrics::{self, Cache, Metrics},
     open_files,
-    peers::Networks,
+    peers::{Buckets, Networks, Rate, Slots},
     read::{AllowedOrigins, Expansions, FilerKek, Policy, Reader, Source, Stages, VolumeLocations},
     relay::Relay,
     s3::{
@@ -47,6 +47,8 @@ use self::reload::Reload;
 
 /// How long connecting to the filer may take for a relayed request.
 const RELAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of how long a time the requests may come at once that a client may make in it.
+const REQUESTS_AT_ONCE: Duration = Duration::from_secs(1);
 /// How often keys that are over their time are wiped.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -158,8 +160,7 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
         names,
         proxies: (proxied == ProxyProtocol::Required).then(|| Arc::clone(&trusted_proxies)),
     };
-    let shared =
-        layers::Shared { requests: Arc::clone(&metrics.requests), trusted_proxies: Arc::clone(&trusted_proxies) };
+    let shared = shared(&config.limits, &metrics, Arc::clone(&trusted_proxies));
     let front = layers::around(reader, &shared);
     let filer_terms = terms(config.server.proxy_protocol, HeaderNames::LikeGo);
     let listening = server.listen_on(config.server.listen, filer_terms, Arc::new(front)).await?;
@@ -194,6 +195,18 @@ pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
     tokio::spawn(reload::run(reloads, reread, security.trusted_proxies));
     tokio::spawn(async move { demands.run().await });
     Ok(server.run(stop, config.server.lame_duck, config.server.drain_timeout).await)
+}
+
+/// What all fronts have around them.
+fn shared(limits: &config::Limits, metrics: &Metrics, trusted_proxies: Arc<Networks>) -> layers::Shared {
+    let request_rate = limits.requests_per_second_per_peer.at().map(|rate| Rate::new(rate.into(), REQUESTS_AT_ONCE));
+    layers::Shared {
+        requests: Arc::clone(&metrics.requests),
+        trusted_proxies,
+        hit: Arc::clone(&metrics.limits),
+        places: Slots::new(limits.requests as usize, limits.requests_per_peer as usize),
+        request_rate: request_rate.map(|rate| Arc::new(Buckets::new(rate))),
+    }
 }
 
 /// What clients may take of the listeners. There are no more connections than there may be files for.

@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use crate::settings::{Environment, Error};
 pub use docs::markdown;
 pub use sections::{
-    Access, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Log, LogFormat, LogLevel, ManagedKeys, OpenBao,
+    Access, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Limits, Log, LogFormat, LogLevel, ManagedKeys, OpenBao,
     Prefetch, Provider, ProxyProtocol, S3, Server, Sse, SseS3, Verify,
 };
-pub use values::{CacheSize, Domain, FilerAddress, GatewayUrl, Seconds, Secret, Size, Window};
+pub use values::{CacheSize, Ceiling, Domain, FilerAddress, GatewayUrl, Seconds, Secret, Size, Window};
 
 use declare::Table as _;
 use origin::Provenance;

@@ -12,11 +12,20 @@
 mod accounting;
 mod client_address;
 mod error_log;
+mod in_flight;
+mod request_rate;
 
 use std::sync::Arc;
 
-use self::{accounting::Accounting, client_address::ClientAddress, error_log::ErrorLog};
-use crate::{metrics::Requests, peers::Networks, wire::Front};
+use self::{
+    accounting::Accounting, client_address::ClientAddress, error_log::ErrorLog, in_flight::InFlight,
+    request_rate::RequestRate,
+};
+use crate::{
+    metrics::{LimitsHit, Requests},
+    peers::{Buckets, Networks, Slots},
+    wire::Front,
+};
 
 /// What the layers share between fronts.
 #[derive(Clone)]
@@ -25,10 +34,19 @@ pub(crate) struct Shared {
     pub(crate) requests: Arc<Requests>,
     /// Who is believed to say where clients are.
     pub(crate) trusted_proxies: Arc<Networks>,
+    /// How often a limit was come to.
+    pub(crate) hit: Arc<LimitsHit>,
+    /// Room for requests.
+    pub(crate) places: Slots,
+    /// How often one client may ask; `None`: as often as it likes.
+    pub(crate) request_rate: Option<Arc<Buckets>>,
 }
 
 /// `front` with all layers around it; the lowest line is the first that a request meets.
 pub(crate) fn around<F: Front>(front: F, shared: &Shared) -> impl Front {
+    let hit = || Arc::clone(&shared.hit);
+    let front = InFlight::new(front, shared.places.clone(), hit());
+    let front = RequestRate::new(front, shared.request_rate.clone(), hit());
     let front = Accounting::new(front, Arc::clone(&shared.requests));
     let front = ErrorLog::new(front);
     ClientAddress::new(front, Arc::clone(&shared.trusted_proxies))

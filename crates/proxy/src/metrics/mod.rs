@@ -7,6 +7,7 @@ mod build;
 mod cache;
 mod connections;
 mod kms;
+mod limits;
 mod process;
 mod requests;
 mod s3;
@@ -23,6 +24,7 @@ pub use self::{
     cache::{Cache, CacheCounters, CacheOutcome, Caches},
     connections::{Connections, RefusedConnection},
     kms::{Kms, KmsCounters, KmsOutcome},
+    limits::{Limit, LimitsHit},
     requests::{Requests, SseLabel},
     s3::{S3, S3Outcome},
 };
@@ -38,6 +40,8 @@ pub struct Metrics {
     pub connections: Arc<Connections>,
     /// Requests of the fronts.
     pub requests: Arc<Requests>,
+    /// Requests that came to a limit.
+    pub limits: Arc<LimitsHit>,
     /// Requests to key management services.
     pub kms: Arc<Kms>,
     /// Lookups in our caches.
@@ -63,6 +67,7 @@ impl Metrics {
         Ok(Self {
             connections: Arc::new(Connections::register(&registry)?),
             requests: Arc::new(Requests::register(&registry)?),
+            limits: Arc::new(LimitsHit::register(&registry)?),
             kms: Arc::new(Kms::register(&registry, providers)?),
             caches: Arc::new(Caches::register(&registry)?),
             followed,

@@ -53,6 +53,7 @@ fn series_with_closed_labels_exist_from_the_start() {
         r#"tidegate_time_to_first_byte_seconds_count{sse="s3"} 0"#,
         r#"tidegate_response_bytes_total{sse="none"} 0"#,
         r#"tidegate_responses_cut_total{by="client",sse="none"} 0"#,
+        r#"tidegate_limits_hit_total{limit="requests_per_peer"} 0"#,
         r#"tidegate_kms_requests_total{outcome="refused",provider="main"} 0"#,
         r#"tidegate_cache_requests_total{cache="data_keys",outcome="miss"} 0"#,
     ] {

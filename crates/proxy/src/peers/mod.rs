@@ -1,9 +1,17 @@
-//! Who is one peer, and which networks peers are in.
+//! Who is one peer, which networks peers are in, and what each of them has taken of what there is.
 //!
-//! Knows addresses. Must not know connections or requests, or what follows from where somebody is.
+//! Knows addresses, numbers and time. Must not know connections or requests, or what follows from where somebody is.
 
+mod bucket;
+mod buckets;
 mod id;
 mod network;
+mod slots;
 
-pub(crate) use self::id::PeerId;
 pub use self::network::{Network, Networks};
+pub(crate) use self::{
+    bucket::Rate,
+    buckets::Buckets,
+    id::PeerId,
+    slots::{Full, Slot, Slots},
+};

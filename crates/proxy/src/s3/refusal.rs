@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn of(error: &Error, method: &Method, resource: &str, id: RequestId) -> Response<Body> {
     let xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message><Resource>{}</Resource><RequestId>{id}</RequestId></Error>",
-        code(error.status()),
+        code(error),
         escaped(&wire::shown(error, id)),
         escaped(resource),
     );
@@ -35,14 +35,18 @@ pub(super) fn of(error: &Error, method: &Method, resource: &str, id: RequestId) 
     response
 }
 
+/// That the client asks too much. Others stand for what is our fault, or the cluster's.
+const SLOW_DOWN: &str = "SlowDown";
+
 /// What S3 calls it; clients decide by it whether to try again.
-fn code(status: StatusCode) -> &'static str {
-    match status {
+fn code(error: &Error) -> &'static str {
+    match error.status() {
+        _ if error.short_code() == Some(SLOW_DOWN) => SLOW_DOWN,
         StatusCode::BAD_REQUEST => "InvalidRequest",
         StatusCode::FORBIDDEN => "AccessDenied",
         StatusCode::METHOD_NOT_ALLOWED => "MethodNotAllowed",
         StatusCode::REQUEST_TIMEOUT => "RequestTimeout",
-        StatusCode::TOO_MANY_REQUESTS => "SlowDown",
+        StatusCode::TOO_MANY_REQUESTS => SLOW_DOWN,
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => "ServiceUnavailable",
         _ => "InternalError",
     }

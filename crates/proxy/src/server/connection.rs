@@ -30,14 +30,13 @@ use super::{
     proxied,
     serving::{HeaderNames, Serving},
     shutdown::Stage,
-    slots::Slot,
     socket::{Ending, Socket},
     stream::{PacedBody, StreamExecutor},
 };
 use crate::{
     Blame, Error,
     metrics::RefusedConnection,
-    peers::Networks,
+    peers::{Networks, Slot},
     wire::{Body, BoxError, Front, Peer, PeerTls, Received, RequestId},
 };
 

@@ -20,14 +20,10 @@ use tokio::{
     time::sleep,
 };
 
-use super::{
-    connection, refusal,
-    refusal::Refusals,
-    serving::Serving,
-    slots::{Full, Slot},
-};
+use super::{connection, refusal, refusal::Refusals, serving::Serving};
 use crate::{
     metrics::RefusedConnection,
+    peers::{Full, Slot},
     wire::{Front, Peer},
 };
 

@@ -15,7 +15,6 @@ mod proxied;
 mod refusal;
 mod serving;
 mod shutdown;
-mod slots;
 mod socket;
 mod stall;
 mod stream;
@@ -62,9 +61,8 @@ use self::{
     refusal::Refusals,
     serving::Serving,
     shutdown::{Stage, Stages},
-    slots::Slots,
 };
-use crate::{metrics::Connections, wire::Front};
+use crate::{metrics::Connections, peers::Slots, wire::Front};
 
 type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
 

@@ -6,9 +6,11 @@ use super::{
     heads::HeadBudget,
     limits::Limits,
     shutdown::{Stage, Stages},
-    slots::Slots,
 };
-use crate::{metrics::Connections, peers::Networks};
+use crate::{
+    metrics::Connections,
+    peers::{Networks, Slots},
+};
 
 /// Gives what the next TLS handshake is answered with.
 pub type TlsConfig = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;

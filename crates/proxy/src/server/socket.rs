@@ -43,8 +43,11 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{slots::Slot, stall::StallTimer};
-use crate::wire::{LINGER, LINGER_BYTES, LINGER_PAUSE};
+use super::stall::StallTimer;
+use crate::{
+    peers::Slot,
+    wire::{LINGER, LINGER_BYTES, LINGER_PAUSE},
+};
 
 pub(super) struct Socket {
     stream: TcpStream,

@@ -4,6 +4,7 @@ mod access;
 mod cache;
 mod filer;
 mod kms;
+mod limits;
 mod log;
 mod prefetch;
 mod s3;
@@ -15,6 +16,7 @@ pub use access::{Access, ManagedKeys};
 pub use cache::Cache;
 pub use filer::Filer;
 pub use kms::{Aws, Azure, Bucket, Gcp, Kms, OpenBao, Provider};
+pub use limits::Limits;
 pub use log::{Log, LogFormat, LogLevel};
 pub use prefetch::{Prefetch, Verify};
 pub use s3::S3;
@@ -36,6 +38,8 @@ section! {
         s3: S3;
         /// Who may read what.
         access: Access;
+        /// How much clients may ask for.
+        limits: Limits;
         /// How chunks are fetched ahead.
         prefetch: Prefetch;
         /// What is kept in memory.

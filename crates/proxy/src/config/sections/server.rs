@@ -53,7 +53,7 @@ section! {
         header_memory: Size = "32MiB", min "1MiB";
         /// The proxies in front, by address or network: one of these is believed where it says in `X-Forwarded-For` who asked,
         /// and so is the one that it names. The first from the right that is not in the list is the client, whom log lines
-        /// name. Name only machines that append to that header, whoever asks them; see [security](security.md).
+        /// name and `limits` count. Name only machines that append to that header, whoever asks them; see [security](security.md).
         trusted_proxies: Vec<Network> = "";
         /// Whether each connection of the filer front begins with a header of the PROXY protocol (version 1 or 2, before TLS),
         /// which says whom it comes from. `required` closes those that do not, and all that do not come from

@@ -2,6 +2,7 @@
 
 mod address;
 mod cache_size;
+mod ceiling;
 mod choice;
 mod domain;
 mod duration;
@@ -15,6 +16,7 @@ mod window;
 
 pub use address::FilerAddress;
 pub use cache_size::CacheSize;
+pub use ceiling::Ceiling;
 pub(super) use choice::choice;
 pub use domain::Domain;
 pub use duration::Seconds;

@@ -1,6 +1,4 @@
-//! How many connections there are, in all and of each peer.
-//!
-//! Knows numbers and addresses. Must not know sockets.
+//! How many of something there are, in all and of each peer: connections, requests.
 
 use std::{
     collections::HashMap,
@@ -8,11 +6,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::peers::PeerId;
+use super::PeerId;
 
-/// Room for connections. Clones are the same room.
+/// Room for so many. Clones are the same room.
 #[derive(Clone)]
-pub(super) struct Slots(Arc<Room>);
+pub(crate) struct Slots(Arc<Room>);
 
 struct Room {
     most: usize,
@@ -27,15 +25,15 @@ struct Taken {
     of_peer: HashMap<PeerId, usize>,
 }
 
-/// The place of one connection, until it is dropped.
-pub(super) struct Slot {
+/// The place of one, until it is dropped.
+pub(crate) struct Slot {
     room: Arc<Room>,
     peer: PeerId,
 }
 
 /// Why there is no place for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub(crate) enum Full {
     /// All are taken.
     Everywhere,
     /// The peer has as many as one peer may have.
@@ -43,16 +41,16 @@ pub(super) enum Full {
 }
 
 impl Slots {
-    /// Room for `most` connections, of which one peer may have `most_per_peer`.
-    pub(super) fn new(most: usize, most_per_peer: usize) -> Self {
+    /// Room for `most`, of which one peer may have `most_per_peer`.
+    pub(crate) fn new(most: usize, most_per_peer: usize) -> Self {
         Self(Arc::new(Room { most, most_per_peer, taken: Mutex::default() }))
     }
 
-    /// A place for a connection from `address`.
+    /// A place for whoever is at `address`.
     ///
     /// # Errors
     /// When there is none.
-    pub(super) fn take(&self, address: IpAddr) -> Result<Slot, Full> {
+    pub(crate) fn take(&self, address: IpAddr) -> Result<Slot, Full> {
         let peer = PeerId::at(address);
         let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.in_all >= self.0.most {
@@ -89,7 +87,7 @@ impl Slot {
     ///
     /// # Errors
     /// When that one has as many as one peer may have. The place stays whose it was.
-    pub(super) fn pass_to(&mut self, address: IpAddr) -> Result<(), Full> {
+    pub(crate) fn pass_to(&mut self, address: IpAddr) -> Result<(), Full> {
         let peer = PeerId::at(address);
         if peer == self.peer {
             return Ok(());

@@ -1,0 +1,137 @@
+"""What one client, and all of them, may ask for at a time and in a second: who is refused, and who is not."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from conftest import StartTidegate
+from harness import Front, Payload, Tidegate, request
+from waiting import until
+
+MIB = 1 << 20
+SIZE = 24 * MIB
+"""More than lies in buffers between here and there."""
+PROXY = "127.0.0.2"
+
+
+@pytest.fixture(scope="module")
+def stored(front_1mb: Front) -> Payload:
+    """What is at /limited/large; at /limited/small there is a little."""
+    payload = Payload("limited", SIZE)
+    assert request("PUT", front_1mb.filer.url + "/limited/large", body=payload.bytes()).status == 201
+    assert request("PUT", front_1mb.filer.url + "/limited/small", body=b"small").status == 201
+    return payload
+
+
+@contextmanager
+def asking(listen: str, path: str, source: str, *headers: str) -> Iterator[socket.socket]:
+    """A connection from this address of the machine with a request on its way; its window is small."""
+    host, _, port = listen.rpartition(":")
+    with socket.socket() as line:
+        line.settimeout(20)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 10)
+        line.bind((source, 0))
+        line.connect((host, int(port)))
+        line.sendall("\r\n".join([f"GET {path} HTTP/1.1", "Host: a", *headers, "", ""]).encode())
+        yield line
+
+
+def head(line: socket.socket) -> str:
+    """The answer's head, and nothing behind it."""
+    read = b""
+    while not read.endswith(b"\r\n\r\n"):
+        read += line.recv(1)
+    return read.decode()
+
+
+def status(listen: str, path: str, source: str, *headers: str) -> int:
+    with asking(listen, path, source, "Connection: close", *headers) as line:
+        answer = b"".join(iter(lambda: line.recv(1 << 16), b""))
+    return int(answer.split(b" ", 2)[1])
+
+
+def hit(gate: Tidegate, limit: str) -> float:
+    return gate.metrics().sum("tidegate_limits_hit_total", limit=limit)
+
+
+def test_requests_at_a_time_of_one_client_and_of_all(
+    front_1mb: Front, start_tidegate: StartTidegate, stored: Payload
+) -> None:
+    gate = start_tidegate(front_1mb, {"limits": {"requests": 3, "requests_per_peer": 2}})
+    with ExitStack() as stack:
+        running = [stack.enter_context(asking(gate.listen, "/limited/large", "127.0.0.9")) for _ in range(2)]
+        assert [head(line).split()[1] for line in running] == ["200", "200"]
+        refused = stack.enter_context(asking(gate.listen, "/limited/small", "127.0.0.9"))
+        answer = head(refused)
+        assert answer.startswith("HTTP/1.1 503 ") and "\r\nRetry-After: 1\r\n" in answer
+        body = refused.recv(1 << 16)
+        assert b'"code":"SlowDown"' in body and b'"retry":true' in body and b"limits.requests_per_peer" in body
+        assert status(gate.listen, "/limited/small", "127.0.0.8") == 200, "of another client"
+        other = stack.enter_context(asking(gate.listen, "/limited/large", "127.0.0.8"))
+        assert head(other).startswith("HTTP/1.1 200 ")
+        assert status(gate.listen, "/limited/small", "127.0.0.7") == 503
+        assert request("GET", f"{gate.admin_url}/readyz").status == 200, "the admin listener is not limited"
+        assert (hit(gate, "requests_per_peer"), hit(gate, "requests")) == (1, 1)
+        # To its last byte, over a connection that stays.
+        received = 0
+        while received < SIZE:
+            received += len(other.recv(MIB))
+        until(lambda: status(gate.listen, "/limited/small", "127.0.0.7") == 200, "the place of a whole answer is free")
+        running[0].close()
+        until(lambda: status(gate.listen, "/limited/small", "127.0.0.9") == 200, "and of one whose client left")
+
+
+def test_clients_behind_a_proxy_are_told_apart_and_others_are_not_by_what_they_say(
+    front_1mb: Front, start_tidegate: StartTidegate, stored: Payload
+) -> None:
+    gate = start_tidegate(
+        front_1mb, {"server": {"trusted_proxies": [PROXY]}, "limits": {"requests_per_peer": 1}}
+    )
+
+    def told(address: str) -> str:
+        return f"X-Forwarded-For: {address}"
+
+    with asking(gate.listen, "/limited/large", PROXY, told("192.0.2.1")) as line:
+        assert head(line).startswith("HTTP/1.1 200 ")
+        assert status(gate.listen, "/limited/small", PROXY, told("192.0.2.1")) == 503
+        assert status(gate.listen, "/limited/small", PROXY, told("192.0.2.9, 192.0.2.1")) == 503
+        assert status(gate.listen, "/limited/small", PROXY, told("192.0.2.2")) == 200
+        assert status(gate.listen, "/limited/small", PROXY) == 200
+    with asking(gate.listen, "/limited/large", PROXY, told("2001:db8::1")) as line:
+        assert head(line).startswith("HTTP/1.1 200 ")
+        assert status(gate.listen, "/limited/small", PROXY, told("2001:db8::ffff:2")) == 503, "of one /64"
+        assert status(gate.listen, "/limited/small", PROXY, told("2001:db8:0:1::1")) == 200
+    with asking(gate.listen, "/limited/large", "127.0.0.9") as line:
+        assert head(line).startswith("HTTP/1.1 200 ")
+        assert status(gate.listen, "/limited/small", "127.0.0.9", told("192.0.2.3")) == 503
+
+
+def test_the_s3_front_says_slow_down(front_1mb: Front, start_tidegate: StartTidegate, stored: Payload) -> None:
+    """And the fronts share the limit."""
+    change = {"limits": {"requests_per_peer": 1}, "s3": {"gateway": [front_1mb.gateway.url]}}
+    gate = start_tidegate(front_1mb, change)
+    with asking(gate.listen, "/limited/large", "127.0.0.9") as line:
+        assert head(line).startswith("HTTP/1.1 200 ")
+        with asking(gate.s3_listen, "/bucket/key", "127.0.0.9") as refused:
+            answer = head(refused)
+            assert answer.startswith("HTTP/1.1 503 ") and "\r\nretry-after: 1\r\n" in answer.lower()
+            assert b"<Code>SlowDown</Code>" in refused.recv(1 << 16)
+
+
+def test_requests_of_one_client_in_a_second(
+    front_1mb: Front, start_tidegate: StartTidegate, stored: Payload
+) -> None:
+    gate = start_tidegate(front_1mb, {"limits": {"requests_per_second_per_peer": 5}})
+    with asking(gate.listen, "/limited/small", "127.0.0.9") as line:
+        line.sendall(b"GET /limited/small HTTP/1.1\r\nHost: a\r\n\r\n" * 28)
+        line.sendall(b"GET /limited/small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        said = b"".join(iter(lambda: line.recv(1 << 16), b""))
+    answers = [int(answer[:3]) for answer in said.split(b"HTTP/1.1 ")[1:]]
+    assert len(answers) == 30 and answers[:5] == [200] * 5 and answers.count(429) >= 15, answers
+    assert hit(gate, "requests_per_second_per_peer") == answers.count(429)
+    assert status(gate.listen, "/limited/small", "127.0.0.8") == 200, "of another client"
+    with asking(gate.listen, "/limited/small", "127.0.0.9") as line:
+        answer = head(line)
+        assert answer.startswith("HTTP/1.1 429 ") and "\r\nRetry-After: 1\r\n" in answer
+    until(lambda: status(gate.listen, "/limited/small", "127.0.0.9") == 200, "there is another one", timeout=3)
