@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients fuzz fuzz-seeds mutants venv nginx prometheus systemd clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,7 +49,7 @@ build: cargo
 
 # One test: make blackbox TESTS="tests/blackbox/test_ranges.py -k suffix"
 TESTS ?= tests/blackbox
-blackbox: nginx prometheus systemd build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
+blackbox: nginx haproxy prometheus systemd build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini $(TESTS)
 
 differential: venv build ## tidegate's answers compared with a real filer's (TIDEGATE_DIFFERENTIAL_SEED=2 for other requests)
@@ -103,9 +103,12 @@ $(VENV)/.tidegate-requirements: tests/requirements.txt
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
-# What the black-box tests put in front and beside. Debian has nginx in /usr/sbin, which not everybody's PATH names.
+# What the black-box tests put in front and beside. Debian has some of it in /usr/sbin, which not everybody's PATH names.
 nginx:
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v nginx >/dev/null || { echo "No nginx: install it (Debian, Ubuntu: apt install nginx-light). Only the black-box tests need it; no service has to run." >&2; exit 1; }
+
+haproxy:
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v haproxy >/dev/null || { echo "No haproxy: install it (Debian, Ubuntu: apt install haproxy). Only the black-box tests need it; no service has to run." >&2; exit 1; }
 
 prometheus:
 	@command -v promtool >/dev/null && command -v prometheus >/dev/null || { echo "No prometheus and promtool: install them (Debian, Ubuntu: apt install --no-install-recommends prometheus). Only the black-box tests need them; no service has to run." >&2; exit 1; }

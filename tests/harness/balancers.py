@@ -1,0 +1,102 @@
+"""HAProxy and nginx in front of several tidegates, by the configurations in deploy/ with other addresses."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from .nginx import nginx_binary
+from .ports import HOST, free_port
+from .process import Process, ProcessFailed
+from .tidegate import REPO, Tidegate
+
+HAPROXY = REPO / "deploy/haproxy/haproxy.cfg"
+NGINX = REPO / "deploy/nginx/tidegate.conf"
+_PLACES = 3
+"""Tidegates that the configurations in deploy/ name."""
+
+
+def haproxy_binary() -> str:
+    """The program. Debian has it where not everybody's PATH leads."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    if found := shutil.which("haproxy", path=path):
+        return found
+    raise ProcessFailed("no haproxy: install it (Debian, Ubuntu: apt install haproxy)")
+
+
+class Balancer(Process):
+    """What listens at `url` and hands on to tidegates."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> None:
+        """Starts it and waits until it listens."""
+        super().start()
+        self.wait_ready(self._listens)
+
+    def _listens(self) -> bool:
+        with socket.create_connection((HOST, self.port), timeout=2):
+            return True
+
+
+class HAProxy(Balancer):
+    """HAProxy before three tidegates. Those that do not run yet are taken in when they do."""
+
+    def __init__(self, root: Path, gates: Sequence[Tidegate]) -> None:
+        assert len(gates) == _PLACES
+        root.mkdir(parents=True)
+        self.port, s3_port = free_port(), free_port()
+        text = HAPROXY.read_text()
+        text = re.sub(r"^ *(user|group) .*\n", "", text, flags=re.MULTILINE)
+        text = text.replace("maxconn 20000", "maxconn 2000")  # needs no more files than a test may open
+        text = text.replace("/run/haproxy/admin.sock", str(root / "admin.sock"))
+        text = text.replace("bind :8880", f"bind {HOST}:{self.port}").replace("bind :8870", f"bind {HOST}:{s3_port}")
+        for number, gate in enumerate(gates, start=1):
+            admin = gate.admin.rpartition(":")[2]
+            text = text.replace(f"10.0.0.1{number}:8880", f"{gate.listen} port {admin}")
+            text = text.replace(f"10.0.0.1{number}:8870", f"{getattr(gate, 's3_listen', gate.listen)} port {admin}")
+        configuration = root / "haproxy.cfg"
+        configuration.write_text(text)
+        super().__init__("haproxy", [haproxy_binary(), "-db", "-f", configuration], root / "haproxy.log")
+
+
+class Nginx(Balancer):
+    """nginx before so many of three tidegates."""
+
+    def __init__(self, root: Path, gates: Sequence[Tidegate]) -> None:
+        root.mkdir(parents=True)
+        root.chmod(0o777)
+        self.port = free_port()
+        self._root = root
+        temporary = "".join(
+            f"{name}_temp_path {root}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        (root / "nginx.conf").write_text(
+            f"daemon off;\npid {root}/pid;\nerror_log stderr warn;\nevents {{}}\n"
+            f"http {{\naccess_log off;\n{temporary}include {root}/tidegate.conf;\n}}\n"
+        )
+        self._write(gates)
+        argv = [nginx_binary(), "-p", root, "-c", root / "nginx.conf", "-e", "stderr"]
+        super().__init__("nginx", argv, root / "nginx.log")
+
+    def hand_to(self, gates: Sequence[Tidegate]) -> None:
+        """A new list, and `nginx -s reload`."""
+        self._write(gates)
+        self.signal(signal.SIGHUP)
+
+    def _write(self, gates: Sequence[Tidegate]) -> None:
+        text = NGINX.read_text().replace("listen 8880;", f"listen {HOST}:{self.port};")
+        for number in range(1, _PLACES + 1):
+            if number <= len(gates):
+                text = text.replace(f"10.0.0.1{number}:8880", gates[number - 1].listen)
+            else:
+                text = re.sub(rf"^ *server 10\.0\.0\.1{number}:.*\n", "", text, flags=re.MULTILINE)
+        (self._root / "tidegate.conf").write_text(text)
