@@ -15,6 +15,7 @@ use std::{
 };
 
 use aes_gcm::{Aes256Gcm, KeyInit, aead::Aead};
+use aws_lc_rs::cipher::{AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey};
 use crypto::{Attributes, CHUNK_NONCE_LEN, DataKey, Decryption, History, Kek, Layout, WrappedKey, name, open_chunk};
 use ctr::cipher::{KeyIvInit, StreamCipher};
 
@@ -39,6 +40,15 @@ fn main() {
         let (src, mut dst) = (vec![7; size], vec![0; size + APART]);
         Box::new(move || dst[APART..].copy_from_slice(black_box(&src)))
     });
+    row("AES-256-CTR in place", |size| {
+        let mut bytes = vec![7; size];
+        let mut stream = decryption().keystream(0);
+        Box::new(move || stream.apply(black_box(&mut bytes)))
+    });
+    row("AES-256-CTR in place, new stream", |size| {
+        let (mut bytes, decryption) = (vec![7; size], decryption());
+        Box::new(move || decryption.keystream(12_345).apply(black_box(&mut bytes)))
+    });
     row("AES-256-CTR in the copy", |size| {
         let (src, mut dst) = (vec![7; size], vec![0; size]);
         let mut stream = decryption().keystream(0);
@@ -47,6 +57,14 @@ fn main() {
     row("AES-256-CTR in the copy, new stream", |size| {
         let (src, mut dst, decryption) = (vec![7; size], vec![0; size], decryption());
         Box::new(move || decryption.keystream(12_345).apply_to(black_box(&src), &mut dst))
+    });
+    row("the same by aws-lc, in place", |size| {
+        let mut bytes = vec![7; size];
+        let key = DecryptingKey::ctr(UnboundCipherKey::new(&AES_256, &[7; 32]).unwrap()).unwrap();
+        Box::new(move || {
+            let counter = DecryptionContext::Iv128([3; 16].into());
+            key.decrypt(black_box(&mut bytes), counter).unwrap();
+        })
     });
     row("the same by aes and ctr, in place", |size| {
         let mut bytes = vec![7; size];

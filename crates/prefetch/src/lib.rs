@@ -2,7 +2,7 @@
 //! the current one goes to the client, and gives the bytes back in order.
 //!
 //! Knows needles, replicas, byte ranges, memory and time. Must not know what a client's request looks like, where
-//! locations come from (it asks a [`Locate`]) or how a cipher works (it applies a [`Transform`] while it copies).
+//! locations come from (it asks a [`Locate`]) or how a cipher works (it has bytes decoded by a [`Transform`]).
 //!
 //! The parts, in the order in which a byte meets them:
 //!
@@ -10,7 +10,7 @@
 //! - [`Engine::download`]: cuts the pieces into *spans*, one request each, as far ahead as the window and the memory
 //!   allow;
 //! - a fetch: asks a replica for one span, checks the answer, goes on at the exact byte on another replica when it breaks,
-//!   decodes into blocks that were reserved before the request was sent;
+//!   reads into blocks that were reserved before the request was sent, and decodes them there;
 //! - [`Download`]: the ordered stream of those blocks. Dropping it ends its fetches.
 
 mod budget;
@@ -60,4 +60,4 @@ pub use needle::{Coming, Decode, NeedleRead, Opener, Start, Transform};
 pub use plan::{Piece, Plan};
 pub use probe::Probed;
 pub use settings::{Settings, Verify, WindowSetting};
-pub use upstream::{Answer, HttpUpstream, Upstream, UpstreamBody};
+pub use upstream::{Answer, Body, HttpUpstream, Upstream, UpstreamBody};

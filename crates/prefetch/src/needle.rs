@@ -8,9 +8,12 @@ use crate::{DecodeError, FetchError, Moved};
 /// bytes that do not compress.
 pub(crate) const SEAL: u64 = 4 << 10;
 
-/// Decodes bytes as they are copied out of the network's buffer.
+/// Decodes bytes. Calls follow each other without gap.
 pub trait Decode: Send {
-    /// Decodes `src` into `dst`; both have the same length. Calls follow each other without gap.
+    /// Decodes bytes where they lie.
+    fn apply(&mut self, bytes: &mut [u8]);
+
+    /// Decodes `src` into `dst`; both have the same length.
     fn copy(&mut self, src: &[u8], dst: &mut [u8]);
 }
 
@@ -56,7 +59,7 @@ pub struct NeedleRead {
     pub end: u64,
     /// The chunk is stored as gzip; under the seal, where there is one.
     pub compressed: bool,
-    /// Applied to the bytes while they are copied; `None` copies them as they are.
+    /// Applied to the bytes that were stored; `None` leaves them as they are.
     pub transform: Option<Arc<dyn Transform>>,
     /// The needle must be fetched whole and opened first; inflating, ranges and the transform then apply to what comes out.
     pub opener: Option<Arc<dyn Opener>>,

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -12,14 +13,12 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{Request, Response, StatusCode, header};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
 use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     Answer, Engine, Locate, Located, Metrics, NeedleRead, Piece, Plan, Settings, Upstream, UpstreamBody,
-    testing::collect,
+    testing::{body_of, collect},
 };
 
 const CLIENTS: u64 = 200;
@@ -119,20 +118,19 @@ impl Upstream for Cluster {
             let pieces = (0..len).step_by(256 << 10).map(move |at| (len - at).min(256 << 10));
             let frames = stream::iter(pieces.collect::<Vec<_>>()).then(|len| async move {
                 sleep(Duration::from_micros(len * 1_000_000 / PACE)).await;
-                Ok(Frame::data(Bytes::from(vec![7; len as usize])))
+                Ok(Bytes::from(vec![7; len as usize]))
             });
             let end = stream::once(async move {
                 let _open = open;
-                breaks.then(|| Err("connection reset".into()))
+                breaks.then(|| Err(io::Error::from(io::ErrorKind::ConnectionReset)))
             });
-            Ok(answer.body(StreamBody::new(frames.chain(end.filter_map(|end| async { end }))).boxed_unsync()).unwrap())
+            Ok(answer.body(body_of(frames.chain(end.filter_map(|end| async { end })))).unwrap())
         })
     }
 }
 
 fn status(status: u16) -> Response<UpstreamBody> {
-    let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
-    Response::builder().status(StatusCode::from_u16(status).unwrap()).body(body).unwrap()
+    Response::builder().status(StatusCode::from_u16(status).unwrap()).body(body_of(stream::empty())).unwrap()
 }
 
 impl Locate for Cluster {

@@ -2,22 +2,24 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    io::Write as _,
+    io::{self, IoSliceMut, Write as _},
+    pin::Pin,
     sync::{Arc, Mutex},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http::{Method, Request, Response, StatusCode, header};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
 use prometheus::Registry;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio_util::io::StreamReader;
 
 use crate::{
-    ChunkCache, Decode, Download, Engine, FetchError, Locate, Located, Locations, Metrics, NeedleRead, Piece, Plan,
-    Settings, Start, Transform, Upstream, UpstreamBody, upstream::Answer,
+    Body, ChunkCache, Decode, Download, Engine, FetchError, Locate, Located, Locations, Metrics, NeedleRead, Piece,
+    Plan, Settings, Start, Transform, Upstream, UpstreamBody, upstream::Answer,
 };
 
 /// What one request meets instead of a plain answer.
@@ -172,11 +174,11 @@ impl Upstream for Script {
             if let Some((bytes, _)) = end {
                 body.truncate(bytes);
             }
-            let frames: Vec<_> = body.chunks(10_000).map(|part| Ok(Frame::data(body.slice_ref(part)))).collect();
+            let frames: Vec<_> = body.chunks(10_000).map(|part| Ok(body.slice_ref(part))).collect();
             let tail = stream::once(async move {
                 let _open = open;
                 match end {
-                    Some((_, true)) => Some(Err("connection reset".into())),
+                    Some((_, true)) => Some(Err(io::Error::from(io::ErrorKind::ConnectionReset))),
                     Some((_, false)) => std::future::pending().await,
                     None => None,
                 }
@@ -189,14 +191,50 @@ impl Upstream for Script {
                 frame
             });
             let frames = frames.chain(tail.filter_map(|end| async { end }));
-            Ok(answer.body(StreamBody::new(frames).boxed_unsync()).unwrap())
+            Ok(answer.body(body_of(frames)).unwrap())
         })
     }
 }
 
 fn empty(status: StatusCode) -> Response<UpstreamBody> {
-    let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
-    Response::builder().status(status).body(body).unwrap()
+    Response::builder().status(status).body(body_of(stream::empty())).unwrap()
+}
+
+/// A body that comes in these pieces.
+pub(crate) fn body_of(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> UpstreamBody {
+    Box::pin(Pieces(Box::pin(StreamReader::new(pieces))))
+}
+
+struct Pieces(Pin<Box<dyn AsyncRead + Send>>);
+
+impl AsyncRead for Pieces {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_read(cx, into)
+    }
+}
+
+impl Body for Pieces {
+    fn poll_read_many(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut read = 0;
+        for slice in slices {
+            let mut into = ReadBuf::new(slice);
+            match self.0.as_mut().poll_read(cx, &mut into) {
+                Poll::Ready(Err(error)) if read == 0 => return Poll::Ready(Err(error)),
+                Poll::Pending if read == 0 => return Poll::Pending,
+                Poll::Ready(Ok(())) => read += into.filled().len(),
+                // It is found again by the next read.
+                Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
+            if into.remaining() > 0 {
+                break;
+            }
+        }
+        Poll::Ready(Ok(read))
+    }
 }
 
 impl Locate for Script {
@@ -224,11 +262,16 @@ impl Transform for Positional {
 }
 
 impl Decode for PositionalDecoder {
-    fn copy(&mut self, src: &[u8], dst: &mut [u8]) {
-        for (to, from) in dst.iter_mut().zip(src) {
-            *to = from ^ self.0 as u8;
+    fn apply(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            *byte ^= self.0 as u8;
             self.0 += 1;
         }
+    }
+
+    fn copy(&mut self, src: &[u8], dst: &mut [u8]) {
+        dst.copy_from_slice(src);
+        self.apply(dst);
     }
 }
 

@@ -273,15 +273,13 @@ async fn inflated_by_servers(
             let place = Arc::clone(&places).acquire_owned().await.map_err(|_| lost())?;
             let mut decoder = read.decoder(part.start).await?;
             let len = part.end - part.start;
-            // Twice, where it is decoded.
-            let memory = waited_for(shared, account, (1 + usize::from(decoder.is_some())) * blocks(len)).await?;
+            let memory = waited_for(shared, account, blocks(len)).await?;
             let wanted = Wanted::Range { range: part, size: read.size };
             let Stored::Here { mut bytes, .. } = stored(&shared.fetch, read, &wanted, len, &priority).await? else {
                 return Err(unopened(read, "more bytes came than were asked for".to_owned()));
             };
             if let Some(decoder) = &mut decoder {
-                let encrypted = bytes.clone();
-                decoder.copy(&encrypted, &mut bytes);
+                decoder.apply(&mut bytes);
             }
             let needle = NeedleBytes::new(memory.buffer(Vec::new()), 0..0);
             let part = OnItsWay { bytes, _place: Arc::new(place), _memory: needle };

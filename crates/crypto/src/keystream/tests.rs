@@ -114,12 +114,15 @@ proptest! {
         let mut whole = vec![0; end];
         Keystream::new(&key(), iv, 0).apply_to(&plain, &mut whole);
 
-        let mut stream = Keystream::new(&key(), iv, start as u64);
+        let (mut stream, mut in_place) = (Keystream::new(&key(), iv, start as u64), Keystream::new(&key(), iv, start as u64));
         let mut read = Vec::new();
         for length in lengths {
             let from = start + read.len();
             let mut bytes = vec![0; length];
             stream.apply_to(&plain[from..from + length], &mut bytes);
+            let mut there = plain[from..from + length].to_vec();
+            in_place.apply(&mut there);
+            prop_assert_eq!(&there, &bytes);
             read.extend_from_slice(&bytes);
         }
         prop_assert_eq!(&read[..], &whole[start..]);

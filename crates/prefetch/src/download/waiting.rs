@@ -9,15 +9,14 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use http::{Request, Response, header};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
 use prometheus::Registry;
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::*;
 use crate::{
     Answer, ChunkCache, Engine, Metrics, NeedleRead, Opener, Piece, Settings, Upstream, Verify, WindowSetting,
-    testing::{Fault, Script, collect},
+    testing::{Fault, Script, body_of, collect},
 };
 
 const MIB: usize = 1 << 20;
@@ -245,12 +244,16 @@ impl Upstream for Line {
                 return Ok(answer);
             }
             let (head, body) = answer.into_parts();
-            // Frames of 10,000 bytes, as they come through the line, which all answers share.
-            let frames = stream::unfold(body, move |mut body| {
+            // Pieces of 10,000 bytes at most, as they come through the line, which all answers share.
+            let pieces = stream::unfold(body, move |mut body| {
                 let free_at = Arc::clone(&free_at);
                 async move {
-                    let frame: Frame<Bytes> = body.frame().await?.unwrap();
-                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    let mut piece = vec![0; 10_000];
+                    let bytes = body.read(&mut piece).await.unwrap();
+                    piece.truncate(bytes);
+                    if bytes == 0 {
+                        return None;
+                    }
                     let due = {
                         let mut free_at = free_at.lock().unwrap();
                         *free_at = (*free_at).max(Instant::now() - Duration::from_millis(4))
@@ -261,10 +264,10 @@ impl Upstream for Line {
                     if due > Instant::now() + Duration::from_millis(1) {
                         sleep_until(due).await;
                     }
-                    Some((Ok(frame), body))
+                    Some((Ok(Bytes::from(piece)), body))
                 }
             });
-            Ok(Response::from_parts(head, StreamBody::new(frames).boxed_unsync()))
+            Ok(Response::from_parts(head, body_of(pieces)))
         })
     }
 }

@@ -13,12 +13,14 @@ mod span_writer;
 mod target;
 mod version;
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{io, ops::Range, sync::Arc};
 
-use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderValue, header};
-use http_body_util::BodyExt;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::AsyncReadExt,
+    time::{Instant, sleep, timeout},
+};
 
 pub(crate) use self::{
     context::FetchContext,
@@ -31,8 +33,9 @@ pub(crate) use self::{
 };
 use self::{target::Target, version::Is};
 use crate::{
-    Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody, Verify, checksum::Checksum, chunk_cache::Fetched,
-    metrics::InFlight, outcome::Outcome, servers::Attempt, stored_crc::StoredCrc, upstream::chain, urgency::Priority,
+    Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody, Verify, budget::BLOCK, checksum::Checksum,
+    chunk_cache::Fetched, handover::Handover, metrics::InFlight, outcome::Outcome, servers::Attempt,
+    stored_crc::StoredCrc, upstream::chain, urgency::Priority,
 };
 
 /// What one fetch is to do.
@@ -92,7 +95,7 @@ async fn needle(context: Arc<FetchContext>, read: NeedleRead, priority: Arc<Prio
     fetch.run().await?;
     let stored = StoredCrc::of_etag(fetch.etag.as_ref()).ok().filter(|_| !fetch.is_longer);
     let Target::Needle(bytes) = fetch.target else { return Err(FetchError::Lost(Arc::clone(&job.read.fid))) };
-    let is_proven = stored.is_some_and(|stored| stored.matches(crc32c::crc32c(&bytes)));
+    let is_proven = stored.is_some_and(|stored| stored.matches(fetch.crc));
     Ok(Fetched { bytes: bytes.into(), is_proven })
 }
 
@@ -212,7 +215,7 @@ impl<'a> Fetch<'a> {
         let etag = answer.headers().get(header::ETAG).cloned();
         let has_another = replicas.has_another(attempt.server());
         self.is_longer = is_longer;
-        let mut body = Flow { body: answer.into_body(), more: Bytes::new() };
+        let mut body = answer.into_body();
         let result = loop {
             let taken = self.take_over(&mut body, compared, &attempt, has_another, decoder.as_deref_mut()).await;
             if !matches!(taken, Err(Cause::Changed)) && etag.is_some() {
@@ -350,46 +353,60 @@ impl<'a> Fetch<'a> {
     /// Takes a span over, behind the bytes of it that are here already and are compared.
     async fn take_over(
         &mut self,
-        body: &mut Flow,
-        mut compared: u64,
+        body: &mut UpstreamBody,
+        compared: u64,
         attempt: &Attempt,
         has_another: bool,
         mut decoder: Option<&mut (dyn Decode + 'static)>,
     ) -> Result<(), Cause> {
-        let end = self.span.end;
-        let mut crc = 0;
+        let (end, idle) = (self.span.end, self.context.idle_timeout);
+        if compared > 0 && self.is_changed(body, compared, attempt).await? {
+            return Err(Cause::Changed);
+        }
+        let mut stalls = std::pin::pin!(sleep(idle));
         while self.position < end {
-            let data = tokio::select! {
+            let wanted = self.target.wanted();
+            let bytes = tokio::select! {
                 biased;
-                data = body.next(self.context) => data?,
+                bytes = self.target.read(body, end - self.position) => bytes,
                 () = attempt.server().stands_still(), if has_another => return Err(Cause::Timeout),
-                () = self.target.wanted() => {
+                () = hungry(wanted.as_deref()), if wanted.is_some() => {
                     self.target.flush();
                     continue;
                 }
+                () = &mut stalls => return Err(Cause::Timeout),
             };
-            let Some(mut data) = data else {
-                return Err(Cause::Length(format!("ended {} bytes early", self.job.reach - self.position).into()));
-            };
-            attempt.heard();
-            if compared > 0 {
-                let before = data.split_to(usize::try_from(compared).map_or(data.len(), |left| left.min(data.len())));
-                crc = crc32c::crc32c_append(crc, &before);
-                compared -= before.len() as u64;
-                if compared == 0 && crc != self.crc {
-                    return Err(Cause::Changed);
-                }
-            }
-            if data.len() as u64 > self.job.reach - self.position {
-                return Err(Cause::Length("sent more bytes than announced".into()));
-            }
-            body.more =
-                data.split_off(usize::try_from(end - self.position).map_or(data.len(), |left| left.min(data.len())));
-            self.crc = crc32c::crc32c_append(self.crc, &data);
-            self.target.copy(&data, decoder.as_deref_mut());
-            self.position += data.len() as u64;
+            let bytes = self.read(bytes, attempt)?;
+            stalls.as_mut().reset(Instant::now() + idle);
+            self.crc = self.target.take(bytes, self.crc, decoder.as_deref_mut());
+            self.position += bytes as u64;
         }
-        Ok(())
+        if self.position == self.job.reach { no_more(body) } else { Ok(()) }
+    }
+
+    /// Counts what was read.
+    fn read(&self, read: io::Result<usize>, attempt: &Attempt) -> Result<usize, Cause> {
+        let bytes = read.map_err(|error| Cause::Broken(chain(&error).into()))?;
+        if bytes == 0 {
+            return Err(Cause::Length(format!("ended {} bytes early", self.job.reach - self.position).into()));
+        }
+        attempt.heard();
+        self.context.metrics.bytes.inc_by(bytes as u64);
+        Ok(bytes)
+    }
+
+    /// Whether the first `compared` bytes of a body are others than those of the span that are here.
+    async fn is_changed(&self, body: &mut UpstreamBody, compared: u64, attempt: &Attempt) -> Result<bool, Cause> {
+        let (mut left, mut crc) = (compared, 0);
+        let mut bytes = vec![0; BLOCK.min(usize::try_from(compared).unwrap_or(BLOCK))];
+        while left > 0 {
+            let most = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let read = timeout(self.context.idle_timeout, body.read(&mut bytes[..most])).await;
+            let read = self.read(read.map_err(|_| Cause::Timeout)?, attempt)?;
+            crc = crc32c::crc32c_append(crc, &bytes[..read]);
+            left -= read as u64;
+        }
+        Ok(crc != self.crc)
     }
 
     /// Checks the chunk before its last piece is given away; the spans before have been checked in when they ended.
@@ -448,33 +465,17 @@ impl<'a> Fetch<'a> {
     }
 }
 
-/// A body, and what has come of it for the spans that follow.
-struct Flow {
-    body: UpstreamBody,
-    more: Bytes,
-}
-
-impl Flow {
-    /// The next bytes; `None`: its end.
-    async fn next(&mut self, context: &FetchContext) -> Result<Option<Bytes>, Cause> {
-        if !self.more.is_empty() {
-            return Ok(Some(std::mem::take(&mut self.more)));
-        }
-        let data = next(&mut self.body, context.idle_timeout).await?;
-        if let Some(data) = &data {
-            context.metrics.bytes.inc_by(data.len() as u64);
-        }
-        Ok(data)
+/// Resolves when the client waits and finds nothing.
+async fn hungry(handover: Option<&Handover>) {
+    if let Some(handover) = handover {
+        handover.hungry().await;
     }
 }
 
-/// The next bytes of a body; `None`: its end.
-pub(crate) async fn next(body: &mut UpstreamBody, idle: Duration) -> Result<Option<Bytes>, Cause> {
-    loop {
-        let Some(frame) = timeout(idle, body.frame()).await.map_err(|_| Cause::Timeout)? else { return Ok(None) };
-        let frame = frame.map_err(|error| Cause::Broken(chain(&*error).into()))?;
-        if let Ok(data) = frame.into_data() {
-            return Ok(Some(data));
-        }
+/// Looks whether a body goes on where it should end, as far as more of it is here.
+fn no_more(body: &mut UpstreamBody) -> Result<(), Cause> {
+    match body.read(&mut [0]).now_or_never() {
+        Some(Ok(bytes)) if bytes > 0 => Err(Cause::Length("sent more bytes than announced".into())),
+        _ => Ok(()),
     }
 }

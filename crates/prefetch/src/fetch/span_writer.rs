@@ -1,20 +1,28 @@
-//! Where the bytes of a fetch go: decoded in the copy into blocks that were reserved for them, and passed on when full.
+//! Where the bytes of a fetch go: read and decoded in blocks that were reserved for them, and passed on when full.
+
+use std::{collections::VecDeque, io::IoSliceMut, sync::Arc};
 
 use crate::{
     Decode, FetchError,
-    budget::{Block, Reservation},
-    handover::{Part, Sender},
+    budget::{BLOCK, Block, Reservation},
+    handover::{Handover, Part, Sender},
 };
+
+/// Bytes that are read at once, where they are here: each time costs a call of the system, and a word to the other side.
+const AT_ONCE: usize = 4 * BLOCK;
+/// Blocks that so many bytes lie in, where they begin in the middle of one.
+const SLICES: usize = AT_ONCE / BLOCK + 1;
 
 /// The fetch's way to its download.
 pub(crate) struct SpanWriter {
     reservation: Reservation,
     /// Blocks that were filled, taken back and can be filled again.
     spare: Vec<Block>,
-    block: Option<Block>,
+    /// Blocks that are being filled, in order. None of them is full, and bytes are in the first alone.
+    filling: VecDeque<Block>,
     /// Blocks that are full, where nothing may be passed on before the end.
     withheld: Option<Vec<Block>>,
-    /// Bytes of the span, and how many were not copied yet.
+    /// Bytes of the span, and how many were not taken yet.
     span: u64,
     left: u64,
     sender: Sender,
@@ -24,60 +32,111 @@ impl SpanWriter {
     /// For a span of that many bytes, which `reservation` covers. With `withhold`, nothing is passed on before the end.
     pub(crate) fn new(span: u64, withhold: bool, reservation: Reservation, sender: Sender) -> Self {
         let withheld = withhold.then(Vec::new);
-        Self { reservation, spare: Vec::new(), block: None, withheld, span, left: span, sender }
+        let (spare, filling) = (Vec::new(), VecDeque::with_capacity(SLICES));
+        Self { reservation, spare, filling, withheld, span, left: span, sender }
     }
 
-    /// Resolves when the client waits and there is something to pass on.
-    pub(crate) async fn wanted(&self) {
-        if self.withheld.is_some()
-            || self.left == 0
-            || self.block.as_ref().is_none_or(|block| block.filled().is_empty())
-        {
-            return std::future::pending().await;
+    /// Where the client waits, if there is something that could be passed on.
+    pub(crate) fn wanted(&self) -> Option<Arc<Handover>> {
+        let has_some = self.filling.front().is_some_and(|block| !block.filled().is_empty());
+        (has_some && self.withheld.is_none() && self.left > 0).then(|| Arc::clone(&self.sender.handover))
+    }
+
+    /// Where the next bytes of the span are wanted, `most` at most. The first slice has room where more are to come.
+    pub(crate) fn spare(&mut self, most: usize) -> [IoSliceMut<'_>; SLICES] {
+        let mut most = most.min(AT_ONCE).min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let mut room: usize = self.filling.iter_mut().map(|block| block.spare().len()).sum();
+        while room < most {
+            let mut block = self.spare.pop().unwrap_or_else(|| self.reservation.block());
+            block.clear();
+            room += block.spare().len();
+            self.filling.push_back(block);
         }
-        self.sender.handover.hungry().await;
+        let mut blocks = self.filling.iter_mut();
+        std::array::from_fn(|_| {
+            let spare = blocks.next().map(Block::spare).unwrap_or_default();
+            let bytes = spare.len().min(most);
+            most -= bytes;
+            IoSliceMut::new(&mut spare[..bytes])
+        })
     }
 
-    /// Copies bytes in. A block that is full is passed on, except the last one: see [`SpanWriter::finish`].
+    /// Takes over as many bytes as were written there. A block that is full is passed on, except the last one: see
+    /// [`SpanWriter::finish`]. The CRC-32C of what was written, behind `crc`.
+    pub(crate) fn take(
+        &mut self,
+        mut bytes: usize,
+        mut crc: u32,
+        mut decoder: Option<&mut (dyn Decode + 'static)>,
+    ) -> u32 {
+        while bytes > 0
+            && let Some(block) = self.filling.front_mut()
+        {
+            let spare = block.spare();
+            let now = spare.len().min(bytes);
+            crc = crc32c::crc32c_append(crc, &spare[..now]);
+            if let Some(decoder) = &mut decoder {
+                decoder.apply(&mut spare[..now]);
+            }
+            self.advance(now);
+            bytes -= now;
+        }
+        crc
+    }
+
+    /// Copies bytes in.
     pub(crate) fn copy(&mut self, mut data: &[u8], mut decoder: Option<&mut (dyn Decode + 'static)>) {
         while !data.is_empty() {
-            let block = self.block.get_or_insert_with(|| {
-                let mut block = self.spare.pop().unwrap_or_else(|| self.reservation.block());
-                block.clear();
-                block
-            });
-            let spare = block.spare();
-            let bytes = spare.len().min(data.len());
-            let (now, rest) = data.split_at(bytes);
+            let [spare, ..] = &mut self.spare(data.len());
+            if spare.is_empty() {
+                return;
+            }
+            let (now, rest) = data.split_at(spare.len());
             match &mut decoder {
-                Some(decoder) => decoder.copy(now, &mut spare[..bytes]),
-                None => spare[..bytes].copy_from_slice(now),
+                Some(decoder) => decoder.copy(now, spare),
+                None => spare.copy_from_slice(now),
             }
-            block.advance(bytes);
-            self.left -= bytes as u64;
             data = rest;
-            if block.spare().is_empty() && self.left > 0 {
-                self.flush();
-            }
+            self.advance(now.len());
         }
     }
 
-    /// Passes on what the block holds, before the end of the span. One that is not full goes if there is a block to go on
-    /// with; else its bytes go when it is.
+    /// So many bytes more are in the first block.
+    fn advance(&mut self, bytes: usize) {
+        let Some(block) = self.filling.front_mut() else { return };
+        self.left -= bytes as u64;
+        block.advance(bytes);
+        if block.spare().is_empty() && self.left > 0 {
+            self.flush();
+        }
+    }
+
+    /// Passes on what the first block holds, before the end of the span. One that is not full goes if there is a block to go
+    /// on with; else its bytes go when it is.
     pub(crate) fn flush(&mut self) {
-        let Some(mut block) = self.block.take_if(|block| !block.filled().is_empty()) else { return };
+        let Some(block) = self.first() else { return };
         if let Some(withheld) = &mut self.withheld {
             return withheld.push(block);
         }
-        if !block.spare().is_empty() {
-            self.block = self.spare.pop().or_else(|| self.reservation.one_more());
-            let Some(next) = &mut self.block else {
-                self.block = Some(block);
-                return;
-            };
-            next.clear();
+        // What is not filled of it is missed at the end.
+        if self.room() < self.left {
+            let Some(next) = self.reservation.one_more() else { return self.filling.push_front(block) };
+            self.spare.push(next);
         }
         self.sender.handover.push(Part::Block(block));
+    }
+
+    /// Takes the first block, if something is in it.
+    fn first(&mut self) -> Option<Block> {
+        self.filling.front().filter(|block| !block.filled().is_empty())?;
+        self.filling.pop_front()
+    }
+
+    /// Bytes for which there is memory.
+    fn room(&mut self) -> u64 {
+        let blocks = self.spare.len() + self.reservation.blocks();
+        let filling: usize = self.filling.iter_mut().map(|block| block.spare().len()).sum();
+        (blocks * BLOCK + filling) as u64
     }
 
     /// Passes on the last piece, and what was withheld before it.
@@ -85,7 +144,7 @@ impl SpanWriter {
         for block in self.withheld.iter_mut().flat_map(|withheld| withheld.drain(..)) {
             self.sender.handover.push(Part::Block(block));
         }
-        if let Some(block) = self.block.take_if(|block| !block.filled().is_empty()) {
+        if let Some(block) = self.first() {
             self.sender.handover.push(Part::Block(block));
         }
     }
@@ -95,7 +154,7 @@ impl SpanWriter {
         let Some(blocks) = self.sender.handover.take_back() else { return false };
         self.spare.extend(blocks);
         self.spare.extend(self.withheld.iter_mut().flat_map(|withheld| withheld.drain(..)));
-        self.spare.extend(self.block.take());
+        self.spare.extend(self.filling.drain(..));
         self.left = self.span;
         true
     }
@@ -103,5 +162,82 @@ impl SpanWriter {
     /// Says how the fetch ended.
     pub(crate) fn end(self, result: Result<(), FetchError>) {
         self.sender.end(result);
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use prometheus::IntGauge;
+
+    use super::*;
+    use crate::{
+        budget::Budget,
+        handover::{Next, Running},
+        urgency::Urgency,
+    };
+
+    const SPAN: usize = 6 * BLOCK + 100;
+
+    async fn writer() -> (SpanWriter, Arc<Handover>) {
+        let account = Budget::new(64 * BLOCK as u64, IntGauge::new("a", "b").unwrap()).admit().await;
+        let memory = Reservation::take(&account, 7, 7, Urgency::Ahead).unwrap();
+        let handover = Arc::new(Handover::default());
+        let sender = Sender::new(Arc::clone(&handover), "3,01".into(), Arc::new(Running::default()));
+        (SpanWriter::new(SPAN as u64, false, memory, sender), handover)
+    }
+
+    /// Writes bytes in pieces, as a body gives them.
+    fn write(writer: &mut SpanWriter, mut bytes: &[u8], piece: usize) -> u32 {
+        let mut crc = 0;
+        while !bytes.is_empty() {
+            let mut here = 0;
+            for mut slice in writer.spare(bytes.len().min(piece)) {
+                let (now, rest) = bytes.split_at(slice.len());
+                slice.copy_from_slice(now);
+                (bytes, here) = (rest, here + now.len());
+            }
+            assert!(here > 0, "there is room");
+            crc = writer.take(here, crc, None);
+        }
+        crc
+    }
+
+    fn passed_on(handover: &Handover) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Poll::Ready(Next::Bytes(bytes)) = handover.poll(&mut Context::from_waker(Waker::noop())) {
+            all.extend_from_slice(&bytes);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn what_is_read_into_several_blocks_comes_out_in_order() {
+        let bytes: Vec<u8> = (0..SPAN).map(|at| (at / 7) as u8).collect();
+        for piece in [1000, BLOCK - 1, BLOCK, 3 * BLOCK + 5, SPAN] {
+            let (mut writer, handover) = writer().await;
+            assert_eq!(write(&mut writer, &bytes, piece), crc32c::crc32c(&bytes));
+            writer.finish();
+            assert!(passed_on(&handover) == bytes, "{piece}");
+        }
+    }
+
+    /// The rest of a block that went out early was missed at the end.
+    #[tokio::test]
+    async fn a_span_that_was_taken_back_has_memory_for_its_end_when_a_part_goes_out_early() {
+        let bytes: Vec<u8> = (0..SPAN).map(|at| (at / 7) as u8).collect();
+        let (mut writer, handover) = writer().await;
+        write(&mut writer, &bytes, BLOCK);
+        assert!(writer.take_back());
+        write(&mut writer, &bytes[..500], 500);
+        writer.flush();
+        let mut all = passed_on(&handover);
+        assert_eq!(all.len(), 500, "it went out");
+        write(&mut writer, &bytes[500..], SPAN);
+        writer.finish();
+        all.extend(passed_on(&handover));
+        assert!(all == bytes);
     }
 }

@@ -1,7 +1,12 @@
 //! Where a fetch takes its bytes over to.
 
+use std::{future::poll_fn, io, sync::Arc};
+
+use bytes::BufMut;
+use tokio::io::AsyncReadExt;
+
 use super::SpanWriter;
-use crate::Decode;
+use crate::{Decode, UpstreamBody, handover::Handover};
 
 /// One of these.
 pub(super) enum Target {
@@ -14,20 +19,33 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// Resolves when somebody waits and there is something to pass on.
-    pub(super) async fn wanted(&self) {
+    /// Where somebody waits, if there is something that could be passed on.
+    pub(super) fn wanted(&self) -> Option<Arc<Handover>> {
         match self {
-            Self::Download(writer) => writer.wanted().await,
-            Self::Needle(_) | Self::Nobody => std::future::pending().await,
+            Self::Download(writer) => writer.wanted(),
+            Self::Needle(_) | Self::Nobody => None,
         }
     }
 
-    /// Takes bytes over.
-    pub(super) fn copy(&mut self, data: &[u8], decoder: Option<&mut (dyn Decode + 'static)>) {
+    /// Reads the next bytes of a body to where they belong, `most` at most. How many; none are its end.
+    pub(super) async fn read(&mut self, body: &mut UpstreamBody, most: u64) -> io::Result<usize> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
         match self {
-            Self::Download(writer) => writer.copy(data, decoder),
-            Self::Needle(bytes) => bytes.extend_from_slice(data),
-            Self::Nobody => {}
+            Self::Download(writer) => {
+                let mut slices = writer.spare(most);
+                poll_fn(|cx| body.as_mut().poll_read_many(cx, &mut slices)).await
+            }
+            Self::Needle(bytes) => body.read_buf(&mut bytes.limit(most)).await,
+            Self::Nobody => Ok(0),
+        }
+    }
+
+    /// Takes over the `bytes` that were read last: decodes them where they lie. The CRC-32C of them as they came, behind `crc`.
+    pub(super) fn take(&mut self, bytes: usize, crc: u32, decoder: Option<&mut (dyn Decode + 'static)>) -> u32 {
+        match self {
+            Self::Download(writer) => writer.take(bytes, crc, decoder),
+            Self::Needle(needle) => crc32c::crc32c_append(crc, &needle[needle.len() - bytes..]),
+            Self::Nobody => crc,
         }
     }
 

@@ -128,11 +128,9 @@ impl Content {
             }
             (Self::Gzip(inflating), None) => inflating.read(to)?,
             (Self::Gzip(inflating), Some(decoder)) => {
-                let mut text = [0; 16 << 10];
-                for to in to.chunks_mut(text.len()) {
-                    let text = &mut text[..to.len()];
-                    inflating.read(text)?;
-                    decoder.copy(text, to);
+                for to in to.chunks_mut(16 << 10) {
+                    inflating.read(to)?;
+                    decoder.apply(to);
                 }
             }
         }

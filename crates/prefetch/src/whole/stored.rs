@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use bytes::BufMut;
 use http::header;
+use tokio::{io::AsyncReadExt, time::timeout};
 
 use crate::{
     Cause, FetchError, NeedleRead, Verify,
-    fetch::{Asked, Failure, FetchContext, Replicas, Sought, Wanted, ask, is_compressed, length, next},
+    budget::BLOCK,
+    fetch::{Asked, Failure, FetchContext, Replicas, Sought, Wanted, ask, is_compressed, length},
     metrics::InFlight,
     outcome::Outcome,
     servers::Attempt,
     stored_crc::StoredCrc,
+    upstream::chain,
     urgency::Priority,
 };
 
@@ -109,13 +113,34 @@ async fn collect(
     }
     let mut body = answer.into_body();
     let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
-    while let Some(data) = next(&mut body, context.idle_timeout).await? {
+    // One byte more tells that it is longer. Where it should end there is no room for any.
+    let most = announced.unwrap_or(limit.saturating_add(1));
+    loop {
+        let mut surplus = [0];
+        let left = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(bytes.len());
+        let read = async {
+            if left == 0 {
+                return body.read(&mut surplus).await;
+            }
+            if bytes.len() == bytes.capacity() {
+                bytes.reserve(left.min(BLOCK));
+            }
+            body.read_buf(&mut (&mut bytes).limit(left)).await
+        };
+        let read = timeout(context.idle_timeout, read).await.map_err(|_| Cause::Timeout)?;
+        let read = read.map_err(|error| Cause::Broken(chain(&error).into()))?;
+        if read == 0 {
+            break;
+        }
         attempt.heard();
-        context.metrics.bytes.inc_by(data.len() as u64);
-        if (bytes.len() + data.len()) as u64 > limit {
+        context.metrics.bytes.inc_by(read as u64);
+        let here = bytes.len() as u64 + if left == 0 { 1 } else { 0 };
+        if here > limit {
             return Ok(Stored::Longer(None));
         }
-        bytes.extend_from_slice(&data);
+        if left == 0 {
+            return Err(Cause::Length(format!("more bytes than {most}").into()));
+        }
     }
     if let Some(announced) = announced.filter(|announced| *announced != bytes.len() as u64) {
         return Err(Cause::Length(format!("{} bytes instead of {announced}", bytes.len()).into()));

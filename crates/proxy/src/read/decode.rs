@@ -39,6 +39,10 @@ impl Transform for Decrypt {
 struct KeystreamDecoder(Keystream);
 
 impl Decode for KeystreamDecoder {
+    fn apply(&mut self, bytes: &mut [u8]) {
+        self.0.apply(bytes);
+    }
+
     fn copy(&mut self, src: &[u8], dst: &mut [u8]) {
         self.0.apply_to(src, dst);
     }

@@ -261,14 +261,14 @@ fn lay_out(entry: &pb::Entry, chunks: Vec<pb::FileChunk>, scheme: Scheme) -> Res
 #[cfg(test)]
 mod tests {
     use std::{
+        io::Cursor,
         sync::atomic::{AtomicUsize, Ordering},
         time::Duration,
     };
 
     use bytes::Bytes;
     use http::{Request, Response};
-    use http_body_util::{BodyExt as _, Full};
-    use prefetch::{Answer, Locate, Located, Settings, Upstream};
+    use prefetch::{Answer, Locate, Located, Settings, Upstream, UpstreamBody};
     use prost::Message as _;
     use tokio::time::{Instant, sleep};
 
@@ -293,7 +293,7 @@ mod tests {
                 let listed = if self.1 == Some(fid.key) { encrypted(plain) } else { plain };
                 let list = pb::FileChunkManifest { chunks: vec![listed] }.encode_to_vec();
                 let length = list.len();
-                let body = Full::new(Bytes::from(list)).map_err(|never| match never {}).boxed_unsync();
+                let body: UpstreamBody = Box::pin(Cursor::new(Bytes::from(list)));
                 Ok(Response::builder().header("Content-Length", length).body(body).unwrap())
             })
         }
