@@ -3,9 +3,11 @@
 //! The counter is the 16-byte IV as one big-endian number; block n of the stream uses IV + n, with the carry through all
 //! 128 bits. No byte before the wanted one is ever computed, but for the rest of its block.
 //!
-//! Why aws-lc-rs: on an EPYC with VAES, one core, 16 KiB to 1 MiB a call, it does 6.4 to 7.1 GB/s, against 3.9 to 5.2 GB/s
-//! of `aes` 0.9 with `ctr` 0.10. It is given the counter of the block to begin with, works on whole blocks where they lie,
-//! and of a block that is wanted in parts the keystream is kept here.
+//! The cipher is given the counter of the block to begin with and works on whole blocks; of a block that is wanted in parts
+//! the keystream is kept here. On processors that have VAES it is ours (`vaes`), on all others that of aws-lc.
+
+#[cfg(target_arch = "x86_64")]
+mod vaes;
 
 use aws_lc_rs::cipher::{AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey};
 use zeroize::Zeroizing;
@@ -19,11 +21,60 @@ const COPIED: usize = 8 << 10;
 /// CTR works on any number of bytes, and key and IV have their lengths by type.
 const NEVER_FAILS: &str = "AES-256-CTR takes any input";
 
+/// A key that is made ready.
+enum Cipher {
+    #[cfg(target_arch = "x86_64")]
+    Vaes(vaes::Vaes),
+    AwsLc(Box<DecryptingKey>),
+}
+
+impl Cipher {
+    fn new(key: &DataKey) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(vaes) = vaes::Vaes::new(key.bytes()) {
+            return Self::Vaes(vaes);
+        }
+        Self::of_aws_lc(key)
+    }
+
+    fn of_aws_lc(key: &DataKey) -> Self {
+        let key = UnboundCipherKey::new(&AES_256, key.bytes()).expect("AES-256 keys are 32 bytes");
+        Self::AwsLc(Box::new(DecryptingKey::ctr(key).expect(NEVER_FAILS)))
+    }
+
+    /// Encrypts or decrypts whole blocks where they lie, the first with `counter`.
+    fn apply(&self, counter: u128, blocks: &mut [u8]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vaes(vaes) => vaes.apply(counter, blocks),
+            Self::AwsLc(key) => {
+                let start = DecryptionContext::Iv128(counter.to_be_bytes().into());
+                key.decrypt(blocks, start).expect(NEVER_FAILS);
+            }
+        }
+    }
+
+    /// The same from `src` into `dst`, which are equally long.
+    fn apply_to(&self, counter: u128, src: &[u8], dst: &mut [u8]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vaes(vaes) => vaes.apply_to(counter, src, dst),
+            Self::AwsLc(_) => {
+                let pieces = src.chunks(COPIED).zip(dst.chunks_mut(COPIED));
+                for (at, (src, dst)) in pieces.enumerate() {
+                    dst.copy_from_slice(src);
+                    self.apply(counter.wrapping_add((at * COPIED / BLOCK) as u128), dst);
+                }
+            }
+        }
+    }
+}
+
 /// A keystream at one position, which moves on with every byte it is applied to.
 ///
 /// Costs about half a microsecond to make. `Send`, so that it can live in a task.
 pub struct Keystream {
-    cipher: DecryptingKey,
+    cipher: Cipher,
     /// The counter of the next block.
     counter: u128,
     /// The keystream of the block before that one.
@@ -35,9 +86,11 @@ pub struct Keystream {
 impl Keystream {
     /// The keystream of `key` and `iv`, `offset` bytes into the stream.
     pub(crate) fn new(key: &DataKey, iv: [u8; 16], offset: u64) -> Self {
+        Self::of(Cipher::new(key), iv, offset)
+    }
+
+    fn of(cipher: Cipher, iv: [u8; 16], offset: u64) -> Self {
         let counter = u128::from_be_bytes(iv).wrapping_add(u128::from(offset / BLOCK as u64));
-        let key = UnboundCipherKey::new(&AES_256, key.bytes()).expect("AES-256 keys are 32 bytes");
-        let cipher = DecryptingKey::ctr(key).expect(NEVER_FAILS);
         let mut stream = Self { cipher, counter, block: Zeroizing::new([0; BLOCK]), left: 0 };
         let before = (offset % BLOCK as u64) as usize;
         if before > 0 {
@@ -53,7 +106,8 @@ impl Keystream {
         self.apply_block(head);
         let (bulk, tail) = rest.split_at_mut(rest.len() / BLOCK * BLOCK);
         if !bulk.is_empty() {
-            self.apply_bulk(bulk);
+            self.cipher.apply(self.counter, bulk);
+            self.went_on(bulk.len());
         }
         if !tail.is_empty() {
             self.next_block();
@@ -68,24 +122,32 @@ impl Keystream {
     /// If the two differ in length.
     pub fn apply_to(&mut self, src: &[u8], dst: &mut [u8]) {
         assert_eq!(src.len(), dst.len(), "source and destination differ in length");
-        for (src, dst) in src.chunks(COPIED).zip(dst.chunks_mut(COPIED)) {
-            dst.copy_from_slice(src);
-            self.apply(dst);
+        // What is no whole block, at either end, is little.
+        let head = self.left.min(src.len());
+        let bulk = head..head + (src.len() - head) / BLOCK * BLOCK;
+        dst[..head].copy_from_slice(&src[..head]);
+        self.apply_block(&mut dst[..head]);
+        if !bulk.is_empty() {
+            self.cipher.apply_to(self.counter, &src[bulk.clone()], &mut dst[bulk.clone()]);
+            self.went_on(bulk.len());
+        }
+        if bulk.end < src.len() {
+            dst[bulk.end..].copy_from_slice(&src[bulk.end..]);
+            self.next_block();
+            self.apply_block(&mut dst[bulk.end..]);
         }
     }
 
-    /// Uses up the keystream of whole blocks.
-    fn apply_bulk(&mut self, blocks: &mut [u8]) {
-        let start = DecryptionContext::Iv128(self.counter.to_be_bytes().into());
-        self.cipher.decrypt(blocks, start).expect(NEVER_FAILS);
-        self.counter = self.counter.wrapping_add((blocks.len() / BLOCK) as u128);
+    /// The keystream of so many bytes, whole blocks, is used up.
+    fn went_on(&mut self, bytes: usize) {
+        self.counter = self.counter.wrapping_add((bytes / BLOCK) as u128);
     }
 
     /// Goes on to a block that is not wanted whole.
     fn next_block(&mut self) {
-        let mut block = Zeroizing::new([0; BLOCK]);
-        self.apply_bulk(block.as_mut_slice());
-        self.block = block;
+        self.block.fill(0);
+        self.cipher.apply(self.counter, self.block.as_mut_slice());
+        self.went_on(BLOCK);
         self.left = BLOCK;
     }
 

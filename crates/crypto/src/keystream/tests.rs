@@ -15,6 +15,11 @@ fn iv(digits: &str) -> [u8; 16] {
     iv
 }
 
+/// By each cipher that this processor has.
+fn streams(iv: [u8; 16], offset: u64) -> impl Iterator<Item = Keystream> {
+    [Cipher::new(&key()), Cipher::of_aws_lc(&key())].into_iter().map(move |cipher| Keystream::of(cipher, iv, offset))
+}
+
 const IV: &str = "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff";
 
 /// IV, offset, and the 40 bytes of keystream there.
@@ -54,28 +59,33 @@ fn matches_an_independent_aes() {
     for (digits, offset, expected) in VECTORS {
         let expected = hex::decode(expected).unwrap();
 
-        let mut bytes = vec![0xaa; expected.len()];
-        Keystream::new(&key(), iv(digits), offset).apply_to(&vec![0; expected.len()], &mut bytes);
-        assert_eq!(bytes, expected, "{digits} at {offset}");
+        for mut stream in streams(iv(digits), offset) {
+            let mut bytes = vec![0xaa; expected.len()];
+            stream.apply_to(&vec![0; expected.len()], &mut bytes);
+            assert_eq!(bytes, expected, "{digits} at {offset}");
+        }
     }
 }
 
 #[test]
 fn carries_in_the_middle_of_a_stream_made_of_single_bytes() {
     for (digits, offset, expected) in VECTORS {
-        let mut stream = Keystream::new(&key(), iv(digits), offset);
-        let mut bytes = vec![0; expected.len() / 2];
-        bytes.chunks_mut(1).for_each(|byte| stream.apply_to(&[0], byte));
-        assert_eq!(hex::encode(bytes), expected, "{digits} at {offset}");
+        for mut stream in streams(iv(digits), offset) {
+            let mut bytes = vec![0; expected.len() / 2];
+            bytes.chunks_mut(1).for_each(|byte| stream.apply_to(&[0], byte));
+            assert_eq!(hex::encode(bytes), expected, "{digits} at {offset}");
+        }
     }
 }
 
 #[test]
 fn a_long_run_matches() {
-    let mut bytes = vec![0xaa; (1 << 20) + 5];
-    Keystream::new(&key(), iv(IV), 3).apply_to(&vec![0; bytes.len()], &mut bytes);
-    let expected = "0f66791094a865b906787e128054e7dbbeb6ae82a4d8bd6ed1a7b4d9657b5384";
-    assert_eq!(hex::encode(Sha256::digest(&bytes)), expected);
+    for mut stream in streams(iv(IV), 3) {
+        let mut bytes = vec![0xaa; (1 << 20) + 5];
+        stream.apply_to(&vec![0; bytes.len()], &mut bytes);
+        let expected = "0f66791094a865b906787e128054e7dbbeb6ae82a4d8bd6ed1a7b4d9657b5384";
+        assert_eq!(hex::encode(Sha256::digest(&bytes)), expected);
+    }
 }
 
 #[test]
@@ -111,20 +121,21 @@ proptest! {
         };
         let end = start + lengths.iter().sum::<usize>();
         let plain: Vec<u8> = (0..end).map(|index| (index * 31 % 251) as u8).collect();
-        let mut whole = vec![0; end];
-        Keystream::new(&key(), iv, 0).apply_to(&plain, &mut whole);
+        let mut whole = plain.clone();
+        Keystream::new(&key(), iv, 0).apply(&mut whole);
 
-        let (mut stream, mut in_place) = (Keystream::new(&key(), iv, start as u64), Keystream::new(&key(), iv, start as u64));
-        let mut read = Vec::new();
-        for length in lengths {
-            let from = start + read.len();
-            let mut bytes = vec![0; length];
-            stream.apply_to(&plain[from..from + length], &mut bytes);
-            let mut there = plain[from..from + length].to_vec();
-            in_place.apply(&mut there);
-            prop_assert_eq!(&there, &bytes);
-            read.extend_from_slice(&bytes);
+        for (mut stream, mut in_place) in streams(iv, start as u64).zip(streams(iv, start as u64)) {
+            let mut read = Vec::new();
+            for length in &lengths {
+                let from = start + read.len();
+                let mut bytes = vec![0; *length];
+                stream.apply_to(&plain[from..from + length], &mut bytes);
+                let mut there = plain[from..from + length].to_vec();
+                in_place.apply(&mut there);
+                prop_assert_eq!(&there, &bytes);
+                read.extend_from_slice(&bytes);
+            }
+            prop_assert_eq!(&read[..], &whole[start..]);
         }
-        prop_assert_eq!(&read[..], &whole[start..]);
     }
 }
