@@ -1,12 +1,16 @@
-"""What one client, and all of them, may ask for at a time and in a second: who is refused, and who is not."""
+"""What one client, and all of them, may ask for at a time and in a second: who is refused, who is slowed, and who is not."""
 
+import json
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import pytest
 from conftest import StartTidegate
 from harness import Front, Payload, Tidegate, request
+from harness.s3 import S3
 from waiting import until
 
 MIB = 1 << 20
@@ -131,7 +135,75 @@ def test_requests_of_one_client_in_a_second(
     assert len(answers) == 30 and answers[:5] == [200] * 5 and answers.count(429) >= 15, answers
     assert hit(gate, "requests_per_second_per_peer") == answers.count(429)
     assert status(gate.listen, "/limited/small", "127.0.0.8") == 200, "of another client"
-    with asking(gate.listen, "/limited/small", "127.0.0.9") as line:
-        answer = head(line)
-        assert answer.startswith("HTTP/1.1 429 ") and "\r\nRetry-After: 1\r\n" in answer
+    assert said.count(b"\r\nRetry-After: 1\r\n") == answers.count(429)
     until(lambda: status(gate.listen, "/limited/small", "127.0.0.9") == 200, "there is another one", timeout=3)
+
+
+def seconds_for(gate: Tidegate, stored: Payload, first: int, size: int, source: str, listen: str = "") -> float:
+    """How long a range takes; its bytes are the right ones."""
+    begun = time.monotonic()
+    wanted = f"Range: bytes={first}-{first + size - 1}"
+    with asking(listen or gate.listen, "/limited/large", source, wanted, "Connection: close") as line:
+        assert head(line).startswith("HTTP/1.1 206 ")
+        content = b"".join(iter(lambda: line.recv(1 << 16), b""))
+    assert content == stored.range(first, first + size)
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ("bytes_per_second_per_download", 1.75),
+        ("bytes_per_second_per_peer", 3.75),
+        ("bytes_per_second", 5.75),
+    ],
+)
+def test_bytes_in_a_second(
+    limit: str, expected: float, front_1mb: Front, start_tidegate: StartTidegate, stored: Payload
+) -> None:
+    """Two answers of 2 MiB to one client and one to another, side by side, at 1 MiB a second of each sort."""
+    gate = start_tidegate(front_1mb, {"limits": {limit: "1MiB"}})
+    sources = ["127.0.0.9", "127.0.0.9", "127.0.0.8"]
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(seconds_for, gate, stored, n * MIB, 2 * MIB, source) for n, source in enumerate(sources)]
+        times = [each.result() for each in asked]
+    assert max(times) > expected - 0.1, times
+    assert max(times) < expected + 10, times
+    assert hit(gate, limit) == 3
+    assert sum(hit(gate, each) for each in ("requests", "requests_per_peer")) == 0
+
+
+def test_an_answer_that_is_held_back_is_not_fetched_ahead(
+    front_1mb: Front, start_tidegate: StartTidegate, stored: Payload
+) -> None:
+    change = {"limits": {"bytes_per_second_per_download": "64KiB"}, "prefetch": {"window": 2}, "cache": {"chunks": "off"}}
+    gate = start_tidegate(front_1mb, change)
+    begun, received = time.monotonic(), 0
+    with asking(gate.listen, "/limited/large", "127.0.0.9") as line:
+        assert head(line).startswith("HTTP/1.1 200 ")
+        while time.monotonic() < begun + 3:
+            received += len(line.recv(1 << 16))
+        most = (time.monotonic() - begun + 0.25) * (64 << 10)
+        assert 64 << 10 < received <= most, received
+        assert gate.metrics().sum("tidegate_fetch_bytes_total") < 8 * MIB
+    until(lambda: gate.metrics().sum("tidegate_fetches_in_flight") == 0, "nothing is fetched for nobody")
+
+
+def test_relayed_answers_and_those_of_the_s3_front_are_slowed_too(
+    front_1mb: Front, start_tidegate: StartTidegate, stored: Payload
+) -> None:
+    change = {"limits": {"bytes_per_second_per_peer": "1MiB"}, "s3": {"gateway": [front_1mb.gateway.url]}}
+    gate = start_tidegate(front_1mb, change)
+    s3, over_s3_front = front_1mb.s3.client, S3(gate.s3_url).client
+    s3.create_bucket(Bucket="slowed")
+    s3.put_object(Bucket="slowed", Key="k", Body=stored.range(0, 2 * MIB))
+    chunk = json.loads(request("GET", front_1mb.filer.url + "/limited/large?metadata=true").body)["chunks"][0]["file_id"]
+    asked: list[Callable[[], bytes]] = [
+        lambda: request("GET", f"{gate.url}/?proxyChunkId={chunk}").body,
+        lambda: over_s3_front.get_object(Bucket="slowed", Key="k")["Body"].read(),
+    ]
+    for ask, size in zip(asked, (MIB, 2 * MIB), strict=True):
+        begun = time.monotonic()
+        assert ask() == stored.range(0, size)
+        assert time.monotonic() - begun > size / MIB - 0.35
+    assert gate.metrics().sum("tidegate_s3_served_total") == 1

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::{
     Blame,
     access::{Access, CurrentKey, Demands, FilerConnections, ManagedKeyPolicy, VolumeMint},
-    config::{self, Config, ProxyProtocol, Secret, Verify, Window},
+    config::{self, Config, ProxyProtocol, Secret, Size, Verify, Window},
     entries::{Entries, Follower},
     entry::ContentTypes,
     explain::{self, Report},
@@ -206,6 +206,11 @@ fn shared(limits: &config::Limits, metrics: &Metrics, trusted_proxies: Arc<Netwo
         hit: Arc::clone(&metrics.limits),
         places: Slots::new(limits.requests as usize, limits.requests_per_peer as usize),
         request_rate: request_rate.map(|rate| Arc::new(Buckets::new(rate))),
+        bytes_per_second: layers::BytesPerSecond::new(
+            limits.bytes_per_second.at().map(Size::bytes),
+            limits.bytes_per_second_per_peer.at().map(Size::bytes),
+            limits.bytes_per_second_per_download.at().map(Size::bytes),
+        ),
     }
 }
 

@@ -14,12 +14,14 @@ mod client_address;
 mod error_log;
 mod in_flight;
 mod request_rate;
+mod throughput;
 
 use std::sync::Arc;
 
+pub(crate) use self::throughput::BytesPerSecond;
 use self::{
     accounting::Accounting, client_address::ClientAddress, error_log::ErrorLog, in_flight::InFlight,
-    request_rate::RequestRate,
+    request_rate::RequestRate, throughput::Throughput,
 };
 use crate::{
     metrics::{LimitsHit, Requests},
@@ -40,11 +42,14 @@ pub(crate) struct Shared {
     pub(crate) places: Slots,
     /// How often one client may ask; `None`: as often as it likes.
     pub(crate) request_rate: Option<Arc<Buckets>>,
+    /// How fast bodies may go.
+    pub(crate) bytes_per_second: BytesPerSecond,
 }
 
 /// `front` with all layers around it; the lowest line is the first that a request meets.
 pub(crate) fn around<F: Front>(front: F, shared: &Shared) -> impl Front {
     let hit = || Arc::clone(&shared.hit);
+    let front = Throughput::new(front, shared.bytes_per_second.clone(), hit());
     let front = InFlight::new(front, shared.places.clone(), hit());
     let front = RequestRate::new(front, shared.request_rate.clone(), hit());
     let front = Accounting::new(front, Arc::clone(&shared.requests));

@@ -11,10 +11,23 @@ pub enum Limit {
     RequestsPerPeer,
     /// Requests of one client in a second.
     RequestsPerSecondPerPeer,
+    /// Bytes of all answers.
+    BytesPerSecond,
+    /// Bytes of one client's answers.
+    BytesPerSecondPerPeer,
+    /// Bytes of one answer.
+    BytesPerSecondPerDownload,
 }
 
 impl Limit {
-    const ALL: [Self; 3] = [Self::Requests, Self::RequestsPerPeer, Self::RequestsPerSecondPerPeer];
+    const ALL: [Self; 6] = [
+        Self::Requests,
+        Self::RequestsPerPeer,
+        Self::RequestsPerSecondPerPeer,
+        Self::BytesPerSecond,
+        Self::BytesPerSecondPerPeer,
+        Self::BytesPerSecondPerDownload,
+    ];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
@@ -22,6 +35,9 @@ impl Limit {
             Self::Requests => "requests",
             Self::RequestsPerPeer => "requests_per_peer",
             Self::RequestsPerSecondPerPeer => "requests_per_second_per_peer",
+            Self::BytesPerSecond => "bytes_per_second",
+            Self::BytesPerSecondPerPeer => "bytes_per_second_per_peer",
+            Self::BytesPerSecondPerDownload => "bytes_per_second_per_download",
         }
     }
 }

@@ -26,6 +26,11 @@ impl Rate {
         Self { per_second: per_second.max(1), depth }
     }
 
+    /// How many drip in `time`.
+    pub(crate) fn tokens_in(self, time: Duration) -> u64 {
+        u64::try_from(u128::from(self.per_second) * time.as_nanos() / 1_000_000_000).unwrap_or(u64::MAX)
+    }
+
     /// How long so many take to drip.
     fn time_of(self, tokens: u64) -> Duration {
         let nanoseconds = u128::from(tokens) * 1_000_000_000 / u128::from(self.per_second);
@@ -58,6 +63,17 @@ impl Bucket {
             wait => Err(wait),
         }
     }
+
+    /// Takes so many, and answers when they are there: behind all that were taken before.
+    pub(crate) fn take_ahead(&mut self, now: Instant, rate: Rate, tokens: u64) -> Instant {
+        self.full_at = self.full_at.max(now) + rate.time_of(tokens);
+        self.full_at.checked_sub(rate.depth).unwrap_or(now)
+    }
+
+    /// So many of those that were taken ahead were not used.
+    pub(crate) fn give_back(&mut self, rate: Rate, tokens: u64) {
+        self.full_at = self.full_at.checked_sub(rate.time_of(tokens)).unwrap_or(self.full_at);
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +99,22 @@ mod tests {
         assert!(bucket.is_full(now + SECOND + SECOND / 4));
         let later = now + 100 * SECOND;
         assert_eq!((0..9).filter(|_| bucket.take(later, rate).is_ok()).count(), 4, "no more is saved up");
+    }
+
+    #[test]
+    fn what_is_taken_ahead_is_there_when_it_has_dripped() {
+        let now = Instant::now();
+        let rate = Rate::new(1000, SECOND / 4);
+        let mut bucket = Bucket::full(now);
+        assert_eq!(bucket.take_ahead(now, rate, 250), now, "saved up");
+        assert_eq!(bucket.take_ahead(now, rate, 100), now + SECOND / 10);
+        assert_eq!(bucket.take_ahead(now, rate, 100), now + SECOND / 5, "who comes later comes behind");
+        bucket.give_back(rate, 50);
+        assert_eq!(bucket.take_ahead(now, rate, 0), now + SECOND * 3 / 20);
+        assert_eq!(rate.tokens_in(SECOND / 4), 250);
+        let later = now + 100 * SECOND;
+        bucket.give_back(rate, 1000);
+        assert_eq!(bucket.take_ahead(later, rate, 300), later + SECOND / 20, "what is given back late is not saved up");
     }
 
     proptest! {

@@ -50,6 +50,25 @@ impl Buckets {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.bucket(PeerId::at(address), now).take(now, self.rate)
     }
+
+    /// How fast they drip.
+    pub(crate) fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// As [`Bucket::take_ahead`], of whoever is at `address`.
+    pub(crate) fn take_ahead(&self, address: IpAddr, now: Instant, tokens: u64) -> Instant {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.bucket(PeerId::at(address), now).take_ahead(now, self.rate, tokens)
+    }
+
+    /// As [`Bucket::give_back`]. A bucket that is full has nothing to be given back.
+    pub(crate) fn give_back(&self, address: IpAddr, tokens: u64) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = known.of.get_mut(&PeerId::at(address)) {
+            bucket.give_back(self.rate, tokens);
+        }
+    }
 }
 
 impl Known {

@@ -10,7 +10,7 @@ mod slots;
 
 pub use self::network::{Network, Networks};
 pub(crate) use self::{
-    bucket::Rate,
+    bucket::{Bucket, Rate},
     buckets::Buckets,
     id::PeerId,
     slots::{Full, Slot, Slots},

@@ -1,0 +1,113 @@
+//! A body that goes no faster than its meters let it.
+//!
+//! It is asked for more only when that may go, so that whoever makes it sees a slow client.
+
+use std::{
+    future::Future as _,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::meter::Meter;
+use crate::{metrics::LimitsHit, wire::BoxError};
+
+/// Passes a body on as it is, in pieces that may go.
+pub(crate) struct ThroughputBody<B> {
+    inner: B,
+    /// `None`: it goes as fast as it is taken.
+    paced: Option<Box<Paced>>,
+}
+
+struct Paced {
+    meters: Vec<Meter>,
+    hit: Arc<LimitsHit>,
+    /// The most bytes that are taken from the meters at a time.
+    piece: u64,
+    /// Bytes that were taken from the meters and have not gone.
+    taken: u64,
+    /// Until they may go; `None`: they may.
+    waits: Option<Pin<Box<Sleep>>>,
+    /// What of the body's last piece may not go yet.
+    rest: Bytes,
+}
+
+impl<B> ThroughputBody<B> {
+    pub(super) fn new(inner: B, meters: Vec<Meter>, hit: &Arc<LimitsHit>) -> Self {
+        let paced = meters.iter().map(Meter::piece).min().map(|piece| {
+            Box::new(Paced { meters, hit: Arc::clone(hit), piece, taken: 0, waits: None, rest: Bytes::new() })
+        });
+        Self { inner, paced }
+    }
+}
+
+impl Paced {
+    /// Ready when a piece may go of the body, of which at most `left` bytes are to come.
+    fn poll_turn(&mut self, left: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if self.taken == 0 && left > 0 {
+            let (now, bytes) = (Instant::now(), self.piece.min(left));
+            let there = self.meters.iter_mut().map(|meter| meter.take(bytes, now, &self.hit)).max();
+            self.taken = bytes;
+            self.waits = there.filter(|there| *there > now).map(|there| Box::pin(sleep_until(there)));
+        }
+        if let Some(timer) = &mut self.waits {
+            ready!(timer.as_mut().poll(cx));
+            self.waits = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// As much of `rest` as may go.
+    fn cut(&mut self) -> Bytes {
+        let length = self.rest.len().min(usize::try_from(self.taken).unwrap_or(usize::MAX));
+        self.taken -= length as u64;
+        self.rest.split_to(length)
+    }
+}
+
+impl Drop for Paced {
+    fn drop(&mut self) {
+        let unused = self.taken;
+        self.meters.iter_mut().for_each(|meter| meter.give_back(unused));
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Body for ThroughputBody<B> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let left = self.size_hint().upper().unwrap_or(u64::MAX);
+        let Self { inner, paced } = &mut *self;
+        let Some(paced) = paced else { return Pin::new(inner).poll_frame(cx) };
+        ready!(paced.poll_turn(left, cx));
+        if paced.rest.is_empty() {
+            let frame = ready!(Pin::new(inner).poll_frame(cx));
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => paced.rest = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        Poll::Ready(Some(Ok(Frame::data(paced.cut()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.paced.as_ref().is_none_or(|paced| paced.rest.is_empty()) && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.paced.as_ref().map_or(0, |paced| paced.rest.len() as u64);
+        let mut hint = self.inner.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
+    }
+}
