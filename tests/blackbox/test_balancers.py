@@ -158,9 +158,9 @@ def killed_drained_and_added(
 def test_haproxy_before_three(
     tmp_path: Path, front_4mb: Front, files: list[tuple[str, bytes]], gates: list[Tidegate], start_balancer: StartBalancer
 ) -> None:
-    balancer = start_balancer(HAProxy(tmp_path / "haproxy", gates))
-    until(lambda: request("GET", balancer.url + files[0][0]).status == 200, "it has found one that is ready")
-    time.sleep(2.5)  # until it has found out about all
+    balancer = HAProxy(tmp_path / "haproxy", gates)
+    start_balancer(balancer)
+    until(lambda: balancer.ready() == 2, "it has found the two that run")
     killed_drained_and_added(balancer, gates, files)
 
 
@@ -184,8 +184,8 @@ def test_chunk_caches_add_up(
     a tidegate may still be busy with the request before, and with no others that is more than its share."""
     gates[2].start()
     balancer = start_balancer(kind(tmp_path / "balancer", gates))
-    until(lambda: request("GET", balancer.url + "/").status == 200, "it has found one that is ready")
-    time.sleep(2.5)
+    if isinstance(balancer, HAProxy):
+        until(lambda: balancer.ready() == 3, "it has found all three")
     small = files[:40]
     for path, content in small * 3:
         assert request("GET", f"{balancer.url}{path}?client=another").body == content

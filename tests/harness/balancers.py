@@ -1,5 +1,6 @@
 """HAProxy and nginx in front of several tidegates, by the configurations in deploy/ with other addresses."""
 
+import csv
 import os
 import re
 import shutil
@@ -63,9 +64,22 @@ class HAProxy(Balancer):
             admin = gate.admin.rpartition(":")[2]
             text = text.replace(f"10.0.0.1{number}:8880", f"{gate.listen} port {admin}")
             text = text.replace(f"10.0.0.1{number}:8870", f"{getattr(gate, 's3_listen', gate.listen)} port {admin}")
+        self._socket = root / "admin.sock"
         configuration = root / "haproxy.cfg"
         configuration.write_text(text)
         super().__init__("haproxy", [haproxy_binary(), "-db", "-f", configuration], root / "haproxy.log")
+
+
+    def ready(self) -> int:
+        """How many tidegates it has found ready."""
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.settimeout(5)
+            admin.connect(str(self._socket))
+            admin.sendall(b"show stat\n")
+            said = b"".join(iter(lambda: admin.recv(1 << 16), b"")).decode()
+        rows = list(csv.DictReader(said.removeprefix("# ").splitlines()))
+        up = {row["svname"] for row in rows if row["pxname"] == "tidegates" and row["check_status"] == "L7OK"}
+        return len(up & {f"tidegate{number}" for number in range(1, _PLACES + 1)})
 
 
 class Nginx(Balancer):
