@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,3 +193,29 @@ def test_chunk_caches_add_up(
     fetches = [gate.metrics().sum("tidegate_fetches_total", outcome="ok") for gate in gates]
     assert len(small) <= sum(fetches) <= len(small) * (1.25 if kind is HAProxy else 1), fetches
     assert min(fetches) >= 4, fetches
+
+
+@pytest.mark.parametrize("kind", [HAProxy, Nginx])
+def test_what_had_no_answer_goes_to_another(
+    kind: Callable[..., Balancer],
+    tmp_path: Path,
+    files: list[tuple[str, bytes]],
+    gates: list[Tidegate],
+    start_balancer: StartBalancer,
+) -> None:
+    """A tidegate that does not answer any more has taken requests, and is killed."""
+    gates[2].start()
+    balancer = start_balancer(kind(tmp_path / "balancer", gates))
+    if isinstance(balancer, HAProxy):
+        until(lambda: balancer.ready() == 3, "it has found all three")
+    small = files[:20]
+    gates[0].signal(signal.SIGSTOP)
+    with ThreadPoolExecutor(len(small)) as pool:
+        reads = [pool.submit(request, "GET", balancer.url + path) for path, _ in small]
+        time.sleep(0.5)
+        waiting = sum(not read.done() for read in reads)
+        gates[0].kill()
+        answers = [read.result() for read in reads]
+    assert 0 < waiting < len(small), "some have come to the one that stands still"
+    assert [answer.status for answer in answers] == [200] * len(small)
+    assert [answer.body for answer in answers] == [content for _, content in small]
