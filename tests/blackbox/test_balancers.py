@@ -17,8 +17,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import make_starter
-from harness import Front, Tidegate, request
+from catalogue import BUCKET, Catalogue
+from conftest import StartTidegate, make_starter
+from harness import S3, Encryption, Front, Tidegate, request
 from harness.balancers import Balancer, HAProxy, Nginx
 from harness.readers import small_files
 from waiting import until
@@ -193,6 +194,23 @@ def test_chunk_caches_add_up(
     fetches = [gate.metrics().sum("tidegate_fetches_total", outcome="ok") for gate in gates]
     assert len(small) <= sum(fetches) <= len(small) * (1.25 if kind is HAProxy else 1), fetches
     assert min(fetches) >= 4, fetches
+
+
+def test_signatures_stay_right_through_haproxy(
+    tmp_path: Path, front_4mb: Front, objects: Catalogue, start_tidegate: StartTidegate, start_balancer: StartBalancer
+) -> None:
+    thing = objects.sized(front_4mb, Encryption.SSE_S3, 5 << 20, "balanced-by-s3")
+    gates = [start_tidegate(front_4mb, {"s3": {"gateway": [front_4mb.gateway.url]}}) for _ in range(3)]
+    balancer = HAProxy(tmp_path / "haproxy", gates)
+    start_balancer(balancer)
+    until(lambda: balancer.ready("tidegates-s3") == 3, "it has found all three")
+    signed = S3(balancer.s3_url).client
+    for _ in range(3):
+        assert signed.get_object(Bucket=BUCKET, Key=thing.key)["Body"].read() == thing.content
+    served = sorted(gate.metrics().sum("tidegate_s3_served_total") for gate in gates)
+    assert served == [0, 0, 3]
+    signed.put_object(Bucket=BUCKET, Key="put-through-haproxy", Body=b"x")
+    assert front_4mb.s3.client.get_object(Bucket=BUCKET, Key="put-through-haproxy")["Body"].read() == b"x"
 
 
 @pytest.mark.parametrize("kind", [HAProxy, Nginx])

@@ -54,12 +54,12 @@ class HAProxy(Balancer):
     def __init__(self, root: Path, gates: Sequence[Tidegate]) -> None:
         assert len(gates) == _PLACES
         root.mkdir(parents=True)
-        self.port, s3_port = free_port(), free_port()
+        self.port, self.s3_port = free_port(), free_port()
         text = HAPROXY.read_text()
         text = re.sub(r"^ *(user|group) .*\n", "", text, flags=re.MULTILINE)
         text = text.replace("maxconn 20000", "maxconn 2000")  # needs no more files than a test may open
         text = text.replace("/run/haproxy/admin.sock", str(root / "admin.sock"))
-        text = text.replace("bind :8880", f"bind {HOST}:{self.port}").replace("bind :8870", f"bind {HOST}:{s3_port}")
+        text = text.replace("bind :8880", f"bind {HOST}:{self.port}").replace("bind :8870", f"bind {HOST}:{self.s3_port}")
         for number, gate in enumerate(gates, start=1):
             admin = gate.admin.rpartition(":")[2]
             text = text.replace(f"10.0.0.1{number}:8880", f"{gate.listen} port {admin}")
@@ -70,15 +70,20 @@ class HAProxy(Balancer):
         super().__init__("haproxy", [haproxy_binary(), "-db", "-f", configuration], root / "haproxy.log")
 
 
-    def ready(self) -> int:
-        """How many tidegates it has found ready."""
+    @property
+    def s3_url(self) -> str:
+        """Where it listens for S3."""
+        return f"http://{HOST}:{self.s3_port}"
+
+    def ready(self, backend: str = "tidegates") -> int:
+        """How many tidegates of a backend it has found ready."""
         with socket.socket(socket.AF_UNIX) as admin:
             admin.settimeout(5)
             admin.connect(str(self._socket))
             admin.sendall(b"show stat\n")
             said = b"".join(iter(lambda: admin.recv(1 << 16), b"")).decode()
         rows = list(csv.DictReader(said.removeprefix("# ").splitlines()))
-        up = {row["svname"] for row in rows if row["pxname"] == "tidegates" and row["check_status"] == "L7OK"}
+        up = {row["svname"] for row in rows if row["pxname"] == backend and row["check_status"] == "L7OK"}
         return len(up & {f"tidegate{number}" for number in range(1, _PLACES + 1)})
 
 
