@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+import h2.connection
+import h2.events
 import pytest
 from conftest import StartTidegate
 from harness import Front, Payload, Tidegate, request
@@ -84,6 +86,33 @@ def test_requests_at_a_time_of_one_client_and_of_all(
         until(lambda: status(gate.listen, "/limited/small", "127.0.0.7") == 200, "the place of a whole answer is free")
         running[0].close()
         until(lambda: status(gate.listen, "/limited/small", "127.0.0.9") == 200, "and of one whose client left")
+
+
+def test_streams_of_one_connection_count_one_by_one(
+    front_1mb: Front, start_tidegate: StartTidegate, stored: Payload
+) -> None:
+    gate = start_tidegate(front_1mb, {"limits": {"requests_per_peer": 2}})
+    http = h2.connection.H2Connection()
+    http.initiate_connection()
+    statuses: dict[int, str] = {}
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=20, source_address=("127.0.0.9", 0)) as line:
+
+        def ask(stream: int, path: str) -> str:
+            http.send_headers(stream, [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", path)], True)
+            while stream not in statuses:
+                line.sendall(http.data_to_send())
+                for event in http.receive_data(line.recv(1 << 16)):
+                    if isinstance(event, h2.events.ResponseReceived):
+                        statuses[event.stream_id] = dict(event.headers)[b":status"].decode()
+            return statuses[stream]
+
+        # Their windows are never opened.
+        assert [ask(stream, "/limited/large") for stream in (1, 3, 5)] == ["200", "200", "503"]
+        http.reset_stream(3)
+        line.sendall(http.data_to_send())
+        streams = iter(range(7, 10_000, 2))
+        until(lambda: ask(next(streams), "/limited/small") == "200", "the place of a stream that was reset is free")
+    until(lambda: status(gate.listen, "/limited/small", "127.0.0.9") == 200, "all are")
 
 
 def test_clients_behind_a_proxy_are_told_apart_and_others_are_not_by_what_they_say(

@@ -11,6 +11,7 @@ import pytest
 from conftest import StartTidegate, make_starter
 from harness import Front, Tidegate, weed
 from harness.authority import Authority
+from harness.passing import Passing
 from harness.relay import Behaviour, Relay
 from harness.tidegate import merged, run
 from waiting import until
@@ -126,6 +127,21 @@ def test_a_header_of_the_proxy_protocol_says_whom_a_connection_comes_from(
     assert noted_peer(gate, PROXY, "X-Forwarded-For: 203.0.113.1", before=header("192.0.2.7")) == "192.0.2.7"
     assert noted_peer(gate, PROXY, "X-Forwarded-For: 203.0.113.1", before=header(PROXY)) == "203.0.113.1"
     assert noted_peer(gate, PROXY, before=b"PROXY UNKNOWN\r\n") == PROXY
+
+
+@pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2", ""])
+def test_haproxy_in_front(send: str, front_1mb: Front, start_tidegate: StartTidegate, tmp_path: Path) -> None:
+    server: dict[str, object] = {"trusted_proxies": ["127.0.0.1"], "proxy_protocol": "required" if send else "off"}
+    gate = start_tidegate(front_1mb, {"server": server, "log": {"level": "debug"}})
+    proxy = Passing(tmp_path / "proxy", gate.listen, send)
+    try:
+        proxy.start()
+        begin = len(gate.log.read_text())
+        with line_from(CLIENT, f"127.0.0.1:{proxy.port}") as line:
+            assert said(line, get(SECRET, "X-Forwarded-For: 203.0.113.1")).startswith(b"HTTP/1.1 403 ")
+        until(lambda: f"peer={CLIENT}" in gate.log.read_text()[begin:], "the refusal is logged")
+    finally:
+        proxy.stop(1.0)
 
 
 def test_without_such_a_header_of_a_trusted_proxy_nothing_is_answered(

@@ -363,7 +363,7 @@ async fn answer<F: Front>(
             // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
             let handled = AssertUnwindSafe(async { front.handle(Received::of(request), peer).await });
             handled.catch_unwind().await.map_err(|_panic| {
-                tracing::error!(request = %id, %method, "a request ended in a panic; the trace is above");
+                tracing::error!(request = %id, %method, path = uri.path(), "a request ended in a panic; the trace is above");
                 bug()
             })
         }
