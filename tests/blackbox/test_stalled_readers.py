@@ -81,7 +81,7 @@ def test_clients_that_do_not_read_keep_others_out_only_so_long(
     """They take every share of the memory: 8 MiB are 32 of them."""
     large = objects.sized(front_1mb, Encryption.NONE, 32 * MIB, "never-read")
     small = objects.get(front_1mb, Encryption.NONE, Shape.BYTE)
-    gate = start_tidegate(front_1mb, {"prefetch": {"memory": "8MiB"}, "server": {"write_timeout": "40s"}})
+    gate = start_tidegate(front_1mb, {"prefetch": {"memory": "8MiB"}, "server": {"write_timeout": "40s", "min_rate": 0}})
     with clients(gate, large.path()):
         until(lambda: gate.metrics().sum("tidegate_prefetch_memory_waits_total", **{"for": "floor"}) > 0, "all is taken")
         refused = request("GET", gate.url + small.path(), timeout=60)

@@ -1,7 +1,9 @@
 //! Memory for all downloads together, in blocks of [`BLOCK`] bytes.
 //!
 //! One half is floors: a download is admitted with [`FLOOR`] blocks that are its own until it ends, so that it can always
-//! go on, however full the rest is; who cannot have a floor waits in turn. The other half is shared. What lies ahead of a
+//! go on, however full the rest is; who cannot have a floor waits in turn, and whoever has the fewest goes first. Once somebody
+//! has waited for two seconds, the slowest download of the peer that has most is cut, or one that is slower than it may be:
+//! nobody keeps others out by taking his time. The other half is shared. What lies ahead of a
 //! client takes of it what is free at once, and leaves a quarter of it to heads.
 //!
 //! A head may wait for shared blocks, where less is of no use: a needle that can only be read whole, or a chunk that is
@@ -14,6 +16,9 @@
 //! while the connection to the client still holds it.
 
 mod account;
+mod fairness;
+mod floors;
+mod meter;
 mod pool;
 mod reservation;
 #[cfg(test)]
@@ -25,12 +30,15 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use self::pool::PUTS_BY;
+use tokio::time::Instant;
+
 pub(crate) use self::{
     account::Account,
+    floors::LOOKS,
     pool::{BLOCK, Budget, blocks},
     reservation::{Block, Buffer, Reservation},
 };
+use self::{floors::SUFFERS, pool::PUTS_BY};
 use crate::FetchError;
 
 /// How long a read may wait for memory. Whoever has it is reading, or is a client that will be cut.
@@ -48,12 +56,16 @@ pub(crate) async fn in_line(
     longest: Duration,
 ) -> Result<Reservation, FetchError> {
     let mut turn = std::pin::pin!(Reservation::line_up(&account, blocks));
+    let since = Instant::now();
     let given = async {
         loop {
             match tokio::time::timeout(PUTS_BY, &mut turn).await {
                 Ok(given) => return given,
                 // Nothing may have come back since it became the others' turn.
                 Err(_) => account.budget.serve(),
+            }
+            if since.elapsed() >= SUFFERS {
+                account.relieve(blocks);
             }
         }
     };

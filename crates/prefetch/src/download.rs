@@ -114,7 +114,10 @@ impl Download {
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, FetchError>>> {
         let bytes = ready!(self.poll_next_bytes(cx));
         match &bytes {
-            Some(Ok(bytes)) => self.remaining -= bytes.len() as u64,
+            Some(Ok(bytes)) => {
+                self.remaining -= bytes.len() as u64;
+                self.account.client_takes(bytes.len() as u64);
+            }
             Some(Err(_)) => {
                 self.failed = true;
                 self.ordered.clear();
@@ -139,6 +142,7 @@ impl Download {
                     self.window.ended(first_byte, lay);
                 }
                 Some(HeadState::Late(reached)) => {
+                    self.account.client_waits();
                     if self.window.automatic().is_none() {
                         // It has room again when a fetch ends, whichever it is.
                         self.running.wake_on_end(cx.waker());

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use tokio::time::timeout;
 
 use crate::{
-    ChunkCache, Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Upstream, Verify,
-    budget::{Account, Budget, LONGEST_WAIT, in_time},
+    ChunkCache, Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Share, Upstream, Verify,
+    budget::{Account, Budget, LONGEST_WAIT, LOOKS, in_time},
     context::Shared,
     fetch::FetchContext,
     pool::Pool,
@@ -31,7 +32,7 @@ impl Engine {
         locate: Arc<dyn Locate>,
         metrics: Metrics,
     ) -> Self {
-        let budget = Budget::new(settings.memory, metrics.buffered.clone());
+        let budget = Budget::new(settings.memory, settings.min_rate, &metrics);
         // Whoever waits for a server to come back has a floor: three quarters of all floors stay for others.
         let patient = (budget.free_floors() / 4).max(1);
         let fetch = FetchContext::new(&settings, patient, Box::new(upstream), locate, cache, metrics.clone());
@@ -49,12 +50,13 @@ impl Engine {
 
     /// Starts a download and waits for its first bytes, so that what fails at once fails before anything is answered.
     ///
-    /// Waits also until memory for one more download is free, for half a minute at most.
+    /// Waits also until memory for one more download is free, for half a minute at most. After two seconds of that somebody
+    /// else's is cut for it, if `share` has less than that one or that one's client is too slow.
     ///
     /// # Errors
     /// When the first piece cannot be had from any replica, or there was no memory for that long.
-    pub async fn download(&self, plan: Plan) -> Result<Download, FetchError> {
-        let account = self.admit().await?;
+    pub async fn download_for(&self, share: &Share, plan: Plan) -> Result<Download, FetchError> {
+        let account = self.admit(share).await?;
         let plan = match self.shared.settings.verify {
             Verify::Always => plan.of_whole_chunks(),
             Verify::Whole | Verify::Off => plan,
@@ -64,12 +66,20 @@ impl Engine {
         Ok(download)
     }
 
+    /// The same for nobody in particular: a read of our own.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn download(&self, plan: Plan) -> Result<Download, FetchError> {
+        self.download_for(&Share::default(), plan).await
+    }
+
     /// Reads one needle whole, as it is stored: a manifest. At most `limit` bytes.
     ///
     /// # Errors
     /// When no replica has it, it is larger than `limit`, or there was no memory for half a minute.
     pub async fn read_needle(&self, read: NeedleRead, limit: u64) -> Result<Bytes, FetchError> {
-        let account = self.admit().await?;
+        let account = self.admit(&Share::default()).await?;
         whole::read(&self.shared, &account, &read, limit).await
     }
 
@@ -81,15 +91,22 @@ impl Engine {
         whole::stored_length(&self.shared, read).await
     }
 
-    async fn admit(&self) -> Result<Arc<Account>, FetchError> {
-        let mut admitted = std::pin::pin!(self.shared.budget.admit());
-        match admitted.as_mut().now_or_never() {
-            Some(account) => Ok(account),
-            None => {
-                self.shared.metrics.memory_was_short("floor");
-                in_time(admitted, LONGEST_WAIT).await
-            }
+    async fn admit(&self, share: &Share) -> Result<Arc<Account>, FetchError> {
+        let Shared { budget, metrics, .. } = &*self.shared;
+        let mut admitted = std::pin::pin!(budget.admit(share));
+        if let Some(account) = admitted.as_mut().now_or_never() {
+            return Ok(account);
         }
+        metrics.memory_was_short("floor");
+        let admitted = async {
+            loop {
+                match timeout(LOOKS, admitted.as_mut()).await {
+                    Ok(account) => return account,
+                    Err(_) => budget.relieve(),
+                }
+            }
+        };
+        in_time(admitted, LONGEST_WAIT).await
     }
 }
 

@@ -34,6 +34,7 @@ mod pool;
 mod probe;
 mod servers;
 mod settings;
+mod share;
 #[cfg(test)]
 #[cfg(feature = "shuttle")]
 mod shuttle_tests;
@@ -60,4 +61,5 @@ pub use needle::{Coming, Decode, NeedleRead, Opener, Start, Transform};
 pub use plan::{Piece, Plan};
 pub use probe::Probed;
 pub use settings::{Settings, Verify, WindowSetting};
+pub use share::{Cut, Share};
 pub use upstream::{Answer, Body, HttpUpstream, Upstream, UpstreamBody};

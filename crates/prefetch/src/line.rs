@@ -52,6 +52,11 @@ impl<K: Ord + Copy, T> Line<K, T> {
         self.waiting.keys().next().copied()
     }
 
+    /// All who wait, in the order of their kinds.
+    pub(crate) fn ranks(&self) -> impl Iterator<Item = Rank<K>> {
+        self.waiting.keys().copied()
+    }
+
     /// Whoever has waited longest, once that one was passed over often enough.
     pub(crate) fn passed_over(&self) -> Option<Rank<K>> {
         let (arrival, kind) = self.kinds.first_key_value()?;

@@ -23,6 +23,7 @@ pub struct Metrics {
     pub(crate) crc_failures: IntCounter,
     pub(crate) buffered: IntGauge,
     pub(crate) memory_waits: IntCounterVec,
+    pub(crate) cuts: IntCounterVec,
     pub(crate) window: Histogram,
 }
 
@@ -31,6 +32,8 @@ const REASONS: [&str; 9] =
     ["connect", "timeout", "not_found", "busy", "unauthorized", "status", "broken", "length", "corrupt"];
 /// Every value of the label `for`.
 const WAITS: [&str; 3] = ["floor", "whole", "ahead"];
+/// Every value of the label `reason` of downloads that were cut.
+const CUTS: [&str; 2] = ["share", "slow"];
 
 impl Metrics {
     /// Creates the metrics and registers them.
@@ -57,6 +60,15 @@ impl Metrics {
             "Times that prefetch.memory was short: for a download's floor, for a chunk read whole, for fetching ahead.",
             "for",
         )?;
+        let cuts = counters(
+            registry,
+            "tidegate_downloads_cut_total",
+            "Downloads cut because others waited for memory: their peer had most of it, or their client was too slow.",
+            "reason",
+        )?;
+        for cut in CUTS {
+            cuts.with_label_values(&[cut]);
+        }
         let flaws = counters(
             registry,
             "tidegate_replica_flaws_total",
@@ -123,6 +135,7 @@ impl Metrics {
                 "Memory that holds fetched bytes on their way to clients, of what prefetch.memory allows.",
             )?,
             memory_waits,
+            cuts,
             window,
         })
     }

@@ -29,6 +29,8 @@ pub struct Settings {
     pub window: WindowSetting,
     /// Bytes of buffer for all downloads together. At least 8 MiB is useful.
     pub memory: u64,
+    /// A client that takes fewer bytes per second than this is cut, where others wait for its memory. 0: none is for that.
+    pub min_rate: u64,
     /// Requests at once to one volume server, at least 1.
     pub per_server: usize,
     /// Which chunks are checked.
@@ -46,6 +48,7 @@ impl Default for Settings {
         Self {
             window: WindowSetting::Auto,
             memory: 256 << 20,
+            min_rate: 16 << 10,
             per_server: 16,
             verify: Verify::Whole,
             connect_timeout: Duration::from_secs(5),

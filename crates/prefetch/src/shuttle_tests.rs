@@ -4,7 +4,7 @@
 use std::{pin::pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use prometheus::IntGauge;
+use prometheus::Registry;
 use shuttle::{
     Config, Runner,
     future::{self, block_on},
@@ -13,6 +13,7 @@ use shuttle::{
 };
 
 use crate::{
+    Metrics, Share,
     budget::{BLOCK, Budget, Reservation},
     handover::{Handover, Next, Part, Running, Sender},
     servers::places::Places,
@@ -36,8 +37,9 @@ fn shuttle_whoever_waits_gets_on() {
 }
 
 fn everybody() {
-    let gauge = IntGauge::new("in_use", "bytes").unwrap();
-    let budget = Budget::new((12 * BLOCK) as u64, gauge.clone());
+    let metrics = Metrics::register(&Registry::new()).unwrap();
+    let gauge = metrics.buffered.clone();
+    let budget = Budget::new((12 * BLOCK) as u64, 0, &metrics);
     let (shared, places) = (budget.free(), Places::new(2));
     let clients: Vec<_> = (0..3)
         .map(|_| future::spawn(client(Arc::clone(&budget), Arc::clone(&places), thread_rng().gen_bool(0.2))))
@@ -58,7 +60,7 @@ struct Span {
 }
 
 async fn client(budget: Arc<Budget>, places: Arc<Places>, leaves: bool) {
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let running = Arc::<Running>::default();
     let mut spans = Vec::new();
     for number in 0..SPANS {

@@ -83,15 +83,7 @@ impl Parts {
         let filer = Arc::new(filer(&config.filer, tls.grpc.as_ref())?);
         let volume_tokens = CurrentKey::new(security.volume_read.take());
         let mint = VolumeMint::new(volume_tokens.clone());
-        let source = source(
-            &config.prefetch,
-            &config.cache,
-            &filer,
-            config.filer.data_center.as_deref(),
-            tls.https.as_ref(),
-            mint,
-            &metrics,
-        )?;
+        let source = source(config, &filer, config.filer.data_center.as_deref(), tls.https.as_ref(), mint, &metrics)?;
         let source = Arc::new(source);
         let keys = Arc::new(key_ring(&mut config.sse_s3, &config.sse, &mut config.kms, tls, &source, &metrics)?);
         Ok(Self { metrics, filer, source, keys, volume_tokens })
@@ -247,20 +239,21 @@ fn filer(filer: &config::Filer, tls: Option<&ClientTls>) -> Result<FilerClient, 
 }
 
 fn source(
-    prefetch: &config::Prefetch,
-    cache: &config::Cache,
+    config: &Config,
     filer: &Arc<FilerClient>,
     data_center: Option<&str>,
     tls: Option<&ClientTls>,
     mint: VolumeMint,
     metrics: &Metrics,
 ) -> Result<Source, StartError> {
+    let Config { prefetch, cache, server, .. } = config;
     let settings = prefetch::Settings {
         window: match prefetch.window {
             Window::Auto => WindowSetting::Auto,
             Window::Fixed(requests) => WindowSetting::Fixed(requests.into()),
         },
         memory: prefetch.memory.bytes(),
+        min_rate: server.min_rate.bytes(),
         per_server: prefetch.per_server as usize,
         verify: match prefetch.verify {
             Verify::Off => prefetch::Verify::Off,

@@ -5,38 +5,50 @@ use std::{
     task::Waker,
 };
 
-use prometheus::IntGauge;
-use tokio::sync::OwnedSemaphorePermit;
-
-use super::pool::Budget;
-use crate::sync::{AtomicUsize, AtomicWaker};
+use super::{
+    floors::{Floor, Floors, Holder},
+    pool::Budget,
+};
+use crate::{
+    Metrics,
+    share::Share,
+    sync::{AtomicUsize, AtomicWaker},
+};
 
 /// Blocks that every download has for itself.
 pub(crate) const FLOOR: usize = 2;
 
 impl Budget {
-    /// A budget of `bytes`, rounded down to blocks, at least two floors. `in_use` shows the bytes of filled blocks.
-    pub(crate) fn new(bytes: u64, in_use: IntGauge) -> Arc<Self> {
-        Self::with_floors(bytes, FLOOR, in_use)
+    /// A budget of `bytes`, rounded down to blocks, at least two floors. `metrics` show the bytes of filled blocks. Where others
+    /// wait, a download whose client takes less than `least_rate` bytes per second is cut.
+    pub(crate) fn new(bytes: u64, least_rate: u64, metrics: &Metrics) -> Arc<Self> {
+        let make = |floors| Floors::new(floors, least_rate, metrics.cuts.clone());
+        Self::with_floors(bytes, FLOOR, make, metrics.buffered.clone())
     }
 
-    /// Waits until a floor is free and takes it.
-    pub(crate) async fn admit(self: &Arc<Self>) -> Arc<Account> {
-        let floor = Arc::clone(&self.floors).acquire_owned().await.expect("the semaphore is never closed");
-        self.download_begins();
-        Arc::new(Account {
-            budget: Arc::clone(self),
-            _floor: floor,
-            free: AtomicUsize::new(FLOOR),
-            returned: AtomicWaker::default(),
-        })
+    /// Waits until a floor is free for that peer and takes it.
+    pub(crate) fn admit(self: &Arc<Self>, share: &Share) -> impl Future<Output = Arc<Account>> + use<> {
+        let (budget, turn) = (Arc::clone(self), self.floors.line_up(share));
+        async move {
+            let floor = turn.await;
+            budget.download_begins();
+            Arc::new(Account { budget, floor, free: AtomicUsize::new(FLOOR), returned: AtomicWaker::default() })
+        }
+    }
+}
+
+impl Budget {
+    /// Has downloads cut for those who have waited for a floor for too long. To be called by whoever waits, every
+    /// [`LOOKS`](super::LOOKS).
+    pub(crate) fn relieve(&self) {
+        self.floors.relieve();
     }
 }
 
 /// What one download has of the budget for itself, until it and its last block are gone.
 pub(crate) struct Account {
     pub(super) budget: Arc<Budget>,
-    _floor: OwnedSemaphorePermit,
+    floor: Floor,
     /// Blocks of the floor that are free.
     free: AtomicUsize,
     returned: AtomicWaker,
@@ -52,6 +64,25 @@ impl Account {
         };
         self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
         Some(FloorBlocks { account: Arc::clone(self), blocks: taken })
+    }
+
+    /// The same as [`Budget::relieve`] for this download, which has waited for so many shared blocks for too long.
+    pub(super) fn relieve(&self, wants: usize) {
+        self.budget.floors.relieve_shared(&self.floor.holder, wants, self.budget.waited_for());
+    }
+
+    pub(super) fn holder(&self) -> &Arc<Holder> {
+        &self.floor.holder
+    }
+
+    /// The client has taken so many bytes.
+    pub(crate) fn client_takes(&self, bytes: u64) {
+        self.floor.holder.meter.takes(bytes);
+    }
+
+    /// The client has taken all there is, and waits for more.
+    pub(crate) fn client_waits(&self) {
+        self.floor.holder.meter.waits();
     }
 
     /// The waker is called once when a floor block comes back.

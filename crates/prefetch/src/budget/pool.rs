@@ -1,6 +1,7 @@
 //! What all downloads share: blocks, those who wait for them, and buffers to use again.
 
 use std::{
+    collections::HashMap,
     pin::Pin,
     sync::{Arc, PoisonError},
     task::{Context, Poll, ready},
@@ -9,11 +10,9 @@ use std::{
 
 use futures_util::FutureExt;
 use prometheus::IntGauge;
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::Instant,
-};
+use tokio::{sync::oneshot, time::Instant};
 
+use super::floors::{Floors, Holder, Peer};
 use crate::{
     line::{Line, Rank},
     sync::{Mutex, MutexGuard},
@@ -35,12 +34,15 @@ pub(crate) fn blocks(bytes: u64) -> usize {
 
 /// The budget.
 pub(crate) struct Budget {
-    /// One permit for each download that has a floor.
-    pub(super) floors: Arc<Semaphore>,
+    /// One for each download.
+    pub(super) floors: Arc<Floors>,
     shared: usize,
     state: Mutex<State>,
     in_use: IntGauge,
 }
+
+/// Who waits for shared blocks, and how they are handed over.
+type Whom = (oneshot::Sender<SharedBlocks>, Arc<Holder>);
 
 #[derive(Default)]
 struct State {
@@ -53,7 +55,9 @@ struct State {
     /// Since when somebody has been waiting.
     since: Option<Instant>,
     /// Those who wait for shared blocks, by how many.
-    line: Line<usize, oneshot::Sender<SharedBlocks>>,
+    line: Line<usize, Whom>,
+    /// How many shared blocks the downloads of each peer have; never zero.
+    held: HashMap<Peer, usize>,
     /// Downloads that run.
     downloads: usize,
     buffers: Vec<Vec<u8>>,
@@ -62,17 +66,22 @@ struct State {
 impl Budget {
     /// A budget of `bytes`, rounded down to blocks, at least two floors of `floor` blocks. `in_use` shows the bytes of
     /// filled blocks.
-    pub(super) fn with_floors(bytes: u64, floor: usize, in_use: IntGauge) -> Arc<Self> {
+    pub(super) fn with_floors(
+        bytes: u64,
+        floor: usize,
+        make: impl FnOnce(usize) -> Arc<Floors>,
+        in_use: IntGauge,
+    ) -> Arc<Self> {
         let blocks = usize::try_from(bytes / BLOCK as u64).unwrap_or(usize::MAX).clamp(2 * floor, u32::MAX as usize);
         let floors = blocks / 2 / floor;
         let shared = blocks - floors * floor;
         let state = State { free: shared, ..State::default() };
-        Arc::new(Self { floors: Arc::new(Semaphore::new(floors)), shared, state: Mutex::new(state), in_use })
+        Arc::new(Self { floors: make(floors), shared, state: Mutex::new(state), in_use })
     }
 
     /// The floors that are free: so many more downloads are let in.
     pub(crate) fn free_floors(&self) -> usize {
-        self.floors.available_permits()
+        self.floors.free()
     }
 
     /// The most that one download may use beyond its floor, in blocks.
@@ -99,8 +108,14 @@ impl Budget {
         self.shared / 4
     }
 
-    /// Takes from `least` to `most` shared blocks, at least one, as many as are free. `None`: not so many are.
-    pub(super) fn take(self: &Arc<Self>, least: usize, most: usize, urgency: Urgency) -> Option<SharedBlocks> {
+    /// Takes from `least` to `most` shared blocks for `holder`, at least one, as many as are free. `None`: not so many are.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        holder: &Arc<Holder>,
+        least: usize,
+        most: usize,
+        urgency: Urgency,
+    ) -> Option<SharedBlocks> {
         let mut state = self.state();
         if !state.puts_by() {
             state.free += std::mem::take(&mut state.put_by);
@@ -114,27 +129,33 @@ impl Budget {
             return None;
         }
         state.free -= taken;
+        state.gives(holder.peer, taken);
         drop(state);
-        Some(SharedBlocks { budget: Arc::clone(self), blocks: taken })
+        Some(SharedBlocks::new(Arc::clone(self), taken, Arc::clone(holder)))
     }
 
     /// Lines up for exactly `blocks`, at most [`Budget::blocks`].
-    pub(super) fn line_up(self: &Arc<Self>, blocks: usize) -> SharedTurn {
+    pub(super) fn line_up(self: &Arc<Self>, holder: &Arc<Holder>, blocks: usize) -> SharedTurn {
         let (answer, given) = oneshot::channel();
         let mut state = self.state();
         state.since.get_or_insert_with(Instant::now);
-        let rank = state.line.join(blocks, answer);
+        let rank = state.line.join(blocks, (answer, Arc::clone(holder)));
         drop(state);
         self.serve();
         SharedTurn { budget: Arc::clone(self), rank, given }
     }
 
+    /// How many shared blocks are waited for in all.
+    pub(super) fn waited_for(&self) -> usize {
+        self.state().line.ranks().map(|(blocks, _)| blocks).sum()
+    }
+
     /// Gives those who wait what is there for them.
     pub(super) fn serve(self: &Arc<Self>) {
         loop {
-            let Some((blocks, answer)) = self.state().serve() else { return };
+            let Some((blocks, (answer, holder))) = self.state().serve(self.shared) else { return };
             // Whoever gave up meanwhile gives them back at once.
-            let _ = answer.send(SharedBlocks { budget: Arc::clone(self), blocks });
+            let _ = answer.send(SharedBlocks::new(Arc::clone(self), blocks, holder));
         }
     }
 
@@ -191,7 +212,18 @@ impl State {
         self.since.is_some_and(|since| (since.elapsed().as_millis() / PUTS_BY.as_millis()).is_multiple_of(2))
     }
 
-    fn release(&mut self, blocks: usize) {
+    /// A peer has so many shared blocks more.
+    fn gives(&mut self, peer: Peer, blocks: usize) {
+        *self.held.entry(peer).or_default() += blocks;
+    }
+
+    fn release(&mut self, blocks: usize, peer: Peer) {
+        if let Some(held) = self.held.get_mut(&peer) {
+            *held -= blocks;
+            if *held == 0 {
+                self.held.remove(&peer);
+            }
+        }
         if !self.puts_by() {
             self.free += blocks;
             return;
@@ -202,11 +234,11 @@ impl State {
         self.free += blocks - put_by;
     }
 
-    fn serve(&mut self) -> Option<(usize, oneshot::Sender<SharedBlocks>)> {
+    fn serve(&mut self, shared: usize) -> Option<(usize, Whom)> {
         // Whoever has waited longest stops the rest of the line only as long as blocks are put by.
         let stops = |blocks: usize| self.puts_by() || blocks <= self.free + self.put_by;
         let longest = self.line.passed_over().filter(|(blocks, _)| stops(*blocks));
-        let Some(rank) = longest.or_else(|| self.line.first()) else {
+        let Some(rank) = longest.or_else(|| self.first(shared)) else {
             self.since = None;
             self.free += std::mem::take(&mut self.put_by);
             return None;
@@ -218,7 +250,17 @@ impl State {
         let put_by = self.put_by.min(blocks);
         self.put_by -= put_by;
         self.free -= blocks - put_by;
-        Some((blocks, self.line.let_in(&rank)?))
+        let whom = self.line.let_in(&rank)?;
+        self.gives(whom.1.peer, blocks);
+        Some((blocks, whom))
+    }
+
+    /// Who is first in line, of those whose peer has no more than its part, if there are such.
+    fn first(&self, shared: usize) -> Option<Rank<usize>> {
+        let part = shared / (self.held.len() + 1);
+        let has_more = |(_, holder): &Whom| self.held.get(&holder.peer).is_some_and(|held| *held > part);
+        let poorer = self.line.ranks().find(|rank| self.line.get(rank).is_some_and(|whom| !has_more(whom)));
+        poorer.or_else(|| self.line.first())
     }
 }
 
@@ -226,9 +268,15 @@ impl State {
 pub(super) struct SharedBlocks {
     budget: Arc<Budget>,
     blocks: usize,
+    holder: Arc<Holder>,
 }
 
 impl SharedBlocks {
+    fn new(budget: Arc<Budget>, blocks: usize, holder: Arc<Holder>) -> Self {
+        holder.has_shared(blocks);
+        Self { budget, blocks, holder }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.blocks
     }
@@ -237,14 +285,15 @@ impl SharedBlocks {
     pub(super) fn split(&mut self, blocks: usize) -> Self {
         let blocks = blocks.min(self.blocks);
         self.blocks -= blocks;
-        Self { budget: Arc::clone(&self.budget), blocks }
+        Self { budget: Arc::clone(&self.budget), blocks, holder: Arc::clone(&self.holder) }
     }
 }
 
 impl Drop for SharedBlocks {
     fn drop(&mut self) {
         if self.blocks > 0 {
-            self.budget.state().release(self.blocks);
+            self.holder.gave_shared(self.blocks);
+            self.budget.state().release(self.blocks, self.holder.peer);
             self.budget.serve();
         }
     }

@@ -50,7 +50,7 @@ impl Reservation {
     /// the budget has no more than that. `None`: not so many are free; who waits for the floor is woken through
     /// [`Account::wake_on_return`] when some of it comes back.
     pub(crate) fn take(account: &Arc<Account>, least: usize, most: usize, urgency: Urgency) -> Option<Self> {
-        let shared = |least| account.budget.take(least, most, urgency).map(Source::Shared);
+        let shared = |least| account.budget.take(account.holder(), least, most, urgency).map(Source::Shared);
         let floor = || account.take(least, most).map(Source::Floor);
         let source = match urgency {
             Urgency::Ahead => shared(least),
@@ -62,7 +62,7 @@ impl Reservation {
     /// Lines up for exactly `blocks`, at most [`super::Budget::blocks`], of what is shared: who wants little goes first.
     /// Only for the head of a download that holds no shared blocks but those that are on their way to the client.
     pub(crate) fn line_up(account: &Arc<Account>, blocks: usize) -> Turn {
-        Turn { account: Arc::clone(account), turn: account.budget.line_up(blocks) }
+        Turn { account: Arc::clone(account), turn: account.budget.line_up(account.holder(), blocks) }
     }
 
     /// The blocks that are left.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use prometheus::IntGauge;
+use prometheus::{IntGauge, Registry};
 use shuttle::{
     Config, Runner,
     future::block_on,
@@ -11,7 +11,7 @@ use shuttle::{
 };
 
 use super::{account::FLOOR, *};
-use crate::urgency::Urgency;
+use crate::{Metrics, Share, urgency::Urgency};
 
 /// Downloads that fetch ahead, fall back on their floors and wait for whole chunks, all at once: none waits for ever, none
 /// gets more than there is, and everything comes back.
@@ -22,9 +22,10 @@ fn shuttle_everybody_gets_on_and_everything_comes_back() {
 }
 
 fn everybody() {
-    let gauge = IntGauge::new("in_use", "bytes").unwrap();
+    let metrics = Metrics::register(&Registry::new()).unwrap();
+    let gauge = metrics.buffered.clone();
     let total = 4 * FLOOR * BLOCK;
-    let budget = Budget::new(total as u64, gauge.clone());
+    let budget = Budget::new(total as u64, 0, &metrics);
     let shared = budget.free();
     let downloads: Vec<_> = (0..3)
         .map(|index| {
@@ -35,11 +36,11 @@ fn everybody() {
     downloads.into_iter().for_each(|download| download.join().unwrap());
     assert_eq!((gauge.get(), budget.free()), (0, shared));
     // Both floors are there again.
-    let _both = [block_on(budget.admit()), block_on(budget.admit())];
+    let _both = [block_on(budget.admit(&Share::default())), block_on(budget.admit(&Share::default()))];
 }
 
 fn download(index: usize, budget: &Arc<Budget>, gauge: &IntGauge, total: i64) {
-    let account = block_on(budget.admit());
+    let account = block_on(budget.admit(&Share::default()));
     for round in 0..3 {
         if (index + round) % 3 == 0 {
             let buffer = block_on(Reservation::line_up(&account, budget.blocks())).buffer(vec![0; 8]);

@@ -8,15 +8,21 @@ use std::{
 };
 
 use futures_util::poll;
-use prometheus::IntGauge;
+use prometheus::{IntGauge, Registry};
 
 use super::{account::FLOOR, *};
-use crate::urgency::Urgency::{Ahead, Head};
+use crate::{
+    Metrics, Share,
+    urgency::Urgency::{Ahead, Head},
+};
+
+/// Bytes per second that a client must take where others wait.
+const LEAST_RATE: u64 = 1000;
 
 /// With `shared` blocks, and as many for floors.
 fn budget(shared: usize) -> (Arc<Budget>, IntGauge) {
-    let gauge = IntGauge::new("in_use", "bytes").unwrap();
-    (Budget::new((2 * shared * BLOCK) as u64, gauge.clone()), gauge)
+    let metrics = Metrics::register(&Registry::new()).unwrap();
+    (Budget::new((2 * shared * BLOCK) as u64, LEAST_RATE, &metrics), metrics.buffered)
 }
 
 #[derive(Default)]
@@ -39,7 +45,7 @@ fn ahead(account: &Arc<Account>, least: usize, most: usize) -> Option<Reservatio
 #[tokio::test]
 async fn a_head_falls_back_on_its_floor_and_what_lies_ahead_does_not() {
     let (budget, _) = budget(2 * FLOOR);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let all = head(&account, 1, 10).unwrap();
     assert_eq!(all.blocks(), 2 * FLOOR);
     assert!(ahead(&account, 1, 1).is_none());
@@ -54,7 +60,7 @@ async fn a_head_falls_back_on_its_floor_and_what_lies_ahead_does_not() {
 #[tokio::test]
 async fn what_lies_ahead_leaves_a_quarter_to_heads() {
     let (budget, _) = budget(16);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let first = ahead(&account, 1, 99).unwrap();
     assert_eq!((first.blocks(), budget.free()), (12, 4));
     assert!(ahead(&account, 1, 1).is_none());
@@ -64,7 +70,7 @@ async fn what_lies_ahead_leaves_a_quarter_to_heads() {
 #[tokio::test]
 async fn a_wish_is_not_met_with_less_than_is_useful() {
     let (budget, _) = budget(16);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let _others = ahead(&account, 9, 9).unwrap();
     assert!(ahead(&account, 4, 64).is_none(), "three blocks are no use");
     assert_eq!(ahead(&account, 3, 64).unwrap().blocks(), 3);
@@ -81,7 +87,7 @@ fn an_eighth_of_what_is_shared_is_of_use_and_all_that_is_wanted() {
 #[tokio::test]
 async fn a_head_has_its_floor_where_the_rest_is_no_more_than_that() {
     let (budget, _) = budget(16);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let _others = head(&account, 14, 14).unwrap();
     let floor = head(&account, 1, 64).unwrap();
     assert_eq!((floor.blocks(), budget.free()), (FLOOR, 2));
@@ -96,7 +102,7 @@ async fn a_head_has_its_floor_where_the_rest_is_no_more_than_that() {
 #[tokio::test]
 async fn a_block_counts_until_its_last_reference_is_gone() {
     let (budget, gauge) = budget(2);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let mut reservation = head(&account, 2, 2).unwrap();
     reservation.shrink(1);
     let mut block = reservation.block();
@@ -114,7 +120,7 @@ async fn a_block_counts_until_its_last_reference_is_gone() {
 #[tokio::test]
 async fn a_buffer_counts_as_what_was_reserved_for_it() {
     let (budget, gauge) = budget(4);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let buffer = head(&account, 3, 3).unwrap().buffer(vec![7; 10]);
     assert_eq!((gauge.get(), budget.free(), buffer.as_ref()), (3 * BLOCK as i64, 1, &[7; 10][..]));
     drop(buffer);
@@ -124,7 +130,7 @@ async fn a_buffer_counts_as_what_was_reserved_for_it() {
 #[tokio::test]
 async fn one_that_waits_for_much_does_not_take_everything_that_comes_back() {
     let (budget, _) = budget(16);
-    let (first, second) = (budget.admit().await, budget.admit().await);
+    let (first, second) = (budget.admit(&Share::default()).await, budget.admit(&Share::default()).await);
     let mut held = head(&first, 16, 16).unwrap();
     let mut much = pin!(Reservation::line_up(&second, 16));
     assert!(poll!(much.as_mut()).is_pending());
@@ -150,7 +156,7 @@ async fn one_that_waits_for_much_does_not_take_everything_that_comes_back() {
 #[tokio::test]
 async fn who_waits_has_it_in_the_end_however_often_others_take_what_is_free() {
     let (budget, _) = budget(64);
-    let (first, second) = (budget.admit().await, budget.admit().await);
+    let (first, second) = (budget.admit(&Share::default()).await, budget.admit(&Share::default()).await);
     let mut held: Vec<_> = (0..64).map(|_| head(&first, 1, 1).unwrap()).collect();
     let mut all = pin!(Reservation::line_up(&second, 64));
     let mut rounds = 0;
@@ -165,7 +171,7 @@ async fn who_waits_has_it_in_the_end_however_often_others_take_what_is_free() {
 #[tokio::test]
 async fn who_wants_little_goes_first_but_not_for_ever() {
     let (budget, _) = budget(16);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let held = head(&account, 16, 16).unwrap();
     let mut much = pin!(Reservation::line_up(&account, 16));
     let mut little = pin!(Reservation::line_up(&account, 4));
@@ -190,9 +196,23 @@ async fn who_wants_little_goes_first_but_not_for_ever() {
 }
 
 #[tokio::test]
+async fn whoever_has_more_than_a_part_is_served_after_others() {
+    let (budget, _) = budget(16);
+    let of = |last| Share { peer: Some(std::net::IpAddr::from([127, 0, 0, last])), cut: None };
+    let rich = futures_util::future::join_all((0..2).map(|_| budget.admit(&of(1)))).await;
+    let poor = budget.admit(&of(2)).await;
+    let held = [head(&rich[0], 12, 12).unwrap(), head(&rich[0], 4, 4).unwrap()];
+    let mut turns = [&rich[1], &poor].map(|account| Reservation::line_up(account, 4));
+    let [_all, some] = held;
+    drop(some);
+    let served = turns.each_mut().map(|turn| futures_util::FutureExt::now_or_never(turn).is_some());
+    assert_eq!(served, [false, true]);
+}
+
+#[tokio::test]
 async fn what_was_put_by_for_one_who_gives_up_is_free_again() {
     let (budget, _) = budget(16);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let mut held = head(&account, 16, 16).unwrap();
     let mut turn = Box::pin(Reservation::line_up(&account, 16));
     let mut other = Box::pin(Reservation::line_up(&account, 12));
@@ -212,8 +232,8 @@ async fn what_was_put_by_for_one_who_gives_up_is_free_again() {
 #[tokio::test]
 async fn half_of_the_memory_at_most_is_floors() {
     let (budget, _) = budget(2 * FLOOR);
-    let accounts = [budget.admit().await, budget.admit().await];
-    let mut third = pin!(budget.admit());
+    let accounts = [budget.admit(&Share::default()).await, budget.admit(&Share::default()).await];
+    let mut third = pin!(budget.admit(&Share::default()));
     assert!(poll!(third.as_mut()).is_pending());
     drop(accounts);
     assert!(poll!(third.as_mut()).is_ready());
@@ -222,7 +242,7 @@ async fn half_of_the_memory_at_most_is_floors() {
 #[tokio::test]
 async fn a_floor_that_is_on_its_way_to_the_client_wakes_who_waits_for_it() {
     let (budget, _) = budget(4);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let _shared = head(&account, 4, 4).unwrap();
     let wakes = Arc::<Wakes>::default();
     let block = head(&account, 1, 2).unwrap().block();
@@ -237,9 +257,14 @@ async fn a_download_reckons_with_its_part_or_with_what_is_free() {
     let (budget, _) = budget(64);
     let block = BLOCK as u64;
     assert_eq!(budget.part(), 64 * block);
-    let accounts = [budget.admit().await, budget.admit().await, budget.admit().await, budget.admit().await];
+    let accounts = [
+        budget.admit(&Share::default()).await,
+        budget.admit(&Share::default()).await,
+        budget.admit(&Share::default()).await,
+        budget.admit(&Share::default()).await,
+    ];
     assert_eq!(budget.part(), 16 * block);
-    let many: Vec<_> = futures_util::future::join_all((4..32).map(|_| budget.admit())).await;
+    let many: Vec<_> = futures_util::future::join_all((4..32).map(|_| budget.admit(&Share::default()))).await;
     assert_eq!(budget.part(), 8 * block, "an eighth of what is free");
     let _all = head(&accounts[0], 64, 64).unwrap();
     assert_eq!(budget.part(), 2 * block);
@@ -250,7 +275,7 @@ async fn a_download_reckons_with_its_part_or_with_what_is_free() {
 #[tokio::test]
 async fn memory_is_used_again() {
     let (budget, _) = budget(4);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let mut block = head(&account, 1, 1).unwrap().block();
     block.spare()[0] = 42;
     drop(block);
@@ -260,7 +285,7 @@ async fn memory_is_used_again() {
 #[tokio::test(start_paused = true)]
 async fn every_other_second_the_others_have_what_comes_back_and_what_was_put_by() {
     let (budget, _) = budget(16);
-    let (first, second) = (budget.admit().await, budget.admit().await);
+    let (first, second) = (budget.admit(&Share::default()).await, budget.admit(&Share::default()).await);
     let mut held = head(&first, 16, 16).unwrap();
     let mut all = Box::pin(Reservation::line_up(&second, 16));
     assert!(poll!(all.as_mut()).is_pending());
@@ -283,7 +308,7 @@ async fn every_other_second_the_others_have_what_comes_back_and_what_was_put_by(
 #[tokio::test]
 async fn nothing_is_no_reservation() {
     let (budget, _) = budget(4);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let _all = head(&account, 4, 4).unwrap();
     assert!(ahead(&account, 0, 4).is_none());
 }
@@ -291,7 +316,7 @@ async fn nothing_is_no_reservation() {
 #[tokio::test]
 async fn so_much_memory_is_kept_to_be_used_again_and_no_more() {
     let (budget, _) = budget(300);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let mut all = head(&account, 300, 300).unwrap();
     let blocks: Vec<_> = (0..300).map(|_| all.block()).collect();
     drop(blocks);
@@ -301,7 +326,7 @@ async fn so_much_memory_is_kept_to_be_used_again_and_no_more() {
 #[tokio::test(start_paused = true)]
 async fn one_who_waits_for_much_does_not_stop_those_who_wait_for_little() {
     let (budget, _) = budget(64);
-    let account = budget.admit().await;
+    let account = budget.admit(&Share::default()).await;
     let (stalled, others) = (head(&account, 32, 32).unwrap(), head(&account, 32, 32).unwrap());
     let line = |blocks| in_line(Arc::clone(&account), blocks, 4 * LONGEST_WAIT);
     let mut much = pin!(line(49));

@@ -352,7 +352,7 @@ async fn a_chunk_that_is_in_memory_only_in_its_middle_does_not_wait_for_a_checks
         let (engine, _) = script.engine_with(settings, ChunkCache::new(1 << 20, Box::new(|_| ())));
         let cache = engine.shared.fetch.cache.as_ref().unwrap();
         // Somebody else has all the shared memory, so that a span is a floor.
-        let other = engine.shared.budget.admit().await;
+        let other = engine.shared.budget.admit(&crate::Share::default()).await;
         let _all = Reservation::take(&other, 4, 4, Urgency::Head).unwrap();
         let ((one, a), (two, b)) = (script.needle(1, 5 * BLOCK), script.needle(2, 3 * BLOCK));
         let fids = [Arc::clone(&one.fid), Arc::clone(&two.fid)];
@@ -406,7 +406,10 @@ async fn a_server_whose_bodies_break_is_set_aside() {
 async fn a_read_waits_for_memory_only_so_long() {
     let script = Script::default();
     let (engine, _) = script.engine(Settings { memory: 8 * BLOCK as u64, ..Settings::default() });
-    let holders = [engine.shared.budget.admit().await, engine.shared.budget.admit().await];
+    let holders = [
+        engine.shared.budget.admit(&crate::Share::default()).await,
+        engine.shared.budget.admit(&crate::Share::default()).await,
+    ];
     let (read, bytes) = script.needle(1, 1000);
     let plan = Plan::from_iter([Piece::Needle(read.clone())]);
     let begin = Instant::now();
@@ -415,7 +418,7 @@ async fn a_read_waits_for_memory_only_so_long() {
     assert_eq!(begin.elapsed().as_secs(), 30);
     drop(holders);
     assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), bytes);
-    let account = engine.shared.budget.admit().await;
+    let account = engine.shared.budget.admit(&crate::Share::default()).await;
     let _all = Reservation::take(&account, 4, 4, Urgency::Head).unwrap();
     assert!(matches!(engine.read_needle(read, 1 << 20).await, Err(FetchError::NoMemory)));
 }

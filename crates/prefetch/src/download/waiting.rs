@@ -41,7 +41,7 @@ fn plan(reads: impl IntoIterator<Item = NeedleRead>) -> Plan {
 
 /// Takes that many shared blocks for somebody else.
 async fn taken(engine: &Engine, blocks: usize) -> Reservation {
-    let account = engine.shared.budget.admit().await;
+    let account = engine.shared.budget.admit(&crate::Share::default()).await;
     Reservation::take(&account, blocks, blocks, Urgency::Head).unwrap()
 }
 

@@ -170,10 +170,11 @@ impl SpanWriter {
 mod tests {
     use std::task::{Context, Poll, Waker};
 
-    use prometheus::IntGauge;
+    use prometheus::Registry;
 
     use super::*;
     use crate::{
+        Metrics, Share,
         budget::Budget,
         handover::{Next, Running},
         urgency::Urgency,
@@ -182,7 +183,9 @@ mod tests {
     const SPAN: usize = 6 * BLOCK + 100;
 
     async fn writer() -> (SpanWriter, Arc<Handover>) {
-        let account = Budget::new(64 * BLOCK as u64, IntGauge::new("a", "b").unwrap()).admit().await;
+        let account = Budget::new(64 * BLOCK as u64, 0, &Metrics::register(&Registry::new()).unwrap())
+            .admit(&Share::default())
+            .await;
         let memory = Reservation::take(&account, 7, 7, Urgency::Ahead).unwrap();
         let handover = Arc::new(Handover::default());
         let sender = Sender::new(Arc::clone(&handover), "3,01".into(), Arc::new(Running::default()));

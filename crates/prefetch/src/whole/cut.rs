@@ -120,21 +120,21 @@ mod tests {
     use std::{io::Write as _, sync::Arc};
 
     use flate2::{Compression, write::GzEncoder};
-    use prometheus::IntGauge;
+    use prometheus::Registry;
     use proptest::{collection::vec, prelude::*};
 
     use super::{super::content::NeedleBytes, *};
     use crate::{
-        Start, Transform,
+        Metrics, Share, Start, Transform,
         budget::{Budget, Reservation, blocks},
         testing::Positional,
         urgency::Urgency,
     };
 
     fn needle(bytes: Vec<u8>) -> NeedleBytes {
-        let budget = Budget::new(64 << 20, IntGauge::new("in_use", "bytes").unwrap());
+        let budget = Budget::new(64 << 20, 0, &Metrics::register(&Registry::new()).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let account = runtime.block_on(budget.admit());
+        let account = runtime.block_on(budget.admit(&Share::default()));
         let place = 0..bytes.len();
         let blocks = blocks(bytes.len() as u64 + 1);
         let memory = Reservation::take(&account, blocks, blocks, Urgency::Head).unwrap();

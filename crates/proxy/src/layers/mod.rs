@@ -14,6 +14,7 @@ mod client_address;
 mod error_log;
 mod in_flight;
 mod request_rate;
+mod shares;
 mod throughput;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 pub(crate) use self::throughput::BytesPerSecond;
 use self::{
     accounting::Accounting, client_address::ClientAddress, error_log::ErrorLog, in_flight::InFlight,
-    request_rate::RequestRate, throughput::Throughput,
+    request_rate::RequestRate, shares::Shares, throughput::Throughput,
 };
 use crate::{
     metrics::{LimitsHit, Requests},
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
 
 /// `front` with all layers around it; the lowest line is the first that a request meets.
 pub(crate) fn around<F: Front>(front: F, shared: &Shared) -> impl Front {
+    let front = Shares::new(front);
     let hit = || Arc::clone(&shared.hit);
     let front = Throughput::new(front, shared.bytes_per_second.clone(), hit());
     let front = InFlight::new(front, shared.places.clone(), hit());

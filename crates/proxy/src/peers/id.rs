@@ -17,6 +17,11 @@ impl PeerId {
             }
         })
     }
+
+    /// The address of the IPv4 host, or the first of the network.
+    pub(crate) fn address(self) -> IpAddr {
+        self.0
+    }
 }
 
 #[cfg(test)]

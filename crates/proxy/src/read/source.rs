@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use crypto::{Layout, Scheme};
 use http::StatusCode;
-use prefetch::{Download, Engine, Plan};
+use prefetch::{Download, Engine, Plan, Share};
 
 use super::{
     decode::Decrypt,
@@ -122,7 +122,7 @@ impl Source {
     }
 
     /// Starts the download of a planned read and waits for its first bytes. `moves` follows chunks that get another file id
-    /// meanwhile.
+    /// meanwhile; `share` is that of the client, if it is for one.
     ///
     /// # Errors
     /// When a chunk has no id, or the first bytes cannot be had.
@@ -131,10 +131,13 @@ impl Source {
         planned: &ReadPlan<'_>,
         unlocked: &ReadKeys,
         moves: Option<Arc<FileMoves>>,
+        share: Option<&Share>,
     ) -> Result<Download> {
         let bind = |piece| bind(planned, unlocked, piece, moves.as_ref());
         let pieces: Vec<_> = planned.pieces.iter().map(bind).collect::<Result<_>>()?;
-        self.engine.download(Plan::from_iter(pieces)).await.map_err(|error| failure::to_error(&error))
+        let (plan, nobody) = (Plan::from_iter(pieces), Share::default());
+        let download = self.engine.download_for(share.unwrap_or(&nobody), plan).await;
+        download.map_err(|error| failure::to_error(&error))
     }
 
     /// The chunks that the file at the path has now, from byte `from` on. `None`: there is no such file, or nobody says.
@@ -156,7 +159,7 @@ impl Source {
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
         }
         let planned = self.plan(entry, Arc::new(layout), &[Section::File(0..length(entry))]).await?;
-        self.download(&planned, &ReadKeys::Nothing, None).await
+        self.download(&planned, &ReadKeys::Nothing, None, None).await
     }
 }
 

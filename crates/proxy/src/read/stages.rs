@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crypto::{DataKey, Layout};
 use futures_util::{FutureExt as _, StreamExt as _};
-use prefetch::Download;
+use prefetch::{Download, Share};
 
 use super::{
     Source,
@@ -43,7 +43,7 @@ impl Stages {
     }
 
     /// The body that `sections` of the file make: planned, the keys opened, the first bytes here. `customer` is the key of an
-    /// SSE-C object, [checked](unlock::customer_key).
+    /// SSE-C object, [checked](unlock::customer_key). `share` is that of the client whose request this is.
     ///
     /// # Errors
     /// Whatever keeps it from being read.
@@ -54,11 +54,12 @@ impl Stages {
         layout: Arc<Layout>,
         customer: Option<Arc<DataKey>>,
         sections: &[Section],
+        share: Option<&Share>,
     ) -> Result<Body> {
         let planned = self.source.plan(entry, layout, sections).await?;
         let bucket = route::bucket(path);
         let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket).await?;
-        let download = self.source.download(&planned, &unlocked, Some(self.moves(path))).await?;
+        let download = self.source.download(&planned, &unlocked, Some(self.moves(path)), share).await?;
         Ok(body(download, sections.iter().map(Section::len).sum()))
     }
 

@@ -31,13 +31,13 @@ use super::{
     serving::{HeaderNames, Serving},
     shutdown::Stage,
     socket::{Ending, Socket},
-    stream::{PacedBody, StreamExecutor},
+    stream::{self, PacedBody, StreamExecutor},
 };
 use crate::{
     Blame, Error,
     metrics::RefusedConnection,
     peers::{Networks, Slot},
-    wire::{Body, BoxError, Front, Peer, PeerTls, Received, RequestId},
+    wire::{Body, BoxError, Cutter, Front, Peer, PeerTls, Received, RequestId},
 };
 
 /// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
@@ -124,6 +124,8 @@ struct Talk<F> {
     activity: Arc<Activity>,
     /// When it is too old.
     age: Pin<Box<Sleep>>,
+    /// Ends it, where one answer at a time is all of it.
+    cutter: Cutter,
 }
 
 /// A connection of HTTP/1 that waits for its next request for so long is put aside, its buffers freed.
@@ -135,7 +137,7 @@ impl<F: Front> Talk<F> {
     fn new(ending: Ending, peer: Peer, serving: Serving<F>) -> Self {
         let activity = Activity::new(Heads::of_connection(&serving.heads), Arc::clone(&serving.counted));
         let age = Box::pin(sleep(serving.limits.max_age));
-        Self { ending, peer, serving, activity, age }
+        Self { ending, peer, serving, activity, age, cutter: Cutter::default() }
     }
 
     /// Until it has ended. What is spoken is told by the first bytes, where the two have not `agreed` on it before.
@@ -240,6 +242,11 @@ impl<F: Front> Talk<F> {
                     }
                     return Pause::Ended;
                 }
+                () = self.cutter.cuts() => {
+                    // What the system has of it goes, too.
+                    self.ending.arm();
+                    return Pause::Ended;
+                }
                 () = self.serving.stages.reached(stage) => {
                     if self.serving.stages.at(Stage::Cut) {
                         return Pause::Ended;
@@ -270,10 +277,11 @@ impl<F: Front> Talk<F> {
     /// What answers the requests of this connection.
     fn service(&self) -> impl Fn(Request<Incoming>) -> Answer<F> + Clone + use<F> {
         let (ending, peer, activity) = (self.ending.clone(), self.peer.clone(), Arc::clone(&self.activity));
-        let (front, heads) = (Arc::clone(&self.serving.front), self.serving.heads.clone());
-        move |request| {
+        let (front, heads, cutter) = (Arc::clone(&self.serving.front), self.serving.heads.clone(), self.cutter.clone());
+        move |mut request| {
             let heads = (request.version() == Version::HTTP_2).then(|| Heads::of_stream(&heads));
             let fits = heads.as_ref().is_none_or(|heads| heads.add(size(request.headers())));
+            request.extensions_mut().insert(cutter.clone());
             let running = activity.begin(request.body().is_end_stream(), heads);
             // In a box, that the connection is not as large as its largest answer in the making.
             Box::pin(answer(request, peer.clone(), Arc::clone(&front), ending.clone(), running, fits))
@@ -356,6 +364,9 @@ async fn answer<F: Front>(
     let has_body = !request.body().is_end_stream();
     let id = RequestId::new();
     request.extensions_mut().insert(id);
+    if let Some(cutter) = stream::cutter() {
+        request.extensions_mut().insert(cutter);
+    }
     let refusal = if fits { ambiguous(request.headers()) } else { Some(too_many_headers()) };
     let refused = match refusal {
         Some(error) => Err(error),

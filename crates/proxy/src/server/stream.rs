@@ -31,7 +31,7 @@ use hyper::rt::Executor;
 use tokio::time::Instant;
 
 use super::{activity::InFlight, stall::StallTimer};
-use crate::wire::BoxError;
+use crate::wire::{BoxError, Cutter};
 
 tokio::task_local! {
     /// Of the stream whose task this is. HTTP/1 has none: there, the socket tells.
@@ -56,19 +56,28 @@ where
         tokio::spawn(async move {
             tokio::select! {
                 _ = STALL_CLOCK.scope(Arc::clone(&clock), stream) => {}
+                () = clock.cutter.cuts() => {}
                 () = clock.lasts(timeout) => tracing::debug!("a stream is reset: its client does not read"),
             }
         });
     }
 }
 
-/// Since when bytes lie ready that the client does not take.
+/// What ends the answer of the stream whose task this is. `None` on HTTP/1.
+pub(super) fn cutter() -> Option<Cutter> {
+    STALL_CLOCK.try_with(|clock| clock.cutter.clone()).ok()
+}
+
+/// Since when bytes lie ready that the client does not take, and whether the stream is to end whatever it does.
 #[derive(Default)]
-struct StallClock(Mutex<Option<Instant>>);
+struct StallClock {
+    since: Mutex<Option<Instant>>,
+    cutter: Cutter,
+}
 
 impl StallClock {
     fn set(&self, since: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
     /// Returns when no byte was taken for `timeout`.
@@ -78,7 +87,7 @@ impl StallClock {
     }
 
     fn since(&self) -> Option<Instant> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Knows the shape of requests and answers. Must not know sockets, or what is served.
 
 mod body;
+mod cutter;
 mod error_response;
 mod front;
 mod peer;
@@ -19,6 +20,7 @@ pub use self::{
     request_id::RequestId,
 };
 pub(crate) use self::{
+    cutter::Cutter,
     error_response::{shown, whole_seconds},
     received::{LINGER, LINGER_BYTES, LINGER_PAUSE},
 };

@@ -35,6 +35,10 @@ section! {
         /// A client that takes no byte for this long (twice that where its system still had room for some), or on HTTP/2 no
         /// 32 KiB of a stream, is cut: what was fetched for it holds memory that others wait for.
         write_timeout: Duration = "60s", min "1s", max "1h";
+        /// A client that takes fewer bytes per second than this is cut when others have waited two seconds for memory
+        /// (`prefetch.memory`) and nobody has more than a fair share of it. Over 10 to 20 seconds, and after what the system
+        /// holds for it. 0: only whoever has more than a fair share is cut.
+        min_rate: Size = "16KiB", max "1GiB";
         /// Connections of clients at a time; of one more, and while no more files may be open, the client gets 503. The admin
         /// listener has places of its own.
         max_connections: u32 = "10000", min "1", max "1000000";

@@ -1,0 +1,327 @@
+//! The floors: who has one, who waits for one, and who gives his up.
+//!
+//! A floor that comes back goes to the peer that has fewest of those who wait, and of these to who came first. Once somebody
+//! has waited for [`SUFFERS`], a download is cut for each who has, as [`fairness`](super::fairness) says.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use prometheus::IntCounterVec;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{
+    fairness::{self, Holding, Reason},
+    meter::Meter,
+};
+use crate::{
+    share::{Cut, Share},
+    sync::{Mutex, MutexGuard},
+};
+
+/// How long somebody waits before others give up what they have.
+pub(super) const SUFFERS: Duration = Duration::from_secs(2);
+/// How often that is looked after, by whoever waits.
+pub(crate) const LOOKS: Duration = Duration::from_millis(250);
+/// Downloads that are cut at once, at most.
+const AT_ONCE: usize = 16;
+
+/// Whom a download is for; `None`: for nobody in particular.
+pub(super) type Peer = Option<IpAddr>;
+
+/// All floors. Whoever has or waits for one keeps them.
+pub(super) struct Floors {
+    /// Bytes per second; who takes less is cut where others wait.
+    least_rate: u64,
+    cuts: IntCounterVec,
+    state: Mutex<State>,
+}
+
+struct State {
+    free: usize,
+    arrivals: u64,
+    /// Those who have one, by when they came.
+    holders: BTreeMap<u64, Arc<Holder>>,
+    /// How many of them each peer is; never zero.
+    held: HashMap<Peer, usize>,
+    /// Those who wait, by when they came.
+    waiting: BTreeMap<u64, Waiting>,
+    looked: Option<Instant>,
+}
+
+struct Waiting {
+    peer: Peer,
+    since: Instant,
+    cut: Option<Arc<dyn Cut>>,
+    answer: oneshot::Sender<Floor>,
+}
+
+/// Who has a floor.
+pub(super) struct Holder {
+    pub(super) peer: Peer,
+    cut: Option<Arc<dyn Cut>>,
+    is_cut: AtomicBool,
+    /// Shared blocks that it has beside its floor.
+    shared: AtomicUsize,
+    pub(super) meter: Meter,
+}
+
+impl Holder {
+    /// It has so many shared blocks more.
+    pub(super) fn has_shared(&self, blocks: usize) {
+        self.shared.fetch_add(blocks, Ordering::Relaxed);
+    }
+
+    /// So many less.
+    pub(super) fn gave_shared(&self, blocks: usize) {
+        self.shared.fetch_sub(blocks, Ordering::Relaxed);
+    }
+
+    /// As one that has its floor.
+    fn of_floors(&self, now: Instant) -> Holding<Peer> {
+        Holding { peer: self.peer, has: 1, rate: self.cut.as_ref().and_then(|_| self.meter.rate(now)) }
+    }
+
+    /// As one that has its shared blocks. They come and go all the time: where its client takes something now and then, they
+    /// will be back.
+    fn of_shared(&self, now: Instant) -> Holding<Peer> {
+        let holding = self.of_floors(now);
+        let rate = holding.rate.filter(|_| self.meter.idles(now) >= SUFFERS);
+        Holding { has: self.shared.load(Ordering::Relaxed), rate, ..holding }
+    }
+}
+
+/// A floor that somebody has, until it is dropped.
+pub(super) struct Floor {
+    floors: Arc<Floors>,
+    number: u64,
+    pub(super) holder: Arc<Holder>,
+}
+
+impl Floors {
+    /// So many of them.
+    pub(super) fn new(floors: usize, least_rate: u64, cuts: IntCounterVec) -> Arc<Self> {
+        let state = State {
+            free: floors,
+            arrivals: 0,
+            holders: BTreeMap::new(),
+            held: HashMap::new(),
+            waiting: BTreeMap::new(),
+            looked: None,
+        };
+        Arc::new(Self { least_rate, cuts, state: Mutex::new(state) })
+    }
+
+    /// How many nobody has.
+    pub(super) fn free(&self) -> usize {
+        self.state().free
+    }
+
+    /// A place in the line for one.
+    pub(super) fn line_up(self: &Arc<Self>, share: &Share) -> FloorTurn {
+        let (answer, given) = oneshot::channel();
+        let number = {
+            let mut state = self.state();
+            let number = state.arrivals;
+            state.arrivals += 1;
+            let Share { peer, cut } = share.clone();
+            state.waiting.insert(number, Waiting { peer, since: Instant::now(), cut, answer });
+            number
+        };
+        self.serve();
+        FloorTurn { floors: Arc::clone(self), number, given }
+    }
+
+    /// Gives those who wait what is free.
+    fn serve(self: &Arc<Self>) {
+        loop {
+            let Some((number, holder, answer)) = self.state().serve() else { return };
+            // Whoever gave up meanwhile gives it back at once.
+            let _ = answer.send(Floor { floors: Arc::clone(self), number, holder });
+        }
+    }
+
+    /// Has downloads cut for those who have waited for too long.
+    pub(super) fn relieve(&self) {
+        let give_up = self.state().relieve(Instant::now(), self.least_rate);
+        for (holder, reason) in give_up {
+            self.cut(&holder, reason);
+        }
+    }
+
+    /// Has downloads cut that have shared blocks, for somebody who has waited for so many of them for too long, where `all`
+    /// that wait want so many together.
+    pub(super) fn relieve_shared(&self, waiting: &Holder, wants: usize, all: usize) {
+        let give_up = self.state().relieve_shared(Instant::now(), waiting.peer, wants, all, self.least_rate);
+        for (holder, reason) in give_up {
+            self.cut(&holder, reason);
+        }
+    }
+
+    /// What its end sets free comes back here, and maybe at once.
+    fn cut(&self, holder: &Holder, reason: Reason) {
+        self.cuts.with_label_values(&[reason.label()]).inc();
+        if let Some(cut) = &holder.cut {
+            cut.cut();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn of(&self, peer: Peer) -> usize {
+        self.held.get(&peer).copied().unwrap_or(0)
+    }
+
+    fn serve(&mut self) -> Option<(u64, Arc<Holder>, oneshot::Sender<Floor>)> {
+        if self.free == 0 {
+            return None;
+        }
+        let next = self.waiting.iter().min_by_key(|(number, one)| (self.of(one.peer), **number));
+        let number = *next?.0;
+        let Waiting { peer, cut, answer, .. } = self.waiting.remove(&number)?;
+        self.free -= 1;
+        *self.held.entry(peer).or_default() += 1;
+        let holder = Arc::new(Holder {
+            peer,
+            cut,
+            is_cut: AtomicBool::new(false),
+            shared: AtomicUsize::new(0),
+            meter: Meter::new(),
+        });
+        self.holders.insert(number, Arc::clone(&holder));
+        Some((number, holder, answer))
+    }
+
+    fn release(&mut self, number: u64) {
+        let Some(holder) = self.holders.remove(&number) else { return };
+        self.free += 1;
+        if let Some(held) = self.held.get_mut(&holder.peer) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&holder.peer);
+            }
+        }
+    }
+
+    fn relieve(&mut self, now: Instant, least_rate: u64) -> Vec<(Arc<Holder>, Reason)> {
+        let suffer = |one: &&Waiting| now.duration_since(one.since) >= SUFFERS;
+        let mut waiting: Vec<_> = self.waiting.values().filter(suffer).map(|one| one.peer).collect();
+        if waiting.is_empty() || !self.looks(now) {
+            return Vec::new();
+        }
+        waiting.sort_by_key(|peer| self.of(*peer));
+        let mut cutting = Cutting::of(&self.holders, |holder| holder.of_floors(now));
+        // For the first of them others are on their way out already.
+        for peer in waiting.into_iter().skip(cutting.on_their_way.len()).take(AT_ONCE) {
+            cutting.one(peer, 1, least_rate);
+        }
+        cutting.give_up
+    }
+
+    fn relieve_shared(
+        &mut self,
+        now: Instant,
+        waiting: Peer,
+        wants: usize,
+        all: usize,
+        least_rate: u64,
+    ) -> Vec<(Arc<Holder>, Reason)> {
+        if !self.looks(now) {
+            return Vec::new();
+        }
+        let mut cutting = Cutting::of(&self.holders, |holder| holder.of_shared(now));
+        let mut comes: usize = cutting.on_their_way.iter().map(|holding| holding.has).sum();
+        while comes < all
+            && cutting.give_up.len() < AT_ONCE
+            && let Some(given) = cutting.one(waiting, wants, least_rate)
+        {
+            comes += given;
+        }
+        cutting.give_up
+    }
+
+    /// Whether it is time to look again who gives up.
+    fn looks(&mut self, now: Instant) -> bool {
+        let looks = self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOKS);
+        if looks {
+            self.looked = Some(now);
+        }
+        looks
+    }
+}
+
+/// Who gives up now, of those who have something.
+struct Cutting {
+    holders: Vec<Arc<Holder>>,
+    holdings: Vec<Holding<Peer>>,
+    /// What comes back soon: of those who were cut before.
+    on_their_way: Vec<Holding<Peer>>,
+    give_up: Vec<(Arc<Holder>, Reason)>,
+}
+
+impl Cutting {
+    fn of(holders: &BTreeMap<u64, Arc<Holder>>, holding: impl Fn(&Holder) -> Holding<Peer>) -> Self {
+        let having = holders.values().map(|holder| (holder, holding(holder))).filter(|(_, holding)| holding.has > 0);
+        let (cut, rest): (Vec<_>, Vec<_>) = having.partition(|(holder, _)| holder.is_cut.load(Ordering::Relaxed));
+        let (holders, holdings) = rest.into_iter().map(|(holder, holding)| (Arc::clone(holder), holding)).unzip();
+        let on_their_way = cut.into_iter().map(|(_, holding)| holding).collect();
+        Self { holders, holdings, on_their_way, give_up: Vec::new() }
+    }
+
+    /// One more, for somebody who wants so much. How much comes back; `None`: nobody has to.
+    fn one(&mut self, waiting: Peer, wants: usize, least_rate: u64) -> Option<usize> {
+        let (at, reason) = fairness::gives_up(&self.holdings, waiting, wants, least_rate)?;
+        let given = self.holdings.swap_remove(at).has;
+        let holder = self.holders.swap_remove(at);
+        holder.is_cut.store(true, Ordering::Relaxed);
+        self.give_up.push((holder, reason));
+        Some(given)
+    }
+}
+
+impl Drop for Floor {
+    fn drop(&mut self) {
+        self.floors.state().release(self.number);
+        self.floors.serve();
+    }
+}
+
+/// A place in the line for a floor; resolves to it. Dropping it gives the place up.
+pub(super) struct FloorTurn {
+    floors: Arc<Floors>,
+    number: u64,
+    given: oneshot::Receiver<Floor>,
+}
+
+impl Future for FloorTurn {
+    type Output = Floor;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Floor> {
+        Poll::Ready(ready!(self.given.poll_unpin(cx)).expect("whoever lines up is served"))
+    }
+}
+
+impl Drop for FloorTurn {
+    fn drop(&mut self) {
+        // What was given and not taken comes back with the channel.
+        let waited = self.floors.state().waiting.remove(&self.number);
+        drop(waited);
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests;
