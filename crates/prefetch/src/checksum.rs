@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use tokio::sync::Notify;
 
-use crate::sync::Mutex;
+use crate::{crc, sync::Mutex};
 
 /// The spans of one chunk that is read in full.
 pub(crate) struct Checksum {
@@ -64,7 +64,7 @@ impl Checksum {
             return None;
         }
         spans.done.sort_unstable();
-        let join = |chunk, (_, len, crc): &(u64, u64, u32)| crc32c::crc32c_combine(chunk, *crc, *len as usize);
+        let join = |chunk, (_, len, crc): &(u64, u64, u32)| crc::combine(chunk, *crc, *len);
         Some(Some(spans.done.iter().fold(0, join)))
     }
 }

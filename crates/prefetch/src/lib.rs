@@ -18,6 +18,7 @@ mod checksum;
 mod chunk_cache;
 mod content_range;
 mod context;
+mod crc;
 mod download;
 mod engine;
 mod error;

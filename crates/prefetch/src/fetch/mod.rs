@@ -34,7 +34,7 @@ pub(crate) use self::{
 use self::{target::Target, version::Is};
 use crate::{
     Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody, Verify, budget::BLOCK, checksum::Checksum,
-    chunk_cache::Fetched, handover::Handover, metrics::InFlight, outcome::Outcome, servers::Attempt,
+    chunk_cache::Fetched, crc, handover::Handover, metrics::InFlight, outcome::Outcome, servers::Attempt,
     stored_crc::StoredCrc, upstream::chain, urgency::Priority,
 };
 
@@ -403,7 +403,7 @@ impl<'a> Fetch<'a> {
             let most = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             let read = timeout(self.context.idle_timeout, body.read(&mut bytes[..most])).await;
             let read = self.read(read.map_err(|_| Cause::Timeout)?, attempt)?;
-            crc = crc32c::crc32c_append(crc, &bytes[..read]);
+            crc = crc::append(crc, &bytes[..read]);
             left -= read as u64;
         }
         Ok(crc != self.crc)

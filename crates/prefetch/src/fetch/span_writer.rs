@@ -5,6 +5,7 @@ use std::{collections::VecDeque, io::IoSliceMut, sync::Arc};
 use crate::{
     Decode, FetchError,
     budget::{BLOCK, Block, Reservation},
+    crc,
     handover::{Handover, Part, Sender},
 };
 
@@ -74,7 +75,7 @@ impl SpanWriter {
         {
             let spare = block.spare();
             let now = spare.len().min(bytes);
-            crc = crc32c::crc32c_append(crc, &spare[..now]);
+            crc = crc::append(crc, &spare[..now]);
             if let Some(decoder) = &mut decoder {
                 decoder.apply(&mut spare[..now]);
             }

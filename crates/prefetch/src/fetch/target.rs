@@ -6,7 +6,7 @@ use bytes::BufMut;
 use tokio::io::AsyncReadExt;
 
 use super::SpanWriter;
-use crate::{Decode, UpstreamBody, handover::Handover};
+use crate::{Decode, UpstreamBody, crc, handover::Handover};
 
 /// One of these.
 pub(super) enum Target {
@@ -44,7 +44,7 @@ impl Target {
     pub(super) fn take(&mut self, bytes: usize, crc: u32, decoder: Option<&mut (dyn Decode + 'static)>) -> u32 {
         match self {
             Self::Download(writer) => writer.take(bytes, crc, decoder),
-            Self::Needle(needle) => crc32c::crc32c_append(crc, &needle[needle.len() - bytes..]),
+            Self::Needle(needle) => crc::append(crc, &needle[needle.len() - bytes..]),
             Self::Nobody => crc,
         }
     }

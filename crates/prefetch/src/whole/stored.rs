@@ -9,6 +9,7 @@ use tokio::{io::AsyncReadExt, time::timeout};
 use crate::{
     Cause, FetchError, NeedleRead, Verify,
     budget::BLOCK,
+    crc,
     fetch::{Asked, Failure, FetchContext, Replicas, Sought, Wanted, ask, is_compressed, length},
     metrics::InFlight,
     outcome::Outcome,
@@ -90,7 +91,7 @@ async fn attempt(
     attempt.leave_place();
     let server = Arc::clone(attempt.authority());
     if let (Ok(Stored::Here { bytes, .. }), Some(stored)) = (&result, crc)
-        && !stored.matches(crc32c::crc32c(bytes))
+        && !stored.matches(crc::append(0, bytes))
         && (gzip || !is_compressed(context, &server, read).await)
     {
         context.metrics.crc_failures.inc();
