@@ -70,7 +70,7 @@ $(CLIENTS)/.requirements: tests/clients/requirements.txt
 	@touch $@
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := sse_metadata envelope kek_file entry range
+FUZZ_TARGETS := sse_metadata envelope kek_file entry range answer
 # The sanitizers want a compiler that lets unstable flags pass: nightly where there is one, else this one, told to.
 fuzz: cargo ## Each fuzz target for a minute (FUZZ_SECONDS=n, FUZZ_TARGETS="range"); needs cargo-fuzz, installs nothing
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "No cargo-fuzz: cargo install cargo-fuzz. Without it: make fuzz-seeds" >&2; exit 1; }

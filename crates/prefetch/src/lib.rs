@@ -63,4 +63,6 @@ pub use plan::{Piece, Plan};
 pub use probe::Probed;
 pub use settings::{Settings, Verify, WindowSetting};
 pub use share::{Cut, Share};
+#[doc(hidden)]
+pub use upstream::recorded_answer;
 pub use upstream::{Answer, Body, HttpUpstream, Upstream, UpstreamBody};

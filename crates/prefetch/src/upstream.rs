@@ -10,6 +10,7 @@ mod connection;
 mod framing;
 mod head;
 mod idle;
+mod recorded;
 mod stream;
 #[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
@@ -26,6 +27,8 @@ use tokio::{
 
 pub use self::body::Body;
 pub(crate) use self::chain::chain;
+#[doc(hidden)]
+pub use self::recorded::recorded_answer;
 use self::{
     body::{Home, HttpBody},
     connect::Connector,

@@ -96,6 +96,13 @@ pub fn range(data: &[u8]) {
     }
 }
 
+/// What comes over a connection from a volume server: head and body of an answer. No body has more bytes than came.
+pub fn answer(data: &[u8]) {
+    if let Some((_, body)) = prefetch::recorded_answer(data) {
+        assert!(body.len() < data.len());
+    }
+}
+
 /// Standard base64, so that the envelope's bytes reach its parser.
 fn base64(data: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -45,3 +45,8 @@ fn entry() {
 fn range() {
     run("range", tidegate_fuzz::range);
 }
+
+#[test]
+fn answer() {
+    run("answer", tidegate_fuzz::answer);
+}
