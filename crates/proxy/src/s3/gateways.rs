@@ -11,7 +11,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use http::{HeaderMap, Request, Response, StatusCode, header::SERVER};
 use moka::future::Cache;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{MissedTickBehavior, interval, timeout},
+};
 
 use super::{
     probe::Probe,
@@ -32,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const BELIEVED: Duration = Duration::from_secs(10);
 /// How many hosts that is kept of.
 const HOSTS: u64 = 4096;
+/// How many hosts they are asked about at once. Whoever makes names up is relayed, and does not multiply his requests.
+const ASKED: usize = 16;
 
 /// The gateways in the order of the configuration.
 pub(crate) struct Gateways {
@@ -41,6 +46,8 @@ pub(crate) struct Gateways {
     domains: Vec<String>,
     /// How all gateways read hosts that have to do with a domain. `None`: not as we could.
     hosts: Cache<String, Option<Host>>,
+    /// Whoever holds one of them may ask about a host.
+    asking: Semaphore,
 }
 
 struct Gateway {
@@ -55,7 +62,7 @@ impl Gateways {
         let gateway = |authority| Gateway { authority, answers: AtomicBool::new(true) };
         let list = authorities.into_iter().map(gateway).collect();
         let hosts = Cache::builder().max_capacity(HOSTS).time_to_live(BELIEVED).build();
-        Self { relay, list, domains, hosts }
+        Self { relay, list, domains, hosts, asking: Semaphore::new(ASKED) }
     }
 
     /// How the gateways read the host of a request (with or without a port), said by themselves. `None`: only they can tell.
@@ -68,6 +75,10 @@ impl Gateways {
         if candidates.is_empty() {
             return None;
         }
+        if let Some(known) = self.hosts.get(name).await {
+            return known;
+        }
+        let _one = self.asking.try_acquire().ok()?;
         self.hosts.get_with_by_ref(name, self.confirmed(name, candidates)).await
     }
 
