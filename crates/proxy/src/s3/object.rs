@@ -18,9 +18,9 @@ use crate::{
     read::{CachedEntry, File, Stages, unlock},
 };
 
-/// Plain objects, and ranges of them, that are smaller are the gateway's: it reads them in one fetch as we do, and a decision
-/// would come on top.
-const SMALL: u64 = 1 << 20;
+/// Plain objects, and ranges of them, that are smaller are the gateway's: it reads them in one fetch as we do, and the bytes that
+/// would not pass through two processes are fewer than a decision costs. `docs/s3.md` has the figures.
+const SMALL: u64 = 16 << 10;
 
 /// An object that was found.
 pub(super) struct Found {
