@@ -27,7 +27,7 @@ use crate::{
         sse_s3::{self, SseS3},
     },
     layers,
-    metrics::{self, Cache, Metrics},
+    metrics::{self, Cache, LostLines, Metrics},
     open_files,
     peers::{Buckets, Networks, Rate, Slots},
     read::{AllowedOrigins, Expansions, FilerKek, Policy, Reader, Source, Stages, VolumeLocations},
@@ -118,12 +118,13 @@ pub async fn explain(mut loaded: Loaded, path: &str) -> Result<Report, StartErro
     Ok(Report { s3: Some(explained.way), ..report })
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is told to stop. `lost`: the lines that its log lost.
 ///
 /// # Errors
 /// When an address cannot be listened on, or a setting turns out not to work. The latter is a [`settings::Error`].
-pub async fn run(mut loaded: Loaded) -> Result<Drained, StartError> {
+pub async fn run(mut loaded: Loaded, lost: &LostLines) -> Result<Drained, StartError> {
     let Parts { metrics, filer, source, keys, volume_tokens } = Parts::new(&mut loaded)?;
+    lost.register(&metrics.registry)?;
     let Loaded { config, security, tls, security_file, .. } = loaded;
     reload::warn_of_unchecked(&security);
     let read_key = CurrentKey::new(security.filer_read);

@@ -28,6 +28,7 @@ pub mod s3;
 pub mod security;
 pub mod server;
 pub mod settings;
+mod spool;
 pub mod tls;
 pub mod undumpable;
 pub mod wire;

@@ -1,9 +1,17 @@
 //! Log lines on standard error.
 //!
-//! Knows level, form and what standard error is connected to. Must not know who logs what; that no secret is logged is
-//! the care of those who log.
+//! Knows level, form, what standard error is connected to, and how much is too much. Must not know who logs what; that no
+//! secret is logged is the care of those who log.
 
-use std::{ffi::OsStr, io::IsTerminal as _, os::unix::fs::MetadataExt as _};
+mod kinds;
+
+use std::{
+    ffi::OsStr,
+    io::{self, IsTerminal as _},
+    os::unix::fs::MetadataExt as _,
+    sync::Arc,
+    time::Duration,
+};
 
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -14,7 +22,12 @@ use tracing_subscriber::{
     registry,
 };
 
-use crate::config::{Log, LogFormat, LogLevel};
+use self::kinds::{Kinds, Limited};
+use crate::{
+    config::{Log, LogFormat, LogLevel},
+    metrics::{LostLine, LostLines},
+    spool::Spool,
+};
 
 /// Our crates, by the start of their targets. All others speak up from `warn` on.
 const OURS: [&str; 3] = ["tidegate", "prefetch", "crypto"];
@@ -26,14 +39,43 @@ struct LineStyle {
     time: bool,
 }
 
-/// Sends the log events of the whole process to standard error. The first call counts; later ones change nothing.
-pub fn init(log: &Log) {
-    let dress = LineStyle { colours: std::io::stderr().is_terminal(), time: !is_journal() };
-    // A second subscriber is refused, which is what the doc line promises.
-    let _ = tracing::subscriber::set_global_default(subscriber(log, dress, std::io::stderr));
+/// Most bytes of lines that wait for whoever reads standard error.
+const ROOM: usize = 1 << 20;
+/// How long the last lines may take at the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The log of the process. When it is dropped, the last lines are written, within a second.
+pub struct Logging {
+    spool: Spool,
+    kinds: Arc<Kinds>,
 }
 
-fn subscriber<W>(log: &Log, dress: LineStyle, writer: W) -> impl Subscriber + Send + Sync + use<W>
+/// Sends the log events of the whole process to standard error, without anybody waiting for it. Lines that are lost, or of
+/// which there are too many, are counted in `lost`. The first call counts; later ones change nothing.
+///
+/// # Errors
+/// When there can be no more threads.
+pub fn init(log: &Log, lost: &LostLines) -> io::Result<Logging> {
+    let dress = LineStyle { colours: io::stderr().is_terminal(), time: !is_journal() };
+    let spool = Spool::start("log", io::stderr(), ROOM, lost.of(LostLine::Slow))?;
+    let kinds = Arc::new(Kinds::new(lost.of(LostLine::Many)));
+    let (writer, telling) = (spool.clone(), Arc::clone(&kinds));
+    let lines = subscriber(log, dress, move || writer.clone(), Arc::clone(&kinds));
+    // A second subscriber is refused, which is what the doc line promises.
+    if tracing::subscriber::set_global_default(lines).is_ok() {
+        std::thread::Builder::new().name("log-kinds".to_owned()).spawn(move || telling.tell_for_ever())?;
+    }
+    Ok(Logging { spool, kinds })
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.kinds.tell();
+        self.spool.flush(PATIENCE);
+    }
+}
+
+fn subscriber<W>(log: &Log, dress: LineStyle, writer: W, kinds: Arc<Kinds>) -> impl Subscriber + Send + Sync + use<W>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -43,7 +85,8 @@ where
         (LogFormat::Text, true) => lines.boxed(),
         (LogFormat::Text, false) => lines.without_time().boxed(),
     };
-    registry().with(lines.with_filter(targets(log.level)))
+    // Filters of all, none of one layer: those do not get over an event that every layer refuses.
+    registry().with(lines).with(targets(log.level)).with(Limited(kinds))
 }
 
 fn targets(level: LogLevel) -> Targets {
@@ -91,9 +134,20 @@ mod tests {
     }
 
     fn logged(level: LogLevel, format: LogFormat, dress: LineStyle, events: impl FnOnce()) -> String {
+        let kinds = Kinds::new(LostLines::new().unwrap().of(LostLine::Many));
+        logged_of(Arc::new(kinds), level, format, dress, events)
+    }
+
+    fn logged_of(
+        kinds: Arc<Kinds>,
+        level: LogLevel,
+        format: LogFormat,
+        dress: LineStyle,
+        events: impl FnOnce(),
+    ) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
-        let subscriber = subscriber(&Log { level, format }, dress, move || writer.clone());
+        let subscriber = subscriber(&Log { level, format }, dress, move || writer.clone(), kinds);
         tracing::subscriber::with_default(subscriber, events);
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -143,6 +197,38 @@ mod tests {
         assert_eq!(seen(LogLevel::Info), "ce");
         assert_eq!(seen(LogLevel::Debug), "cde");
         assert_eq!(seen(LogLevel::Trace), "abcde");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_of_one_kind_are_limited_and_what_is_left_out_is_told_at_every_level() {
+        let lost = LostLines::new().unwrap();
+        let kinds = Arc::new(Kinds::new(lost.of(LostLine::Many)));
+        let refused = || tracing::error!(target: "tidegate", "refused");
+        let text = logged_of(Arc::clone(&kinds), LogLevel::Error, LogFormat::Text, PLAIN, || {
+            (0..107).for_each(|_| refused());
+            tracing::error!(target: "tidegate", "another kind");
+            kinds.tell();
+            kinds.tell();
+        });
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.iter().filter(|line| line.ends_with("refused")).count(), 100, "{text}");
+        assert!(lines[100].ends_with("another kind"), "{text}");
+        assert_eq!((lines.len(), lost.of(LostLine::Many).get()), (102, 7));
+        let told =
+            "ERROR tidegate::logging: lines of one kind came too often, so these were left out lines=7 kind=tidegate:";
+        assert!(lines[101].starts_with(told), "{text}");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let text = logged_of(kinds, LogLevel::Error, LogFormat::Text, PLAIN, || (0..60).for_each(|_| refused()));
+        assert_eq!(text.lines().count(), 50, "what drips in a second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_traces_gets_all_and_what_is_below_the_level_takes_nothing_of_the_rest() {
+        let flood = |level| {
+            let events = || (0..300).for_each(|_| tracing::trace!(target: "tidegate", "fine"));
+            logged(level, LogFormat::Text, PLAIN, events).lines().count()
+        };
+        assert_eq!((flood(LogLevel::Trace), flood(LogLevel::Debug)), (300, 0));
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::{io::Write as _, process::ExitCode};
 use tidegate::{
     cli::{self, Command},
     daemon::{self, Loaded, StartError},
-    logging, open_files, settings, undumpable,
+    logging,
+    metrics::LostLines,
+    open_files, settings, undumpable,
 };
 
 /// A request makes some hundred small allocations, in one thread, and frees them in another: no work for the C library's.
@@ -83,10 +85,21 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
 
 /// Serves until told to stop.
 fn serve(loaded: Loaded) -> ExitCode {
-    logging::init(&loaded.config.log);
+    let logging = LostLines::new().map_err(StartError::from).and_then(|lost| {
+        let logging = logging::init(&loaded.config.log, &lost)?;
+        Ok((logging, lost))
+    });
+    let (logging, lost) = match logging {
+        Ok(logging) => logging,
+        Err(error) => return failed(&error),
+    };
     open_files::raise();
     let Some(runtime) = runtime() else { return ExitCode::FAILURE };
-    match runtime.block_on(daemon::run(loaded)) {
+    let ended = runtime.block_on(daemon::run(loaded, &lost));
+    drop(runtime);
+    // What is said below stands behind the last line.
+    drop(logging);
+    match ended {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

@@ -8,6 +8,7 @@ mod cache;
 mod connections;
 mod kms;
 mod limits;
+mod lost_lines;
 mod process;
 mod requests;
 mod s3;
@@ -25,6 +26,7 @@ pub use self::{
     connections::{Connections, RefusedConnection},
     kms::{Kms, KmsCounters, KmsOutcome},
     limits::{Limit, LimitsHit},
+    lost_lines::{LostLine, LostLines},
     requests::{Requests, SseLabel},
     s3::{S3, S3Outcome},
 };

@@ -4,9 +4,10 @@ use super::*;
 
 const DOCUMENT: &str = include_str!("../../../../docs/metrics.md");
 
-/// The daemon's metrics, those of the engine and of the S3 front, as one registry has them.
+/// The daemon's metrics, those of the log, of the engine and of the S3 front, as one registry has them.
 fn all() -> Metrics {
     let metrics = Metrics::new(["main"]).unwrap();
+    LostLines::new().unwrap().register(&metrics.registry).unwrap();
     S3::register(&metrics.registry, ["304"], ["small"]).unwrap();
     prefetch::Metrics::register(&metrics.registry).unwrap();
     metrics
