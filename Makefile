@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +68,10 @@ $(CLIENTS)/.requirements: tests/clients/requirements.txt
 	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --disable-pip-version-check --quiet -r tests/clients/requirements.txt
 	@touch $@
+
+SOAK_SECONDS ?= 600
+soak: venv build ## Mixed load and a fault every few seconds for ten minutes (SOAK_SECONDS=n); no part of the tests
+	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python tests/soak/soak.py --seconds $(SOAK_SECONDS)
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := sse_metadata envelope kek_file entry range answer

@@ -154,13 +154,15 @@ class Cluster:
         served. Answers how many there are."""
         return self._relays_of(index)[0].freeze()
 
-    def revive_volume(self, index: int) -> None:
-        """Starts a volume server that was killed, and waits until the master knows it again."""
-        server = self.volumes[index]
-        for relay in self._relays_of(index):
-            relay.resume()
-        server.start()
-        server.wait_ready(lambda: weed.answers(server.url + "/status"))
+    def revive_volume(self, *indexes: int) -> None:
+        """Starts volume servers that were killed, and waits until the master knows them again."""
+        for index in indexes:
+            for relay in self._relays_of(index):
+                relay.resume()
+            self.volumes[index].start()
+        for index in indexes:
+            server = self.volumes[index]
+            server.wait_ready(lambda server=server: weed.answers(server.url + "/status"))
         self.master.wait_ready(lambda: weed.volumes_known(self.master.url, len(self.volumes)))
 
     def stop(self) -> None:
