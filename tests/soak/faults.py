@@ -53,10 +53,13 @@ class Faults:
             "clients crawl": self._crawl,
         }
 
-    def run(self, seconds: float) -> None:
-        """One after the other, all in another order each round."""
-        end = time.monotonic() + seconds
+    def run(self, seconds: float, each_was_once: Callable[[], None]) -> None:
+        """One after the other, all in another order each round. Says so after the first."""
+        end, rounds = time.monotonic() + seconds, 0
         while True:
+            if rounds == 1:
+                each_was_once()
+            rounds += 1
             for name, broken in self.chance.sample(list(self.all().items()), len(self.all())):
                 time.sleep(max(0.0, min(PAUSE, end - time.monotonic())))
                 if time.monotonic() >= end:

@@ -19,7 +19,7 @@ BUCKET = "soak"
 KEY = CustomerKey.from_seed("soak")
 SIZES = (4 * KIB, MIB + 1, 5 * MIB + 7, 24 * MIB)
 PATIENCE = 100.0
-"""Seconds without a byte after which a client takes it that nothing comes any more: longer than any deadline of tidegate's."""
+"""Seconds without a byte after which a client gives up: longer than any deadline of tidegate's."""
 PIECE = 64 * KIB
 
 
@@ -98,10 +98,13 @@ class Load:
                 first = chance.randrange(end)
                 end = min(end, first + chance.randint(1, 3 * MIB))
                 headers["Range"] = f"bytes={first}-{end - 1}"
-            if not self._one(line, kind, parts.path + thing.key, headers, thing.content[first:end]) or chance.random() < 0.25:
+            goes_on = self._one(line, kind, parts.path + thing.key, headers, thing.content[first:end])
+            if not goes_on or chance.random() < 0.25:
                 line.close()
 
-    def _one(self, line: http.client.HTTPConnection, kind: str, path: str, headers: dict[str, str], wanted: bytes) -> bool:
+    def _one(
+        self, line: http.client.HTTPConnection, kind: str, path: str, headers: dict[str, str], wanted: bytes
+    ) -> bool:
         """One read; whether the connection may be used again."""
         fault, begun, at, answered = self.tally.fault, time.monotonic(), 0, False
         what = f"{kind} {path} {headers.get('Range', 'whole')}"
@@ -135,7 +138,8 @@ class Load:
         return not ended
 
     def _write(self, kind: str, chance: random.Random, put: Callable[[str, bytes, Encryption], str]) -> None:
-        """Writes a file again and again and reads it back. After a write that failed nobody knows what is there: a new file."""
+        """Writes a file again and again and reads it back. Where a write failed nobody knows what is there, and the next one
+        is of a new file."""
         place, number, encryption = 0, 0, chance.choice(list(Encryption))
         while not self._over.wait(0.3):
             key = f"{threading.current_thread().name.replace(' ', '-').replace(',', '')}-{place}"

@@ -64,7 +64,7 @@ def run(root: Path, options: argparse.Namespace) -> bool:
     load.start(options.readers, options.writers)
     watch.start()
     begun = time.monotonic()
-    Faults(cluster, front, kms, gate, lines, things, tally, random.Random(options.seed)).run(options.seconds)
+    Faults(cluster, front, kms, gate, lines, things, tally, random.Random(options.seed)).run(options.seconds, watch.warm)
     seconds = time.monotonic() - begun
     watch.stop()
     load.stop()

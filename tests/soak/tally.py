@@ -11,8 +11,6 @@ from pathlib import Path
 CALM = "no fault"
 AFTERWARDS = 5.0
 """Seconds after the last of two replicas came back in which what it was asked for before may still be cut."""
-WARM = 1 / 10
-"""Of the run, the part at its beginning in which caches and pools fill: not compared."""
 MEMORY_GROWS, DESCRIPTORS_GROW = (1.2, 16.0), (1.2, 40.0)
 """What counts as flat: at most that many times as much, and so many MiB or descriptors more."""
 
@@ -62,9 +60,10 @@ class Tally:
             self.bytes += size
 
     def refused(self, fault: str, kind: str, status: str) -> None:
-        """An answer that is none of those wanted, to a client of this kind."""
+        """An answer that is none of those wanted, to a client of this kind. Where nothing was broken when it asked, what
+        broke since then counts."""
         with self._lock:
-            self.failed[fault, f"{status} ({kind})"] += 1
+            self.failed[self.fault if fault == CALM else fault, f"{status} ({kind})"] += 1
 
     def is_wrong(self, what: str) -> None:
         """Bytes that are not those written."""
@@ -88,6 +87,7 @@ class Watch(threading.Thread):
         self.memory: list[float] = []
         self.descriptors: list[float] = []
         self._pid = pid
+        self._warm = 0
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -102,13 +102,17 @@ class Watch(threading.Thread):
         self._over.set()
         self.join()
 
+    def warm(self) -> None:
+        """What came before is not compared: caches and pools fill, and each fault takes what it takes once."""
+        self._warm = len(self.memory)
+
     def flat(self) -> tuple[bool, list[str]]:
-        """Whether the last third has no more than the first, and a line for each of the two."""
+        """Whether the last third has no more than the first, and two lines for each of the two."""
         good, lines = True, []
         kinds = (("memory, MiB", self.memory, MEMORY_GROWS), ("descriptors", self.descriptors, DESCRIPTORS_GROW))
         for name, samples, (times, more) in kinds:
-            samples = samples[int(len(samples) * WARM) :]
-            third = len(samples) // 3
+            samples = samples[self._warm :]
+            third = max(1, len(samples) // 3)
             first, last = statistics.median(samples[:third]), statistics.median(samples[-third:])
             flat = last <= max(first * times, first + more)
             good = good and flat
