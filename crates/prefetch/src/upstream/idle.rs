@@ -136,3 +136,91 @@ async fn sweep(idle: Weak<Idle>) {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::advance,
+    };
+
+    use super::*;
+
+    fn connection() -> (Connection, DuplexStream) {
+        let (here, there) = duplex(64);
+        (Connection::new(here), there)
+    }
+
+    async fn is_closed(there: &mut DuplexStream) -> bool {
+        there.read(&mut [0]).now_or_never().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_has_the_next_one_that_comes_back_unless_it_left() {
+        let idle = Idle::new(4);
+        let left = idle.wait("a:1");
+        drop(left);
+        let mut waits = idle.wait("a:1");
+        let elsewhere = idle.wait("b:1");
+        let (one, _there) = connection();
+        idle.put("a:1", one);
+        assert!(waits.try_recv().is_ok());
+        assert!(idle.take("a:1").is_none() && !elsewhere.is_terminated());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_rest_than_were_allowed_and_the_last_is_used_first() {
+        let idle = Idle::new(2);
+        let (connections, mut others): (Vec<_>, Vec<_>) = (0..3).map(|_| connection()).unzip();
+        for connection in connections {
+            idle.put("a:1", connection);
+        }
+        assert!(is_closed(&mut others[2]).await && !is_closed(&mut others[0]).await);
+        let _taken = idle.take("a:1").unwrap();
+        others.remove(1).shutdown().await.unwrap();
+        assert!(idle.take("a:1").is_some() && idle.take("a:1").is_none() && idle.take("b:1").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_closed_or_on_which_something_came_is_of_no_use() {
+        let idle = Idle::new(4);
+        let (closed, there) = connection();
+        idle.put("a:1", closed);
+        drop(there);
+        let (spoken, mut there) = connection();
+        idle.put("a:1", spoken);
+        there.write_all(b"x").await.unwrap();
+        assert!(idle.take("a:1").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_rests_too_long_or_is_closed_does_not_wait_for_a_request_to_be_closed_here() {
+        let idle = Idle::new(4);
+        let (one, mut stays) = connection();
+        let (two, leaves) = connection();
+        idle.put("a:1", one);
+        idle.put("a:1", two);
+        drop(leaves);
+        let resting = || idle.state().servers.get("a:1").map_or(0, |server| server.resting.len());
+        tokio::task::yield_now().await;
+        advance(SWEEP).await;
+        tokio::task::yield_now().await;
+        assert_eq!(resting(), 1);
+        for _ in 0..5 {
+            assert!(!is_closed(&mut stays).await);
+            advance(SWEEP).await;
+            tokio::task::yield_now().await;
+        }
+        assert!(is_closed(&mut stays).await && resting() == 0);
+        let (three, mut there) = connection();
+        idle.put("a:1", three);
+        for _ in 0..7 {
+            tokio::task::yield_now().await;
+            advance(SWEEP).await;
+        }
+        tokio::task::yield_now().await;
+        assert!(is_closed(&mut there).await, "it is looked for again");
+    }
+}
