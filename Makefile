@@ -6,10 +6,10 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd clean
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: cargo venv ## A real SeaweedFS with encrypted objects, read through tidegate (DEMO_ONESHOT=1: do not stay up)
 	@echo "Building tidegate (release)"
@@ -73,6 +73,20 @@ SOAK_SECONDS ?= 600
 soak: venv build ## Mixed load and a fault every few seconds for ten minutes (SOAK_SECONDS=n); no part of the tests
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python tests/soak/soak.py --seconds $(SOAK_SECONDS)
 
+# Other options: make bench BENCH="--rounds 11 --size 1024"
+BENCH ?=
+BENCH_RUN := PATH="$$PATH:/usr/sbin:/usr/local/sbin" TIDEGATE_BIN=$(abspath $(TARGET))/release/tidegate \
+  $(VENV)/bin/python benches/all.py --programs $(abspath $(TARGET))/release/examples
+bench: bench-programs ## tidegate beside filer, gateway, nginx, HAProxy and a bare relay, into docs/benchmarks.md: 20 min (BENCH="--rounds 11")
+	$(BENCH_RUN) $(BENCH)
+
+bench-quick: bench-programs ## The same in two minutes, of fewer rounds
+	$(BENCH_RUN) --quick $(BENCH)
+
+bench-programs: nginx haproxy wrk cargo venv
+	$(CARGO) build --locked --release --bin tidegate
+	$(CARGO) build --locked --release -p prefetch --example bare_relay --example delay_line
+
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := sse_metadata envelope kek_file entry range answer
 # The sanitizers want a compiler that lets unstable flags pass: nightly where there is one, else this one, told to.
@@ -109,16 +123,19 @@ $(VENV)/.tidegate-requirements: tests/requirements.txt
 
 # What the black-box tests put in front and beside. Debian has some of it in /usr/sbin, which not everybody's PATH names.
 nginx:
-	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v nginx >/dev/null || { echo "No nginx: install it (Debian, Ubuntu: apt install nginx-light). Only the black-box tests need it; no service has to run." >&2; exit 1; }
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v nginx >/dev/null || { echo "No nginx: install it (Debian, Ubuntu: apt install nginx-light). The black-box tests and make bench need it; no service has to run." >&2; exit 1; }
 
 haproxy:
-	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v haproxy >/dev/null || { echo "No haproxy: install it (Debian, Ubuntu: apt install haproxy). Only the black-box tests need it; no service has to run." >&2; exit 1; }
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v haproxy >/dev/null || { echo "No haproxy: install it (Debian, Ubuntu: apt install haproxy). The black-box tests and make bench need it; no service has to run." >&2; exit 1; }
 
 prometheus:
 	@command -v promtool >/dev/null && command -v prometheus >/dev/null || { echo "No prometheus and promtool: install them (Debian, Ubuntu: apt install --no-install-recommends prometheus). Only the black-box tests need them; no service has to run." >&2; exit 1; }
 
 systemd:
 	@command -v systemd-analyze >/dev/null || { echo "No systemd-analyze: install it (Debian, Ubuntu: apt install systemd). Only the black-box tests need it, to look at the unit." >&2; exit 1; }
+
+wrk:
+	@command -v wrk >/dev/null && command -v curl >/dev/null || { echo "No wrk and curl: install them (Debian, Ubuntu: apt install wrk curl). Only make bench and some benches need them." >&2; exit 1; }
 
 .PHONY: cargo
 cargo:
