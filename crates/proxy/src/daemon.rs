@@ -2,6 +2,7 @@
 //!
 //! Knows every part and its settings. Must not know what any of them does with them.
 
+mod access_lines;
 mod loaded;
 mod providers;
 mod reload;
@@ -37,7 +38,7 @@ use crate::{
         way::{Question, Relayed},
     },
     security::{Security, SigningKey, VolumeTokens},
-    server::{Admin, Drained, HeaderNames, Limits, Server, Terms, TlsConfig, reloads, signals},
+    server::{Admin, Drained, HeaderNames, Limits, Server, Terms, TlsConfig, reloads, reopens, signals},
     settings,
     tls::{ClientTls, Tls},
 };
@@ -49,6 +50,8 @@ use self::reload::Reload;
 const RELAY_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Of how long a time the requests may come at once that a client may make in it.
 const REQUESTS_AT_ONCE: Duration = Duration::from_secs(1);
+/// How long writing the last lines of the access log may take.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// How often keys that are over their time are wiped.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -125,6 +128,8 @@ pub async fn explain(mut loaded: Loaded, path: &str) -> Result<Report, StartErro
 pub async fn run(mut loaded: Loaded, lost: &LostLines) -> Result<Drained, StartError> {
     let Parts { metrics, filer, source, keys, volume_tokens } = Parts::new(&mut loaded)?;
     lost.register(&metrics.registry)?;
+    let access_lines = access_lines::of(&loaded.config.log, lost, reopens()?);
+    let access_lines = access_lines.map_err(|sentence| loaded.unusable(&sentence))?;
     let Loaded { config, security, tls, security_file, .. } = loaded;
     reload::warn_of_unchecked(&security);
     let read_key = CurrentKey::new(security.filer_read);
@@ -153,7 +158,7 @@ pub async fn run(mut loaded: Loaded, lost: &LostLines) -> Result<Drained, StartE
         names,
         proxies: (proxied == ProxyProtocol::Required).then(|| Arc::clone(&trusted_proxies)),
     };
-    let shared = shared(&config.limits, &metrics, Arc::clone(&trusted_proxies));
+    let shared = shared(&config.limits, &metrics, Arc::clone(&trusted_proxies), access_lines.clone());
     let front = layers::around(reader, &shared);
     let filer_terms = terms(config.server.proxy_protocol, HeaderNames::LikeGo);
     let listening = server.listen_on(config.server.listen, filer_terms, Arc::new(front)).await?;
@@ -187,16 +192,26 @@ pub async fn run(mut loaded: Loaded, lost: &LostLines) -> Result<Drained, StartE
     };
     tokio::spawn(reload::run(reloads, reread, security.trusted_proxies));
     tokio::spawn(async move { demands.run().await });
-    Ok(server.run(stop, config.server.lame_duck, config.server.drain_timeout).await)
+    let drained = server.run(stop, config.server.lame_duck, config.server.drain_timeout).await;
+    if let Some(lines) = access_lines {
+        lines.flush(LAST_LINES);
+    }
+    Ok(drained)
 }
 
 /// What all fronts have around them.
-fn shared(limits: &config::Limits, metrics: &Metrics, trusted_proxies: Arc<Networks>) -> layers::Shared {
+fn shared(
+    limits: &config::Limits,
+    metrics: &Metrics,
+    trusted_proxies: Arc<Networks>,
+    access: Option<Arc<layers::AccessLines>>,
+) -> layers::Shared {
     let request_rate = limits.requests_per_second_per_peer.at().map(|rate| Rate::new(rate.into(), REQUESTS_AT_ONCE));
     layers::Shared {
         requests: Arc::clone(&metrics.requests),
         trusted_proxies,
         hit: Arc::clone(&metrics.limits),
+        access,
         places: Slots::new(limits.requests as usize, limits.requests_per_peer as usize),
         request_rate: request_rate.map(|rate| Arc::new(Buckets::new(rate))),
         bytes_per_second: layers::BytesPerSecond::new(

@@ -118,6 +118,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::config::AccessLog;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -147,7 +148,12 @@ mod tests {
     ) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
-        let subscriber = subscriber(&Log { level, format }, dress, move || writer.clone(), kinds);
+        let subscriber = subscriber(
+            &Log { level, format, access: AccessLog::Off, access_file: None },
+            dress,
+            move || writer.clone(),
+            kinds,
+        );
         tracing::subscriber::with_default(subscriber, events);
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

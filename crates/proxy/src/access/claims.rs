@@ -17,6 +17,8 @@ pub(super) struct Claims {
     pub(super) exp: Option<i64>,
     /// Seconds since 1970 before which the token does not hold.
     pub(super) nbf: Option<i64>,
+    /// Whom the token was given to; empty: it does not say.
+    pub(super) sub: String,
 }
 
 impl<'de> Deserialize<'de> for Claims {
@@ -44,7 +46,8 @@ impl<'de> Visitor<'de> for Members {
                 "exp" => claims.exp = date(&map.next_value()?).ok_or_else(wrong)?,
                 "nbf" => claims.nbf = date(&map.next_value()?).ok_or_else(wrong)?,
                 "iat" => drop(date(&map.next_value()?).ok_or_else(wrong)?),
-                "iss" | "sub" | "jti" => drop(text(&map.next_value()?).ok_or_else(wrong)?),
+                "sub" => claims.sub = text(&map.next_value()?).ok_or_else(wrong)?,
+                "iss" | "jti" => drop(text(&map.next_value()?).ok_or_else(wrong)?),
                 "aud" => {
                     let audience: Value = map.next_value()?;
                     if !audience.is_string() && texts(&audience).is_none() {

@@ -26,7 +26,7 @@ use crate::{
     Blame, Error, Result,
     entry::{EntryPath, EntryPathError},
     security::SigningKey,
-    wire::Peer,
+    wire::{Peer, Subject},
 };
 
 use self::token::TokenError;
@@ -58,13 +58,14 @@ impl Access {
     /// move is a read, since under its new path other tokens open it.
     ///
     /// # Errors
-    /// 401 for a read without a token that covers it; 403 for what would give the content of a system path.
-    pub(crate) fn admit(&self, request: &Parts, peer: &Peer) -> Result<Caller> {
+    /// 401 for a read without a token that covers it; 403 for what would give the content of a system path. Either way
+    /// `subject` is whom its token was given to, where that is signed.
+    pub(crate) fn admit(&self, request: &Parts, peer: &Peer, subject: &mut Option<Subject>) -> Result<Caller> {
         let certificate = peer.tls.as_ref().is_some_and(|tls| tls.client_verified);
         let mut caller = Caller { token: false, certificate };
         if let Some(key) = self.read_key.get() {
             if may_want_token(request) {
-                token::check(&key, request, token::now()).map_err(unauthorized)?;
+                token::check(&key, request, token::now(), subject).map_err(unauthorized)?;
                 caller.token = true;
             } else {
                 token::check_sources(&key, request, token::now()).map_err(unauthorized)?;
@@ -106,7 +107,7 @@ mod tests {
         let read_key = CurrentKey::new(read_key.then(|| SigningKey::new(b"k")));
         let access = Access { read_key, system_paths, managed_keys: ManagedKeyPolicy::Any };
         let (parts, ()) = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
-        access.admit(&parts, &Peer::plain("127.0.0.1:9".parse().unwrap()))
+        access.admit(&parts, &Peer::plain("127.0.0.1:9".parse().unwrap()), &mut None)
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::{claims::Claims, paths};
 use crate::{
     entry::query,
     security::{Algorithm, SigningKey},
+    wire::Subject,
 };
 
 /// Without padding; bits that are left over don't count.
@@ -73,9 +74,15 @@ pub(super) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
-/// Whether the token of `request` covers it at `now` (seconds since 1970).
-pub(super) fn check(key: &SigningKey, request: &Parts, now: i64) -> Result<(), TokenError> {
+/// Whether the token of `request` covers it at `now` (seconds since 1970). `subject`: whom a token was given to that is signed.
+pub(super) fn check(
+    key: &SigningKey,
+    request: &Parts,
+    now: i64,
+    subject: &mut Option<Subject>,
+) -> Result<(), TokenError> {
     let claims = verify(key, &of(request).ok_or(TokenError::Missing)?)?;
+    *subject = (!claims.sub.is_empty()).then(|| Subject(claims.sub.as_str().into()));
     holds(&claims, now)?;
     if !has_method(&claims, &request.method) {
         return Err(TokenError::Method);
@@ -205,8 +212,22 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
+    #[test]
+    fn who_has_a_signed_token_is_known_whether_it_covers_the_request_or_not() {
+        let subject = |claims: &str, key: &SigningKey| {
+            let (asked, mut subject) =
+                (request("/a/x", &[("authorization", format!("Bearer {}", token(claims)))]), None);
+            let checked = check(key, &asked, NOW, &mut subject).is_ok();
+            (checked, subject.map(|Subject(subject)| subject.to_string()))
+        };
+        assert_eq!(subject(r#"{"sub":"ann"}"#, &key()), (true, Some("ann".into())));
+        assert_eq!(subject(r#"{"sub":"ann","exp":1}"#, &key()), (false, Some("ann".into())));
+        assert_eq!(subject("{}", &key()), (true, None));
+        assert_eq!(subject(r#"{"sub":"ann"}"#, &SigningKey::new(b"another key")), (false, None));
+    }
+
     fn checked(uri: &str, token: &str) -> Result<(), TokenError> {
-        check(&key(), &request(uri, &[("authorization", format!("Bearer {token}"))]), NOW)
+        check(&key(), &request(uri, &[("authorization", format!("Bearer {token}"))]), NOW, &mut None)
     }
 
     #[test]
@@ -270,13 +291,13 @@ mod tests {
         assert_eq!(checked("/a", &format!("{}.", good.rsplit_once('.').unwrap().0)), Err(TokenError::Unsigned));
         let other = SigningKey::new(b"write key");
         let brought = request("/a", &[("authorization", format!("Bearer {good}"))]);
-        assert_eq!(check(&other, &brought, NOW), Err(TokenError::Unsigned));
+        assert_eq!(check(&other, &brought, NOW, &mut None), Err(TokenError::Unsigned));
     }
 
     #[test]
     fn is_looked_for_where_the_filer_looks_and_the_first_found_decides() {
         let (good, bad) = (token("{}"), token(r#"{"exp":1}"#));
-        let outcome = |uri: &str, headers: &[(&str, String)]| check(&key(), &request(uri, headers), NOW);
+        let outcome = |uri: &str, headers: &[(&str, String)]| check(&key(), &request(uri, headers), NOW, &mut None);
         let uri = |token: &str| format!("/a?jwt={token}");
         assert_eq!(outcome(&uri(&good), &[]), Ok(()));
         assert_eq!(outcome(&uri(&bad), &[("authorization", format!("Bearer {good}"))]), Err(TokenError::Over));

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use crate::settings::{Environment, Error};
 pub use docs::markdown;
 pub use sections::{
-    Access, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Limits, Log, LogFormat, LogLevel, ManagedKeys, OpenBao,
-    Prefetch, Provider, ProxyProtocol, S3, Server, Sse, SseS3, Verify,
+    Access, AccessLog, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Limits, Log, LogFormat, LogLevel,
+    ManagedKeys, OpenBao, Prefetch, Provider, ProxyProtocol, S3, Server, Sse, SseS3, Verify,
 };
 pub use values::{CacheSize, Ceiling, Domain, FilerAddress, GatewayUrl, Seconds, Secret, Size, Window};
 
@@ -86,6 +86,7 @@ fn names_of_files(config: &mut Config) -> impl Iterator<Item = &mut String> {
         &mut server.tls_key,
         &mut server.tls_client_ca,
         &mut config.s3.gateway_ca,
+        &mut config.log.access_file,
     ];
     let providers = config.kms.providers.values_mut();
     let of_providers = providers.flat_map(|provider| match provider {

@@ -9,6 +9,7 @@
 //! The first of all is not here: the connection names each request ([`RequestId`](crate::wire::RequestId)) and answers for
 //! a front that panics, so that even such an answer has a name.
 
+mod access_log;
 mod accounting;
 mod client_address;
 mod error_log;
@@ -16,13 +17,14 @@ mod in_flight;
 mod request_rate;
 mod shares;
 mod throughput;
+mod watched;
 
 use std::sync::Arc;
 
-pub(crate) use self::throughput::BytesPerSecond;
+pub(crate) use self::{access_log::AccessLines, throughput::BytesPerSecond};
 use self::{
-    accounting::Accounting, client_address::ClientAddress, error_log::ErrorLog, in_flight::InFlight,
-    request_rate::RequestRate, shares::Shares, throughput::Throughput,
+    access_log::AccessLog, accounting::Accounting, client_address::ClientAddress, error_log::ErrorLog,
+    in_flight::InFlight, request_rate::RequestRate, shares::Shares, throughput::Throughput,
 };
 use crate::{
     metrics::{LimitsHit, Requests},
@@ -43,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) places: Slots,
     /// How often one client may ask; `None`: as often as it likes.
     pub(crate) request_rate: Option<Arc<Buckets>>,
+    /// The access log; `None`: there is none.
+    pub(crate) access: Option<Arc<AccessLines>>,
     /// How fast bodies may go.
     pub(crate) bytes_per_second: BytesPerSecond,
 }
@@ -56,5 +60,6 @@ pub(crate) fn around<F: Front>(front: F, shared: &Shared) -> impl Front {
     let front = RequestRate::new(front, shared.request_rate.clone(), hit());
     let front = Accounting::new(front, Arc::clone(&shared.requests));
     let front = ErrorLog::new(front);
+    let front = AccessLog::new(front, shared.access.clone());
     ClientAddress::new(front, Arc::clone(&shared.trusted_proxies))
 }

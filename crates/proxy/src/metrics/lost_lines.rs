@@ -9,15 +9,18 @@ pub enum LostLine {
     Slow,
     /// There were too many of its kind.
     Many,
+    /// It was one of the access log, and whoever takes that was too slow.
+    Access,
 }
 
 impl LostLine {
-    const ALL: [Self; 2] = [Self::Slow, Self::Many];
+    const ALL: [Self; 3] = [Self::Slow, Self::Many, Self::Access];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Slow => "slow",
             Self::Many => "many",
+            Self::Access => "access",
         }
     }
 }
@@ -32,7 +35,10 @@ impl LostLines {
     /// Never: the name is one.
     pub fn new() -> prometheus::Result<Self> {
         let lost = IntCounterVec::new(
-            Opts::new("tidegate_log_lines_dropped_total", "Lines that are missing in the log, by the reason."),
+            Opts::new(
+                "tidegate_log_lines_dropped_total",
+                "Lines that are missing in the log or the access log, by the reason.",
+            ),
             &["reason"],
         )?;
         for reason in LostLine::ALL {

@@ -53,7 +53,7 @@ use crate::{
     },
     redact,
     relay::Relay,
-    wire::{Body, Front, Peer, Received, RequestId, error_response},
+    wire::{Body, Front, Peer, Received, RequestId, Subject, error_response},
 };
 
 /// What the operator allows.
@@ -82,7 +82,8 @@ impl Front for Reader {
         let (parts, body) = request.into_parts();
         let id = RequestId::of(&parts.extensions);
         let mut sse = SseLabel::None;
-        let read = self.read(&parts, &peer, &mut sse).await;
+        let mut subject = None;
+        let read = self.read(&parts, &peer, &mut sse, &mut subject).await;
         let given = self.given(&parts, sse);
         let mut response = match read {
             Ok(Some(response)) => response,
@@ -107,6 +108,9 @@ impl Front for Reader {
         };
         given.tell(response.headers_mut(), self.policy.shared_caches);
         response.extensions_mut().insert(sse);
+        if let Some(subject) = subject {
+            response.extensions_mut().insert(subject);
+        }
         response
     }
 }
@@ -122,11 +126,18 @@ impl Reader {
         }
     }
 
-    /// Answers a read; `None`: the filer shall answer. Says in `sse` how the object is encrypted as soon as that is known.
-    async fn read(&self, request: &Parts, peer: &Peer, sse: &mut SseLabel) -> Result<Option<Response<Body>>> {
+    /// Answers a read; `None`: the filer shall answer. Says in `sse` how the object is encrypted and in `subject` who asks, as
+    /// soon as either is known.
+    async fn read(
+        &self,
+        request: &Parts,
+        peer: &Peer,
+        sse: &mut SseLabel,
+        subject: &mut Option<Subject>,
+    ) -> Result<Option<Response<Body>>> {
         route::check_query(request)?;
         customer::check_transport(&request.headers, peer, self.policy.ssec_over_http)?;
-        let caller = self.access.admit(request, peer)?;
+        let caller = self.access.admit(request, peer, subject)?;
         let Some(path) = route::read_of(request) else {
             route::check_chunk(request)?;
             return Ok(None);

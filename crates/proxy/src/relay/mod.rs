@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     Blame, Error, Result,
-    wire::{Body, BoxError, Peer, Received, SERVER},
+    wire::{Body, BoxError, Peer, Received, Relayed, SERVER},
 };
 
 type Http = Client<HttpsConnector<HttpConnector>, Upload>;
@@ -379,6 +379,7 @@ fn returned(response: Response<Incoming>, gate: Option<Gate>, patience: Duration
     headers::end_hop(&mut parts.headers);
     // The version is that of the filer's hop; ours is the connection's.
     parts.version = Version::HTTP_11;
+    parts.extensions.insert(Relayed);
     let held = gate.map(|gate| {
         gate.answered();
         Box::new(gate) as Box<dyn Send>

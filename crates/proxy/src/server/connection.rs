@@ -79,12 +79,12 @@ pub(super) async fn serve<F: Front>(mut stream: TcpStream, mut slot: Slot, mut p
     };
     let session = stream.get_ref().1;
     // The handshake ends with an error when a certificate is shown that does not hold.
-    let client_verified = session.peer_certificates().is_some();
+    let told = PeerTls::verified(session.peer_certificates().and_then(|chain| Some(&**chain.first()?)));
     let agreed = match session.alpn_protocol() {
         Some(b"h2") => Some(Protocol::Http2),
         _ => None,
     };
-    peer.tls = Some(PeerTls { client_verified });
+    peer.tls = Some(told);
     Talk::new(ending, peer, serving).run(stream, agreed).await;
 }
 

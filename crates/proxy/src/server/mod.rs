@@ -53,7 +53,7 @@ pub use self::{
     limits::Limits,
     notify::Notice,
     serving::{HeaderNames, Terms, TlsConfig},
-    shutdown::{Drained, Draining, reloads, signals},
+    shutdown::{Drained, Draining, reloads, reopens, signals},
 };
 use self::{
     heads::HeadBudget,

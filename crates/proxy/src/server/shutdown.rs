@@ -89,10 +89,22 @@ pub fn signals() -> io::Result<mpsc::Receiver<()>> {
 /// # Errors
 /// When the handler cannot be installed.
 pub fn reloads() -> io::Result<mpsc::Receiver<()>> {
-    let mut hangup = signal(SignalKind::hangup())?;
+    told_by(SignalKind::hangup())
+}
+
+/// SIGUSR1, likewise. Without a handler it would end the process.
+///
+/// # Errors
+/// When the handler cannot be installed.
+pub fn reopens() -> io::Result<mpsc::Receiver<()>> {
+    told_by(SignalKind::user_defined1())
+}
+
+fn told_by(kind: SignalKind) -> io::Result<mpsc::Receiver<()>> {
+    let mut told = signal(kind)?;
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
+        while told.recv().await.is_some() {
             if let Err(mpsc::error::TrySendError::Closed(())) = sender.try_send(()) {
                 return;
             }

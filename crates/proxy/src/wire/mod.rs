@@ -10,6 +10,7 @@ mod peer;
 mod public;
 mod received;
 mod request_id;
+mod told;
 
 pub use self::{
     body::{Body, BoxError},
@@ -23,4 +24,5 @@ pub(crate) use self::{
     cutter::Cutter,
     error_response::{shown, whole_seconds},
     received::{LINGER, LINGER_BYTES, LINGER_PAUSE},
+    told::{Relayed, Subject},
 };

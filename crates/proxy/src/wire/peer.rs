@@ -1,6 +1,11 @@
 //! Who is on the other end of a connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use sha2::{Digest as _, Sha256};
 
 /// Who is on the other end of a connection, and who asks over it.
 #[derive(Clone, Debug)]
@@ -24,6 +29,16 @@ pub struct Peer {
 pub struct PeerTls {
     /// A client certificate was presented and verified.
     pub client_verified: bool,
+    /// The SHA-256 fingerprint of that certificate: `sha256:` and 64 hex digits.
+    pub certificate: Option<Arc<str>>,
+}
+
+impl PeerTls {
+    /// What a handshake told that ended well, with this certificate of the client's (DER), or none.
+    pub(crate) fn verified(certificate: Option<&[u8]>) -> Self {
+        let fingerprint = certificate.map(|der| format!("sha256:{}", hex::encode(Sha256::digest(der))));
+        Self { client_verified: certificate.is_some(), certificate: fingerprint.map(Arc::from) }
+    }
 }
 
 impl Peer {

@@ -1,6 +1,9 @@
 //! `[log]`
 
-use crate::config::{declare::section, values::choice};
+use crate::{
+    config::{declare::section, scope::Scope, values::choice},
+    settings::Error,
+};
 
 choice! {
     /// The least important event that is logged.
@@ -30,12 +33,38 @@ choice! {
     expects "\"text\" or \"json\""
 }
 
+choice! {
+    /// Which requests have a line in the access log.
+    pub enum AccessLog {
+        /// None.
+        Off = "off",
+        /// Every one.
+        All = "all",
+        /// Those about encrypted objects.
+        Encrypted = "encrypted",
+    }
+    expects "\"off\", \"all\" or \"encrypted\""
+}
+
 section! {
-    /// What is logged, and how. Logs go to standard error.
+    /// What is logged, and how. Logs go to standard error, the access log elsewhere; see [logging](logging.md).
     pub struct Log {
         /// The least important event that is logged. `trace` includes the HTTP and gRPC libraries.
         level: LogLevel = "info";
         /// `text` leaves colours out unless it writes to a terminal, and the time where systemd's journal keeps it.
         format: LogFormat = "text";
+        /// Which requests have a line in the access log, when their answer is out: `all`, or with `encrypted` those about
+        /// objects that are encrypted, as an audit of who read them.
+        access: AccessLog = "off";
+        /// The file of the access log, which is appended to and opened anew on SIGUSR1; standard output where it is not set.
+        access_file: Option<String>;
+    }
+    check = whole;
+}
+
+fn whole(log: Log, scope: &Scope<'_>) -> Result<Log, Error> {
+    match (log.access, &log.access_file) {
+        (AccessLog::Off, Some(_)) => Err(scope.error("access_file", "has no effect, because log.access is \"off\"")),
+        _ => Ok(log),
     }
 }

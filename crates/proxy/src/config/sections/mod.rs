@@ -17,7 +17,7 @@ pub use cache::Cache;
 pub use filer::Filer;
 pub use kms::{Aws, Azure, Bucket, Gcp, Kms, OpenBao, Provider};
 pub use limits::Limits;
-pub use log::{Log, LogFormat, LogLevel};
+pub use log::{AccessLog, Log, LogFormat, LogLevel};
 pub use prefetch::{Prefetch, Verify};
 pub use s3::S3;
 pub use server::{ProxyProtocol, Server};

@@ -1,16 +1,17 @@
 //! Every request is counted, exactly once, when its answer is out or its client has left.
 
-mod body;
+mod record;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
 use tokio::time::Instant;
 
-pub(crate) use self::body::AccountingBody;
-use self::body::Record;
+use self::record::Record;
+use super::watched::WatchedBody;
 use crate::{
     Error,
     metrics::{CLIENT_LEFT, MethodLabel, Requests, SseLabel},
@@ -33,16 +34,16 @@ impl<F> Accounting<F> {
 }
 
 impl<F: Front> Front for Accounting<F> {
-    type Body = AccountingBody<F::Body>;
+    type Body = WatchedBody<F::Body, Record>;
 
     async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         let started = Instant::now();
         let mut unanswered =
             PendingRequest { requests: &self.requests, method: request.method().into(), started: Some(started) };
-        let without_body = request.method() == Method::HEAD;
+        let method = request.method().clone();
         let response = self.front.handle(request, peer).await;
         unanswered.started = None;
-        measure(response, without_body, self.requests.clone(), unanswered.method, started)
+        measure(response, &method, self.requests.clone(), started)
     }
 
     fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
@@ -50,19 +51,15 @@ impl<F: Front> Front for Accounting<F> {
     }
 }
 
-fn measure<B: http_body::Body>(
+fn measure<B: Body>(
     response: Response<B>,
-    without_body: bool,
+    method: &Method,
     requests: Arc<Requests>,
-    method: MethodLabel,
     started: Instant,
-) -> Response<AccountingBody<B>> {
-    let (parts, body) = response.into_parts();
-    let without_body = without_body || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let sse = parts.extensions.get::<SseLabel>().copied().unwrap_or_default();
-    let record = Record::new(requests, method, parts.status, sse, started);
-    let body = AccountingBody::new(body, &parts.headers, without_body, record);
-    Response::from_parts(parts, body)
+) -> Response<WatchedBody<B, Record>> {
+    let (status, sse) = (response.status(), response.extensions().get().copied().unwrap_or_default());
+    let record = Record { requests, method: method.into(), status, sse, started, begun: false };
+    WatchedBody::of(response, method, record)
 }
 
 /// Counts a request that is dropped before it has an answer.

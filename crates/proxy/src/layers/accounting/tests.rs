@@ -7,8 +7,9 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, advance};
 
-use super::{body::AccountingBody, measure};
+use super::{measure, record::Record};
 use crate::{
+    layers::watched::WatchedBody,
     metrics::{Metrics, SseLabel},
     wire::{Body, BoxError},
 };
@@ -36,11 +37,11 @@ fn counted(metrics: &Metrics, code: &str) -> (u64, u64, f64, u64, f64, u64, u64,
     )
 }
 
-fn measured(metrics: &Metrics, body: Body, status: u16) -> AccountingBody<Body> {
+fn measured(metrics: &Metrics, body: Body, status: u16) -> WatchedBody<Body, Record> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response.extensions_mut().insert(SseLabel::Kms);
-    measure(response, false, metrics.requests.clone(), (&Method::GET).into(), Instant::now()).into_body()
+    measure(response, &Method::GET, metrics.requests.clone(), Instant::now()).into_body()
 }
 
 fn pieces(length: Option<u64>, parts: Vec<Result<&'static str, &'static str>>) -> Body {

@@ -21,9 +21,21 @@ const UNKNOWN: &[Case] = &[
     ),
     ("listen = \"127.0.0.1:1\"", &[], "@/t.toml: listen: unknown section; did you mean server.listen?"),
     ("[server]\nwindow = 4", &[], "@/t.toml: server.window: unknown key; did you mean prefetch.window?"),
-    ("[log]\n\"qq\\nq\" = 1", &[], "@/t.toml: log.\"qq\\nq\": unknown key; known here: level, format"),
-    ("[log]\nlevel_file = \"x\"", &[], "@/t.toml: log.level_file: unknown key; known here: level, format"),
-    ("", &[("TIDEGATE_LOG__", "x")], "TIDEGATE_LOG__: log.\"\": unknown key; known here: level, format"),
+    (
+        "[log]\n\"qq\\nq\" = 1",
+        &[],
+        "@/t.toml: log.\"qq\\nq\": unknown key; known here: level, format, access, access_file",
+    ),
+    (
+        "[log]\nlevel_file = \"x\"",
+        &[],
+        "@/t.toml: log.level_file: unknown key; known here: level, format, access, access_file",
+    ),
+    (
+        "",
+        &[("TIDEGATE_LOG__", "x")],
+        "TIDEGATE_LOG__: log.\"\": unknown key; known here: level, format, access, access_file",
+    ),
     (
         "[kms.providers.m]\ntype = \"aws\"\nacces_key = \"x\"",
         &[],

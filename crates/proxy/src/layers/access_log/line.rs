@@ -1,0 +1,223 @@
+//! What one line says, and how it is written.
+
+use std::{fmt::Write as _, net::IpAddr, sync::Arc, time::SystemTime};
+
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri, header, request};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::AccessLines;
+use crate::{
+    layers::watched::{End, Watch},
+    metrics::SseLabel,
+    wire::{Peer, Relayed, RequestId, Subject},
+};
+
+/// What a client may say of itself and of what it wants, characters; the rest is left out.
+const MOST: usize = 256;
+
+/// One line on its way; nothing where none is to be written.
+pub(crate) struct Line(pub(super) Option<Box<Request>>);
+
+/// What is known of a request.
+pub(super) struct Request {
+    lines: Arc<AccessLines>,
+    started: Instant,
+    id: RequestId,
+    peer: IpAddr,
+    certificate: Option<Arc<str>>,
+    method: Method,
+    uri: Uri,
+    range: Option<String>,
+    user_agent: Option<String>,
+    subject: Option<Arc<str>>,
+    status: StatusCode,
+    sse: SseLabel,
+    relayed: bool,
+    bytes: u64,
+    first_byte: Option<f64>,
+}
+
+/// The members of a line, in their order. What is not known is left out.
+#[derive(Serialize)]
+struct Members<'a> {
+    timestamp: String,
+    request: String,
+    peer: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<&'a str>,
+    method: &'a str,
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range: Option<&'a str>,
+    sse: &'static str,
+    status: u16,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_byte: Option<f64>,
+    duration: f64,
+    by: &'static str,
+    end: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_by: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+}
+
+impl Line {
+    /// What a request's head says.
+    pub(super) fn begin(request: &request::Parts, peer: &Peer, lines: Arc<AccessLines>) -> Box<Request> {
+        Box::new(Request {
+            lines,
+            started: Instant::now(),
+            id: RequestId::of(&request.extensions),
+            peer: peer.client,
+            certificate: peer.tls.as_ref().and_then(|tls| tls.certificate.clone()),
+            method: request.method.clone(),
+            uri: request.uri.clone(),
+            range: said(&request.headers, header::RANGE),
+            user_agent: said(&request.headers, header::USER_AGENT),
+            subject: None,
+            status: StatusCode::OK,
+            sse: SseLabel::None,
+            relayed: false,
+            bytes: 0,
+            first_byte: None,
+        })
+    }
+
+    /// What its answer says.
+    pub(super) fn answered<B>(&mut self, response: &Response<B>) {
+        let Some(request) = &mut self.0 else { return };
+        let told = response.extensions();
+        request.status = response.status();
+        request.subject = told.get().map(|Subject(subject)| Arc::clone(subject));
+        request.relayed = told.get::<Relayed>().is_some();
+        request.sse = match told.get().copied().unwrap_or_default() {
+            SseLabel::None if request.relayed => encryption(response.headers()),
+            sse => sse,
+        };
+    }
+
+    /// There will be no answer; `status` is what it counts as.
+    pub(super) fn unanswered(&mut self, status: StatusCode) {
+        let Some(request) = &mut self.0 else { return };
+        request.status = status;
+        self.ended(if status.is_server_error() { End::Failed } else { End::Left });
+    }
+}
+
+impl Watch for Line {
+    fn sent(&mut self, bytes: u64) {
+        let Some(request) = &mut self.0 else { return };
+        request.bytes += bytes;
+        request.first_byte.get_or_insert_with(|| seconds(request.started));
+    }
+
+    fn ended(&mut self, end: End) {
+        let Some(request) = self.0.take() else { return };
+        if request.lines.encrypted_only && request.sse == SseLabel::None {
+            return;
+        }
+        let members = request.members(end);
+        let line = if request.lines.json { members.to_json() } else { members.to_text() };
+        request.lines.spool.push(line.as_bytes());
+    }
+}
+
+impl Request {
+    fn members(&self, end: End) -> Members<'_> {
+        Members {
+            timestamp: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+            request: self.id.to_string(),
+            peer: self.peer,
+            subject: self.subject.as_deref(),
+            certificate: self.certificate.as_deref(),
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            range: self.range.as_deref(),
+            sse: self.sse.as_str(),
+            status: self.status.as_u16(),
+            bytes: self.bytes,
+            first_byte: self.first_byte,
+            duration: seconds(self.started),
+            by: if self.relayed { "relayed" } else { "served" },
+            end: if end == End::Complete { "whole" } else { "cut" },
+            cut_by: match end {
+                End::Complete => None,
+                End::Failed => Some("failure"),
+                End::Left => Some("client"),
+            },
+            user_agent: self.user_agent.as_deref(),
+        }
+    }
+}
+
+impl Members<'_> {
+    fn to_json(&self) -> String {
+        // No member can be refused: there are only texts and numbers.
+        let mut line = serde_json::to_string(self).unwrap_or_default();
+        line.push('\n');
+        line
+    }
+
+    /// What a client wrote stands in quotes, as Rust writes text: on one line, without control characters.
+    fn to_text(&self) -> String {
+        let Self { timestamp, request, peer, method, path, sse, status, bytes, duration, by, end, .. } = self;
+        let mut line = format!("{timestamp} request={request} peer={peer}");
+        let mut add = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                // Writing to a text does not fail.
+                let _ = write!(line, " {name}={value:?}");
+            }
+        };
+        add("subject", self.subject);
+        add("certificate", self.certificate);
+        add("method", Some(method));
+        add("path", Some(path));
+        add("range", self.range);
+        let _ = write!(line, " sse={sse} status={status} bytes={bytes}");
+        if let Some(first_byte) = self.first_byte {
+            let _ = write!(line, " first_byte={first_byte}");
+        }
+        let _ = write!(line, " duration={duration} by={by} end={end}");
+        if let Some(cut_by) = self.cut_by {
+            let _ = write!(line, " cut_by={cut_by}");
+        }
+        if let Some(user_agent) = self.user_agent {
+            let _ = write!(line, " user_agent={user_agent:?}");
+        }
+        line.push('\n');
+        line
+    }
+}
+
+/// Since then, in whole microseconds.
+fn seconds(since: Instant) -> f64 {
+    since.elapsed().as_micros() as f64 / 1e6
+}
+
+/// What a header of the client says, as far as it is told.
+fn said(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let value = String::from_utf8_lossy(headers.get(name)?.as_bytes());
+    let mut told: String = value.chars().take(MOST).collect();
+    if told.len() < value.len() {
+        told.push('…');
+    }
+    Some(told)
+}
+
+const CUSTOMER: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm");
+const MANAGED: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
+
+/// How the object is encrypted that a filer or gateway answered about, as it says itself.
+fn encryption(headers: &HeaderMap) -> SseLabel {
+    match headers.get(MANAGED) {
+        _ if headers.contains_key(CUSTOMER) => SseLabel::C,
+        Some(managed) if managed.as_bytes() == b"AES256" => SseLabel::S3,
+        Some(_) => SseLabel::Kms,
+        None => SseLabel::None,
+    }
+}

@@ -1,0 +1,84 @@
+//! The access log: one line for every request, or for every one about an encrypted object, when its answer is out or its
+//! client has left.
+//!
+//! Knows what the head of a request, its answer and the end of its body say. Must not know a query, or any header but
+//! `Range` and `User-Agent`: there may be secrets in all of them.
+
+mod line;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Method, Request, Response, StatusCode};
+
+pub(crate) use self::line::Line;
+use super::watched::WatchedBody;
+use crate::{
+    Error,
+    metrics::CLIENT_LEFT,
+    spool::Spool,
+    wire::{self, Front, Peer, Received, RequestId},
+};
+
+/// Where the lines go, and which.
+pub(crate) struct AccessLines {
+    /// Takes them.
+    pub(crate) spool: Spool,
+    /// Only those of encrypted objects.
+    pub(crate) encrypted_only: bool,
+    /// Each a JSON object; else text.
+    pub(crate) json: bool,
+}
+
+impl AccessLines {
+    /// Waits until the last line is written, for `patience` at most.
+    pub(crate) fn flush(&self, patience: Duration) {
+        self.spool.flush(patience);
+    }
+}
+
+/// Writes a line for each request of the front inside.
+pub(crate) struct AccessLog<F> {
+    front: F,
+    lines: Option<Arc<AccessLines>>,
+}
+
+impl<F> AccessLog<F> {
+    /// `lines`: `None` if nobody is to know.
+    pub(crate) fn new(front: F, lines: Option<Arc<AccessLines>>) -> Self {
+        Self { front, lines }
+    }
+}
+
+impl<F: Front> Front for AccessLog<F> {
+    type Body = WatchedBody<F::Body, Line>;
+
+    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+        let method = request.method().clone();
+        let (parts, body) = request.into_parts();
+        let line = self.lines.as_ref().map(|lines| Line::begin(&parts, &peer, Arc::clone(lines)));
+        let mut unanswered = Unanswered(Line(line));
+        let response = self.front.handle(Request::from_parts(parts, body), peer).await;
+        let mut line = std::mem::replace(&mut unanswered.0, Line(None));
+        line.answered(&response);
+        WatchedBody::of(response, &method, line)
+    }
+
+    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
+        self.front.refusal(error, method, path, id)
+    }
+}
+
+/// Tells of a request that is dropped before it has an answer.
+struct Unanswered(Line);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        // A front that panics is answered 500 by the listener.
+        let code = if std::thread::panicking() { 500 } else { CLIENT_LEFT };
+        if let Ok(status) = StatusCode::from_u16(code) {
+            self.0.unanswered(status);
+        }
+    }
+}
