@@ -27,11 +27,6 @@ REFUSALS = {400, 501}
 READ_OTHERWISE = {
     # One reading, by RFC 9112: zeros before a size do not count. Go's server reads 16 digits at most.
     "a chunk's size with many zeros",
-    # Go's server knows chunks alone and says 501. hyper looks at the last encoding; behind tidegate it is chunks alone.
-    "chunked twice in one header",
-    "chunked in two headers",
-    "identity, then chunked",
-    "gzip, then chunked",
 }
 """What tidegate takes and Go's servers refuse. It is passed on in a form that has one reading."""
 QUIET = 1.5

@@ -47,6 +47,7 @@ fn code(error: &Error) -> &'static str {
         StatusCode::METHOD_NOT_ALLOWED => "MethodNotAllowed",
         StatusCode::REQUEST_TIMEOUT => "RequestTimeout",
         StatusCode::TOO_MANY_REQUESTS => SLOW_DOWN,
+        StatusCode::NOT_IMPLEMENTED => "NotImplemented",
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => "ServiceUnavailable",
         _ => "InternalError",
     }

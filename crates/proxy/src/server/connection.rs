@@ -7,7 +7,7 @@ use std::{convert::Infallible, future::Future, panic::AssertUnwindSafe, pin::Pin
 use futures_util::FutureExt as _;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
 };
 use http_body_util::Either;
 use hyper::{
@@ -396,10 +396,20 @@ async fn answer<F: Front>(
     Ok(response.map(if is_refusal { PacedBody::of_refusal } else { PacedBody::new }).map(|body| body.answers(running)))
 }
 
-/// A request of which whoever comes after us might read another host than we do. net/http refuses it likewise.
+/// A request of which whoever comes after us might read another host than we do, or another body. net/http refuses it
+/// likewise.
 fn ambiguous(headers: &HeaderMap) -> Option<Error> {
-    let text = "the request has more than one Host header";
-    headers.get_all(HOST).iter().nth(1).map(|_| Error::new(Blame::Client, StatusCode::BAD_REQUEST, text))
+    if headers.get_all(HOST).iter().nth(1).is_some() {
+        let text = "the request has more than one Host header";
+        return Some(Error::new(Blame::Client, StatusCode::BAD_REQUEST, text));
+    }
+    // hyper minds the last coding alone, and what goes on is chunked and no more: gzip below it would be kept as content.
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let chunked = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    (!chunked || codings.next().is_some()).then(|| {
+        let text = "the body of the request has a transfer coding besides chunked; send it without";
+        Error::new(Blame::Client, StatusCode::NOT_IMPLEMENTED, text)
+    })
 }
 
 fn bug() -> Error {

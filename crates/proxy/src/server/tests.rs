@@ -85,6 +85,20 @@ async fn a_request_with_two_hosts_is_refused() {
     assert!(client.head().await.starts_with("HTTP/1.1 400 "));
 }
 
+/// Such a body went on as chunks of what it was, and gzip of it was kept as the file.
+#[tokio::test]
+async fn a_body_that_is_more_than_chunked_is_refused() {
+    let server = start_fn(|_, _| async { Response::new(Body::empty()) }).await;
+    let sent =
+        ["gzip, chunked", "identity, chunked", "chunked, chunked", "chunked\r\nTransfer-Encoding: chunked", "CHUNKED"];
+    for (encoding, status) in sent.into_iter().zip([501, 501, 501, 501, 200]) {
+        let mut client = server.connect().await;
+        client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {encoding}\r\n\r\n0\r\n\r\n")).await;
+        let head = client.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{encoding}: {head}");
+    }
+}
+
 #[tokio::test]
 async fn headers_beyond_the_limit_are_refused() {
     let server = start_fn(|_, _| async { Response::new(Body::empty()) }).await;
