@@ -109,7 +109,15 @@ def test_1100_readers_of_one_address_that_crawl_keep_nobody_else_out(
             waited, body = read(gate, large.path(), 8 * MIB, OTHER)
             assert waited < WANTED
             assert body == large.content[: 8 * MIB]
-        assert gate.metrics().sum("tidegate_downloads_cut_total", reason="share") >= 1
+
+
+def test_who_has_most_gives_up_for_others(front_1mb: Front, large: Object, start_tidegate: StartTidegate) -> None:
+    gate = start_tidegate(front_1mb, {"prefetch": {"memory": "8MiB"}, "server": {"min_rate": 0}})
+    with crawling(gate, large.path(), [CRAWLER] * 40):
+        all_memory_is_taken(gate)
+        # More than are kept for those who have none.
+        with crawling(gate, large.path(), [OTHER] * 10):
+            until(lambda: gate.metrics().sum("tidegate_downloads_cut_total", reason="share") >= 3, "they have a share")
 
 
 def test_as_many_addresses_as_crawl_keep_nobody_out(

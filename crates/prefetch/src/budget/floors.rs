@@ -1,6 +1,7 @@
 //! The floors: who has one, who waits for one, and who gives his up.
 //!
-//! A floor that comes back goes to the peer that has fewest of those who wait, and of these to who came first. Once somebody
+//! A floor that comes back goes to the peer that has fewest of those who wait, and of these to who came first. The last eighth is
+//! not for a peer that has as many already: who comes beside one that has all the others need not wait. Once somebody
 //! has waited for [`SUFFERS`], a download is cut for each who has, as [`fairness`](super::fairness) says.
 
 use std::{
@@ -48,6 +49,8 @@ pub(super) struct Floors {
 
 struct State {
     free: usize,
+    /// So many of them are for peers that have fewer.
+    kept: usize,
     arrivals: u64,
     /// Those who have one, by when they came.
     holders: BTreeMap<u64, Arc<Holder>>,
@@ -112,6 +115,7 @@ impl Floors {
     pub(super) fn new(floors: usize, least_rate: u64, cuts: IntCounterVec) -> Arc<Self> {
         let state = State {
             free: floors,
+            kept: floors / 8,
             arrivals: 0,
             holders: BTreeMap::new(),
             held: HashMap::new(),
@@ -189,8 +193,9 @@ impl State {
         if self.free == 0 {
             return None;
         }
-        let next = self.waiting.iter().min_by_key(|(number, one)| (self.of(one.peer), **number));
-        let number = *next?.0;
+        let may = |peer: Peer| self.free > self.kept || peer.is_none() || self.of(peer) < self.kept;
+        let waiting = self.waiting.iter().filter(|(_, one)| may(one.peer));
+        let number = *waiting.min_by_key(|(number, one)| (self.of(one.peer), **number))?.0;
         let Waiting { peer, cut, answer, .. } = self.waiting.remove(&number)?;
         self.free -= 1;
         *self.held.entry(peer).or_default() += 1;

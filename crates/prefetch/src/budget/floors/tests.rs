@@ -73,10 +73,23 @@ async fn whoever_has_fewest_goes_first_and_then_whoever_came_first() {
     assert_eq!(floors.free(), 3);
 }
 
+#[tokio::test]
+async fn the_last_eighth_is_for_others_than_who_has_as_many() {
+    let (floors, cuts) = (floors(16), Arc::default());
+    let _all: Vec<_> = futures_util::future::join_all((0..14).map(|_| taken(&floors, 1, &cuts))).await;
+    let mut more = floors.line_up(&share(1, &cuts));
+    assert!(poll!(&mut more).is_pending());
+    let other = [taken(&floors, 2, &cuts).await, taken(&floors, 2, &cuts).await];
+    assert_eq!(floors.free(), 0);
+    drop(other);
+    assert!(poll!(&mut more).is_pending());
+    assert!(poll!(&mut floors.line_up(&Share::default())).is_ready(), "a read of our own");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_download_is_cut_for_one_who_has_waited_for_two_seconds() {
-    let (floors, crawls, other) = (floors(8), Arc::<Cuts>::default(), Arc::default());
-    let mut held: Vec<_> = futures_util::future::join_all((0..8).map(|_| taken(&floors, 1, &crawls))).await;
+    let (floors, crawls, other) = (floors(7), Arc::<Cuts>::default(), Arc::default());
+    let mut held: Vec<_> = futures_util::future::join_all((0..7).map(|_| taken(&floors, 1, &crawls))).await;
     for (at, floor) in held.iter().enumerate() {
         floor.holder.meter.takes(10 + at as u64);
     }
