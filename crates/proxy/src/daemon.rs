@@ -34,7 +34,7 @@ use crate::{
     read::{AllowedOrigins, Expansions, FilerKek, Policy, Reader, Source, Stages, VolumeLocations},
     relay::Relay,
     s3::{
-        self, Gateways, S3Front,
+        self, Gateways, Policies, S3Front,
         way::{Question, Relayed},
     },
     security::{Security, SigningKey, VolumeTokens},
@@ -323,6 +323,7 @@ fn s3_front(
     Ok(Some(S3Front {
         stages: Arc::clone(stages),
         gateways: Arc::new(gateways(s3, filer, tls)?),
+        policies: Policies::default(),
         decision_timeout: s3.decision_timeout,
         metrics: Arc::new(metrics::S3::register(registry, ways, reasons)?),
     }))

@@ -2,7 +2,7 @@
 //!
 //! Knows both questions and their answers. Must not know the object that is asked for.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
@@ -10,9 +10,8 @@ use http_body_util::{BodyExt as _, Limited};
 use tokio::time::timeout;
 
 use super::{
-    Gateways,
+    Gateways, Policies,
     gateways::is_tried,
-    object,
     way::{ObjectRead, Question, Relayed},
 };
 use crate::{
@@ -34,7 +33,8 @@ pub(super) enum Decision {
 
 /// Who is asked.
 pub(super) struct Asked<'a> {
-    pub(super) stages: &'a Stages,
+    pub(super) stages: &'a Arc<Stages>,
+    pub(super) policies: &'a Policies,
     pub(super) gateways: &'a Gateways,
     pub(super) peer: &'a Peer,
     pub(super) patience: Duration,
@@ -57,7 +57,7 @@ impl Asked<'_> {
             return self.ask(request, question).await;
         }
         let (decision, has_policy) =
-            join(self.ask(request, question), object::has_policy_now(self.stages, &read.target)).await;
+            join(self.ask(request, question), self.policies.has_one_now(self.stages, &read.target)).await;
         let decision = decision?;
         match &decision {
             // What the 304 of another version proves is not known.

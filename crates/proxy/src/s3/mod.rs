@@ -10,6 +10,7 @@ mod forwarding;
 pub(crate) mod gateways;
 mod headers;
 mod object;
+mod policy;
 mod probe;
 mod query;
 mod read;
@@ -25,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 use http::{Method, Request, Response};
 use http_body::Body as _;
 
-pub(crate) use self::gateways::Gateways;
+pub(crate) use self::{gateways::Gateways, policy::Policies};
 use self::{target::Host, way::Relayed, writes::Written};
 use crate::{
     Error, metrics,
@@ -37,6 +38,7 @@ use crate::{
 pub(crate) struct S3Front {
     pub(crate) stages: Arc<Stages>,
     pub(crate) gateways: Arc<Gateways>,
+    pub(crate) policies: Policies,
     /// How long a decision may take.
     pub(crate) decision_timeout: Duration,
     pub(crate) metrics: Arc<metrics::S3>,

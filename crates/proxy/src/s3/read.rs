@@ -42,6 +42,7 @@ impl S3Front {
         let wanted = found.wanted(request)?;
         let asked = Asked {
             stages: &self.stages,
+            policies: &self.policies,
             gateways: &self.gateways,
             peer,
             patience: self.decision_timeout,
