@@ -91,19 +91,23 @@ def whole(sides: list[Side], size: int, rounds: int) -> None:
 def many(
     sides: list[Side], what: str, prefix: str, at_once: int, options: argparse.Namespace, script: Path | None
 ) -> None:
-    """Requests per second of small reads."""
+    """Requests per second of small reads, and of the gateway when it decides and sends nothing: no front can give more."""
     print(f"\n{what}, {at_once} connections, requests/s")
     for encryption in Encryption:
         headers = key_headers(encryption)
         rates: dict[str, list[float]] = {side.name: [] for side in sides}
+        decisions: list[float] = []
         for _ in range(options.rounds):
             for side in sides:
                 url = side.url(f"{prefix}/{encryption.value}", headers)
                 rates[side.name].append(requests_per_second(url, headers, at_once, options.seconds, script))
+            deciding = {**headers, "If-None-Match": "*"}
+            url = sides[-1].url(f"{prefix}/{encryption.value}", headers)
+            decisions.append(requests_per_second(url, deciding, at_once, options.seconds, None))
         rate = {name: statistics.median(each) for name, each in rates.items()}
         mine, theirs = (side.name for side in sides)
         cells = "".join(f"{rate[side.name]:12,.0f} {side.name}" for side in sides)
-        print(f"{encryption.title:10}{cells}{rate[mine] / rate[theirs]:8.1f} x")
+        print(f"{encryption.title:10}{cells}{rate[mine] / rate[theirs]:8.1f} x{statistics.median(decisions):12,.0f} decisions")
 
 
 def write(servers: setting.Setting, kms: Kms, options: argparse.Namespace) -> None:

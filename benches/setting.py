@@ -3,6 +3,7 @@
 Importing it lets the tests' `harness` be imported.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "tests"))
+# A build for tests is several times slower.
+os.environ.setdefault("TIDEGATE_BIN", str(REPO / "target/release/tidegate"))
 
 from harness import Cluster, CustomerKey, Encryption, Front, Tidegate  # noqa: E402
 from harness.s3 import sse_arguments  # noqa: E402
