@@ -54,6 +54,15 @@ def shelf(bucket: str, keys: Iterable[str], tags: str = "") -> list[Thing]:
     ]
 
 
+def put_mine_and_theirs(front: Front, bucket: str) -> list[Thing]:
+    """A bucket of its own with what somebody may read and with what he may not. Answers the former."""
+    front.s3.create_bucket(bucket)
+    mine = shelf(bucket, ["mine"])
+    for thing in (*mine, *shelf(bucket, ["theirs"])):
+        thing.put(front)
+    return mine
+
+
 def set_policy(client, bucket: str, *statements: dict[str, object]) -> None:
     """Makes these the policy of the bucket; none: it has none."""
     if statements:

@@ -7,7 +7,7 @@ from harness import Encryption
 
 from asks import Ask, Signing
 from people import ADMIN, READER, Person
-from shelf import Thing, allow, set_policy, shelf
+from shelf import Thing, allow, put_mine_and_theirs, set_policy, shelf
 from sides import Sides
 
 BUCKET = "sessions"
@@ -17,10 +17,7 @@ BOTH = pytest.mark.parametrize("signing", [Signing.HEADER, Signing.PRESIGNED], i
 @pytest.fixture(scope="module")
 def mine(sides: Sides) -> list[Thing]:
     """What the session may read, of every encryption."""
-    sides.front.s3.create_bucket(BUCKET)
-    found = shelf(BUCKET, ["mine"])
-    for thing in (*found, *shelf(BUCKET, ["theirs"])):
-        thing.put(sides.front)
+    found = put_mine_and_theirs(sides.front, BUCKET)
     guest = {"AWS": "arn:aws:sts::000000000000:federated-user/guest"}
     set_policy(sides.front.s3.client, BUCKET, allow(BUCKET, "mine/", guest))
     return found

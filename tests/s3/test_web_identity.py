@@ -19,7 +19,7 @@ from joserfc.jwk import RSAKey
 
 from asks import Ask, Signing
 from people import ADMIN, Person
-from shelf import Thing, shelf
+from shelf import Thing, put_mine_and_theirs, shelf
 from sides import Sides
 
 BUCKET = "of-provider"
@@ -133,11 +133,7 @@ def sides(root: Path, front: Front, provider: Provider) -> Iterator[Sides]:
 @pytest.fixture(scope="module")
 def mine(sides: Sides) -> list[Thing]:
     """What the role Reads may read, of every encryption."""
-    sides.front.s3.create_bucket(BUCKET)
-    found = shelf(BUCKET, ["mine"])
-    for thing in (*found, *shelf(BUCKET, ["theirs"])):
-        thing.put(sides.front)
-    return found
+    return put_mine_and_theirs(sides.front, BUCKET)
 
 
 @pytest.fixture(scope="module")
