@@ -1,17 +1,15 @@
 """HAProxy and nginx in front of several tidegates, by the configurations in deploy/ with other addresses."""
 
 import csv
-import os
 import re
-import shutil
 import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from .listener import Listener, installed
 from .nginx import nginx_binary
 from .ports import HOST, free_port
-from .process import Process, ProcessFailed
 from .tidegate import REPO, Tidegate
 
 HAPROXY = REPO / "deploy/haproxy/haproxy.cfg"
@@ -21,31 +19,12 @@ _PLACES = 3
 
 
 def haproxy_binary() -> str:
-    """The program. Debian has it where not everybody's PATH leads."""
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-    if found := shutil.which("haproxy", path=path):
-        return found
-    raise ProcessFailed("no haproxy: install it (Debian, Ubuntu: apt install haproxy)")
+    """The program."""
+    return installed("haproxy", "haproxy")
 
 
-class Balancer(Process):
-    """What listens at `url` and hands on to tidegates."""
-
-    port: int
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://{HOST}:{self.port}"
-
-    def start(self) -> None:
-        """Starts it and waits until it listens."""
-        super().start()
-        self.wait_ready(self._listens)
-
-    def _listens(self) -> bool:
-        with socket.create_connection((HOST, self.port), timeout=2):
-            return True
+class Balancer(Listener):
+    """What hands on to tidegates."""
 
 
 class HAProxy(Balancer):
@@ -68,7 +47,6 @@ class HAProxy(Balancer):
         configuration = root / "haproxy.cfg"
         configuration.write_text(text)
         super().__init__("haproxy", [haproxy_binary(), "-db", "-f", configuration], root / "haproxy.log")
-
 
     @property
     def s3_url(self) -> str:

@@ -1,12 +1,9 @@
 """nginx as people put it in front: a cache that goes by what answers say of themselves."""
 
-import os
-import shutil
-import socket
 from pathlib import Path
 
+from .listener import Listener, installed
 from .ports import HOST, free_port
-from .process import Process, ProcessFailed
 
 _CONFIGURATION = """
 daemon off;
@@ -36,14 +33,11 @@ http {{
 
 
 def nginx_binary() -> str:
-    """The program. Debian has it where not everybody's PATH leads."""
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-    if found := shutil.which("nginx", path=path):
-        return found
-    raise ProcessFailed("no nginx: install it (Debian, Ubuntu: apt install nginx-light)")
+    """The program."""
+    return installed("nginx", "nginx-light")
 
 
-class Nginx(Process):
+class Nginx(Listener):
     """An nginx that keeps every answer of `upstream` for ten minutes, unless the answer says otherwise."""
 
     def __init__(self, root: Path, upstream: str) -> None:
@@ -53,17 +47,3 @@ class Nginx(Process):
         configuration.write_text(_CONFIGURATION.format(root=root, host=HOST, port=self.port, upstream=upstream))
         argv = [nginx_binary(), "-p", root, "-c", configuration, "-e", "stderr"]
         super().__init__("nginx", argv, root / "nginx.log")
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://{HOST}:{self.port}"
-
-    def start(self) -> None:
-        """Starts it and waits until it listens."""
-        super().start()
-        self.wait_ready(self._listens)
-
-    def _listens(self) -> bool:
-        with socket.create_connection((HOST, self.port), timeout=2):
-            return True
