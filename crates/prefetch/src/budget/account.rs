@@ -6,26 +6,15 @@ use std::{
 };
 
 use super::{
-    floors::{Floor, Floors, Holder},
+    floors::{FLOOR, Floor, Holder},
     pool::Budget,
 };
 use crate::{
-    Metrics,
     share::Share,
     sync::{AtomicUsize, AtomicWaker},
 };
 
-/// Blocks that every download has for itself.
-pub(crate) const FLOOR: usize = 2;
-
 impl Budget {
-    /// A budget of `bytes`, rounded down to blocks, at least two floors. `metrics` show the bytes of filled blocks. Where others
-    /// wait, a download whose client takes less than `least_rate` bytes per second is cut.
-    pub(crate) fn new(bytes: u64, least_rate: u64, metrics: &Metrics) -> Arc<Self> {
-        let make = |floors| Floors::new(floors, least_rate, metrics.cuts.clone());
-        Self::with_floors(bytes, FLOOR, make, metrics.buffered.clone())
-    }
-
     /// Waits until a floor is free for that peer and takes it.
     pub(crate) fn admit(self: &Arc<Self>, share: &Share) -> impl Future<Output = Arc<Account>> + use<> {
         let (budget, turn) = (Arc::clone(self), self.floors.line_up(share));

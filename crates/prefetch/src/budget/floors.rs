@@ -29,6 +29,8 @@ use crate::{
     sync::{Mutex, MutexGuard},
 };
 
+/// Blocks that every download has for itself.
+pub(crate) const FLOOR: usize = 2;
 /// How long somebody waits before others give up what they have.
 pub(super) const SUFFERS: Duration = Duration::from_secs(2);
 /// How often that is looked after, by whoever waits.

@@ -12,8 +12,9 @@ use futures_util::FutureExt;
 use prometheus::IntGauge;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::floors::{Floors, Holder, Peer};
+use super::floors::{FLOOR, Floors, Holder, Peer};
 use crate::{
+    Metrics,
     line::{Line, Rank},
     sync::{Mutex, MutexGuard},
     urgency::Urgency,
@@ -64,19 +65,19 @@ struct State {
 }
 
 impl Budget {
-    /// A budget of `bytes`, rounded down to blocks, at least two floors of `floor` blocks. `in_use` shows the bytes of
-    /// filled blocks.
-    pub(super) fn with_floors(
-        bytes: u64,
-        floor: usize,
-        make: impl FnOnce(usize) -> Arc<Floors>,
-        in_use: IntGauge,
-    ) -> Arc<Self> {
-        let blocks = usize::try_from(bytes / BLOCK as u64).unwrap_or(usize::MAX).clamp(2 * floor, u32::MAX as usize);
-        let floors = blocks / 2 / floor;
-        let shared = blocks - floors * floor;
+    /// A budget of `bytes`, rounded down to blocks, at least two floors. `metrics` show the bytes of filled blocks. Where others
+    /// wait, a download whose client takes less than `least_rate` bytes per second is cut.
+    pub(crate) fn new(bytes: u64, least_rate: u64, metrics: &Metrics) -> Arc<Self> {
+        let blocks = usize::try_from(bytes / BLOCK as u64).unwrap_or(usize::MAX).clamp(2 * FLOOR, u32::MAX as usize);
+        let floors = blocks / 2 / FLOOR;
+        let shared = blocks - floors * FLOOR;
         let state = State { free: shared, ..State::default() };
-        Arc::new(Self { floors: make(floors), shared, state: Mutex::new(state), in_use })
+        Arc::new(Self {
+            floors: Floors::new(floors, least_rate, metrics.cuts.clone()),
+            shared,
+            state: Mutex::new(state),
+            in_use: metrics.buffered.clone(),
+        })
     }
 
     /// The floors that are free: so many more downloads are let in.

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::{
-    account::{Account, FLOOR, FloorBlocks},
+    account::{Account, FloorBlocks},
+    floors::FLOOR,
     pool::{SharedBlocks, SharedTurn},
 };
 use crate::urgency::Urgency;

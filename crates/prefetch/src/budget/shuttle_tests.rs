@@ -10,7 +10,7 @@ use shuttle::{
     thread,
 };
 
-use super::{account::FLOOR, *};
+use super::{floors::FLOOR, *};
 use crate::{Metrics, Share, urgency::Urgency};
 
 /// Downloads that fetch ahead, fall back on their floors and wait for whole chunks, all at once: none waits for ever, none

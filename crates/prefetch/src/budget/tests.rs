@@ -10,7 +10,7 @@ use std::{
 use futures_util::poll;
 use prometheus::{IntGauge, Registry};
 
-use super::{account::FLOOR, *};
+use super::{floors::FLOOR, *};
 use crate::{
     Metrics, Share,
     urgency::Urgency::{Ahead, Head},
