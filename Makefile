@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd readers clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,10 +46,11 @@ doc: cargo ## Builds the API documentation; a warning is an error
 
 build: cargo
 	$(CARGO) build --locked --bin tidegate $(EVERY_KMS)
+	$(CARGO) build --locked -p proxy --example manual $(EVERY_KMS)
 
 # One test: make blackbox TESTS="tests/blackbox/test_ranges.py -k suffix"
 TESTS ?= tests/blackbox
-blackbox: nginx haproxy prometheus systemd build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
+blackbox: nginx haproxy prometheus systemd readers build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini $(TESTS)
 
 differential: venv build ## tidegate's answers compared with a real filer's (TIDEGATE_DIFFERENTIAL_SEED=2 for other requests)
@@ -133,6 +134,9 @@ prometheus:
 
 systemd:
 	@command -v systemd-analyze >/dev/null || { echo "No systemd-analyze: install it (Debian, Ubuntu: apt install systemd). Only the black-box tests need it, to look at the unit." >&2; exit 1; }
+
+readers:
+	@for program in man mandoc zsh fish; do command -v $$program >/dev/null || { echo "No $$program: install it (Debian, Ubuntu: apt install man-db mandoc zsh fish). Only the black-box tests need it, for manual pages and completions." >&2; exit 1; }; done
 
 wrk:
 	@command -v wrk >/dev/null && command -v curl >/dev/null || { echo "No wrk and curl: install them (Debian, Ubuntu: apt install wrk curl). Only make bench and some benches need them." >&2; exit 1; }

@@ -1,4 +1,4 @@
-//! `docs/configuration.md`, written from the declarations.
+//! What the declarations say of themselves: `docs/configuration.md`, and the words of which the manual page is made.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,8 @@ use super::{
     sections::Config,
 };
 
-const PREFACE: &str = include_str!("preface.md");
+/// Where settings come from and how values are written, for before the tables: Markdown with a title.
+pub const PREFACE: &str = include_str!("preface.md");
 
 /// The text of `docs/configuration.md`: every section and key with default, accepted values and meaning.
 pub fn markdown() -> String {
@@ -20,7 +21,7 @@ pub fn markdown() -> String {
 }
 
 /// Every table that a file can have, in the order in which they are shown.
-pub(super) fn chapters() -> Vec<Chapter> {
+pub fn chapters() -> Vec<Chapter> {
     let mut chapters = Vec::new();
     Config::document("", &mut chapters);
     chapters.retain(|chapter| !chapter.path.is_empty());
@@ -36,27 +37,37 @@ fn write_chapter(text: &mut String, chapter: &Chapter) {
     }
     text.push_str("\n| Key | Default | Accepts | Meaning |\n|---|---|---|---|\n");
     for key in chapter.keys {
-        let default = match default_of(key) {
-            Some(default) => format!("`{default}`"),
-            None => if key.optional { "not set" } else { "required" }.to_owned(),
-        };
-        let _ = writeln!(text, "| {} | {default} | {} | {} |", names_of(key), accepts(key), key.about.trim());
+        let names: Vec<String> = key.names().iter().map(|name| format!("`{name}`")).collect();
+        let default =
+            key.shown_default().map_or_else(|| key.without_default().to_owned(), |shown| format!("`{shown}`"));
+        let accepts = key.accepts().replace('|', "\\|");
+        let _ = writeln!(text, "| {} | {default} | {accepts} | {} |", names.join(", "), key.about.trim());
     }
 }
 
-fn names_of(key: &Key) -> String {
-    if key.secret { format!("`{0}`, `{0}_file`", key.name) } else { format!("`{}`", key.name) }
-}
+impl Key {
+    /// How it may be written: under its name, and if it is a secret, as the name of a file too.
+    pub fn names(&self) -> Vec<String> {
+        let name = self.name.to_owned();
+        if self.secret { vec![name.clone(), format!("{name}_file")] } else { vec![name] }
+    }
 
-/// The default as it is declared, in quotes where TOML wants them.
-fn default_of(key: &Key) -> Option<String> {
-    let shown = key.default_toml()?;
-    Some(if shown.starts_with('"') { format!("\"{}\"", key.default?) } else { shown })
-}
+    /// The default as it is declared, in quotes where TOML wants them.
+    pub fn shown_default(&self) -> Option<String> {
+        let shown = self.default_toml()?;
+        Some(if shown.starts_with('"') { format!("\"{}\"", self.default?) } else { shown })
+    }
 
-fn accepts(key: &Key) -> String {
-    let range = key.range();
-    let secret = if key.secret { " (secret)" } else { "" };
-    let comma = if range.is_empty() { "" } else { ", " };
-    format!("{}{comma}{range}{secret}", key.expects).replace('|', "\\|")
+    /// What holds where there is no default, in words.
+    pub fn without_default(&self) -> &'static str {
+        if self.optional { "not set" } else { "required" }
+    }
+
+    /// Which values are accepted, in words.
+    pub fn accepts(&self) -> String {
+        let range = self.range();
+        let secret = if self.secret { " (secret)" } else { "" };
+        let comma = if range.is_empty() { "" } else { ", " };
+        format!("{}{comma}{range}{secret}", self.expects)
+    }
 }

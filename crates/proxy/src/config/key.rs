@@ -6,10 +6,10 @@ use super::setting::Setting;
 
 /// A declared key. What its type brings is in it, the type itself is not, so that keys of all types stand in one list.
 #[derive(Clone, Copy)]
-pub(super) struct Key {
+pub struct Key {
     pub(super) name: &'static str,
-    /// The declaration's doc lines.
-    pub(super) about: &'static str,
+    /// What it means: the declaration's doc lines, in Markdown.
+    pub about: &'static str,
     pub(super) expects: &'static str,
     pub(super) secret: bool,
     /// Whether it may be absent without a default.
@@ -78,13 +78,15 @@ impl Key {
 }
 
 /// A table of the documentation with the keys in it.
-pub(super) struct Chapter {
+pub struct Chapter {
     /// Where the table stands, such as `kms.buckets.<name>`.
-    pub(super) path: String,
+    pub path: String,
     /// The `type` of such a table, where there are several.
-    pub(super) kind: Option<&'static str>,
-    pub(super) about: &'static str,
-    pub(super) keys: &'static [Key],
+    pub kind: Option<&'static str>,
+    /// What the table is for, in Markdown.
+    pub about: &'static str,
+    /// What can be set in it.
+    pub keys: &'static [Key],
 }
 
 #[cfg(test)]

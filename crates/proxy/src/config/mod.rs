@@ -2,7 +2,7 @@
 //!
 //! Knows every key, its default, its range and where its value came from. Must not know what the settings are used for,
 //! and opens no connection. A key is declared once, in `sections`; reading, the search for unknown keys, the output of
-//! `tidegate check` and `docs/configuration.md` all follow from that declaration.
+//! `tidegate check`, `docs/configuration.md` and the manual page all follow from that declaration.
 
 mod declare;
 mod docs;
@@ -18,7 +18,8 @@ mod values;
 use std::path::{Path, PathBuf};
 
 use crate::settings::{Environment, Error};
-pub use docs::markdown;
+pub use docs::{PREFACE, chapters, markdown};
+pub use key::{Chapter, Key};
 pub use sections::{
     Access, AccessLog, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Limits, Log, LogFormat, LogLevel,
     ManagedKeys, OpenBao, Prefetch, Provider, ProxyProtocol, S3, Server, Sse, SseS3, Verify,
