@@ -7,12 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderMap, HeaderName, Method, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 
 use crate::{
-    Error,
     peers::Networks,
-    wire::{self, Front, Peer, Received, RequestId},
+    wire::{Front, Layer, Peer, Received},
 };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -30,18 +29,19 @@ impl<F> ClientAddress<F> {
     }
 }
 
-impl<F: Front> Front for ClientAddress<F> {
+impl<F: Front> Layer for ClientAddress<F> {
+    type Inner = F;
     type Body = F::Body;
 
-    async fn handle(&self, request: Request<Received>, mut peer: Peer) -> Response<F::Body> {
+    fn inner(&self) -> &F {
+        &self.front
+    }
+
+    async fn pass(&self, request: Request<Received>, mut peer: Peer) -> Response<F::Body> {
         if let Some(client) = told(peer.client, request.headers(), &self.trusted) {
             peer.client = client;
         }
         self.front.handle(request, peer).await
-    }
-
-    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
-        self.front.refusal(error, method, path, id)
     }
 }
 

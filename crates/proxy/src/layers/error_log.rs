@@ -14,8 +14,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::{
-    Blame, Error,
-    wire::{self, BoxError, Front, Peer, Received, Refusal, RequestId},
+    Blame,
+    wire::{BoxError, Front, Layer, Peer, Received, Refusal, RequestId},
 };
 
 /// Tells the log of what goes wrong with the requests of a front.
@@ -47,10 +47,15 @@ impl RequestLine {
     }
 }
 
-impl<F: Front> Front for ErrorLog<F> {
+impl<F: Front> Layer for ErrorLog<F> {
+    type Inner = F;
     type Body = ErrorLogBody<F::Body>;
 
-    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    fn inner(&self) -> &F {
+        &self.0
+    }
+
+    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         let (parts, body) = request.into_parts();
         let line = RequestLine::of(&parts, &peer);
         let response = self.0.handle(Request::from_parts(parts, body), peer).await;
@@ -64,10 +69,6 @@ impl<F: Front> Front for ErrorLog<F> {
             }
         }
         response.map(|body| ErrorLogBody { inner: body, line })
-    }
-
-    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
-        self.0.refusal(error, method, path, id)
     }
 }
 

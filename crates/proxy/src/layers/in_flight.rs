@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Either;
 use pin_project_lite::pin_project;
@@ -17,7 +17,7 @@ use crate::{
     Blame, Error,
     metrics::{Limit, LimitsHit},
     peers::{Full, Slot, Slots},
-    wire::{self, BoxError, Front, Peer, Received, RequestId},
+    wire::{self, BoxError, Front, Layer, Peer, Received, RequestId},
 };
 
 /// When who is refused may try again: some answer is out by then.
@@ -37,10 +37,15 @@ impl<F> InFlight<F> {
     }
 }
 
-impl<F: Front> Front for InFlight<F> {
+impl<F: Front> Layer for InFlight<F> {
+    type Inner = F;
     type Body = Either<InFlightBody<F::Body>, wire::Body>;
 
-    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    fn inner(&self) -> &F {
+        &self.front
+    }
+
+    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         let place = match self.places.take(peer.client) {
             Ok(place) => place,
             Err(full) => {
@@ -55,10 +60,6 @@ impl<F: Front> Front for InFlight<F> {
         };
         let response = self.front.handle(request, peer).await;
         response.map(|inner| Either::Left(InFlightBody { inner, place: Some(place) }))
-    }
-
-    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
-        self.front.refusal(error, method, path, id)
     }
 }
 

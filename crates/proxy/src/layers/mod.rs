@@ -2,7 +2,7 @@
 //!
 //! Knows requests, answers and their bodies by what stands on them. Must not know what is served, or by which front.
 //!
-//! A layer is a [`Front`] around a front. What has to be told about an answer from further in goes with the answer, as an
+//! A layer is a [`Front`] around a front, written as a [`Layer`](crate::wire::Layer). What has to be told about an answer from further in goes with the answer, as an
 //! extension; what has to be seen to its end is a thin wrapper around the body. To add one, write its file and its line
 //! in [`around`].
 //!

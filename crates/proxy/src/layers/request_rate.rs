@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::Either;
 
 use crate::{
     Blame, Error,
     metrics::{Limit, LimitsHit},
     peers::Buckets,
-    wire::{self, Front, Peer, Received, RequestId},
+    wire::{self, Front, Layer, Peer, Received, RequestId},
 };
 
 /// Has the front inside answer the requests for which their clients have a token.
@@ -27,10 +27,15 @@ impl<F> RequestRate<F> {
     }
 }
 
-impl<F: Front> Front for RequestRate<F> {
+impl<F: Front> Layer for RequestRate<F> {
+    type Inner = F;
     type Body = Either<F::Body, wire::Body>;
 
-    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    fn inner(&self) -> &F {
+        &self.front
+    }
+
+    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         if let Some(Err(wait)) = self.tokens.as_ref().map(|tokens| tokens.take(peer.client)) {
             self.hit.count(Limit::RequestsPerSecondPerPeer);
             let id = RequestId::of(request.extensions());
@@ -38,10 +43,6 @@ impl<F: Front> Front for RequestRate<F> {
             return refusal.map(Either::Right);
         }
         self.front.handle(request, peer).await.map(Either::Left)
-    }
-
-    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
-        self.front.refusal(error, method, path, id)
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use prefetch::Share;
 
 use crate::{
-    Error,
     peers::PeerId,
-    wire::{self, Cutter, Front, Peer, Received, RequestId},
+    wire::{Cutter, Front, Layer, Peer, Received},
 };
 
 /// Tells the front inside whose share a request takes, as a [`Share`] among the request's extensions.
@@ -20,18 +19,19 @@ impl<F> Shares<F> {
     }
 }
 
-impl<F: Front> Front for Shares<F> {
+impl<F: Front> Layer for Shares<F> {
+    type Inner = F;
     type Body = F::Body;
 
-    async fn handle(&self, mut request: Request<Received>, peer: Peer) -> Response<F::Body> {
+    fn inner(&self) -> &F {
+        &self.0
+    }
+
+    async fn pass(&self, mut request: Request<Received>, peer: Peer) -> Response<F::Body> {
         if let Some(cutter) = request.extensions_mut().remove::<Cutter>() {
             let share = Share::of(PeerId::at(peer.client).address(), Arc::new(cutter));
             request.extensions_mut().insert(share);
         }
         self.0.handle(request, peer).await
-    }
-
-    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
-        self.0.refusal(error, method, path, id)
     }
 }

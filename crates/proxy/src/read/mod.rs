@@ -240,7 +240,7 @@ impl Reader {
 
         // The bytes: planned, keys opened, the first of them here.
         let (status, sections) = answer::add_extent(&mut headers, entry, &extent, size, &self.stages.types);
-        let body = self.stages.body(path, entry, layout, customer, &sections, request.extensions.get()).await?;
+        let body = self.stages.body(path, entry, layout, customer, &sections, &request.extensions).await?;
         Ok(answer::with_body(status, headers, body))
     }
 }

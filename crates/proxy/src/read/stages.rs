@@ -1,12 +1,13 @@
 //! The stages that every read goes through, whichever front it came by: the entry, the plan, the keys, the download.
 //!
-//! Knows their order. Must not know the request, nor who may make it: a front has decided that before it asks for a body.
+//! Knows their order. Must not know the request's head, nor who may make it: a front has decided that before it asks for a body.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use crypto::{DataKey, Layout};
 use futures_util::{FutureExt as _, StreamExt as _};
+use http::Extensions;
 use prefetch::{Download, Share};
 
 use super::{
@@ -43,7 +44,8 @@ impl Stages {
     }
 
     /// The body that `sections` of the file make: planned, the keys opened, the first bytes here. `customer` is the key of an
-    /// SSE-C object, [checked](unlock::customer_key). `share` is that of the client whose request this is.
+    /// SSE-C object, [checked](unlock::customer_key). Its memory is the [`Share`] that stands among the `extensions` of the
+    /// request.
     ///
     /// # Errors
     /// Whatever keeps it from being read.
@@ -54,12 +56,13 @@ impl Stages {
         layout: Arc<Layout>,
         customer: Option<Arc<DataKey>>,
         sections: &[Section],
-        share: Option<&Share>,
+        extensions: &Extensions,
     ) -> Result<Body> {
         let planned = self.source.plan(entry, layout, sections).await?;
         let bucket = route::bucket(path);
         let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket).await?;
-        let download = self.source.download(&planned, &unlocked, Some(self.moves(path)), share).await?;
+        let download =
+            self.source.download(&planned, &unlocked, Some(self.moves(path)), extensions.get::<Share>()).await?;
         Ok(body(download, sections.iter().map(Section::len).sum()))
     }
 

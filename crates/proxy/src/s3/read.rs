@@ -104,10 +104,8 @@ impl S3Front {
             headers.insert(CONTENT_RANGE, value);
         }
         let sections = [Section::File(section)];
-        let body = self
-            .stages
-            .body(path, entry, file.layout.clone(), wanted.customer, &sections, request.extensions.get())
-            .await;
+        let body =
+            self.stages.body(path, entry, file.layout.clone(), wanted.customer, &sections, &request.extensions).await;
         let body = body.map_err(|error| {
             tracing::debug!(path = path.as_str(), blame = error.blame().as_str(), "left to the S3 gateway: {error}");
             if error.blame() == Blame::Volume {

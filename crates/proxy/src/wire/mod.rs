@@ -6,6 +6,7 @@ mod body;
 mod cutter;
 mod error_response;
 mod front;
+mod layer;
 mod peer;
 mod public;
 mod received;
@@ -16,6 +17,7 @@ pub use self::{
     body::{Body, BoxError},
     error_response::{Refusal, SERVER, error_response},
     front::Front,
+    layer::Layer,
     peer::{Peer, PeerTls},
     received::Received,
     request_id::RequestId,

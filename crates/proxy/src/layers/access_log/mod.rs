@@ -10,15 +10,14 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 
 pub(crate) use self::line::Line;
 use super::watched::WatchedBody;
 use crate::{
-    Error,
     metrics::CLIENT_LEFT,
     spool::Spool,
-    wire::{self, Front, Peer, Received, RequestId},
+    wire::{Front, Layer, Peer, Received},
 };
 
 /// Where the lines go, and which.
@@ -51,10 +50,15 @@ impl<F> AccessLog<F> {
     }
 }
 
-impl<F: Front> Front for AccessLog<F> {
+impl<F: Front> Layer for AccessLog<F> {
+    type Inner = F;
     type Body = WatchedBody<F::Body, Line>;
 
-    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    fn inner(&self) -> &F {
+        &self.front
+    }
+
+    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         let method = request.method().clone();
         let (parts, body) = request.into_parts();
         let line = self.lines.as_ref().map(|lines| Line::begin(&parts, &peer, Arc::clone(lines)));
@@ -63,10 +67,6 @@ impl<F: Front> Front for AccessLog<F> {
         let mut line = std::mem::replace(&mut unanswered.0, Line(None));
         line.answered(&response);
         WatchedBody::of(response, &method, line)
-    }
-
-    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
-        self.front.refusal(error, method, path, id)
     }
 }
 

@@ -13,9 +13,8 @@ use tokio::time::Instant;
 use self::record::Record;
 use super::watched::WatchedBody;
 use crate::{
-    Error,
     metrics::{CLIENT_LEFT, MethodLabel, Requests, SseLabel},
-    wire::{self, Front, Peer, Received, RequestId},
+    wire::{Front, Layer, Peer, Received},
 };
 
 /// Counts every request of the front inside, exactly once, when its answer is out or its client has left.
@@ -33,10 +32,15 @@ impl<F> Accounting<F> {
     }
 }
 
-impl<F: Front> Front for Accounting<F> {
+impl<F: Front> Layer for Accounting<F> {
+    type Inner = F;
     type Body = WatchedBody<F::Body, Record>;
 
-    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    fn inner(&self) -> &F {
+        &self.front
+    }
+
+    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         let started = Instant::now();
         let mut unanswered =
             PendingRequest { requests: &self.requests, method: request.method().into(), started: Some(started) };
@@ -44,10 +48,6 @@ impl<F: Front> Front for Accounting<F> {
         let response = self.front.handle(request, peer).await;
         unanswered.started = None;
         measure(response, &method, self.requests.clone(), started)
-    }
-
-    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
-        self.front.refusal(error, method, path, id)
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use tokio::time::Instant;
 
 use self::{
@@ -19,10 +19,9 @@ use self::{
     meter::{Meter, Tokens},
 };
 use crate::{
-    Error,
     metrics::{Limit, LimitsHit},
     peers::{Bucket, Buckets, Rate},
-    wire::{self, Front, Peer, Received, RequestId},
+    wire::{Front, Layer, Peer, Received},
 };
 
 /// Of how long a time the bytes may go at once that may go in it.
@@ -77,16 +76,17 @@ impl<F> Throughput<F> {
     }
 }
 
-impl<F: Front> Front for Throughput<F> {
+impl<F: Front> Layer for Throughput<F> {
+    type Inner = F;
     type Body = ThroughputBody<F::Body>;
 
-    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    fn inner(&self) -> &F {
+        &self.front
+    }
+
+    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         let client = peer.client;
         let response = self.front.handle(request, peer).await;
         response.map(|body| ThroughputBody::new(body, self.rates.meters(client), &self.hit))
-    }
-
-    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<wire::Body> {
-        self.front.refusal(error, method, path, id)
     }
 }

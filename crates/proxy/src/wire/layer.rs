@@ -1,0 +1,37 @@
+//! What every layer has in common.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
+
+use super::{BoxError, Front, Peer, Received, RequestId};
+use crate::Error;
+
+/// A front around another one, which does one thing about what passes through it. What it says nothing of is the inner
+/// front's.
+pub trait Layer: Send + Sync + 'static {
+    /// The front inside.
+    type Inner: Front;
+    /// The body of the answers that have passed.
+    type Body: Body<Data = Bytes, Error = BoxError> + Send + Unpin + 'static;
+
+    /// The front inside.
+    fn inner(&self) -> &Self::Inner;
+
+    /// As [`Front::handle`].
+    fn pass(&self, request: Request<Received>, peer: Peer) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+impl<L: Layer> Front for L {
+    type Body = L::Body;
+
+    fn handle(&self, request: Request<Received>, peer: Peer) -> impl Future<Output = Response<L::Body>> + Send {
+        self.pass(request, peer)
+    }
+
+    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<super::Body> {
+        self.inner().refusal(error, method, path, id)
+    }
+}
