@@ -2,6 +2,8 @@
 
 use std::{fmt, future::Future, ops::Range, pin::Pin, sync::Arc};
 
+use http::HeaderValue;
+
 use crate::{DecodeError, FetchError, Moved};
 
 /// What sealing adds to a chunk at most, in bytes: a 12-byte nonce and a 16-byte tag, and the worst case of gzip on
@@ -65,6 +67,8 @@ pub struct NeedleRead {
     pub opener: Option<Arc<dyn Opener>>,
     /// Who is asked when no server has the needle any more; `None`: then it is lost.
     pub moved: Option<Arc<dyn Moved>>,
+    /// What the read is called that this is a part of, if it has a name: volume servers are told, and log lines say it.
+    pub request: Option<HeaderValue>,
 }
 
 impl NeedleRead {
@@ -81,7 +85,13 @@ impl NeedleRead {
             transform: None,
             opener: None,
             moved: None,
+            request: None,
         }
+    }
+
+    /// The name of the whole read, for a log line.
+    pub(crate) fn request(&self) -> Option<&str> {
+        self.request.as_ref().and_then(|name| name.to_str().ok())
     }
 
     /// What decodes the bytes from `offset` (in the chunk) on; `None`: they are taken as they are. To be waited for before

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod cli;
 pub mod config;
+mod correlation;
 pub mod daemon;
 mod entries;
 pub mod entry;

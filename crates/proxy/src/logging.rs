@@ -4,6 +4,7 @@
 //! secret is logged is the care of those who log.
 
 mod kinds;
+mod of_request;
 
 use std::{
     ffi::OsStr,
@@ -17,12 +18,15 @@ use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
     Layer, Registry,
     filter::Targets,
-    fmt::{self, MakeWriter},
+    fmt::{self, MakeWriter, format},
     layer::SubscriberExt as _,
     registry,
 };
 
-use self::kinds::{Kinds, Limited};
+use self::{
+    kinds::{Kinds, Limited},
+    of_request::OfRequest,
+};
 use crate::{
     config::{Log, LogFormat, LogLevel},
     metrics::{LostLine, LostLines},
@@ -79,11 +83,15 @@ fn subscriber<W>(log: &Log, dress: LineStyle, writer: W, kinds: Arc<Kinds>) -> i
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let lines = fmt::layer().with_writer(writer).with_ansi(dress.colours);
+    let layer = fmt::layer().with_writer(writer).with_ansi(dress.colours);
+    let text = format().with_ansi(dress.colours);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match (log.format, dress.time) {
-        (LogFormat::Json, _) => lines.json().flatten_event(true).boxed(),
-        (LogFormat::Text, true) => lines.boxed(),
-        (LogFormat::Text, false) => lines.without_time().boxed(),
+        (LogFormat::Json, _) => {
+            let lines = OfRequest { lines: format().json().flatten_event(true), json: true };
+            layer.json().event_format(lines).boxed()
+        }
+        (LogFormat::Text, true) => layer.event_format(OfRequest { lines: text, json: false }).boxed(),
+        (LogFormat::Text, false) => layer.event_format(OfRequest { lines: text.without_time(), json: false }).boxed(),
     };
     // Filters of all, none of one layer: those do not get over an event that every layer refuses.
     registry().with(lines).with(targets(log.level)).with(Limited(kinds))
@@ -117,8 +125,11 @@ fn names_stream(variable: Option<&OsStr>, device: u64, inode: u64) -> bool {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use http::Extensions;
+    use serde_json::Value;
+
     use super::*;
-    use crate::config::AccessLog;
+    use crate::{config::AccessLog, correlation::Correlation};
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -184,6 +195,31 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&line["message"], &line["port"], &line["level"]), (&"up".into(), &1.into(), &"INFO".into()));
         assert!(line["timestamp"].is_string());
+    }
+
+    #[tokio::test]
+    async fn lines_of_rooms_that_know_of_no_request_have_its_id() {
+        let dress = LineStyle { colours: true, time: true };
+        let current = Correlation::of(&Extensions::new());
+        let id = current.id.to_string();
+        let of_request = current.scope(async {
+            let events = || {
+                tracing::warn!(target: "tidegate", "one {}", "\"}");
+                tracing::warn!(target: "tidegate", request = "its own", "two");
+            };
+            let json = logged(LogLevel::Info, LogFormat::Json, dress, events);
+            (json, logged(LogLevel::Info, LogFormat::Text, PLAIN, events))
+        });
+        let (json, text) = of_request.await;
+        let ids: Vec<_> =
+            json.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["request"].clone()).collect();
+        assert_eq!(ids, [Value::from(&*id), "its own".into()]);
+        let expected = format!(" WARN tidegate: one \"}} request={id}\n WARN tidegate: two request=\"its own\"\n");
+        assert_eq!(text, expected);
+        let coloured = Correlation::of(&Extensions::new()).scope(async {
+            logged(LogLevel::Info, LogFormat::Text, dress, || tracing::warn!(target: "tidegate", "one"))
+        });
+        assert!(coloured.await.contains("\x1b["));
     }
 
     #[test]

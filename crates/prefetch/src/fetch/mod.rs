@@ -416,7 +416,7 @@ impl<'a> Fetch<'a> {
             Ok(stored) if !self.is_longer => stored,
             unknown => {
                 if let Err(error) = unknown {
-                    tracing::debug!(fid = &*self.sought.read.fid, server = &**server, %error, "the bytes are not checked");
+                    tracing::debug!(request = self.sought.read.request(), fid = &*self.sought.read.fid, server = &**server, %error, "the bytes are not checked");
                 }
                 checksum.give_up();
                 return Ok(());

@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::select_all;
+use http::HeaderValue;
 use rand::RngExt;
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -54,6 +55,8 @@ pub(crate) struct Replicas<'a> {
     context: &'a FetchContext,
     volume: u32,
     fid: Arc<str>,
+    /// [`NeedleRead::request`].
+    request: Option<HeaderValue>,
     priority: &'a Priority,
     locations: Option<Locations>,
     /// Whether `locations` are to be asked for, and afresh.
@@ -81,6 +84,7 @@ impl<'a> Replicas<'a> {
             context,
             volume: read.volume,
             fid: Arc::clone(&read.fid),
+            request: read.request.clone(),
             priority,
             locations: None,
             locate: Some(Lookup { fresh: false }),
@@ -302,12 +306,13 @@ impl<'a> Replicas<'a> {
     /// Says that one has failed.
     pub(crate) fn failed(&mut self, failure: Failure) {
         let Failure { server, cause } = &failure;
-        tracing::debug!(fid = &*self.fid, server = &**server, %cause, "fetch attempt failed");
+        let request = self.request.as_ref().and_then(|name| name.to_str().ok());
+        tracing::debug!(request, fid = &*self.fid, server = &**server, %cause, "fetch attempt failed");
         if let Some(flaw) = cause.flaw()
             && self.context.servers.note(&self.fid, server, flaw)
         {
             self.context.metrics.found(flaw);
-            tracing::info!(fid = &*self.fid, server = &**server, %cause, "a replica of a needle is flawed");
+            tracing::info!(request, fid = &*self.fid, server = &**server, %cause, "a replica of a needle is flawed");
         }
         if matches!(cause, Cause::Busy(_)) || (matches!(cause, Cause::Unauthorized) && self.rounds == 0) {
             self.later.push(Arc::clone(server));

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::time::timeout;
 
 use crate::{
@@ -12,6 +12,10 @@ use crate::{
     servers::Attempt,
     urgency::{Priority, Urgency},
 };
+
+/// The header by which the filer names a request to volume servers (`request_id.InjectToRequest` in
+/// `weed/util/request_id/request_id.go` @4.48).
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 
 /// Which bytes a request asks for.
 pub(crate) enum Wanted {
@@ -128,6 +132,9 @@ async fn exchange(
     }
     if let Some(token) = context.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);
+    }
+    if let Some(name) = &read.request {
+        request = request.header(REQUEST_ID, name);
     }
     let request = request.body(()).map_err(|error| Cause::Connect(error.to_string().into()))?;
     let answer = timeout(context.first_byte_timeout, context.upstream.send(request)).await;

@@ -34,7 +34,7 @@ impl Sought {
         let Some(now) = asked.elsewhere(&self.read.fid).await.filter(|now| now.fid != self.read.fid) else {
             return Err(error);
         };
-        tracing::debug!(from = &*self.read.fid, to = &*now.fid, "the chunk has moved");
+        tracing::debug!(request = self.read.request(), from = &*self.read.fid, to = &*now.fid, "the chunk has moved");
         moved.inc();
         self.moves += 1;
         (self.read.volume, self.read.fid) = (now.volume, now.fid);

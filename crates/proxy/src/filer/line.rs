@@ -12,18 +12,21 @@ use std::{
     time::Duration,
 };
 
-use http::uri::PathAndQuery;
+use http::{HeaderName, uri::PathAndQuery};
 use tokio::{sync::watch, time::timeout};
-use tonic::{Code, Request, Status, Streaming, client::Grpc, transport::Channel};
+use tonic::{Code, Request, Status, Streaming, client::Grpc, metadata::MetadataMap, transport::Channel};
 use tonic_prost::ProstCodec;
 
 use super::status;
-use crate::pb;
+use crate::{correlation::Correlation, pb};
 
 /// How long one filer may take to answer one call.
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// Largest answer that is taken, in bytes: an entry of some hundred thousand chunks.
 const MAX_MESSAGE: usize = 64 << 20;
+
+/// What the filer calls the id of a request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 
 /// Where no entry is: that it is not there is found out in the filer's store.
 const DIRECTORY: &str = "/.tidegate";
@@ -64,6 +67,7 @@ impl Line {
         let path = path_of(method)?;
         let mut request = Request::new(message);
         request.set_timeout(CALL_DEADLINE);
+        name(&mut request);
         let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
         let call = async {
             grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
@@ -95,6 +99,16 @@ impl Line {
         let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
         grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
         grpc.server_streaming(Request::new(message), path, ProstCodec::default()).await.map(tonic::Response::into_inner)
+    }
+}
+
+/// Says what the request is called for which this is, so that the filer's log has it (`requestIDUnaryInterceptor` in
+/// `weed/pb/grpc_client_server.go` @4.48). It goes as it is, without being written anew for each call.
+fn name<Q>(call: &mut Request<Q>) {
+    if let Some(current) = Correlation::current() {
+        let mut headers = std::mem::take(call.metadata_mut()).into_headers();
+        headers.insert(REQUEST_ID, current.id.value().clone());
+        *call.metadata_mut() = MetadataMap::from_headers(headers);
     }
 }
 

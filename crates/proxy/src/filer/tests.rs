@@ -1,14 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Extensions, StatusCode};
 use prost::Message;
 use tonic::{Code, transport::Channel};
 
 use self::scripted::{Answer, Scripted};
 use super::{FilerClient, Succession};
-use crate::pb;
-use crate::{Blame, entry::EntryPath};
+use crate::{Blame, correlation::Correlation, entry::EntryPath, pb};
 
 mod scripted;
 
@@ -42,6 +41,17 @@ async fn an_entry_is_found_by_directory_and_name() {
     assert_eq!(called, "/filer_pb.SeaweedFiler/LookupDirectoryEntry");
     let request = pb::LookupDirectoryEntryRequest::decode(request).unwrap();
     assert_eq!((request.directory.as_str(), request.name.as_str()), ("/buckets/b", "key"));
+}
+
+#[tokio::test]
+async fn the_filer_is_told_for_which_request_it_is_asked() {
+    let filer = Scripted::new(found("key"));
+    let client = client(&[&filer]);
+    let current = Correlation::of(&Extensions::new());
+    let id = current.id.clone();
+    current.scope(client.lookup(&path())).await.unwrap();
+    client.lookup(&path()).await.unwrap();
+    assert_eq!(filer.names(), [Some(id.value().clone()), None]);
 }
 
 #[tokio::test]

@@ -21,13 +21,12 @@ use std::{
 use crypto::DataKey;
 use http::StatusCode;
 use moka::future::Cache;
-use tracing::Instrument;
 
 use super::{
     hooks::{CacheOutcome, DATA_KEYS, Hooks},
     outcome::{Outcome, REFUSAL},
 };
-use crate::{Blame, Error, Result};
+use crate::{Blame, Error, Result, correlation::Correlation};
 
 /// How often moka must tidy up until it frees what it dropped: it waits until no thread can be looking at it any more.
 const ROUNDS: u64 = 4;
@@ -86,7 +85,7 @@ impl DataKeys {
             }
             (entry.is_fresh(), entry.into_value())
         };
-        match tokio::spawn(task.in_current_span()).await {
+        match tokio::spawn(Correlation::carried(task)).await {
             Ok((fresh, outcome)) => self.answer(outcome, fresh),
             Err(gone) => match gone.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

@@ -54,7 +54,7 @@ impl<F: Front> Layer for InFlight<F> {
                     Full::ForPeer => Limit::RequestsPerPeer,
                 });
                 let id = RequestId::of(request.extensions());
-                let refusal = self.front.refusal(&refused(full), request.method(), request.uri().path(), id);
+                let refusal = self.front.refusal(&refused(full), request.method(), request.uri().path(), &id);
                 return refusal.map(Either::Right);
             }
         };

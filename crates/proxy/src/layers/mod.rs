@@ -6,12 +6,13 @@
 //! extension; what has to be seen to its end is a thin wrapper around the body. To add one, write its file and its line
 //! in [`around`].
 //!
-//! The first of all is not here: the connection names each request ([`RequestId`](crate::wire::RequestId)) and answers for
-//! a front that panics, so that even such an answer has a name.
+//! The first of all is not here: the connection has each request named ([`Front::request_id`]) and answers for a front that
+//! panics, so that even such an answer has a name.
 
 mod access_log;
 mod accounting;
 mod client_address;
+mod correlation;
 mod error_log;
 mod in_flight;
 mod request_rate;
@@ -23,8 +24,8 @@ use std::sync::Arc;
 
 pub(crate) use self::{access_log::AccessLines, throughput::BytesPerSecond};
 use self::{
-    access_log::AccessLog, accounting::Accounting, client_address::ClientAddress, error_log::ErrorLog,
-    in_flight::InFlight, request_rate::RequestRate, shares::Shares, throughput::Throughput,
+    access_log::AccessLog, accounting::Accounting, client_address::ClientAddress, correlation::Correlated,
+    error_log::ErrorLog, in_flight::InFlight, request_rate::RequestRate, shares::Shares, throughput::Throughput,
 };
 use crate::{
     metrics::{LimitsHit, Requests},
@@ -61,5 +62,6 @@ pub(crate) fn around<F: Front>(front: F, shared: &Shared) -> impl Front {
     let front = Accounting::new(front, Arc::clone(&shared.requests));
     let front = ErrorLog::new(front);
     let front = AccessLog::new(front, shared.access.clone());
-    ClientAddress::new(front, Arc::clone(&shared.trusted_proxies))
+    let front = ClientAddress::new(front, Arc::clone(&shared.trusted_proxies));
+    Correlated::new(front, Arc::clone(&shared.trusted_proxies))
 }

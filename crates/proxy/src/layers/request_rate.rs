@@ -39,7 +39,7 @@ impl<F: Front> Layer for RequestRate<F> {
         if let Some(Err(wait)) = self.tokens.as_ref().map(|tokens| tokens.take(peer.client)) {
             self.hit.count(Limit::RequestsPerSecondPerPeer);
             let id = RequestId::of(request.extensions());
-            let refusal = self.front.refusal(&refused(wait), request.method(), request.uri().path(), id);
+            let refusal = self.front.refusal(&refused(wait), request.method(), request.uri().path(), &id);
             return refusal.map(Either::Right);
         }
         self.front.handle(request, peer).await.map(Either::Left)

@@ -98,10 +98,10 @@ impl Front for Reader {
                     written.answered(answer.status());
                 }
                 let relayed = relayed.and_then(|answer| redact::redacted(shown, answer));
-                relayed.unwrap_or_else(|error| error_response(&error, &method, id))
+                relayed.unwrap_or_else(|error| error_response(&error, &method, &id))
             }
             Err(error) => {
-                let mut refusal = error_response(&error, &parts.method, id);
+                let mut refusal = error_response(&error, &parts.method, &id);
                 self.origins.add(refusal.headers_mut(), &parts.headers);
                 refusal
             }

@@ -1,6 +1,6 @@
 //! From an entry and its chunks to the layout of its encryption, and from a chunk to the needle that holds it.
 //!
-//! Knows entries and layouts. Must not know the request, or keys.
+//! Knows entries and layouts. Must not know more of the request than its name, or keys.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use http::StatusCode;
 use prefetch::NeedleRead;
 
 use super::decode::OpenSealed;
-use crate::{Blame, Error, Result, entry::Fid, pb};
+use crate::{Blame, Error, Result, correlation::Correlation, entry::Fid, pb};
 
 /// How the entry is encrypted, by what the entry itself lists.
 ///
@@ -66,12 +66,13 @@ fn history(entry: &pb::Entry) -> History {
     }
 }
 
-/// A read of `range` (bytes of the chunk) of the only chunk that is read.
+/// A read of `range` (bytes of the chunk) of the only chunk that is read, for the request for which this is called.
 pub(crate) fn needle(fid: &Fid, chunk: &pb::FileChunk, range: Range<u64>) -> NeedleRead {
     NeedleRead {
         start: range.start,
         end: range.end,
         compressed: chunk.is_compressed,
+        request: Correlation::current().map(|current| current.id.value().clone()),
         ..NeedleRead::of(fid.volume_id, fid.to_string(), chunk.size)
     }
 }

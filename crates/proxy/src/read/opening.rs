@@ -20,6 +20,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::decode::Decrypt;
 use crate::{
     Blame, Error, Result,
+    correlation::Correlation,
     keys::{KeyRing, Urgency},
 };
 
@@ -47,6 +48,8 @@ pub(super) struct Opening {
     /// The place up to which somebody opens them.
     begun: AtomicUsize,
     turns: Semaphore,
+    /// The request that reads, if one does.
+    reader: Option<Correlation>,
 }
 
 impl Opening {
@@ -87,6 +90,7 @@ impl Opening {
             opened,
             begun: AtomicUsize::new(begun),
             turns: Semaphore::new(AT_ONCE),
+            reader: Correlation::current(),
         });
         let firsts = stream::iter(0..first).map(|place| this.get(place, Urgency::Head));
         firsts.buffer_unordered(AT_ONCE).try_for_each(async |_| Ok(())).await?;
@@ -118,7 +122,9 @@ impl Opening {
             .get_or_try_init(async || {
                 // Closed never.
                 let _turn = self.turns.acquire().await;
-                self.ring.open(self.bucket.as_deref(), &self.layout.keys[self.order[place]], urgency).await
+                let key = self.ring.open(self.bucket.as_deref(), &self.layout.keys[self.order[place]], urgency);
+                // Who comes to a key later does it in a task of the download.
+                Correlation::scope_of(self.reader.clone(), key).await
             })
             .await
     }

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     Result,
+    correlation::Correlation,
     entries::Entries,
     entry::{ContentTypes, EntryPath},
     keys::KeyRing,
@@ -68,10 +69,11 @@ impl Stages {
 
     /// Follows the chunks of the file that is at the path.
     fn moves(&self, path: &EntryPath) -> Arc<FileMoves> {
-        let (source, path) = (Arc::clone(&self.source), path.clone());
+        let (source, path, reader) = (Arc::clone(&self.source), path.clone(), Correlation::current());
         FileMoves::new(Box::new(move |from| {
             let (source, path) = (Arc::clone(&source), path.clone());
-            async move { source.chunks_now(&path, from).await }.boxed()
+            let asking = async move { source.chunks_now(&path, from).await };
+            Correlation::scope_of(reader.clone(), asking).boxed()
         }))
     }
 }

@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method, Uri, Version, header::HOST, request::Parts};
 
 use super::headers;
-use crate::{Blame, Result, wire::Peer};
+use crate::{Blame, Result, correlation::Correlation, wire::Peer};
 
 /// What a relay leads to.
 pub(super) enum FarSide {
@@ -61,6 +61,7 @@ impl FarSide {
                     headers::strip_customer_keys(&mut parts.headers);
                 }
                 headers::tell_origin(&mut parts.headers, &host, peer);
+                headers::tell_name(&mut parts.headers, &Correlation::of(&parts.extensions));
                 via.append(&mut parts.headers, parts.version);
             }
             Self::Gateways => {

@@ -11,7 +11,11 @@ use http::{
     request::Parts,
 };
 
-use crate::{Blame, Error, Result, wire::Peer};
+use crate::{
+    Blame, Error, Result,
+    correlation::{Correlation, REQUEST_ID, TRACEPARENT, TraceParent},
+    wire::Peer,
+};
 
 /// Names that concern one hop, whatever `Connection` says. `Trailer` is not among them: it announces what a trailer
 /// section that is passed on will hold.
@@ -120,6 +124,15 @@ pub(super) fn tell_origin(headers: &mut HeaderMap, host: &HeaderValue, peer: &Pe
     }
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(peer.scheme()));
     headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
+}
+
+/// Says what the request is called here, whatever its client calls it; of a trace that a trusted proxy told of, that this
+/// was a hop. A trace that a client alone knows of goes on as it is.
+pub(super) fn tell_name(headers: &mut HeaderMap, request: &Correlation) {
+    headers.insert(REQUEST_ID, request.id.value().clone());
+    if let Some(hop) = request.trace.and_then(TraceParent::value) {
+        headers.insert(TRACEPARENT, hop);
+    }
 }
 
 /// Our line in `Via`, by which a request that comes back to us is known.

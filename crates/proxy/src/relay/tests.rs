@@ -31,7 +31,7 @@ impl Front for Relaying {
         let method = request.method().clone();
         match self.relay.forward(request, &self.filer, &peer).await {
             Ok(response) => response,
-            Err(error) => error_response(&error, &method, RequestId::new()),
+            Err(error) => error_response(&error, &method, &RequestId::new()),
         }
     }
 }
@@ -79,6 +79,7 @@ async fn a_request_goes_as_it_was_written_but_for_its_hop() {
     let mut lines = lines(&head);
     assert_eq!(lines.remove(0), "GET /a%2Fb//c/../d%20e%c3%a9;p?x=%2f&y=a+b&z=%7e~ HTTP/1.1");
     lines.sort_unstable();
+    assert!(lines.pop().is_some_and(|line| line.len() == "x-request-id: ".len() + 24), "{lines:?}");
     assert!(lines.pop().is_some_and(|line| line.starts_with("x-forwarded-proto: http")));
     assert!(lines.iter().any(|line| line.starts_with("via: 1.1 tidegate-")), "{lines:?}");
     lines.retain(|line| !line.starts_with("via: "));
@@ -321,7 +322,7 @@ async fn a_relay_that_leads_to_itself_is_noticed() {
             let method = request.method().clone();
             match self.0.forward(request, self.1.get().unwrap(), &peer).await {
                 Ok(response) => response,
-                Err(error) => error_response(&error, &method, RequestId::new()),
+                Err(error) => error_response(&error, &method, &RequestId::new()),
             }
         }
     }

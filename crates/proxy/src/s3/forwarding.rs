@@ -5,7 +5,11 @@
 use http::{HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION, request::Parts};
 use percent_encoding::percent_decode_str;
 
-use crate::{Blame, Error, Result, wire::Peer};
+use crate::{
+    Blame, Error, Result,
+    correlation::{Correlation, REQUEST_ID, TRACEPARENT, TraceParent},
+    wire::Peer,
+};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Who a client says it is; gateways before 4.48 believe it of whoever connects from a private address, tidegate among them.
@@ -27,7 +31,8 @@ pub(super) fn prepare(parts: &mut Parts, peer: &Peer) -> Result<()> {
         parts.headers.remove(name);
     }
     parts.headers.remove(&X_REAL_IP);
-    if !parts.headers.contains_key(&X_FORWARDED_FOR) && is_signed(parts) {
+    name(parts);
+    if !parts.headers.contains_key(&X_FORWARDED_FOR) && is_signed(parts, &X_FORWARDED_FOR) {
         let text = "the request signs X-Forwarded-For and does not have it";
         return Err(Error::new(Blame::Client, StatusCode::FORBIDDEN, text));
     }
@@ -44,11 +49,25 @@ pub(super) fn prepare(parts: &mut Parts, peer: &Peer) -> Result<()> {
     Ok(())
 }
 
+/// Says what the request is called, where that can change nothing that was signed: by `X-Request-Id`, if the client has not
+/// said it, and by our hop of the trace that a trusted proxy told of.
+fn name(parts: &mut Parts) {
+    let request = Correlation::of(&parts.extensions);
+    if !parts.headers.contains_key(&REQUEST_ID) && !is_signed(parts, &REQUEST_ID) {
+        parts.headers.insert(REQUEST_ID, request.id.value().clone());
+    }
+    if let Some(hop) = request.trace.and_then(TraceParent::value)
+        && !is_signed(parts, &TRACEPARENT)
+    {
+        parts.headers.insert(TRACEPARENT, hop);
+    }
+}
+
 /// Whether what signs the request names the header, however it is written.
-fn is_signed(parts: &Parts) -> bool {
+fn is_signed(parts: &Parts, header: &HeaderName) -> bool {
     let names = |text: &[u8]| {
-        const NAME: &[u8] = b"x-forwarded-for";
-        text.to_ascii_lowercase().windows(NAME.len()).any(|part| part == NAME)
+        let name = header.as_str().as_bytes();
+        text.to_ascii_lowercase().windows(name.len()).any(|part| part == name)
     };
     let in_header = parts.headers.get_all(AUTHORIZATION).iter().any(|value| names(value.as_bytes()));
     let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();

@@ -50,7 +50,7 @@ impl Front for S3Front {
     async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         if let Err(error) = forwarding::prepare(&mut parts, &peer) {
-            return refusal::of(&error, &parts.method, parts.uri.path(), RequestId::of(&parts.extensions));
+            return refusal::of(&error, &parts.method, parts.uri.path(), &RequestId::of(&parts.extensions));
         }
         let host = match way::host(&parts) {
             Some(host) => self.gateways.reading(host).await,
@@ -66,7 +66,7 @@ impl Front for S3Front {
         }
     }
 
-    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<Body> {
+    fn refusal(&self, error: &Error, method: &Method, path: &str, id: &RequestId) -> Response<Body> {
         refusal::of(error, method, path, id)
     }
 }
@@ -93,7 +93,7 @@ impl S3Front {
                 }
                 answer
             }
-            Err(error) => refusal::of(&error, &method, &resource, id),
+            Err(error) => refusal::of(&error, &method, &resource, &id),
         }
     }
 }

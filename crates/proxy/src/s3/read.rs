@@ -54,7 +54,7 @@ impl S3Front {
             Ok(Decision::Unclear(reason)) => return Err(reason),
             Err(error) => {
                 let id = RequestId::of(&request.extensions);
-                return Ok(refusal::of(&error, &request.method, request.uri.path(), id));
+                return Ok(refusal::of(&error, &request.method, request.uri.path(), &id));
             }
         };
         let (found, wanted) = self.decided_about((found, wanted), &decision, request, read, bucket).await?;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The answer that says `error` of a request for `resource`.
-pub(super) fn of(error: &Error, method: &Method, resource: &str, id: RequestId) -> Response<Body> {
+pub(super) fn of(error: &Error, method: &Method, resource: &str, id: &RequestId) -> Response<Body> {
     let xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message><Resource>{}</Resource><RequestId>{id}</RequestId></Error>",
         code(error),
@@ -81,7 +81,7 @@ mod tests {
         let error = Error::new(Blame::Gateway, StatusCode::SERVICE_UNAVAILABLE, "a <b> & c")
             .retry_after(Duration::from_secs(2));
         let id = RequestId::new();
-        let answer = of(&error, &Method::GET, "/bucket/<k>", id);
+        let answer = of(&error, &Method::GET, "/bucket/<k>", &id);
         assert_eq!(
             (answer.status(), &answer.headers()[RETRY_AFTER]),
             (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from(2))
@@ -93,7 +93,7 @@ mod tests {
         let text = String::from_utf8(body.to_vec()).unwrap();
         assert!(text.contains("<Code>ServiceUnavailable</Code><Message>a &lt;b&gt; &amp; c</Message>"), "{text}");
         assert!(text.contains("<Resource>/bucket/&lt;k&gt;</Resource>"), "{text}");
-        let head = of(&error, &Method::HEAD, "/bucket/k", id).into_body();
+        let head = of(&error, &Method::HEAD, "/bucket/k", &id).into_body();
         assert!(head.collect().await.unwrap().to_bytes().is_empty());
     }
 }

@@ -37,7 +37,7 @@ use crate::{
     Blame, Error,
     metrics::RefusedConnection,
     peers::{Networks, Slot},
-    wire::{Body, BoxError, Cutter, Front, Peer, PeerTls, Received, RequestId},
+    wire::{Body, BoxError, Cutter, Front, Peer, PeerTls, Received},
 };
 
 /// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
@@ -362,8 +362,8 @@ async fn answer<F: Front>(
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let version = request.version();
     let has_body = !request.body().is_end_stream();
-    let id = RequestId::new();
-    request.extensions_mut().insert(id);
+    let id = front.request_id(request.headers(), &peer);
+    request.extensions_mut().insert(id.clone());
     if let Some(cutter) = stream::cutter() {
         request.extensions_mut().insert(cutter);
     }
@@ -381,7 +381,7 @@ async fn answer<F: Front>(
     };
     let mut response = match refused {
         Ok(response) => response.map(Either::Left),
-        Err(error) => front.refusal(&error, &method, uri.path(), id).map(Either::Right),
+        Err(error) => front.refusal(&error, &method, uri.path(), &id).map(Either::Right),
     };
     id.name(response.headers_mut());
     if version < Version::HTTP_11 && ends_with_the_connection(&response, &method) {

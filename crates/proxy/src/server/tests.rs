@@ -396,7 +396,7 @@ async fn an_address_in_use_is_named() {
 async fn a_head_of_an_error_has_the_length_of_the_body_it_lacks() {
     let server = start_fn(|request, _| async move {
         let error = crate::Error::new(crate::Blame::Kms, StatusCode::FORBIDDEN, "no");
-        error_response(&error, request.method(), RequestId::new())
+        error_response(&error, request.method(), &RequestId::new())
     })
     .await;
     let mut client = server.connect().await;
@@ -420,7 +420,7 @@ async fn answered_after(mut client: Raw, head: String, body: usize) -> String {
 async fn a_refusal_reaches_a_client_that_sends_first_and_reads_then() {
     let server = start_fn(|_, _| async {
         let error = crate::Error::new(crate::Blame::Client, StatusCode::BAD_REQUEST, "no");
-        error_response(&error, &Method::PUT, RequestId::new())
+        error_response(&error, &Method::PUT, &RequestId::new())
     })
     .await;
     let length = 32 << 20;
@@ -435,7 +435,7 @@ async fn a_refusal_reaches_a_client_that_sends_first_and_reads_then() {
 async fn a_refused_upload_is_the_last_request_of_its_connection() {
     let server = start_fn(|_, _| async {
         let error = crate::Error::new(crate::Blame::Client, StatusCode::BAD_REQUEST, "no");
-        error_response(&error, &Method::PUT, RequestId::new())
+        error_response(&error, &Method::PUT, &RequestId::new())
     })
     .await;
     for (method, body, closes) in [("PUT", "Content-Length: 10\r\n", true), ("GET", "", false)] {

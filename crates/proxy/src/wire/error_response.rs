@@ -35,7 +35,7 @@ pub struct Refusal(pub Error);
 /// body.
 ///
 /// What is the operator's business stays out of it, and is found in the log under `id`.
-pub fn error_response(error: &Error, method: &Method, id: RequestId) -> Response<Body> {
+pub fn error_response(error: &Error, method: &Method, id: &RequestId) -> Response<Body> {
     let message = shown(error, id);
     let written = ErrorBody {
         error: &message,
@@ -53,7 +53,7 @@ pub fn error_response(error: &Error, method: &Method, id: RequestId) -> Response
 }
 
 /// The sentence that clients are shown of `error`.
-pub(crate) fn shown(error: &Error, id: RequestId) -> Cow<'_, str> {
+pub(crate) fn shown<'e>(error: &'e Error, id: &RequestId) -> Cow<'e, str> {
     let message = public(error.public());
     match message == error.message() {
         true => message,
@@ -96,7 +96,7 @@ mod tests {
     async fn says_what_the_filer_says_and_more() {
         let error =
             Error::new(Blame::Client, StatusCode::BAD_REQUEST, "the key's \"MD5\" is wrong").code("InvalidArgument");
-        let response = error_response(&error, &Method::GET, RequestId::new());
+        let response = error_response(&error, &Method::GET, &RequestId::new());
         assert_eq!(response.status(), 400);
         assert_eq!(response.headers()["content-type"], "application/json");
         assert_eq!(response.headers()["x-content-type-options"], "nosniff");
@@ -116,7 +116,7 @@ mod tests {
         for (delay, seconds) in [(0, "1"), (300, "1"), (1000, "1"), (1001, "2"), (30_000, "30")] {
             let error = Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, "down")
                 .retry_after(Duration::from_millis(delay));
-            let response = error_response(&error, &Method::GET, RequestId::new());
+            let response = error_response(&error, &Method::GET, &RequestId::new());
             assert_eq!(response.headers()["retry-after"], seconds, "{delay} ms");
             assert_eq!(body(response).await, r#"{"error":"down","blame":"filer","retry":true}"#);
         }
@@ -127,12 +127,12 @@ mod tests {
         let id = RequestId::new();
         let full = "needle 3,01637037d6: volume server 127.0.0.1:8080 does not have the needle (404)";
         let error = Error::new(Blame::Volume, StatusCode::BAD_GATEWAY, full);
-        let response = error_response(&error, &Method::GET, id);
+        let response = error_response(&error, &Method::GET, &id);
         assert_eq!(response.headers()["x-amz-request-id"], id.to_string());
         let told = format!("needle …: volume server … does not have the needle (404) (request {id} in tidegate's log)");
         assert!(body(response).await.contains(&told));
         let error = error.publicly("it cannot be read");
-        let told = body(error_response(&error, &Method::GET, id)).await;
+        let told = body(error_response(&error, &Method::GET, &id)).await;
         assert!(told.contains(&format!("it cannot be read (request {id} in tidegate's log)")), "{told}");
         assert_eq!(error.to_string(), full);
     }
@@ -140,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn a_head_gets_the_headers_only() {
         let error = Error::new(Blame::Kms, StatusCode::FORBIDDEN, "no");
-        let response = error_response(&error, &Method::HEAD, RequestId::new());
+        let response = error_response(&error, &Method::HEAD, &RequestId::new());
         assert_eq!(response.headers()["content-length"], "42");
         assert_eq!(body(response).await, "");
     }

@@ -5,7 +5,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 
 use super::{Body, BoxError, Peer, Received, RequestId, error_response};
 use crate::Error;
@@ -15,12 +15,18 @@ pub trait Front: Send + Sync + 'static {
     /// The body of its answers, mostly [`Body`](super::Body).
     type Body: http_body::Body<Data = Bytes, Error = BoxError> + Send + Unpin + 'static;
 
+    /// What a request from `peer` with these headers is called.
+    fn request_id(&self, headers: &HeaderMap, peer: &Peer) -> RequestId {
+        let _ = (headers, peer);
+        RequestId::new()
+    }
+
     /// Answers one request. Dropped when the client leaves before the answer, or when a drain runs out of time.
     fn handle(&self, request: Request<Received>, peer: Peer) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// What a request for `path` is answered that never came to the front, or met a bug in it, in the words of the front's
     /// protocol: the filer's, where it does not have its own.
-    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<Body> {
+    fn refusal(&self, error: &Error, method: &Method, path: &str, id: &RequestId) -> Response<Body> {
         let _ = path;
         error_response(error, method, id)
     }

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 
 use super::{BoxError, Front, Peer, Received, RequestId};
@@ -20,6 +20,11 @@ pub trait Layer: Send + Sync + 'static {
     /// The front inside.
     fn inner(&self) -> &Self::Inner;
 
+    /// As [`Front::request_id`].
+    fn request_id(&self, headers: &HeaderMap, peer: &Peer) -> RequestId {
+        self.inner().request_id(headers, peer)
+    }
+
     /// As [`Front::handle`].
     fn pass(&self, request: Request<Received>, peer: Peer) -> impl Future<Output = Response<Self::Body>> + Send;
 }
@@ -27,11 +32,15 @@ pub trait Layer: Send + Sync + 'static {
 impl<L: Layer> Front for L {
     type Body = L::Body;
 
+    fn request_id(&self, headers: &HeaderMap, peer: &Peer) -> RequestId {
+        Layer::request_id(self, headers, peer)
+    }
+
     fn handle(&self, request: Request<Received>, peer: Peer) -> impl Future<Output = Response<L::Body>> + Send {
         self.pass(request, peer)
     }
 
-    fn refusal(&self, error: &Error, method: &Method, path: &str, id: RequestId) -> Response<super::Body> {
+    fn refusal(&self, error: &Error, method: &Method, path: &str, id: &RequestId) -> Response<super::Body> {
         self.inner().refusal(error, method, path, id)
     }
 }

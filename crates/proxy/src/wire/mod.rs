@@ -10,7 +10,6 @@ mod layer;
 mod peer;
 mod public;
 mod received;
-mod request_id;
 mod told;
 
 pub use self::{
@@ -20,7 +19,6 @@ pub use self::{
     layer::Layer,
     peer::{Peer, PeerTls},
     received::Received,
-    request_id::RequestId,
 };
 pub(crate) use self::{
     cutter::Cutter,
@@ -28,3 +26,4 @@ pub(crate) use self::{
     received::{LINGER, LINGER_BYTES, LINGER_PAUSE},
     told::{Relayed, Subject},
 };
+pub use crate::correlation::RequestId;

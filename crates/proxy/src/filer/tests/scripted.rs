@@ -52,18 +52,24 @@ impl Answer {
 pub(super) struct Scripted {
     answer: Answer,
     calls: Mutex<Vec<(String, Bytes)>>,
+    names: Mutex<Vec<Option<HeaderValue>>>,
 }
 
 type Frames = Vec<Result<Frame<Bytes>, Infallible>>;
 
 impl Scripted {
     pub(super) fn new(answer: Answer) -> Arc<Self> {
-        Arc::new(Self { answer, calls: Mutex::default() })
+        Arc::new(Self { answer, calls: Mutex::default(), names: Mutex::default() })
     }
 
     /// Path and message of every call so far.
     pub(super) fn calls(&self) -> Vec<(String, Bytes)> {
         self.calls.lock().unwrap().clone()
+    }
+
+    /// What each request was called.
+    pub(super) fn names(&self) -> Vec<Option<HeaderValue>> {
+        self.names.lock().unwrap().clone()
     }
 
     pub(super) fn channel(self: &Arc<Self>) -> Channel {
@@ -85,6 +91,7 @@ impl Scripted {
         request: Request<Incoming>,
     ) -> Result<Response<impl http_body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
         let path = request.uri().path().to_owned();
+        self.names.lock().unwrap().push(request.headers().get("x-amz-request-id").cloned());
         let mut body = request.into_body().collect().await.unwrap().to_bytes();
         self.calls.lock().unwrap().push((path, body.split_off(5)));
         let stall = matches!(self.answer, Answer::Stall);

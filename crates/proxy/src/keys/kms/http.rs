@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -16,7 +16,10 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Failure, KmsError};
-use crate::{Blame, Error, Result};
+use crate::{
+    Blame, Error, Result,
+    correlation::{Correlation, REQUEST_ID},
+};
 
 /// Longest answer that is read, in bytes. A KMS's answer is one to two KiB.
 const LONGEST: usize = 64 * 1024;
@@ -58,6 +61,8 @@ pub(super) struct Answer {
 pub(super) struct HttpClient {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeout: Duration,
+    /// The header in which the service looks for what a request is called.
+    named_by: HeaderName,
 }
 
 impl HttpClient {
@@ -80,11 +85,22 @@ impl HttpClient {
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
         let client =
             Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).build(https);
-        Self { client, timeout: request_timeout }
+        Self { client, timeout: request_timeout, named_by: REQUEST_ID }
+    }
+
+    /// The same for a service that looks for the name of a request in this header, and not in `X-Request-Id`.
+    #[cfg_attr(not(feature = "azure"), allow(dead_code, reason = "the others have no such header"))]
+    pub(super) fn named_by(self, named_by: HeaderName) -> Self {
+        Self { named_by, ..self }
     }
 
     /// Sends a request and reads the whole answer within the request timeout.
-    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Answer, ExchangeError> {
+    ///
+    /// It says for which request of ours that is, in a header beside those that may be signed already.
+    pub(super) async fn send(&self, mut request: Request<Bytes>) -> Result<Answer, ExchangeError> {
+        if let Some(current) = Correlation::current() {
+            request.headers_mut().insert(self.named_by.clone(), current.id.value().clone());
+        }
         tokio::time::timeout(self.timeout, self.exchange(request.map(Full::new)))
             .await
             .map_err(|_| ExchangeError::Late)?

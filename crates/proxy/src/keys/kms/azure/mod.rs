@@ -18,7 +18,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use crypto::{KmsKey, context_json};
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Method, StatusCode, Uri, uri::Scheme};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, uri::Scheme};
 use serde::Serialize;
 
 use self::login::AzureLogin;
@@ -37,6 +37,8 @@ use crate::Result;
 const CONNECT: Duration = Duration::from_secs(10);
 const ALGORITHM: &str = "RSA-OAEP-256";
 const API_VERSION: &str = "7.4";
+/// What the vault's own log calls `clientRequestId`.
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 
 /// One Azure Key Vault.
 pub struct Azure {
@@ -54,6 +56,7 @@ impl Azure {
     pub fn new(name: &str, settings: Settings) -> Result<Self> {
         let vault = base_address(name, "vault_url", &settings.vault_url)?;
         let http = HttpClient::new(CONNECT, settings.request_timeout, vault.scheme() == Some(&Scheme::HTTPS))?;
+        let http = http.named_by(CLIENT_REQUEST_ID);
         let tokens = Tokens::new(AzureLogin::new(name, settings.login, &vault, http.clone())?);
         let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
         let about = ProviderInfo { name: name.to_owned(), kind: "azure", max_retries, patience };

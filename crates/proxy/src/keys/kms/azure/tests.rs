@@ -8,7 +8,10 @@ use md5::{Digest, Md5};
 use tokio::time::Instant;
 
 use super::*;
-use crate::keys::kms::scripted::{Reply, Scripted};
+use crate::{
+    correlation::Correlation,
+    keys::kms::scripted::{Reply, Scripted},
+};
 
 const KEY: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";
 const LOGIN: &str = "/tenant-1/oauth2/v2.0/token";
@@ -96,6 +99,17 @@ async fn a_service_principal_logs_in_and_asks_as_the_gateway_does() {
     let body: serde_json::Value = serde_json::from_slice(&service.asked()[1].1).unwrap();
     let aad = BASE64_URL_SAFE_NO_PAD.encode(r#"{"aws:s3:arn":"arn:aws:s3:::b/a \u0026 b"}"#);
     assert_eq!(body, serde_json::json!({"alg": "RSA-OAEP-256", "value": "d3JhcHBlZA", "aad": aad}));
+}
+
+#[tokio::test]
+async fn the_vaults_log_has_the_name_of_the_request() {
+    let service = Scripted::new([granted("t1")]).await;
+    service.say([opened(&id(&service))]);
+    let current = Correlation::of(&http::Extensions::new());
+    let name = current.id.value().clone();
+    current.scope(provider(&service, client(&service)).decrypt(&ours(&service))).await.unwrap();
+    let told = service.asked().into_iter().map(|(head, _)| head.headers.get(CLIENT_REQUEST_ID).cloned());
+    assert_eq!(told.collect::<Vec<_>>(), [Some(name.clone()), Some(name)]);
 }
 
 #[tokio::test]
