@@ -5,36 +5,47 @@
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared, WeakShared},
 };
+use tokio::time::sleep;
 
 use super::{object, target::Target};
 use crate::read::Stages;
 
-/// The lookups that are under way, by bucket.
+/// The newest lookup of each bucket. Whoever waits for one holds it, and those before it; where all have left, it is not made.
 #[derive(Default)]
 pub(crate) struct Policies {
-    buckets: Mutex<HashMap<String, Lookups>>,
+    buckets: Mutex<HashMap<String, Lookup>>,
 }
 
-type Lookup = Shared<BoxFuture<'static, bool>>;
+struct Lookup {
+    answer: WeakShared<BoxFuture<'static, bool>>,
+    progress: Arc<Progress>,
+}
 
-/// Those of one bucket. Who waits for one holds it; where all have left, it is not made.
 #[derive(Default)]
-struct Lookups {
+struct Progress {
     /// It may have been sent: what it answers may be older than a request that comes now.
-    running: Option<WeakShared<BoxFuture<'static, bool>>>,
-    /// It is sent when the one that runs has its answer. Whoever comes until then shares it.
-    next: Option<WeakShared<BoxFuture<'static, bool>>>,
+    sent: AtomicBool,
+    /// How many have come to share it.
+    shared: AtomicUsize,
 }
 
 /// So many buckets are kept before those are forgotten about which nobody asks any more.
 const MANY: usize = 256;
+/// Where so many share a question when it may be asked, more are about to: reads come faster than answers do.
+const BUSY: usize = 3;
+/// So long it then waits for those. Less than a busy gateway takes for its decision, which is waited for meanwhile.
+const PAUSE: Duration = Duration::from_millis(1);
 
 impl Policies {
     /// Whether the bucket of the target has a policy, by what the filer says at some time after this call.
@@ -47,63 +58,63 @@ impl Policies {
     where
         F: Future<Output = bool> + Send + 'static,
     {
-        let lookup = {
+        let answer = {
             let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
             if buckets.len() >= MANY {
-                buckets.retain(|_, lookups| lookups.are_wanted());
+                buckets.retain(|_, lookup| lookup.unanswered().is_some());
             }
-            match buckets.get_mut(bucket) {
-                Some(lookups) => lookups.after_now(ask),
-                None => buckets.entry(bucket.to_owned()).or_default().after_now(ask),
+            let newest = buckets.get(bucket).and_then(|lookup| Some((lookup, lookup.unanswered()?)));
+            match newest {
+                Some((lookup, answer)) if !lookup.progress.sent.load(SeqCst) => {
+                    lookup.progress.shared.fetch_add(1, SeqCst);
+                    answer
+                }
+                newest => {
+                    let before = newest.map(|(_, answer)| answer);
+                    let progress = Arc::default();
+                    let answer = asked_after(before, Arc::clone(&progress), ask);
+                    if let Some(weak) = answer.downgrade() {
+                        buckets.insert(bucket.to_owned(), Lookup { answer: weak, progress });
+                    }
+                    answer
+                }
             }
         };
-        lookup.await
+        answer.await
     }
 }
 
-impl Lookups {
-    /// The first lookup that is sent after now.
-    fn after_now<F>(&mut self, ask: impl FnOnce() -> F + Send + 'static) -> Lookup
-    where
-        F: Future<Output = bool> + Send + 'static,
-    {
-        if unanswered(self.running.as_ref()).is_none() {
-            // The next one runs, or may.
-            self.running = self.next.take();
-        }
-        let Some(running) = unanswered(self.running.as_ref()) else {
-            let lookup = async move { ask().await }.boxed().shared();
-            self.running = lookup.downgrade();
-            return lookup;
-        };
-        if let Some(next) = unanswered(self.next.as_ref()) {
-            return next;
-        }
-        let next = async move {
-            running.await;
-            ask().await
-        };
-        let next = next.boxed().shared();
-        self.next = next.downgrade();
-        next
-    }
-
-    fn are_wanted(&self) -> bool {
-        unanswered(self.running.as_ref()).is_some() || unanswered(self.next.as_ref()).is_some()
+impl Lookup {
+    /// What to wait for, if somebody does still.
+    fn unanswered(&self) -> Option<Shared<BoxFuture<'static, bool>>> {
+        self.answer.upgrade().filter(|answer| answer.peek().is_none())
     }
 }
 
-/// The lookup, if somebody waits for it still.
-fn unanswered(lookup: Option<&WeakShared<BoxFuture<'static, bool>>>) -> Option<Lookup> {
-    lookup.and_then(WeakShared::upgrade).filter(|lookup| lookup.peek().is_none())
+/// Asks once the lookup `before` has its answer: of one bucket one is under way at a time.
+fn asked_after<F>(
+    before: Option<Shared<BoxFuture<'static, bool>>>,
+    progress: Arc<Progress>,
+    ask: impl FnOnce() -> F + Send + 'static,
+) -> Shared<BoxFuture<'static, bool>>
+where
+    F: Future<Output = bool> + Send + 'static,
+{
+    let lookup = async move {
+        if let Some(before) = before {
+            before.await;
+            if progress.shared.load(SeqCst) >= BUSY {
+                sleep(PAUSE).await;
+            }
+        }
+        progress.sent.store(true, SeqCst);
+        ask().await
+    };
+    lookup.boxed().shared()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-
-    use tokio::time::{Duration, sleep};
-
     use super::*;
 
     /// A filer that takes 10 ms from what it sees to the answer.
@@ -153,6 +164,24 @@ mod tests {
         assert_eq!(filer.asked.load(SeqCst), 2);
         assert!(!policies.after_now("other", filer.ask()).await);
         assert_eq!(filer.asked.load(SeqCst), 3);
+    }
+
+    /// A read every 100 microseconds, answers in 10 ms: who comes in the pause shares the question that waits for it.
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_in_the_pause_shares_the_question() {
+        let (filer, policies) = both();
+        let calls = (0..300).map(|n| {
+            let (filer, policies) = (Arc::clone(&filer), Arc::clone(&policies));
+            async move {
+                sleep(Duration::from_micros(100 * n)).await;
+                policies.after_now("bucket", filer.ask()).await
+            }
+        });
+        let started = tokio::time::Instant::now();
+        futures_util::future::join_all(calls).await;
+        // Answers at 10, 21, 32 ms, and one for who came after 22.
+        assert_eq!(filer.asked.load(SeqCst), 4);
+        assert!(started.elapsed() <= Duration::from_millis(45), "{:?}", started.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
