@@ -2,8 +2,9 @@
 """Reads by S3: through tidegate's S3 front, whose every read the gateway decides about, and from the gateway itself.
 
 Everything is asked for by presigned URLs, so that a decision costs a signature. All in turns in one run: whole objects of every
-encryption, near and with the volume server `--far` away; 64 KiB ranges; 4 KiB objects. For whole ones also the processor time
-of all processes between client and volume server, from `/proc`. Needs wrk.
+encryption, 64 KiB ranges, 4 KiB objects; whole ones also in a second cluster, whose volume server is `--far` away. With the
+processor time, from `/proc`: of whole objects that of all processes between client and volume server, of small reads each
+process's own for one request, for where they add up to all the machine has, only less work would make them faster. Needs wrk.
 
     TIDEGATE_BIN=target/release/tidegate .venv/bin/python benches/s3.py
 """
@@ -13,7 +14,8 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +57,41 @@ class Side:
 
     def seconds(self) -> float:
         """Processor time until now."""
-        total = 0
-        for process in self.processes:
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / TICKS
+        return sum(seconds(process) for process in self.processes)
+
+
+def seconds(process: Process) -> float:
+    """Processor time of a process until now."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+@dataclass(frozen=True)
+class World:
+    """A cluster with its gateway, and a tidegate before that."""
+
+    servers: setting.Setting
+    gate: Tidegate
+
+    @property
+    def sides(self) -> list[Side]:
+        """Both ways to an object."""
+        gateway = self.servers.front.gateway
+        return [Side("tidegate", self.gate.s3_url, [self.gate, gateway]), Side("gateway", gateway.url, [gateway])]
+
+    @property
+    def processes(self) -> dict[str, list[Process]]:
+        """All that a read may take time of, but the client and a delay line."""
+        front, cluster = self.servers.front, self.servers.cluster
+        return {"tidegate": [self.gate], "gateway": [front.gateway], "filer": [front.filer], "volume": cluster.volumes}
+
+
+@contextmanager
+def world(name: str, kms: Kms, **cluster: object) -> Iterator[World]:
+    """One of its own."""
+    with setting.start(name, cluster={"kms": kms, **cluster}, maxMB=4) as servers:
+        s3 = {"gateway": [servers.front.gateway.url]}
+        yield World(servers, servers.tidegate(s3=s3, log={"level": "warn"}))
 
 
 def key_headers(encryption: Encryption) -> dict[str, str]:
@@ -89,25 +121,46 @@ def whole(sides: list[Side], size: int, rounds: int) -> None:
 
 
 def many(
-    sides: list[Side], what: str, prefix: str, at_once: int, options: argparse.Namespace, script: Path | None
+    world: World, what: str, prefix: str, at_once: int, options: argparse.Namespace, script: Path | None = None
 ) -> None:
     """Requests per second of small reads, and of the gateway when it decides and sends nothing: no front can give more."""
-    print(f"\n{what}, {at_once} connections, requests/s")
+    sides = world.sides
+    print(f"\n{what}, {at_once} connections, requests/s; in brackets microseconds of processor time for one")
     for encryption in Encryption:
         headers = key_headers(encryption)
         rates: dict[str, list[float]] = {side.name: [] for side in sides}
+        costs: dict[str, list[dict[str, float]]] = {side.name: [] for side in sides}
         decisions: list[float] = []
         for _ in range(options.rounds):
             for side in sides:
                 url = side.url(f"{prefix}/{encryption.value}", headers)
-                rates[side.name].append(requests_per_second(url, headers, at_once, options.seconds, script))
+                before = spent(world)
+                rate = requests_per_second(url, headers, at_once, options.seconds, script)
+                after = spent(world)
+                rates[side.name].append(rate)
+                answers = rate * options.seconds
+                costs[side.name].append({name: (after[name] - before[name]) / answers for name in after})
             deciding = {**headers, "If-None-Match": "*"}
             url = sides[-1].url(f"{prefix}/{encryption.value}", headers)
             decisions.append(requests_per_second(url, deciding, at_once, options.seconds, None))
         rate = {name: statistics.median(each) for name, each in rates.items()}
         mine, theirs = (side.name for side in sides)
-        cells = "".join(f"{rate[side.name]:12,.0f} {side.name}" for side in sides)
-        print(f"{encryption.title:10}{cells}{rate[mine] / rate[theirs]:8.1f} x{statistics.median(decisions):12,.0f} decisions")
+        cells = "".join(f"{rate[side.name]:9,.0f} {side.name} ({shares(costs[side.name])})" for side in sides)
+        ratio = rate[mine] / rate[theirs]
+        print(f"{encryption.title:8}{cells}{ratio:6.1f} x{statistics.median(decisions):8,.0f} decisions")
+
+
+def spent(world: World) -> dict[str, float]:
+    """Seconds of processor time until now, by process; the client's under its own name."""
+    client = os.times()
+    named = {name: sum(map(seconds, processes)) for name, processes in world.processes.items()}
+    return {**named, "client": client.children_user + client.children_system}
+
+
+def shares(costs: list[dict[str, float]]) -> str:
+    """Medians in microseconds, without those that take nothing."""
+    medians = {name: statistics.median(cost[name] for cost in costs) * 1e6 for name in costs[0]}
+    return ", ".join(f"{name} {time:.0f}" for name, time in medians.items() if time >= 1)
 
 
 def write(servers: setting.Setting, kms: Kms, options: argparse.Namespace) -> None:
@@ -143,25 +196,24 @@ def main() -> int:
     with scratch("s3-kms") as root:
         kms = Kms(root)
         kms.start()
-        behind = {"volume_relay": Behaviour(), "relay": DelayLine, "kms": kms}
-        with setting.start("s3", cluster=behind, maxMB=4) as servers:
-            write(servers, kms, options)
-            gate = servers.tidegate(s3={"gateway": [servers.front.gateway.url]}, log={"level": "warn"})
-            gateway = servers.front.gateway
-            sides = [Side("tidegate", gate.s3_url, [gate, gateway]), Side("gateway", gateway.url, [gateway])]
-            check(sides, gate)
-            ranged = root / "ranged.lua"
-            ranged.write_text(RANGED.format(step=RANGE, last=options.size * MIB // RANGE - 1))
+        ranged = root / "ranged.lua"
+        ranged.write_text(RANGED.format(step=RANGE, last=options.size * MIB // RANGE - 1))
+        with world("s3", kms) as near:
+            write(near.servers, kms, options)
+            check(near.sides, near.gate)
             print(f"\nWhole objects of {options.size} MiB, median of {options.rounds} rounds in turns")
-            whole(sides, options.size * MIB, options.rounds)
-            many(sides, "Ranges of 64 KiB", LARGE, RANGES_AT_ONCE, options, ranged)
-            many(sides, "Objects of 4 KiB", SMALL, SMALL_AT_ONCE, options, None)
+            whole(near.sides, options.size * MIB, options.rounds)
+            many(near, "Ranges of 64 KiB", LARGE, RANGES_AT_ONCE, options, ranged)
+            many(near, "Objects of 4 KiB", SMALL, SMALL_AT_ONCE, options)
+            asked = near.gate.metrics().sum("tidegate_kms_requests_total")
+            print(f"\nThe KMS was asked {asked:.0f} times by tidegate, for 2 data keys")
+        with world("s3-far", kms, volume_relay=Behaviour(), relay=DelayLine) as far:
+            write(far.servers, kms, options)
+            check(far.sides, far.gate)
             for line in DelayLine.running:
                 line.delay(options.far)
             print(f"\nThe same whole, the volume server {options.far:g} ms away each way")
-            whole(sides, options.size * MIB, options.rounds)
-            asked = gate.metrics().sum("tidegate_kms_requests_total")
-            print(f"\nThe KMS was asked {asked:.0f} times by tidegate, for 2 data keys")
+            whole(far.sides, options.size * MIB, options.rounds)
     return 0
 
 
