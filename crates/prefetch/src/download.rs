@@ -21,7 +21,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::{
     fetching::{Fetching, Onward},
@@ -50,6 +50,8 @@ pub struct Download {
     running: Arc<Running>,
     /// The memory that the head waits for, before it can begin. Nothing else begins meanwhile.
     memory: Option<Memory>,
+    /// When to look again whether the first byte of all has come.
+    look: Option<Pin<Box<Sleep>>>,
     /// Bytes of the whole download that were not delivered yet.
     remaining: u64,
     /// Bytes of text in front of the first chunk.
@@ -73,7 +75,7 @@ impl Drop for Download {
 
 impl Download {
     pub(crate) fn new(shared: Arc<Shared>, account: Arc<Account>, plan: Plan) -> Self {
-        let memory = (shared.budget.blocks() * BLOCK) as u64 / 2;
+        let memory = ((shared.budget.blocks() - shared.budget.left_to_heads()) * BLOCK) as u64;
         let window = Window::new(shared.settings.window, memory, &shared.experience);
         let (remaining, text) = (plan.len(), plan.text());
         let upcoming = Upcoming::new(plan.pieces, shared.settings.verify);
@@ -86,6 +88,7 @@ impl Download {
             onward: None,
             running: Arc::default(),
             memory: None,
+            look: None,
             remaining,
             text,
             first: VecDeque::new(),
@@ -134,14 +137,16 @@ impl Download {
         loop {
             self.fetch_ahead();
             match self.ordered.poll(cx) {
-                Some(HeadState::Bytes(bytes)) => {
+                Some(HeadState::Bytes(bytes, first_byte)) => {
+                    if let Some(first_byte) = first_byte {
+                        self.window.first_byte(first_byte);
+                        self.look = None;
+                    }
                     self.window.delivered(bytes.len() as u64);
                     return Poll::Ready(Some(Ok(bytes)));
                 }
-                Some(HeadState::Ended(first_byte, lay)) => {
-                    self.window.ended(first_byte, lay);
-                }
-                Some(HeadState::Late(reached)) => {
+                Some(HeadState::Ended(lay)) => self.window.ended(lay),
+                Some(HeadState::Late(reached, asked)) => {
                     self.account.client_waits();
                     if self.window.automatic().is_none() {
                         // It has room again when a fetch ends, whichever it is.
@@ -150,6 +155,9 @@ impl Download {
                     } else if reached {
                         self.window.client_waited(Instant::now());
                         self.fetch_ahead();
+                    }
+                    if let Some(asked) = asked {
+                        self.await_first(asked, cx);
                     }
                     return Poll::Pending;
                 }
@@ -161,6 +169,22 @@ impl Download {
                 Some(HeadState::Failed(error)) => return Poll::Ready(Some(Err(error))),
                 None if self.remaining == 0 => return Poll::Ready(None),
                 None => ready!(self.poll_begin(cx))?,
+            }
+        }
+    }
+
+    /// Fetches further ahead the longer nothing comes: what was asked for then is that far away at least.
+    fn await_first(&mut self, asked: Instant, cx: &mut Context<'_>) {
+        while !self.upcoming.is_empty()
+            && let Some(time) = self.window.looks_again(asked.elapsed())
+        {
+            let look = self.look.get_or_insert_with(|| Box::pin(sleep_until(asked + time)));
+            if look.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.look = None;
+            if self.window.awaits_first(asked.elapsed()) {
+                self.fetch_ahead();
             }
         }
     }
@@ -344,6 +368,8 @@ impl Stream for Download {
     }
 }
 
+#[cfg(test)]
+mod distance;
 #[cfg(test)]
 mod late_keys;
 #[cfg(test)]

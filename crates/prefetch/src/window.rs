@@ -2,13 +2,14 @@
 //!
 //! A fixed window counts requests. The automatic one counts bytes: it begins at [`FIRST`], grows when the client
 //! reaches a span that has not begun to arrive (the distance is larger than what is in flight), and shrinks when memory is
-//! short. It does not grow beyond what the distance can be worth at the pace that the download has: where the servers give
+//! short. What has waited for its first byte of all is that far away at least, and may be worth as much: so the window grows
+//! while it waits, and a distance that nobody knew costs no round trips to find out. It does not grow beyond what the distance can be worth at the pace that the download has: where the servers give
 //! no more, more in flight only makes others wait. A span, what memory is taken for at once, is a share of it. Where a chunk has
 //! more than one, they come out of one request, unless the client has turned out to read slowly. What downloads found they needed is where later ones begin: see
 //! [`Experience`].
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -18,8 +19,8 @@ use crate::{budget::BLOCK, settings::WindowSetting};
 
 /// Where the automatic window begins as long as nothing is known, in bytes.
 const FIRST: u64 = 1 << 20;
-/// The largest automatic window, in bytes.
-const LARGEST: u64 = 64 << 20;
+/// The largest automatic window, in bytes, however much memory there is.
+const LARGEST: u64 = 1 << 30;
 /// A long download gets at least this window, in bytes, so that its requests are large.
 const STEADY: u64 = 8 << 20;
 /// Bytes that lie for longer than this were fetched too far ahead.
@@ -35,6 +36,11 @@ const WORTH: f64 = 4.0;
 const SHORTEST: Duration = Duration::from_millis(20);
 /// Bytes per second that nobody's network goes beyond: what a distance can be worth at most.
 const FASTEST: f64 = 2e9;
+/// How long the first byte is waited for until that is taken for distance. It is longer each time.
+const LOOK: Duration = Duration::from_micros(2_500);
+/// Each client that leaves early makes later ones so wary, and each that does not takes one off. How wary they are at most,
+/// and from when on nothing is taken for distance before it is known.
+const WARY: (u32, u32, u32) = (2, 8, 4);
 
 /// The window of one download.
 #[derive(Clone, Debug)]
@@ -50,6 +56,10 @@ pub(crate) struct Window {
     begun: u64,
     /// What waits made of it, in bytes.
     grown: u64,
+    /// Where it grew because of the time to the first byte: what had gone to the client then.
+    presumed: Option<u64>,
+    /// Whether it may.
+    presumes: bool,
     /// The shortest time to a first byte so far.
     nearest: Option<Duration>,
     /// Since when the pace is measured: a wait of the client. The first one is that for its first byte.
@@ -83,6 +93,8 @@ impl Window {
             delivered: 0,
             begun,
             grown: begun,
+            presumed: None,
+            presumes: fixed.is_none() && experience.is_trusting(),
             nearest: None,
             waited: None,
             since: 0,
@@ -153,7 +165,39 @@ impl Window {
         self.growths = self.growths.saturating_add(1);
         let grown = (self.target * factor).min(self.ceiling).min(self.worth());
         self.target = self.target.max(grown);
+        // As soon as all that was presumed has come, the pace says what it was worth.
+        if self.pace > 0.0 && self.presumed.is_some_and(|at| self.total - at >= self.target) {
+            self.presumed = None;
+            self.target = self.target.min(self.worth().max(self.begun));
+        }
         self.grown = self.target;
+    }
+
+    /// Nothing has come of the download yet, although it was asked for so long ago. Whether the window has grown for it.
+    pub(crate) fn awaits_first(&mut self, time: Duration) -> bool {
+        self.presumes && self.nearest.is_none() && time >= LOOK && self.presume(time)
+    }
+
+    /// When to look again whether something has come, where nothing had after that time. `None`: it would change nothing.
+    pub(crate) fn looks_again(&self, time: Duration) -> Option<Duration> {
+        (self.presumes && self.nearest.is_none() && self.target < self.ceiling).then(|| LOOK.max(2 * time))
+    }
+
+    /// The first byte of a span that was asked for alone had come after that time.
+    pub(crate) fn first_byte(&mut self, time: Duration) {
+        if self.presumes && self.nearest.is_none() {
+            self.presume(time);
+        }
+        self.nearest = Some(self.nearest.map_or(time, |nearest| nearest.min(time)));
+    }
+
+    fn presume(&mut self, distance: Duration) -> bool {
+        let reach = ((distance.as_secs_f64() * FASTEST) as u64).min(self.ceiling);
+        let grows = reach > self.target;
+        if grows {
+            (self.target, self.grown, self.presumed) = (reach, reach, Some(self.total));
+        }
+        grows
     }
 
     /// The most that the distance can be worth at this pace, in bytes.
@@ -162,11 +206,8 @@ impl Window {
         ((self.pace * nearest.as_secs_f64() * WORTH) as u64).max(STEADY)
     }
 
-    /// A span was read to its end: its first byte had come after `first_byte`, and all of it had been here for `lay`.
-    pub(crate) fn ended(&mut self, first_byte: Option<Duration>, lay: Duration) {
-        if let Some(first_byte) = first_byte {
-            self.nearest = Some(self.nearest.map_or(first_byte, |nearest| nearest.min(first_byte)));
-        }
+    /// A span was read to its end: all of it had been here for `lay`.
+    pub(crate) fn ended(&mut self, lay: Duration) {
         if lay > UNREAD {
             self.shrink();
         }
@@ -203,6 +244,8 @@ impl Window {
             self.grown.min(self.total)
         } else if self.growths > 0 {
             self.grown
+        } else if self.presumed.is_some() && self.total > self.begun {
+            self.grown.min(self.total)
         } else if self.total > self.begun {
             // It was enough; would a little less have been?
             self.begun - self.begun / 8
@@ -216,27 +259,41 @@ impl Window {
 /// What the automatic windows of earlier downloads came to, so that a download over the same distance need not find it out
 /// again, round trip by round trip. Clients that leave early bring it down.
 #[derive(Debug)]
-pub(crate) struct Experience(AtomicU64);
+pub(crate) struct Experience {
+    window: AtomicU64,
+    wary: AtomicU32,
+}
 
 impl Default for Experience {
     fn default() -> Self {
-        Self(AtomicU64::new(FIRST))
+        Self { window: AtomicU64::new(FIRST), wary: AtomicU32::new(0) }
     }
 }
 
 impl Experience {
     /// Where a window should begin, in bytes.
     fn window(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.window.load(Ordering::Relaxed)
+    }
+
+    /// Whether clients mostly want all that they ask for.
+    fn is_trusting(&self) -> bool {
+        self.wary.load(Ordering::Relaxed) < WARY.2
     }
 
     /// A download ends with `remaining` bytes undelivered.
     pub(crate) fn note(&self, window: &Window, remaining: u64) {
+        let judged = |now: u32| {
+            // Who had all of a window wanted it.
+            let left = remaining > 0 && window.total < window.target;
+            Some(if left { (now + WARY.0).min(WARY.1) } else { now.saturating_sub(1) })
+        };
+        let _ = self.wary.fetch_update(Ordering::Relaxed, Ordering::Relaxed, judged);
         let Some(sample) = window.sample(remaining) else { return };
         // Up faster than down: one download that finds out costs several round trips, a window too large costs memory that
         // can be had back.
         let learned = |now: u64| if sample > now { now / 2 + sample / 2 } else { now - now / 4 + sample / 4 };
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(learned(now)));
+        let _ = self.window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(learned(now)));
     }
 }
 
@@ -246,6 +303,8 @@ mod tests {
 
     /// Without limit.
     const ALL: u64 = u64::MAX;
+    /// What memory allows.
+    const CEILING: u64 = 64 << 20;
 
     /// The client waits so many times, a second apart, having got that many bytes each time.
     fn waits(window: &mut Window, times: u32, bytes: u64) {
@@ -253,7 +312,7 @@ mod tests {
         window.client_waited(now);
         for _ in 0..times {
             now += Duration::from_secs(1);
-            window.since += bytes;
+            (window.since, window.total) = (window.since + bytes, window.total + bytes);
             window.client_waited(now);
         }
     }
@@ -276,35 +335,36 @@ mod tests {
 
     #[test]
     fn auto_begins_small_and_reaches_the_ceiling_within_a_few_waits() {
-        let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
         assert!(!window.has_room(1, 1, FIRST, ALL));
         waits(&mut window, 3, 0);
-        assert!(window.has_room(1, 1, LARGEST - 1, ALL));
+        assert!(window.has_room(1, 1, CEILING - 1, ALL));
         waits(&mut window, 99, 0);
-        assert!(!window.has_room(1, 1, LARGEST, ALL));
+        assert!(!window.has_room(1, 1, CEILING, ALL));
     }
 
     #[test]
     fn short_memory_and_slow_clients_shrink_it() {
-        let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
         waits(&mut window, 9, 0);
         (0..99).for_each(|_| {
             window.memory_was_short(0);
-            window.total += LARGEST;
+            window.total += CEILING;
         });
         assert!(window.has_room(1, 1, SPAN.0 - 1, ALL) && !window.has_room(1, 1, SPAN.0, ALL));
         assert_eq!(window.span(u64::MAX, ALL), SPAN.0);
         waits(&mut window, 1, 0);
-        window.ended(None, UNREAD);
+        window.ended(UNREAD);
         assert!(window.has_room(1, 1, FIRST - 1, ALL));
-        (0..9).for_each(|_| window.ended(None, 2 * UNREAD));
+        (0..9).for_each(|_| window.ended(2 * UNREAD));
         assert!(!window.has_room(1, 1, FIRST - 1, ALL));
     }
 
     #[test]
     fn where_the_server_gives_no_more_the_window_does_not_grow() {
-        let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
-        window.ended(Some(Duration::from_millis(10)), Duration::ZERO);
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
+        window.first_byte(Duration::from_millis(10));
+        assert_eq!(window.automatic(), Some(20_000_000), "what 10 ms may be worth");
         waits(&mut window, 99, 100 << 20);
         assert_eq!(window.automatic(), Some(STEADY), "a hundred MiB a second over 10 ms are one MiB");
         waits(&mut window, 1, 400 << 20);
@@ -314,48 +374,79 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_had_been_here_before_are_no_pace() {
+    fn what_waits_for_its_first_byte_is_that_far_away_at_least() {
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
+        let at = |milliseconds| Duration::from_millis(milliseconds);
+        let looks: Vec<_> = std::iter::successors(window.looks_again(Duration::ZERO), |time| {
+            window.awaits_first(*time);
+            window.looks_again(*time)
+        })
+        .collect();
+        assert_eq!(looks, [LOOK, at(5), at(10), at(20), at(40)]);
+        assert_eq!(window.automatic(), Some(CEILING), "80 MB, for which there is no memory");
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
+        assert!(!window.awaits_first(LOOK / 2), "a server may take that long");
+        assert!(window.awaits_first(at(5)));
+        assert_eq!(window.automatic(), Some(10_000_000));
+        window.first_byte(at(6));
+        assert_eq!(window.automatic(), Some(12_000_000));
+        assert!(!window.awaits_first(at(30)) && window.looks_again(at(30)).is_none(), "it is known now");
+        window.first_byte(at(20));
+        assert_eq!(window.automatic(), Some(12_000_000));
+    }
+
+    #[test]
+    fn with_much_memory_the_window_is_what_the_distance_can_be_worth() {
         let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        window.first_byte(Duration::from_millis(100));
+        assert_eq!(window.automatic(), Some(200_000_000));
+        window.first_byte(Duration::from_secs(10));
+        assert_eq!(window.automatic(), Some(200_000_000));
+    }
+
+    #[test]
+    fn bytes_that_had_been_here_before_are_no_pace() {
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
         let begin = Instant::now();
-        window.ended(Some(Duration::from_millis(30)), Duration::ZERO);
+        window.first_byte(Duration::from_millis(30));
         window.client_waited(begin);
         window.delivered(64 << 20);
         window.client_waited(begin + Duration::from_millis(29));
-        assert_eq!((window.automatic(), window.pace), (Some(STEADY), 0.0));
+        assert_eq!(window.pace, 0.0);
         window.client_waited(begin + Duration::from_millis(32));
         assert_eq!(window.pace, (64 << 20) as f64 / 0.032);
     }
 
     #[test]
     fn the_wait_for_the_first_byte_says_nothing() {
-        let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
         window.client_waited(Instant::now());
         assert_eq!(window.automatic(), Some(FIRST));
     }
 
     #[test]
     fn memory_that_is_short_counts_once_for_each_window() {
-        let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
         waits(&mut window, 9, 0);
         (0..99).for_each(|_| window.memory_was_short(0));
-        assert_eq!(window.automatic(), Some(LARGEST / 2));
-        window.delivered(LARGEST / 2 - 1);
+        assert_eq!(window.automatic(), Some(CEILING / 2));
+        window.delivered(CEILING / 2 - 1);
         window.memory_was_short(0);
-        assert_eq!(window.automatic(), Some(LARGEST / 2));
+        assert_eq!(window.automatic(), Some(CEILING / 2));
         window.delivered(1);
         window.memory_was_short(0);
-        assert_eq!(window.automatic(), Some(LARGEST / 4));
-        window.delivered(LARGEST);
-        window.memory_was_short(LARGEST / 5);
-        assert_eq!(window.automatic(), Some(LARGEST / 5), "with its part it may reckon");
-        window.delivered(LARGEST);
-        window.memory_was_short(LARGEST / 5);
-        assert_eq!(window.automatic(), Some(LARGEST / 5));
+        assert_eq!(window.automatic(), Some(CEILING / 4));
+        window.delivered(CEILING);
+        window.memory_was_short(CEILING / 5);
+        assert_eq!(window.automatic(), Some(CEILING / 5), "with its part it may reckon");
+        window.delivered(CEILING);
+        window.memory_was_short(CEILING / 5);
+        assert_eq!(window.automatic(), Some(CEILING / 5));
     }
 
     #[test]
     fn one_of_many_downloads_makes_requests_of_its_part_of_the_memory() {
-        let window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        let window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
         assert_eq!(window.span(u64::MAX, 1 << 20), 1 << 20);
         assert_eq!(window.span(u64::MAX, 0), SPAN.0);
         let most =
@@ -367,7 +458,7 @@ mod tests {
 
     #[test]
     fn a_span_never_leaves_a_crumb() {
-        let window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        let window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
         let span = window.span(u64::MAX, ALL);
         assert_eq!(window.span(span + 1, ALL), span + 1);
         assert_eq!(window.span(2 * span, ALL), span);
@@ -376,7 +467,7 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_chunk_is_asked_for_at_once_unless_a_body_stood_for_long() {
-        let mut window = Window::new(WindowSetting::Auto, 1 << 40, &Experience::default());
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
         assert_eq!(window.reach(1 << 30), 1 << 30);
         window.body_stood();
         assert_eq!(window.reach(1 << 30), 0);
@@ -385,8 +476,8 @@ mod tests {
     }
 
     fn ended(experience: &Experience, waited: u32, total: u64, remaining: u64, distance: Duration) {
-        let mut window = Window::new(WindowSetting::Auto, 1 << 40, experience);
-        window.ended(Some(distance), Duration::ZERO);
+        let mut window = Window::new(WindowSetting::Auto, CEILING, experience);
+        window.first_byte(distance);
         if waited > 0 {
             waits(&mut window, waited, 1 << 40);
         }
@@ -400,8 +491,8 @@ mod tests {
     fn a_window_begins_where_earlier_ones_over_the_distance_came_to() {
         let experience = Experience::default();
         (0..20).for_each(|_| ended(&experience, 3, 1 << 30, 0, FAR));
-        let window = Window::new(WindowSetting::Auto, 1 << 40, &experience);
-        assert!(window.has_room(1, 1, LARGEST / 2 - 1, ALL) && !window.has_room(1, 1, LARGEST / 2, ALL));
+        let window = Window::new(WindowSetting::Auto, CEILING, &experience);
+        assert!(window.has_room(1, 1, CEILING / 2 - 1, ALL) && !window.has_room(1, 1, CEILING / 2, ALL));
         let window = Window::new(WindowSetting::Auto, 8 << 20, &experience);
         assert!(
             window.has_room(1, 1, (4 << 20) - 1, ALL) && !window.has_room(1, 1, 4 << 20, ALL),
@@ -415,6 +506,13 @@ mod tests {
         (0..20).for_each(|_| ended(&experience, 3, 1 << 30, 0, FAR));
         (0..20).for_each(|_| ended(&experience, 0, 64 << 10, 1 << 30, FAR));
         assert!(experience.window() < 2 * FIRST, "{}", experience.window());
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &experience);
+        assert!(!window.awaits_first(FAR) && window.looks_again(FAR).is_none(), "nothing is taken for distance");
+        let before = window.automatic();
+        window.first_byte(FAR);
+        assert_eq!(window.automatic(), before);
+        (0..20).for_each(|_| ended(&experience, 0, 1 << 30, 0, FAR));
+        assert!(experience.is_trusting());
     }
 
     #[test]
@@ -431,7 +529,12 @@ mod tests {
         let before = experience.window();
         ended(&experience, 0, 64 << 10, 0, FAR);
         assert_eq!(experience.window(), before);
-        (0..99).for_each(|_| ended(&experience, 0, 1 << 30, 0, FAR));
+        for _ in 0..99 {
+            let mut window = Window { presumes: false, ..Window::new(WindowSetting::Auto, CEILING, &experience) };
+            window.first_byte(FAR);
+            window.delivered(1 << 30);
+            experience.note(&window, 0);
+        }
         assert!((FIRST..before / 4).contains(&experience.window()), "{}", experience.window());
     }
 }

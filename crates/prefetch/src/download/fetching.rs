@@ -22,7 +22,7 @@ pub(super) struct Fetching {
     pub(super) left: u64,
     /// Bytes of memory that are reserved for what is left.
     pub(super) reserved: u64,
-    /// When it was asked for, where that was for it alone.
+    /// When it was asked for, where that was for it alone and none of its bytes were given.
     pub(super) asked: Option<Instant>,
     pub(super) priority: Arc<Priority>,
     /// Whether the client has come to it.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::fetching::Fetching;
 use crate::{FetchError, NeedleRead, budget::BLOCK, handover::Next};
@@ -30,15 +31,15 @@ pub(super) enum Slot {
 
 /// What the client finds.
 pub(super) enum HeadState {
-    /// The next bytes.
-    Bytes(Bytes),
+    /// The next bytes, and how long the first byte of their span took, if they are its first and it was asked for alone.
+    Bytes(Bytes, Option<Duration>),
     /// A needle that was in memory: the next bytes are to be taken out of it.
     Cached,
-    /// A span of which everything was given: how long its first byte took, where it was asked for alone, and how long all of
-    /// it had been here.
-    Ended(Option<Duration>, Duration),
-    /// A span that has nothing yet; whether the client has come to it just now.
-    Late(bool),
+    /// A span of which everything was given: how long all of it had been here.
+    Ended(Duration),
+    /// A span that has nothing yet; whether the client has come to it just now, and when it was asked for, if that was for it
+    /// alone and nothing of it has come.
+    Late(bool, Option<Instant>),
     /// A span that failed.
     Failed(FetchError),
 }
@@ -119,18 +120,20 @@ impl Ordered {
                 if *left == 0 {
                     self.slots.pop_front();
                 }
-                HeadState::Bytes(bytes)
+                HeadState::Bytes(bytes, None)
             }
             Slot::Inline(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.slots.pop_front();
-                HeadState::Bytes(bytes)
+                HeadState::Bytes(bytes, None)
             }
             Slot::Cached(..) => HeadState::Cached,
             Slot::Fetch(fetching) => {
                 fetching.priority.reach();
                 let reached = std::mem::replace(&mut fetching.reached, true);
-                let Poll::Ready(next) = fetching.handover.poll(cx) else { return Some(HeadState::Late(!reached)) };
+                let Poll::Ready(next) = fetching.handover.poll(cx) else {
+                    return Some(HeadState::Late(!reached, fetching.asked));
+                };
                 match next {
                     Next::Bytes(bytes) if bytes.len() as u64 <= fetching.left => {
                         let len = bytes.len() as u64;
@@ -139,15 +142,14 @@ impl Ordered {
                         let freed = len.min(fetching.reserved);
                         fetching.reserved -= freed;
                         self.bytes -= freed;
-                        HeadState::Bytes(bytes)
+                        let asked = fetching.asked.take();
+                        HeadState::Bytes(bytes, asked.and_then(|asked| Some(fetching.handover.begun()? - asked)))
                     }
                     Next::End(at) if fetching.left == 0 => {
-                        let begun = fetching.handover.begun();
-                        let first_byte = fetching.asked.and_then(|asked| Some(begun? - asked));
                         self.bytes -= fetching.reserved;
                         self.requests -= 1;
                         self.slots.pop_front();
-                        HeadState::Ended(first_byte, at.elapsed())
+                        HeadState::Ended(at.elapsed())
                     }
                     Next::Failed(error) => HeadState::Failed(error),
                     Next::Bytes(_) | Next::End(_) => HeadState::Failed(FetchError::Lost(Arc::clone(&fetching.fid))),

@@ -92,6 +92,11 @@ impl Upcoming {
         self.steps.clear();
     }
 
+    /// Whether nothing more is to come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// What is next. Whatever is no needle is taken out.
     pub(super) fn next(&mut self) -> Option<Upcome> {
         match self.steps.front_mut()? {
