@@ -59,19 +59,21 @@ fn shrink(entry: &mut pb::Entry, file_size: u64) {
 /// behind them that a file of those versions has not. Each with the size that it has if that is so: if its size here is
 /// the number of bytes that are stored.
 pub fn doubtful(chunks: &[pb::FileChunk], file_size: u64, range: &Range<u64>) -> Vec<(usize, u64)> {
-    let is_doubtful = |chunk: &pb::FileChunk| {
-        !chunk.cipher_key.is_empty() && chunk.is_compressed && !chunk.is_chunk_manifest && chunk.size > SEAL
-    };
-    if !chunks.iter().any(is_doubtful) {
+    if !chunks.iter().any(may_be_smaller) {
         return Vec::new();
     }
     let starts = starts(chunks, file_size);
-    let doubtful = chunks.iter().enumerate().filter(|(_, chunk)| is_doubtful(chunk)).filter_map(|(index, chunk)| {
+    let doubtful = chunks.iter().enumerate().filter(|(_, chunk)| may_be_smaller(chunk)).filter_map(|(index, chunk)| {
         let next = next(&starts, chunk);
         let matters = begin(chunk) < range.end && range.start < next;
         (matters && chunk.end() < next).then(|| (index, next - begin(chunk)))
     });
     doubtful.collect()
+}
+
+/// Whether a chunk by itself can be one of the [`doubtful`].
+pub fn may_be_smaller(chunk: &pb::FileChunk) -> bool {
+    !chunk.cipher_key.is_empty() && chunk.is_compressed && !chunk.is_chunk_manifest && chunk.size > SEAL
 }
 
 fn begin(chunk: &pb::FileChunk) -> u64 {

@@ -44,10 +44,13 @@ pub fn visible(chunks: &[pb::FileChunk]) -> Result<Vec<Visible>> {
     let mut position = 0;
     // `layers` is sorted so that the next one to begin is the last.
     loop {
+        step();
         while let Some(layer) = layers.pop_if(|layer| layer.start.0 <= position) {
+            step();
             covering.push(layer);
         }
         while covering.peek().is_some_and(|top| top.end <= position) {
+            step();
             covering.pop();
         }
         let next_start = layers.last().map(|layer| layer.start.0);
@@ -89,8 +92,17 @@ fn extend(runs: &mut Vec<Visible>, layer: &Layer, range: Range<u64>) {
     }
 }
 
+/// A test counts them: what a file of many chunks costs must not depend on how fast a machine is.
+#[inline]
+fn step() {
+    #[cfg(test)]
+    tests::STEPS.set(tests::STEPS.get() + 1);
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -134,6 +146,27 @@ mod tests {
             assert_eq!(visible(&[bad]).unwrap_err().blame(), Blame::Filer);
         }
         assert!(visible(&[chunk(i64::MAX - 1, 1, 1)]).is_ok());
+    }
+
+    thread_local! {
+        pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn many_chunks_take_steps_as_they_are_many() {
+        for many in [1_000, 100_000] {
+            let place = |at: i64| (4 * at, 1 + at);
+            let side_by_side = |at| chunk(place(at).0, 4, place(at).1);
+            let all_over_each_other = |at| chunk(place(at).0, 8 * many as u64, place(at).1);
+            let each_in_those_before = |at| chunk(at, 2 * (many - at) as u64, 1 + at);
+            let kinds: [&dyn Fn(i64) -> FileChunk; 3] = [&side_by_side, &all_over_each_other, &each_in_those_before];
+            for kind in kinds {
+                let chunks: Vec<_> = (0..many).map(kind).collect();
+                STEPS.set(0);
+                let runs = visible(&chunks).unwrap();
+                assert!(runs.len() >= many as usize && STEPS.get() <= 4 * chunks.len() + 1, "{many}: {}", STEPS.get());
+            }
+        }
     }
 
     /// One byte after the other, each chunk painted over the ones that it beats.

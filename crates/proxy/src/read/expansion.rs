@@ -16,6 +16,7 @@ use crate::{
     Blame, Error, Result,
     entry::{
         manifest::Manifests,
+        sealed,
         visible::{Visible, visible},
     },
     metrics::{CacheCounters, CacheOutcome},
@@ -41,6 +42,8 @@ pub(crate) struct Expansion {
     pub(crate) layout: Arc<Layout>,
     /// Which byte comes from which of them.
     pub(super) runs: Vec<Visible>,
+    /// Whether some of them may be smaller than they say.
+    pub(super) has_doubtful: bool,
     /// The entry's own layout. While this is here, no other has its address.
     _of: Arc<Layout>,
 }
@@ -199,7 +202,8 @@ async fn expand(
         // What makes no sense by itself may do so beside the others.
         Ok(_) | Err(_) => return Err(ExpansionError::Dependent),
     };
-    Ok(Expansion { chunks, layout: Arc::new(layout), runs, _of: of })
+    let has_doubtful = chunks.iter().any(sealed::may_be_smaller);
+    Ok(Expansion { chunks, layout: Arc::new(layout), runs, has_doubtful, _of: of })
 }
 
 /// What overlaps `stretch`, manifests replaced by what they list.

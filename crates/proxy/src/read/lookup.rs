@@ -11,7 +11,10 @@ use super::{object, source::Source};
 use crate::{
     Result,
     entries::{self, Entries},
-    entry::{ContentTypes, EntryPath, Kind, headers},
+    entry::{
+        ContentTypes, EntryPath, Kind, headers, sealed,
+        visible::{Visible, visible},
+    },
     pb,
 };
 
@@ -26,6 +29,11 @@ pub(crate) struct File {
     pub(crate) etag: Option<String>,
     /// Of an answer to a request without a query and from no script.
     pub(super) headers: HeaderMap,
+    /// Of the file, in bytes. An entry adds it up from all of its chunks.
+    pub(crate) size: u64,
+    /// Which byte comes from which chunk, where the entry lists the chunks themselves and their sizes are beyond doubt. `None`:
+    /// each read finds out.
+    pub(super) runs: Option<Vec<Visible>>,
 }
 
 impl File {
@@ -35,8 +43,14 @@ impl File {
         let layout = object::layout(entry, &entry.chunks)?;
         let mut headers = headers::of_file(entry, "", types);
         add_echo(&mut headers, &layout);
-        Ok(Self { layout: Arc::new(layout), etag: entry.etag(), headers })
+        let runs = lists_all(entry).then(|| visible(&entry.chunks).ok()).flatten();
+        Ok(Self { layout: Arc::new(layout), etag: entry.etag(), headers, size: entry.size(), runs })
     }
+}
+
+/// Whether the chunks and their sizes are what the entry lists.
+fn lists_all(entry: &pb::Entry) -> bool {
+    !entry.chunks.iter().any(|chunk| chunk.is_chunk_manifest || sealed::may_be_smaller(chunk))
 }
 
 /// Adds what the S3 gateway tells about the encryption.

@@ -206,12 +206,12 @@ impl Reader {
         sse: &mut SseLabel,
     ) -> Result<Response<Body>> {
         // How it is encrypted.
-        let layout = Arc::clone(&file.layout);
+        let layout = &file.layout;
         *sse = label(layout.scheme);
 
         // Whether this caller may have it. What one may not read, a 304, 412 or 416 does not describe either.
         self.access.managed_keys.check(layout.scheme, caller)?;
-        let customer = unlock::customer_key(&layout, &request.headers)?;
+        let customer = unlock::customer_key(layout, &request.headers)?;
 
         // What is asked for, and whether it exists.
         let validators = Validators { etag: file.etag.as_deref(), modified: entry.modified() };
@@ -224,7 +224,7 @@ impl Reader {
             }
             Outcome::Proceed { range } => range && request.method == Method::GET,
         };
-        let size = entry.size();
+        let size = file.size;
         let mut headers = answer::of_file(file, entry, request, &self.stages.types, &self.origins);
         let asked = request.headers.get(header::RANGE).filter(|_| ranged);
         let extent = match range::parse(asked, size) {
@@ -240,7 +240,7 @@ impl Reader {
 
         // The bytes: planned, keys opened, the first of them here.
         let (status, sections) = answer::add_extent(&mut headers, entry, &extent, size, &self.stages.types);
-        let body = self.stages.body(path, entry, layout, customer, &sections, &request.extensions).await?;
+        let body = self.stages.body(path, entry, file, customer, &sections, &request.extensions).await?;
         Ok(answer::with_body(status, headers, body))
     }
 }

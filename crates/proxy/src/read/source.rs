@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     Blame, Error, Result,
-    entry::{EntryPath, visible::visible},
+    entry::{
+        EntryPath,
+        visible::{Visible, visible},
+    },
     filer::{FilerClient, Found},
     pb,
     plan::{self, Piece, parts::Section},
@@ -87,7 +90,8 @@ impl Source {
         }
     }
 
-    /// Plans a body made of `sections` of an entry whose layout has been read.
+    /// Plans a body made of `sections` of an entry whose layout has been read. `runs` are those of the chunks that it lists,
+    /// where they were worked out before.
     ///
     /// # Errors
     /// When a manifest or the places of the chunks are broken.
@@ -95,12 +99,17 @@ impl Source {
         &self,
         entry: &'e pb::Entry,
         layout: Arc<Layout>,
+        runs: Option<&[Visible]>,
         sections: &[Section],
     ) -> Result<ReadPlan<'e>> {
         let content = entry.content.clone();
         if !content.is_empty() {
             let pieces = plan::assemble(sections, |range| plan::plan_inline(content.len() as u64, range));
             return Ok(ReadPlan { layout, chunks: Chunks::Listed(Cow::default()), content, pieces });
+        }
+        if let Some(runs) = runs {
+            let pieces = plan::assemble(sections, |range| plan::plan(runs, range));
+            return Ok(ReadPlan { layout, chunks: Chunks::Listed(Cow::Borrowed(&entry.chunks)), content, pieces });
         }
         let (engine, hull) = (&self.engine, plan::hull(sections));
         if !entry.chunks.iter().any(|chunk| chunk.is_chunk_manifest) {
@@ -111,11 +120,13 @@ impl Source {
         }
         let expanded = self.expansions.of(engine, entry, &layout, hull.clone()).await?;
         let layout = Arc::clone(&expanded.layout);
-        let chunks = sealed_sizes::of_range(engine, Cow::Borrowed(&expanded.chunks), entry.size(), &hull).await?;
-        if let Cow::Owned(chunks) = chunks {
-            let runs = visible(&chunks)?;
-            let pieces = plan::assemble(sections, |range| plan::plan(&runs, range));
-            return Ok(ReadPlan { layout, chunks: Chunks::Listed(Cow::Owned(chunks)), content, pieces });
+        if expanded.has_doubtful {
+            let chunks = sealed_sizes::of_range(engine, Cow::Borrowed(&expanded.chunks), entry.size(), &hull).await?;
+            if let Cow::Owned(chunks) = chunks {
+                let runs = visible(&chunks)?;
+                let pieces = plan::assemble(sections, |range| plan::plan(&runs, range));
+                return Ok(ReadPlan { layout, chunks: Chunks::Listed(Cow::Owned(chunks)), content, pieces });
+            }
         }
         let pieces = plan::assemble(sections, |range| plan::plan(&expanded.runs, range));
         Ok(ReadPlan { layout, chunks: Chunks::Expansion(expanded), content, pieces })
@@ -158,7 +169,7 @@ impl Source {
             let message = format!("{} is encrypted itself", entry.name);
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
         }
-        let planned = self.plan(entry, Arc::new(layout), &[Section::File(0..length(entry))]).await?;
+        let planned = self.plan(entry, Arc::new(layout), None, &[Section::File(0..length(entry))]).await?;
         self.download(&planned, &ReadKeys::Nothing, None, None).await
     }
 }

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crypto::{DataKey, Layout};
+use crypto::DataKey;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::Extensions;
 use prefetch::{Download, Share};
 
 use super::{
     Source,
-    lookup::{self, CachedEntry, Derived},
+    lookup::{self, CachedEntry, Derived, File},
     moved::FileMoves,
     route, unlock,
 };
@@ -54,12 +54,12 @@ impl Stages {
         &self,
         path: &EntryPath,
         entry: &pb::Entry,
-        layout: Arc<Layout>,
+        file: &File,
         customer: Option<Arc<DataKey>>,
         sections: &[Section],
         extensions: &Extensions,
     ) -> Result<Body> {
-        let planned = self.source.plan(entry, layout, sections).await?;
+        let planned = self.source.plan(entry, Arc::clone(&file.layout), file.runs.as_deref(), sections).await?;
         let bucket = route::bucket(path);
         let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket).await?;
         let download =

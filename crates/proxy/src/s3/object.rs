@@ -97,15 +97,14 @@ impl Found {
     /// # Errors
     /// The reason why the gateway shall answer.
     pub(super) fn wanted(&self, request: &Parts) -> Result<Wanted, Relayed> {
-        let layout = &self.file()?.layout;
+        let File { layout, size, .. } = self.file()?;
         let brings_key = request.headers.keys().any(is_customer_key);
         if brings_key != (layout.scheme == Scheme::C) {
             return Err(Relayed::Encryption);
         }
         // Errors about keys are the gateway's own.
         let customer = unlock::customer_key(layout, &request.headers).map_err(|_| Relayed::Encryption)?;
-        let size = self.known.entry.size();
-        let range = asked_range(&request.headers, size)?;
+        let range = asked_range(&request.headers, *size)?;
         self.is_worth_it(range.as_ref())?;
         Ok(Wanted { customer, range })
     }
@@ -115,8 +114,9 @@ impl Found {
     /// # Errors
     /// If not.
     pub(super) fn is_worth_it(&self, range: Option<&Range<u64>>) -> Result<(), Relayed> {
-        let length = range.map_or(self.known.entry.size(), |range| range.end - range.start);
-        if self.file()?.layout.scheme == Scheme::None && length < SMALL { Err(Relayed::Small) } else { Ok(()) }
+        let file = self.file()?;
+        let length = range.map_or(file.size, |range| range.end - range.start);
+        if file.layout.scheme == Scheme::None && length < SMALL { Err(Relayed::Small) } else { Ok(()) }
     }
 }
 

@@ -90,7 +90,7 @@ impl S3Front {
     ) -> Result<Response<Body>, Relayed> {
         let Found { path, known, version, .. } = found;
         let (entry, file) = (&known.entry, found.file()?);
-        let size = entry.size();
+        let size = file.size;
         let (status, section) = match &wanted.range {
             None => (StatusCode::OK, 0..size),
             Some(range) => (StatusCode::PARTIAL_CONTENT, range.clone()),
@@ -104,8 +104,7 @@ impl S3Front {
             headers.insert(CONTENT_RANGE, value);
         }
         let sections = [Section::File(section)];
-        let body =
-            self.stages.body(path, entry, file.layout.clone(), wanted.customer, &sections, &request.extensions).await;
+        let body = self.stages.body(path, entry, file, wanted.customer, &sections, &request.extensions).await;
         let body = body.map_err(|error| {
             tracing::debug!(path = path.as_str(), blame = error.blame().as_str(), "left to the S3 gateway: {error}");
             if error.blame() == Blame::Volume {
