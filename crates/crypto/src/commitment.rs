@@ -14,7 +14,7 @@ use crate::datakey::DataKey;
 ///
 /// Source: `ComputeKeyCommitment` in `weed/s3api/s3_validation_utils.go` @4.48. It belongs to the IV beside which it was
 /// stored, so that an object can have one for each chunk.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Commitment {
     pub(crate) mac: [u8; 32],
     pub(crate) iv: [u8; 16],

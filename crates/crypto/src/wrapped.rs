@@ -119,19 +119,10 @@ impl WrappedKey {
         }
     }
 
-    /// Takes over the commitments of the same key found elsewhere in the object.
-    pub(crate) fn absorb(&mut self, other: Self) {
-        let (Self::Kms(KmsKey { commitments: mine, .. }) | Self::S3(S3Key { commitments: mine, .. })) = self else {
-            return;
-        };
-        let (Self::Kms(KmsKey { commitments: theirs, .. }) | Self::S3(S3Key { commitments: theirs, .. })) = other
-        else {
-            return;
-        };
-        for commitment in theirs {
-            if !mine.contains(&commitment) {
-                mine.push(commitment);
-            }
+    /// Takes over a commitment of the same key that was found elsewhere in the object, and is none of those it has.
+    pub(crate) fn absorb(&mut self, commitment: Commitment) {
+        if let Self::Kms(KmsKey { commitments, .. }) | Self::S3(S3Key { commitments, .. }) = self {
+            commitments.push(commitment);
         }
     }
 }

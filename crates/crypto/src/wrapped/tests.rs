@@ -78,14 +78,6 @@ fn a_customer_key_is_checked_by_its_md5() {
 }
 
 #[test]
-fn absorbing_keeps_distinct_commitments_once() {
-    let mut key = WrappedKey::Kms(kms(vec![kms_commitment()]));
-    let other = Commitment { iv: [0; 16], ..kms_commitment() };
-    key.absorb(WrappedKey::Kms(kms(vec![kms_commitment(), other.clone()])));
-    assert!(key.commitments() == [kms_commitment(), other]);
-}
-
-#[test]
 fn the_id_depends_on_what_determines_the_key_and_on_nothing_else() {
     let id = |change: fn(&mut KmsKey)| {
         let mut key = kms(vec![kms_commitment()]);
