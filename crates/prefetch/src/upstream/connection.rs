@@ -20,6 +20,8 @@ use super::{
 
 /// Bytes of the buffer: room for a head, and for a small body that comes with it.
 const BUFFER: usize = 16 << 10;
+/// Slices that are read into at once, the buffer among them.
+const SLICES: usize = 8;
 /// The most that it grows to for a head.
 const LONGEST_HEAD: usize = 256 << 10;
 
@@ -187,10 +189,32 @@ impl Connection {
             let mut part = ReadBuf::new(&mut first[..first_most]);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
             part.filled().len()
+        } else if most == room {
+            ready!(self.poll_read_to_end(cx, slices, room))?
         } else {
             ready!(self.stream.poll_read_many(cx, slices))?
         };
         Poll::Ready(took(framing, read))
+    }
+
+    /// Reads into `slices`, which have `room` for all that is next. There is room behind them, too: a read that does not fill it has
+    /// found the line empty, so that whoever looks for more need not ask the system.
+    fn poll_read_to_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &mut [IoSliceMut<'_>],
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = slices.iter_mut().map(|slice| IoSliceMut::new(slice));
+        let mut many: [_; SLICES] = std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+        if slices.next().is_none()
+            && let Some(last) = many.last_mut().filter(|last| last.is_empty())
+        {
+            *last = IoSliceMut::new(&mut self.buffer);
+        }
+        let read = ready!(self.stream.poll_read_many(cx, &mut many))?;
+        (self.start, self.end) = (0, read.saturating_sub(room));
+        Poll::Ready(Ok(read.min(room)))
     }
 
     /// Goes on to where bytes of the body are next. How many of them, at most; none: it has ended.

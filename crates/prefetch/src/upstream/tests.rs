@@ -275,6 +275,31 @@ async fn what_a_server_sends_beyond_an_answer_is_in_no_other() {
 }
 
 #[tokio::test]
+async fn what_comes_with_the_end_of_a_body_is_not_of_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let (head_is_read, reads_on) = tokio::sync::oneshot::channel();
+    let served = tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        first.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 53\r\n\r\n").await.unwrap();
+        reads_on.await.unwrap();
+        first.write_all(&[&[b'a'; 53][..], b"evil"].concat()).await.unwrap();
+        let (mut second, _) = listener.accept().await.unwrap();
+        second.write_all(HELLO).await.unwrap();
+        (first, second)
+    });
+    let upstream = upstream();
+    let request = Request::get(format!("http://{authority}/3,01")).body(()).unwrap();
+    let mut answer = upstream.send(request).await.unwrap();
+    head_is_read.send(()).unwrap();
+    // So that all of it is here when it is read.
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(read(answer.body_mut()).await.unwrap(), [b'a'; 53]);
+    assert_eq!(get(&upstream, &authority).await.as_deref(), Ok("hello"), "over another connection");
+    drop(served.await.unwrap());
+}
+
+#[tokio::test]
 async fn a_body_that_ends_early_fails_and_one_that_ends_with_its_connection_does_not() {
     let (authority, _served) = server(vec![
         vec![b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"],
