@@ -41,6 +41,19 @@ impl WrappedKey {
 }
 
 impl Layout {
+    /// Takes `key` for the one behind this layout's key number `index`, as [`WrappedKey::accept`] does, of which the id is known
+    /// here already.
+    ///
+    /// # Errors
+    /// When it is another, or there is no key of that number.
+    pub fn accept(&self, index: usize, key: Arc<DataKey>) -> Result<VerifiedKey, VerifyError> {
+        let (Some(wrapped), Some(of)) = (self.keys.get(index), self.ids.get(index)) else {
+            return Err(VerifyError::OtherKey);
+        };
+        wrapped.verify(&key)?;
+        Ok(VerifiedKey { key, of: *of })
+    }
+
     /// What decrypts the bytes whose keystream starts at `start`, one of this layout.
     ///
     /// # Errors
@@ -91,5 +104,8 @@ mod tests {
         let own = WrappedKey::Customer(CustomerKey { md5: Md5::digest([7; 32]).into() });
         let verified = own.accept(key).unwrap();
         assert_eq!(layout.decryption(start, &verified).err(), Some(VerifyError::OtherKey));
+        let key = || Arc::new(DataKey::from_slice(&[7; 32]).unwrap());
+        assert_eq!(layout.accept(0, key()).err(), Some(VerifyError::CustomerKey));
+        assert_eq!(layout.accept(1, key()).err(), Some(VerifyError::OtherKey));
     }
 }

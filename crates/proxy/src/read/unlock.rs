@@ -49,8 +49,8 @@ impl ReadKeys {
 
 /// Decrypts with a customer's key, if it is that of these bytes: chunks may have come out of manifests since it was checked.
 fn customers(layout: &Layout, start: KeyStart, key: &Arc<DataKey>) -> Result<Decrypt> {
-    let accepted = layout.keys.get(start.key).and_then(|wrapped| wrapped.accept(Arc::clone(key)).ok());
-    Decrypt::new(layout, start, &accepted.ok_or_else(customer::wrong_key)?)
+    let accepted = layout.accept(start.key, Arc::clone(key)).map_err(|_| customer::wrong_key())?;
+    Decrypt::new(layout, start, &accepted)
 }
 
 /// Checks a customer's key against everything that the object tells of it, whatever part of it is read.
@@ -62,7 +62,9 @@ pub(crate) fn customer_key(layout: &Layout, headers: &HeaderMap) -> Result<Optio
         return Ok(None);
     }
     let key = customer::key(headers)?;
-    let stored = layout.customer_key_md5.map(|md5| WrappedKey::Customer(CustomerKey { md5 }));
+    // Where there are keys, the first of them has that MD5.
+    let stored = layout.customer_key_md5.filter(|_| layout.keys.is_empty());
+    let stored = stored.map(|md5| WrappedKey::Customer(CustomerKey { md5 }));
     if stored.iter().chain(&layout.keys).any(|wrapped| wrapped.verify(&key).is_err()) {
         return Err(customer::wrong_key());
     }
