@@ -308,8 +308,9 @@ impl Download {
         }
         let reach = self.window.reach(span.read.end - span.read.start);
         let priority = self.priority(urgency);
-        let onward = &mut self.onward;
-        let fetching = Fetching::start(&self.shared, &self.running, span, reservation, priority, reach, onward);
+        let is_last = urgency == Urgency::Head && self.upcoming.is_empty();
+        let (onward, running) = (&mut self.onward, &self.running);
+        let fetching = Fetching::start(&self.shared, running, span, reservation, priority, reach, is_last, onward);
         self.ordered.push(Slot::Fetch(fetching));
     }
 
@@ -333,8 +334,8 @@ impl Download {
             let reservation = ready!(self.poll_memory(&span, cx))?;
             self.ordered.took_of_cached(span.len_in(reservation.blocks()));
             let (priority, reach) = (self.priority(Urgency::Head), span.len_in(reservation.blocks()));
-            let onward = &mut None;
-            let fetching = Fetching::start(&self.shared, &self.running, span, reservation, priority, reach, onward);
+            let (onward, running) = (&mut None, &self.running);
+            let fetching = Fetching::start(&self.shared, running, span, reservation, priority, reach, false, onward);
             self.ordered.push_first(Slot::Fetch(fetching));
             return Poll::Ready(Ok(None));
         };

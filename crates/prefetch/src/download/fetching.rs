@@ -1,6 +1,10 @@
 //! A span on its way.
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
@@ -9,7 +13,7 @@ use crate::{
     budget::{BLOCK, Reservation, blocks},
     context::Shared,
     fetch::{self, Following, Job, NextSpan, SpanWriter},
-    handover::{Handover, Running, Sender},
+    handover::{Handover, Next, Running, Sender},
     sync::{AbortHandle, spawn},
     urgency::Priority,
     whole,
@@ -28,8 +32,20 @@ pub(super) struct Fetching {
     /// Whether the client has come to it.
     pub(super) reached: bool,
     pub(super) handover: Arc<Handover>,
-    _task: Arc<Task>,
+    work: Work,
 }
+
+/// Who does the work of a fetch.
+enum Work {
+    /// A task, at the network's speed.
+    Task { _task: Arc<Task> },
+    /// The download's own task, as long as there is some to do.
+    Here(Option<Pin<Box<dyn Future<Output = ()> + Send>>>),
+}
+
+/// Bytes up to which the only span of a download is fetched in the download's own task. All of it is here before any of it is
+/// given, so that no body stands open for a client that does not read on.
+const ALONE: u64 = 128 << 10;
 
 /// The task of a fetch, which ends with this.
 struct Task(AbortHandle);
@@ -72,6 +88,9 @@ impl Fetching {
     /// Starts to fetch as much of the span as the reservation is for, as one more of those that are `running`. It comes
     /// `onward` where there is such a fetch; else with one of its own, which is asked for `reach` bytes of the span at once.
     /// What it goes onward with is left in `onward`.
+    ///
+    /// One that `is_last` and small is fetched in the task that asks for it, which has nothing else to do meanwhile.
+    #[expect(clippy::too_many_arguments, reason = "each is of another kind")]
     pub(super) fn start(
         shared: &Arc<Shared>,
         running: &Arc<Running>,
@@ -79,6 +98,7 @@ impl Fetching {
         mut reservation: Reservation,
         priority: Priority,
         reach: u64,
+        is_last: bool,
         onward: &mut Option<Onward>,
     ) -> Self {
         let left = span.len_in(reservation.blocks());
@@ -95,7 +115,8 @@ impl Fetching {
                 let reserved = (reservation.blocks() * BLOCK) as u64;
                 let fetch = whole::run(Arc::clone(shared), reservation, read, then, Arc::clone(&priority), sender);
                 let task = Task::spawn(fetch);
-                return Self { fid, left, reserved, asked, priority, reached: false, handover, _task: task };
+                let work = Work::Task { _task: task };
+                return Self { fid, left, reserved, asked, priority, reached: false, handover, work };
             }
         };
         reservation.shrink(blocks(left));
@@ -117,12 +138,29 @@ impl Fetching {
                 let span = read.start..end;
                 let reach = read.start + reach.max(left);
                 let job = Job { read, span, reach, checksum, version, priority: Arc::clone(&priority) };
+                if is_last && reach == end && left <= ALONE {
+                    let fetch = fetch::run(Arc::clone(&shared.fetch), job, writer, following);
+                    let work = Work::Here(Some(Box::pin(fetch)));
+                    return Self { fid, left, reserved, asked, priority, reached: false, handover, work };
+                }
                 let task = Task::spawn(fetch::run(Arc::clone(&shared.fetch), job, writer, following));
                 Onward { next, reach, priority: Arc::clone(&priority), task }
             }
         };
         let task = Arc::clone(&goes_on.task);
         *onward = (end < goes_on.reach).then_some(goes_on);
-        Self { fid, left, reserved, asked, priority, reached: false, handover, _task: task }
+        let work = Work::Task { _task: task };
+        Self { fid, left, reserved, asked, priority, reached: false, handover, work }
+    }
+
+    /// What it gives next. One that is fetched here goes on first, and gives nothing before it has ended.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if let Work::Here(fetch) = &mut self.work
+            && let Some(going) = fetch
+        {
+            ready!(going.as_mut().poll(cx));
+            *fetch = None;
+        }
+        self.handover.poll(cx)
     }
 }

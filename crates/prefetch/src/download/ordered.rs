@@ -131,7 +131,7 @@ impl Ordered {
             Slot::Fetch(fetching) => {
                 fetching.priority.reach();
                 let reached = std::mem::replace(&mut fetching.reached, true);
-                let Poll::Ready(next) = fetching.handover.poll(cx) else {
+                let Poll::Ready(next) = fetching.poll(cx) else {
                     return Some(HeadState::Late(!reached, fetching.asked));
                 };
                 match next {

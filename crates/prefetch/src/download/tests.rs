@@ -517,6 +517,23 @@ async fn a_server_that_stands_still_in_the_middle_of_a_body_is_left_in_a_second(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_small_read_is_fetched_in_the_task_that_asks_and_is_here_before_any_of_it_is_given() {
+    for (len, tasks) in [(100_000, 0), (200_000, 1)] {
+        let script = Script::default();
+        script.fault("a:1", [Fault::Trickle(Duration::from_millis(1))]);
+        let (read, bytes) = script.needle(1, 1 << 20);
+        let read = NeedleRead { start: 5, end: 5 + len, ..read };
+        let (engine, _) = script.engine(Settings::default());
+        let mut download = Box::pin(engine.download(Plan::from_iter([Piece::Needle(read)])));
+        assert!(futures_util::poll!(download.as_mut()).is_pending());
+        assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), tasks, "{len}");
+        let download = download.await.unwrap();
+        assert_eq!(script.0.lock().unwrap().open, tasks, "{len}: a body that nobody may read on");
+        assert_eq!(collect(download).await.unwrap(), bytes[5..5 + len as usize]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn text_in_front_of_a_chunk_is_not_the_first_of_its_bytes() {
     let script = Script::default();
     script.fault("a:1", [Fault::Status(404), Fault::Status(404)]);
