@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd readers clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak deb deb-test manual book lintian bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd readers clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,40 @@ $(CLIENTS)/.requirements: tests/clients/requirements.txt
 	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --disable-pip-version-check --quiet -r tests/clients/requirements.txt
 	@touch $@
+
+# Of the binary in the package: release, or packager, which is built and linked much sooner and serves a little slower.
+PROFILE ?= release
+MANUAL := target/manual
+manual: cargo ## Manual pages and completions of shells, into target/manual
+	$(CARGO) run --locked --quiet $(if $(filter packager,$(PROFILE)),--profile packager) -p proxy --example manual $(EVERY_KMS) -- \
+	  $(MANUAL) $(shell date --utc --date=@$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)} +%F)
+
+# Other options: make deb DEB="--maintainer 'Ann Other <ann@example.org>'"
+DEB ?=
+deb: cargo manual ## A Debian package, into target/debian (PROFILE=packager: built sooner); needs cargo-deb, installs nothing
+	@$(CARGO) deb --version >/dev/null 2>&1 || { echo "No cargo-deb: cargo install --locked cargo-deb" >&2; exit 1; }
+	$(CARGO) deb --locked --quiet --strip --profile $(PROFILE) -p proxy $(DEB)
+
+DEBIAN_12 := $(TARGET)/debian-12
+deb-test: lintian venv deb $(DEBIAN_12)/.made ## The package in a fresh Debian 12, as root; no part of the tests: five minutes (PROFILE=packager)
+	TIDEGATE_DEB=$$(ls -t target/debian/tidegate_*.deb | head -1) TIDEGATE_DEBIAN=$(abspath $(DEBIAN_12))/root \
+	  $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/package
+
+$(DEBIAN_12)/.made:
+	@command -v debootstrap >/dev/null || { echo "No debootstrap: install it (Debian, Ubuntu: apt install debootstrap)." >&2; exit 1; }
+	@echo "Making a Debian 12 in $(DEBIAN_12) (once, 240 MB)"
+	rm -rf $(DEBIAN_12) && mkdir -p $(DEBIAN_12)
+	debootstrap --variant=minbase --include=systemd bookworm $(DEBIAN_12)/root >$(DEBIAN_12)/log || { tail -5 $(DEBIAN_12)/log; exit 1; }
+	@touch $@
+
+lintian:
+	@command -v lintian >/dev/null || { echo "No lintian: install it (Debian, Ubuntu: apt install lintian). Only make deb-test needs it." >&2; exit 1; }
+
+book: ## The pages as a site, into target/book; needs mdbook, installs nothing
+	@command -v mdbook >/dev/null || { echo "No mdbook: cargo install --locked mdbook" >&2; exit 1; }
+	mdbook build docs
+	@rm -f target/book/book.toml target/book/*.py
+	@$(PYTHON) tests/structure/site.py target/book
 
 SOAK_SECONDS ?= 600
 soak: venv build ## Mixed load and a fault every few seconds for ten minutes (SOAK_SECONDS=n); no part of the tests

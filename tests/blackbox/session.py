@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import textwrap
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,26 +18,30 @@ _TIMEOUT = 60.0  # seconds for a whole session
 
 def blocks(page: Path, language: str) -> list[str]:
     """The code blocks of a page that are in this language."""
-    text = page.read_text()
-    return [re.sub(r"^ {1,3}", "", block, flags=re.MULTILINE) for block in re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)]
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for block in found]
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command, and what is shown below it; `…` stands for whatever is there."""
+    """A command, and what is shown below it; `…` stands for whatever is there, and columns may be of other widths."""
 
     command: str
     shown: str
 
     def agrees(self, printed: str) -> bool:
-        pattern = re.escape(self.shown.strip()).replace("…", ".*")
-        return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
+        pattern = re.escape(_narrow(self.shown)).replace("…", ".*")
+        return re.fullmatch(pattern, _narrow(printed), re.DOTALL) is not None
 
 
 def steps(block: str) -> list[Step]:
     """What a `console` block has people type. A line that ends with a backslash goes on in the next one."""
     found = re.findall(r"^\$ ((?:.*\\\n)*.*)\n?((?:(?!\$ ).*\n?)*)", block, re.MULTILINE)
     return [Step(command, shown.strip()) for command, shown in found]
+
+
+def _narrow(text: str) -> str:
+    return re.sub(r" +", " ", text).strip()
 
 
 class Shell:
@@ -74,7 +79,8 @@ class Shell:
             if line.startswith(_END):
                 return "".join(printed)
             printed.append(line)
-        raise AssertionError(f"the shell ended, or took longer than {_TIMEOUT:.0f} s:\n{command}\n{''.join(printed)}{self.log()}")
+        said = "".join(printed) + self.log()
+        raise AssertionError(f"the shell ended, or took longer than {_TIMEOUT:.0f} s:\n{command}\n{said}")
 
     def log(self) -> str:
         """What runs in the background has written."""

@@ -37,6 +37,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(there), f"{page.name}: {target}"
 
 
+def test_the_site_has_every_page_once() -> None:
+    listed = re.findall(r"\]\(([^)]+)\)", (REPO / "docs/SUMMARY.md").read_text())
+    pages = sorted(page.name for page in (REPO / "docs").glob("*.md") if page.name != "SUMMARY.md")
+    assert sorted(listed) == pages
+
+
 @pytest.mark.parametrize("page", OPERATORS)
 def test_every_command_does_what_it_says(
     page: str, front_1mb: Front, start_tidegate: StartTidegate, tmp_path: Path

@@ -12,9 +12,10 @@ from session import Shell, Step, blocks, steps
 from waiting import until
 
 README = REPO / "README.md"
+START = REPO / "docs/start.md"
 KEY = CustomerKey.from_seed("the key of the picture")
 # The head of a JPEG is enough for `file`.
-PICTURE = bytes.fromhex("ffd8ffe000104a46494600010100000100010000") + b"a cat" * 1000
+PICTURE = bytes.fromhex("ffd8ffe000104a46494600010100000100010000") + b"a cat" * 50_000
 
 
 class Session:
@@ -30,6 +31,8 @@ class Session:
             "127.0.0.1:8880": listen,
             "127.0.0.1:8881": admin,
             "127.0.0.1:8870": s3,
+            "/etc/tidegate/tidegate.toml": "tidegate.toml",
+            "/usr/share/doc/tidegate/examples": str(REPO / "deploy"),
         }
         self.shell = shell(
             {
@@ -67,17 +70,25 @@ class Session:
 
 
 @pytest.fixture
-def session(front_1mb: Front, tmp_path: Path) -> Iterator[Session]:
-    """A bucket with an encrypted picture, and a shell."""
+def start_session(tmp_path: Path) -> Iterator[Callable[[Front], Session]]:
+    """Sits down before a front."""
     shells: list[Shell] = []
 
     def shell(env: Mapping[str, str]) -> Shell:
         shells.append(Shell(tmp_path, env))
-        return shells[0]
+        return shells[-1]
 
+    yield lambda front: Session(front, shell, tmp_path)
+    for each in shells:
+        each.end()
+
+
+@pytest.fixture
+def session(front_1mb: Front, start_session: Callable[[Front], Session], tmp_path: Path) -> Session:
+    """A bucket with an encrypted picture, and a shell."""
     if "photos" not in [bucket["Name"] for bucket in front_1mb.s3.client.list_buckets()["Buckets"]]:
         front_1mb.s3.create_bucket("photos")
-    made = Session(front_1mb, shell, tmp_path)
+    made = start_session(front_1mb)
     (tmp_path / "cat.jpg").write_bytes(PICTURE)
     (tmp_path / "key").write_bytes(KEY.raw)
     # What is encrypted may by chance look like something.
@@ -85,9 +96,7 @@ def session(front_1mb: Front, tmp_path: Path) -> Iterator[Session]:
         front_1mb.s3.put("photos", "cat.jpg", PICTURE, **sse_arguments(Encryption.SSE_C, customer_key=KEY))
         if made.shell.run(f"curl -s {front_1mb.filer_url('photos', 'cat.jpg')} | file -").strip() == "/dev/stdin: data":
             break
-    yield made
-    for shell_ in shells:
-        shell_.end()
+    return made
 
 
 def test_the_readme(session: Session) -> None:
@@ -104,4 +113,17 @@ def test_the_readme_by_s3(session: Session) -> None:
     session.follow(Step("cat tidegate.toml", f"{filer}\n{table}"))
     session.follow(Step("tidegate --config tidegate.toml &", ""))
     for step in second:
+        session.follow(step)
+
+
+def test_the_first_ten_minutes(front_4mb: Front, start_session: Callable[[Front], Session], tmp_path: Path) -> None:
+    """The key of SSE-S3 is in this front's filer. systemd, which is not here, has the service started."""
+    session = start_session(front_4mb)
+    (tmp_path / "beach.jpg").write_bytes(PICTURE)
+    configure, *rest = map(steps, blocks(START, "console"))
+    assert len(configure) == 2 and sum(map(len, rest)) == 8
+    for step in configure:
+        session.follow(step)
+    session.follow(Step("tidegate --config tidegate.toml &", ""))
+    for step in sum(rest, []):
         session.follow(step)
