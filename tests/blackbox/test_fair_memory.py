@@ -155,3 +155,16 @@ def test_who_crawls_is_left_alone_while_nobody_waits(
         for _ in range(10):
             read(gate, large.path(), LARGE, OTHER)
         assert (crawlers.cut(), gate.metrics().sum("tidegate_downloads_cut_total")) == (0, 0)
+
+
+def test_who_is_held_back_by_a_limit_is_not_slow(front_1mb: Front, large: Object, start_tidegate: StartTidegate) -> None:
+    limits = {"bytes_per_second_per_download": "16KiB"}
+    gate = start_tidegate(front_1mb, {"prefetch": {"memory": "8MiB"}, "server": {"min_rate": "1MiB"}, "limits": limits})
+    with ExitStack() as lines:
+        for at in range(40):
+            line = http.client.HTTPConnection("127.0.0.1", gate.port, source_address=(f"127.0.0.{10 + at}", 0))
+            lines.callback(line.close)
+            line.request("GET", large.path())
+        all_memory_is_taken(gate)
+        time.sleep(8)
+        assert gate.metrics().sum("tidegate_downloads_cut_total") == 0

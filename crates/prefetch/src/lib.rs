@@ -62,7 +62,7 @@ pub use needle::{Coming, Decode, NeedleRead, Opener, Start, Transform};
 pub use plan::{Piece, Plan};
 pub use probe::Probed;
 pub use settings::{Settings, Verify, WindowSetting};
-pub use share::{Cut, Share};
+pub use share::{Brake, Cut, Share};
 #[doc(hidden)]
 pub use upstream::recorded_answer;
 pub use upstream::{Answer, Body, HttpUpstream, Upstream, UpstreamBody};

@@ -13,6 +13,8 @@ pub(super) struct Holding<P> {
     /// Bytes per second that its client takes. `None`: it cannot be said yet, it is not the client that is slow, or the
     /// download cannot be ended. Such a one gives nothing up.
     pub(super) rate: Option<u64>,
+    /// It is we who let it go no faster: it may have too much, but is not slow.
+    pub(super) braked: bool,
 }
 
 /// Why a download gives up its part.
@@ -35,8 +37,8 @@ impl Reason {
 }
 
 /// Which of all `holdings` makes room for `waiting`, who `wants` so much: the slowest of the peer that has most, where that one
-/// has more than `waiting` would have; else the slowest of all that are slower than `least_rate` bytes per second. `None`:
-/// nobody has to.
+/// has more than `waiting` would have; else the slowest of all that are slower than `least_rate` bytes per second by their own
+/// doing. `None`: nobody has to.
 pub(super) fn gives_up<P: Copy + Eq + Hash>(
     holdings: &[Holding<P>],
     waiting: P,
@@ -51,7 +53,7 @@ pub(super) fn gives_up<P: Copy + Eq + Hash>(
     let most = held.values().copied().max().unwrap_or(0);
     let has_most = most > of(waiting) + wants;
     let of_share = if has_most { slowest(holdings, |one, _| of(one.peer) == most) } else { None };
-    let of_slow = || slowest(holdings, |_, rate| rate < least_rate);
+    let of_slow = || slowest(holdings, |one, rate| rate < least_rate && !one.braked);
     of_share.map(|at| (at, Reason::Share)).or_else(|| Some((of_slow()?, Reason::Slow)))
 }
 
@@ -69,7 +71,7 @@ mod tests {
     use super::*;
 
     fn holding(peer: u8, rate: impl Into<Option<u64>>) -> Holding<u8> {
-        Holding { peer, has: 1, rate: rate.into() }
+        Holding { peer, has: 1, rate: rate.into(), braked: false }
     }
 
     #[test]
@@ -95,6 +97,14 @@ mod tests {
         assert_eq!(gives_up(&held, 3, 4, 0), Some((2, Reason::Share)));
         assert_eq!(gives_up(&held, 1, 7, 0), None, "it would have as much itself");
         assert_eq!(gives_up(&held, 1, 6, 0), Some((2, Reason::Share)));
+    }
+
+    #[test]
+    fn whoever_is_held_back_may_have_too_much_but_is_not_slow() {
+        let braked = |peer, rate| Holding { braked: true, ..holding(peer, rate) };
+        assert_eq!(gives_up(&[braked(1, 5), holding(2, 10)], 3, 1, 20), Some((1, Reason::Slow)));
+        assert_eq!(gives_up(&[braked(1, 5), braked(2, 10)], 3, 1, 20), None);
+        assert_eq!(gives_up(&[braked(1, 5), braked(1, 4)], 2, 1, 20), Some((1, Reason::Share)));
     }
 
     #[test]

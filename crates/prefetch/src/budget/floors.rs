@@ -25,7 +25,7 @@ use super::{
     meter::Meter,
 };
 use crate::{
-    share::{Cut, Share},
+    share::{Brake, Cut, Share},
     sync::{Mutex, MutexGuard},
 };
 
@@ -67,6 +67,7 @@ struct Waiting {
     peer: Peer,
     since: Instant,
     cut: Option<Arc<dyn Cut>>,
+    brake: Option<Brake>,
     answer: oneshot::Sender<Floor>,
 }
 
@@ -74,6 +75,7 @@ struct Waiting {
 pub(super) struct Holder {
     pub(super) peer: Peer,
     cut: Option<Arc<dyn Cut>>,
+    brake: Option<Brake>,
     is_cut: AtomicBool,
     /// Shared blocks that it has beside its floor.
     shared: AtomicUsize,
@@ -93,7 +95,8 @@ impl Holder {
 
     /// As one that has its floor.
     fn of_floors(&self, now: Instant) -> Holding<Peer> {
-        Holding { peer: self.peer, has: 1, rate: self.cut.as_ref().and_then(|_| self.meter.rate(now)) }
+        let rate = self.cut.as_ref().and_then(|_| self.meter.rate(now));
+        Holding { peer: self.peer, has: 1, rate, braked: self.brake.as_ref().is_some_and(|brake| brake.is_on(now)) }
     }
 
     /// As one that has its shared blocks. They come and go all the time: where its client takes something now and then, they
@@ -139,8 +142,8 @@ impl Floors {
             let mut state = self.state();
             let number = state.arrivals;
             state.arrivals += 1;
-            let Share { peer, cut } = share.clone();
-            state.waiting.insert(number, Waiting { peer, since: Instant::now(), cut, answer });
+            let Share { peer, cut, brake } = share.clone();
+            state.waiting.insert(number, Waiting { peer, since: Instant::now(), cut, brake, answer });
             number
         };
         self.serve();
@@ -198,12 +201,13 @@ impl State {
         let may = |peer: Peer| self.free > self.kept || peer.is_none() || self.of(peer) < self.kept;
         let waiting = self.waiting.iter().filter(|(_, one)| may(one.peer));
         let number = *waiting.min_by_key(|(number, one)| (self.of(one.peer), **number))?.0;
-        let Waiting { peer, cut, answer, .. } = self.waiting.remove(&number)?;
+        let Waiting { peer, cut, brake, answer, .. } = self.waiting.remove(&number)?;
         self.free -= 1;
         *self.held.entry(peer).or_default() += 1;
         let holder = Arc::new(Holder {
             peer,
             cut,
+            brake,
             is_cut: AtomicBool::new(false),
             shared: AtomicUsize::new(0),
             meter: Meter::new(),

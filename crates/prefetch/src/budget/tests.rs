@@ -198,7 +198,7 @@ async fn who_wants_little_goes_first_but_not_for_ever() {
 #[tokio::test]
 async fn whoever_has_more_than_a_part_is_served_after_others() {
     let (budget, _) = budget(16);
-    let of = |last| Share { peer: Some(std::net::IpAddr::from([127, 0, 0, last])), cut: None };
+    let of = |last| Share { peer: Some(std::net::IpAddr::from([127, 0, 0, last])), ..Share::default() };
     let rich = futures_util::future::join_all((0..2).map(|_| budget.admit(&of(1)))).await;
     let poor = budget.admit(&of(2)).await;
     let held = [head(&rich[0], 12, 12).unwrap(), head(&rich[0], 4, 4).unwrap()];

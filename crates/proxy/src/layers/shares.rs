@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use prefetch::Share;
+use prefetch::{Brake, Share};
 
 use crate::{
     peers::PeerId,
@@ -30,6 +30,10 @@ impl<F: Front> Layer for Shares<F> {
     async fn pass(&self, mut request: Request<Received>, peer: Peer) -> Response<F::Body> {
         if let Some(cutter) = request.extensions_mut().remove::<Cutter>() {
             let share = Share::of(PeerId::at(peer.client).address(), Arc::new(cutter));
+            let share = match request.extensions_mut().remove::<Brake>() {
+                Some(brake) => share.braked(brake),
+                None => share,
+            };
             request.extensions_mut().insert(share);
         }
         self.0.handle(request, peer).await

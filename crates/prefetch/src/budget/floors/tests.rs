@@ -134,6 +134,23 @@ async fn many_addresses_that_crawl_keep_nobody_out_and_fast_ones_stay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_is_held_back_by_us_is_not_cut_as_slow() {
+    let (floors, cuts, other, brake) = (floors(1), Arc::<Cuts>::default(), Arc::default(), Brake::default());
+    let held = floors.line_up(&share(1, &cuts).braked(brake.clone())).await;
+    held.holder.meter.takes(100);
+    let _turn = floors.line_up(&share(2, &other));
+    for _ in 0..40 {
+        brake.holds(Instant::now() + LOOKS);
+        sleep(LOOKS).await;
+        floors.relieve();
+    }
+    assert_eq!(cuts.number(), 0);
+    sleep(2 * LOOKS).await;
+    floors.relieve();
+    assert_eq!((cuts.number(), number(&floors, Reason::Slow)), (1, 1), "it may go, and its client takes nothing");
+}
+
+#[tokio::test(start_paused = true)]
 async fn for_shared_memory_those_are_cut_whose_blocks_do_not_come_back() {
     let (floors, idle, other) = (floors(6), Arc::<Cuts>::default(), Arc::<Cuts>::default());
     let held = [

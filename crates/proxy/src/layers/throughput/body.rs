@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use prefetch::Brake;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::meter::Meter;
@@ -25,6 +26,7 @@ pub(crate) struct ThroughputBody<B> {
 
 struct Paced {
     meters: Vec<Meter>,
+    brake: Brake,
     hit: Arc<LimitsHit>,
     /// The most bytes that are taken from the meters at a time.
     piece: u64,
@@ -37,9 +39,10 @@ struct Paced {
 }
 
 impl<B> ThroughputBody<B> {
-    pub(super) fn new(inner: B, meters: Vec<Meter>, hit: &Arc<LimitsHit>) -> Self {
+    pub(super) fn new(inner: B, meters: Vec<Meter>, brake: Brake, hit: &Arc<LimitsHit>) -> Self {
         let paced = meters.iter().map(Meter::piece).min().map(|piece| {
-            Box::new(Paced { meters, hit: Arc::clone(hit), piece, taken: 0, waits: None, rest: Bytes::new() })
+            let hit = Arc::clone(hit);
+            Box::new(Paced { meters, brake, hit, piece, taken: 0, waits: None, rest: Bytes::new() })
         });
         Self { inner, paced }
     }
@@ -52,7 +55,10 @@ impl Paced {
             let (now, bytes) = (Instant::now(), self.piece.min(left));
             let there = self.meters.iter_mut().map(|meter| meter.take(bytes, now, &self.hit)).max();
             self.taken = bytes;
-            self.waits = there.filter(|there| *there > now).map(|there| Box::pin(sleep_until(there)));
+            self.waits = there.filter(|there| *there > now).map(|there| {
+                self.brake.holds(there);
+                Box::pin(sleep_until(there))
+            });
         }
         if let Some(timer) = &mut self.waits {
             ready!(timer.as_mut().poll(cx));

@@ -12,6 +12,7 @@ use std::{
 };
 
 use http::{Request, Response};
+use prefetch::Brake;
 use tokio::time::Instant;
 
 use self::{
@@ -62,7 +63,8 @@ impl BytesPerSecond {
     }
 }
 
-/// Has the bodies of the front inside go no faster than they may.
+/// Has the bodies of the front inside go no faster than they may. The front is told by a [`Brake`] among the request's
+/// extensions when one does not.
 pub(crate) struct Throughput<F> {
     front: F,
     rates: BytesPerSecond,
@@ -84,9 +86,12 @@ impl<F: Front> Layer for Throughput<F> {
         &self.front
     }
 
-    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
-        let client = peer.client;
+    async fn pass(&self, mut request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+        let (meters, brake) = (self.rates.meters(peer.client), Brake::default());
+        if !meters.is_empty() {
+            request.extensions_mut().insert(brake.clone());
+        }
         let response = self.front.handle(request, peer).await;
-        response.map(|body| ThroughputBody::new(body, self.rates.meters(client), &self.hit))
+        response.map(|body| ThroughputBody::new(body, meters, brake, &self.hit))
     }
 }

@@ -22,7 +22,7 @@ fn body(client: u8, rates: &BytesPerSecond, hit: &Arc<LimitsHit>, bytes: u64, pi
     let content = content(bytes);
     let pieces: Vec<_> = content.chunks(piece).map(|piece| Ok(content.slice_ref(piece))).collect();
     let body = Body::from_stream(Some(bytes), stream::iter(pieces));
-    ThroughputBody::new(body, rates.meters([127, 0, 0, client].into()), hit)
+    ThroughputBody::new(body, rates.meters([127, 0, 0, client].into()), Brake::default(), hit)
 }
 
 /// So many bytes, none of which is like its neighbour.
@@ -108,8 +108,8 @@ async fn whoever_makes_a_body_is_asked_for_more_only_when_it_may_go() {
         Ok(Bytes::from_static(&[7; 16 << 10]))
     });
     let rates = BytesPerSecond::new(None, None, Some(64 * KIB));
-    let mut body =
-        ThroughputBody::new(Body::from_stream(None, pieces), rates.meters([127, 0, 0, 1].into()), &LimitsHit::unread());
+    let (meters, body) = (rates.meters([127, 0, 0, 1].into()), Body::from_stream(None, pieces));
+    let mut body = ThroughputBody::new(body, meters, Brake::default(), &LimitsHit::unread());
     let reading = tokio::spawn(async move { while body.frame().await.is_some() {} });
     for second in 1..10 {
         tokio::time::sleep(SECOND).await;
@@ -144,7 +144,8 @@ async fn without_a_rate_a_body_is_what_it_was() {
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 1 << 20);
     let broken = Body::from_stream(Some(9), stream::iter([Ok(Bytes::from_static(b"half")), Err("broken".into())]));
     let rates = BytesPerSecond::new(None, None, Some(MIB));
-    let mut broken = ThroughputBody::new(broken, rates.meters([127, 0, 0, 1].into()), &LimitsHit::unread());
+    let meters = rates.meters([127, 0, 0, 1].into());
+    let mut broken = ThroughputBody::new(broken, meters, Brake::default(), &LimitsHit::unread());
     assert_eq!(broken.frame().await.unwrap().unwrap().into_data().unwrap(), "half");
     assert!(broken.frame().await.unwrap().is_err());
 }
