@@ -36,7 +36,7 @@ use super::{
 use crate::{
     Blame, Error,
     metrics::RefusedConnection,
-    peers::{Networks, Slot},
+    peers::{Full, Networks, Slot},
     wire::{Body, BoxError, Cutter, Front, Peer, PeerTls, Received},
 };
 
@@ -54,7 +54,11 @@ pub(super) async fn serve<F: Front>(mut stream: TcpStream, mut slot: Slot, mut p
             () = stages.reached(serving.drains_at) => return,
             passed_on = passed_on => match passed_on {
                 Ok(peer) => peer,
-                Err(refused) => return serving.counted.refused(refused),
+                Err(Unwanted::Full(full)) => {
+                    drop(slot);
+                    return serving.refuse(stream, full);
+                }
+                Err(Unwanted::Unnamed) => return serving.counted.refused(RefusedConnection::ProxyHeader),
             },
         };
     }
@@ -88,6 +92,14 @@ pub(super) async fn serve<F: Front>(mut stream: TcpStream, mut slot: Slot, mut p
     Talk::new(ending, peer, serving).run(stream, agreed).await;
 }
 
+/// Why a connection is not served that a proxy passes on, or should.
+enum Unwanted {
+    /// It is not said whom it comes from.
+    Unnamed,
+    /// There is no place for it.
+    Full(Full),
+}
+
 /// Whom a connection comes from that a proxy passes on, which `peer` must be.
 ///
 /// # Errors
@@ -98,20 +110,20 @@ async fn passed_on<F>(
     peer: Peer,
     proxies: &Networks,
     serving: &Serving<F>,
-) -> Result<Peer, RefusedConnection> {
+) -> Result<Peer, Unwanted> {
     if !proxies.has(peer.client) {
         tracing::debug!(peer = %peer.client, "a connection past the proxies is closed");
-        return Err(RefusedConnection::ProxyHeader);
+        return Err(Unwanted::Unnamed);
     }
     match proxied::source(stream, serving.limits.header_read_timeout).await {
         Ok(None) => Ok(peer),
         Ok(Some(source)) => {
-            slot.pass_to(source.ip()).map_err(|_full| RefusedConnection::PeerLimit)?;
+            slot.pass_to(source.ip()).map_err(Unwanted::Full)?;
             Ok(peer.proxied(source))
         }
         Err(error) => {
             tracing::debug!(peer = %peer.client, %error, "a connection without a header of the PROXY protocol is closed");
-            Err(RefusedConnection::ProxyHeader)
+            Err(Unwanted::Unnamed)
         }
     }
 }

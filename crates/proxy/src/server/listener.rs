@@ -20,10 +20,9 @@ use tokio::{
     time::sleep,
 };
 
-use super::{connection, refusal, refusal::Refusals, serving::Serving};
+use super::{connection, serving::Serving};
 use crate::{
-    metrics::RefusedConnection,
-    peers::{Full, Slot},
+    peers::Slot,
     wire::{Front, Peer},
 };
 
@@ -43,7 +42,6 @@ pub(super) struct Listener<F> {
     pub(super) serving: Serving<F>,
     /// Connections now open, of all listeners that share it.
     pub(super) open: Arc<AtomicUsize>,
-    pub(super) refusals: Refusals,
 }
 
 impl<F: Front> Listener<F> {
@@ -63,7 +61,7 @@ impl<F: Front> Listener<F> {
                         backoff = Backoff::default();
                         match self.serving.slots.take(addr.ip()) {
                             Ok(slot) => drop(connections.spawn(self.connection(stream, slot, addr))),
-                            Err(full) => self.refuse(stream, full),
+                            Err(full) => self.serving.refuse(stream, full),
                         }
                     }
                     Err(error) => {
@@ -84,17 +82,6 @@ impl<F: Front> Listener<F> {
         drop(accept);
         while let Some(ended) = connections.join_next().await {
             report(ended);
-        }
-    }
-
-    /// There are too many connections: says so, where it can be said.
-    fn refuse(&self, stream: TcpStream, full: Full) {
-        self.serving.counted.refused(match full {
-            Full::Everywhere => RefusedConnection::Limit,
-            Full::ForPeer => RefusedConnection::PeerLimit,
-        });
-        if self.serving.tls.is_none() {
-            refusal::send(stream, &self.refusals);
         }
     }
 

@@ -157,6 +157,7 @@ impl Server {
             limits: limits.clone(),
             slots: slots.clone(),
             heads: heads.clone(),
+            refusals: Refusals::default(),
             counted: Arc::clone(counted),
             stages: stages.clone(),
             drains_at,
@@ -172,7 +173,7 @@ impl Server {
         let unbound = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"));
         let socket = TcpListener::bind(addr).await.map_err(unbound)?;
         let bound = socket.local_addr().map_err(unbound)?;
-        let listener = Listener { serving, open, refusals: Refusals::default() };
+        let listener = Listener { serving, open };
         Ok((bound, Box::pin(listener.run(socket))))
     }
 

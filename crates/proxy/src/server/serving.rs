@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
+
 use super::{
     heads::HeadBudget,
     limits::Limits,
+    refusal::{self, Refusals},
     shutdown::{Stage, Stages},
 };
 use crate::{
-    metrics::Connections,
-    peers::{Networks, Slots},
+    metrics::{Connections, RefusedConnection},
+    peers::{Full, Networks, Slots},
 };
 
 /// Gives what the next TLS handshake is answered with.
@@ -49,6 +52,7 @@ pub(super) struct Serving<F> {
     pub(super) slots: Slots,
     /// Room for the headers of their requests.
     pub(super) heads: HeadBudget,
+    pub(super) refusals: Refusals,
     pub(super) counted: Arc<Connections>,
     pub(super) stages: Stages,
     /// The stage at which the listener stops accepting, and its connections end after the running answer.
@@ -65,9 +69,23 @@ impl<F> Clone for Serving<F> {
             limits: self.limits.clone(),
             slots: self.slots.clone(),
             heads: self.heads.clone(),
+            refusals: self.refusals.clone(),
             counted: Arc::clone(&self.counted),
             stages: self.stages.clone(),
             drains_at: self.drains_at,
+        }
+    }
+}
+
+impl<F> Serving<F> {
+    /// There are too many connections: says so, where it can be said.
+    pub(super) fn refuse(&self, stream: TcpStream, full: Full) {
+        self.counted.refused(match full {
+            Full::Everywhere => RefusedConnection::Limit,
+            Full::ForPeer => RefusedConnection::PeerLimit,
+        });
+        if self.tls.is_none() {
+            refusal::send(stream, &self.refusals);
         }
     }
 }

@@ -273,13 +273,13 @@ async fn a_daemon_out_of_files_waits_and_goes_on() {
             proxies: None,
             limits: Limits::default(),
             slots: Slots::new(9, 9),
+            refusals: Refusals::default(),
             heads: HeadBudget::new(0),
             counted: counted(),
             stages,
             drains_at: Stage::Draining,
         },
         open: Arc::default(),
-        refusals: Refusals::default(),
     };
     tokio::spawn(listener.run(Failing([EMFILE, EMFILE, ENFILE].into(), socket)));
     let started = Instant::now();
