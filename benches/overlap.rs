@@ -161,7 +161,7 @@ impl Server {
             let upstream = HttpUpstream::new(per_server, settings.connect_timeout, None);
             let locate = Arc::new(Here([Arc::from(self.address.to_string())].into()));
             let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-            let engine = Engine::new(settings, upstream, None, locate, metrics);
+            let engine = Engine::new(settings, Arc::new(upstream), None, locate, metrics);
             // Connections are warm, as they are in a daemon that has served before.
             drain(engine.clone(), per_server.min(chunks as usize) * 2).await;
             self.state.requests.store(0, Ordering::Relaxed);

@@ -35,7 +35,7 @@ use tokio::time::Instant;
 pub(crate) use self::{
     account::Account,
     floors::LOOKS,
-    pool::{BLOCK, Budget, blocks},
+    pool::{BLOCK, Budget, blocks, floors},
     reservation::{Block, Buffer, Reservation},
 };
 use self::{floors::SUFFERS, pool::PUTS_BY};

@@ -21,7 +21,10 @@ use std::{
     future::Future,
     ops::Deref,
     pin::Pin,
-    sync::{Arc, PoisonError},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -80,6 +83,8 @@ pub struct ChunkCache {
     /// Bytes of memory for needles on their way.
     room: u64,
     on_lookup: OnLookup,
+    /// Nothing is kept any more.
+    closed: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -123,7 +128,13 @@ impl ChunkCache {
                 u32::try_from(needle.len() + fid.len() + OVERHEAD).unwrap_or(u32::MAX)
             })
             .build();
-        Self { kept, flights: Arc::default(), room, on_lookup }
+        Self { kept, flights: Arc::default(), room, on_lookup, closed: Arc::default() }
+    }
+
+    /// Forgets everything and keeps nothing any more: another one is used. Those who have this one still fetch what they read.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.kept.invalidate_all();
     }
 
     /// Whether needles of `size` bytes are kept.
@@ -202,11 +213,11 @@ impl ChunkCache {
         let number = departures.count;
         let landing = Landing { flights: Arc::clone(&self.flights), fid: Arc::clone(fid), number };
         let urgency = Arc::new(Priority::new(priority.urgency()));
-        let (fetch, kept) = (fetch(Arc::clone(&urgency)), self.kept.clone());
+        let (fetch, kept, closed) = (fetch(Arc::clone(&urgency)), self.kept.clone(), Arc::clone(&self.closed));
         let flying: Flying = Box::pin(async move {
             let fetched = fetch.await?;
             // Before it lands: whoever comes now finds it here or on its way.
-            if fetched.is_proven {
+            if fetched.is_proven && !closed.load(Ordering::Relaxed) {
                 kept.insert(Arc::clone(&landing.fid), fetched.bytes.clone());
             }
             drop(landing);

@@ -12,8 +12,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     pub(crate) fetch: Arc<FetchContext>,
     pub(crate) metrics: Metrics,
-    pub(crate) experience: Experience,
-    pub(crate) pool: Pool,
+    pub(crate) experience: Arc<Experience>,
+    pub(crate) pool: Arc<Pool>,
 }
 
 impl Shared {

@@ -8,12 +8,12 @@ use tokio::time::timeout;
 
 use crate::{
     ChunkCache, Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Share, Upstream, Verify,
-    budget::{Account, Budget, LONGEST_WAIT, LOOKS, in_time},
+    budget::{self, Account, Budget, LONGEST_WAIT, LOOKS, in_time},
     context::Shared,
     fetch::FetchContext,
     pool::Pool,
+    servers::Servers,
     whole,
-    window::Experience,
 };
 
 /// Runs downloads within one budget of memory and one set of limits. Cheap to clone.
@@ -27,24 +27,58 @@ impl Engine {
     /// inside a Tokio runtime only when downloads are started, not here.
     pub fn new(
         settings: Settings,
-        upstream: impl Upstream,
+        upstream: Arc<dyn Upstream>,
         cache: Option<ChunkCache>,
         locate: Arc<dyn Locate>,
         metrics: Metrics,
     ) -> Self {
         let budget = Budget::new(settings.memory, settings.min_rate, &metrics);
-        // Whoever waits for a server to come back has a floor: three quarters of all floors stay for others.
-        let patient = (budget.free_floors() / 4).max(1);
-        let fetch = FetchContext::new(&settings, patient, Box::new(upstream), locate, cache, metrics.clone());
+        let servers = servers(&settings, &metrics);
+        let fetch = FetchContext::new(&settings, servers, upstream, locate, cache.map(Arc::new), metrics.clone());
         Self {
             shared: Arc::new(Shared {
                 settings,
                 budget,
                 fetch: Arc::new(fetch),
                 metrics,
-                experience: Experience::default(),
-                pool: Pool::new(),
+                experience: Arc::default(),
+                pool: Arc::new(Pool::new()),
             }),
+        }
+    }
+
+    /// An engine with other settings for downloads from now on, that has this one's memory, and its chunks unless
+    /// `renewal` has others. Until [`Engine::take_over`] the memory is as large as before.
+    #[must_use]
+    pub fn renewed(&self, settings: Settings, renewal: Renewal) -> Self {
+        let Shared { budget, fetch, metrics, experience, pool, settings: before } = &*self.shared;
+        let Renewal { upstream, cache, locate } = renewal;
+        let keeps_servers = (before.per_server, patient(before)) == (settings.per_server, patient(&settings));
+        let servers = if keeps_servers { Arc::clone(&fetch.servers) } else { servers(&settings, metrics) };
+        let cache = cache.map_or_else(|| fetch.cache.clone(), |other| other.map(Arc::new));
+        let fetch = FetchContext::new(&settings, servers, upstream, locate, cache, metrics.clone());
+        Self {
+            shared: Arc::new(Shared {
+                settings,
+                budget: Arc::clone(budget),
+                fetch: Arc::new(fetch),
+                metrics: metrics.clone(),
+                experience: Arc::clone(experience),
+                pool: Arc::clone(pool),
+            }),
+        }
+    }
+
+    /// From now on the memory is as large as this engine's settings say, also for the downloads of `before`, which it was
+    /// [renewed](Engine::renewed) from; those run on. Chunks that `before` kept for itself alone are dropped.
+    pub fn take_over(&self, before: &Self) {
+        let Settings { memory, min_rate, .. } = self.shared.settings;
+        self.shared.budget.resize(memory, min_rate);
+        let (cache, old) = (&self.shared.fetch.cache, &before.shared.fetch.cache);
+        if let Some(old) = old
+            && !cache.as_ref().is_some_and(|cache| Arc::ptr_eq(cache, old))
+        {
+            old.close();
         }
     }
 
@@ -109,6 +143,29 @@ impl Engine {
         in_time(admitted, LONGEST_WAIT).await
     }
 }
+
+/// What an engine has that another one has not.
+pub struct Renewal {
+    /// How volume servers are reached.
+    pub upstream: Arc<dyn Upstream>,
+    /// Where small chunks are kept, if anywhere; `None`: where they were.
+    pub cache: Option<Option<ChunkCache>>,
+    /// Where volumes are found.
+    pub locate: Arc<dyn Locate>,
+}
+
+/// How many fetches may wait for servers to come back. Each has a floor: three quarters of all floors stay for others.
+fn patient(settings: &Settings) -> usize {
+    (budget::floors(settings.memory) / 4).max(1)
+}
+
+fn servers(settings: &Settings, metrics: &Metrics) -> Arc<Servers> {
+    Arc::new(Servers::new(settings.per_server, patient(settings), metrics.ejections.clone()))
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests;
 
 #[cfg(test)]
 #[cfg(feature = "shuttle")]

@@ -53,7 +53,7 @@ mod window;
 
 pub use chunk_cache::{ChunkCache, OnLookup};
 pub use download::Download;
-pub use engine::Engine;
+pub use engine::{Engine, Renewal};
 pub use error::{Cause, DecodeError, FetchError};
 pub use locate::{Locate, Located, Locations};
 pub use metrics::Metrics;

@@ -193,7 +193,7 @@ async fn run(servers: &[(&'static str, Kind)]) -> Row {
     let begin = Instant::now();
     let cluster = Cluster { kinds: Arc::new(servers.iter().copied().collect()), begin, seen: Arc::default() };
     let metrics = Metrics::register(&Registry::new()).unwrap();
-    let engine = Engine::new(Settings::default(), cluster.clone(), None, Arc::new(cluster.clone()), metrics);
+    let engine = Engine::new(Settings::default(), Arc::new(cluster.clone()), None, Arc::new(cluster.clone()), metrics);
     let clients: Vec<_> = (0..CLIENTS).map(|at| tokio::spawn(client(engine.clone(), at, begin))).collect();
     let (mut took, mut failures) = (Vec::new(), 0);
     for client in clients {

@@ -278,13 +278,13 @@ impl Decode for PositionalDecoder {
 impl Script {
     pub(crate) fn engine(&self, settings: Settings) -> (Engine, Metrics) {
         let metrics = Metrics::register(&Registry::new()).unwrap();
-        (Engine::new(settings, self.clone(), None, Arc::new(self.clone()), metrics.clone()), metrics)
+        (Engine::new(settings, Arc::new(self.clone()), None, Arc::new(self.clone()), metrics.clone()), metrics)
     }
 
     /// One that keeps small chunks.
     pub(crate) fn engine_with(&self, settings: Settings, cache: ChunkCache) -> (Engine, Metrics) {
         let metrics = Metrics::register(&Registry::new()).unwrap();
-        (Engine::new(settings, self.clone(), Some(cache), Arc::new(self.clone()), metrics.clone()), metrics)
+        (Engine::new(settings, Arc::new(self.clone()), Some(cache), Arc::new(self.clone()), metrics.clone()), metrics)
     }
 
     /// Stores a needle of `size` bytes; gives the piece that reads it and the bytes that the piece should give.

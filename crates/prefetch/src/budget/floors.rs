@@ -43,16 +43,15 @@ pub(super) type Peer = Option<IpAddr>;
 
 /// All floors. Whoever has or waits for one keeps them.
 pub(super) struct Floors {
-    /// Bytes per second; who takes less is cut where others wait.
-    least_rate: u64,
     cuts: IntCounterVec,
     state: Mutex<State>,
 }
 
 struct State {
-    free: usize,
-    /// So many of them are for peers that have fewer.
-    kept: usize,
+    /// How many there are to be. More are held where they have become fewer.
+    most: usize,
+    /// Bytes per second; who takes less is cut where others wait.
+    least_rate: u64,
     arrivals: u64,
     /// Those who have one, by when they came.
     holders: BTreeMap<u64, Arc<Holder>>,
@@ -119,20 +118,31 @@ impl Floors {
     /// So many of them.
     pub(super) fn new(floors: usize, least_rate: u64, cuts: IntCounterVec) -> Arc<Self> {
         let state = State {
-            free: floors,
-            kept: floors / 8,
+            most: floors,
+            least_rate,
             arrivals: 0,
             holders: BTreeMap::new(),
             held: HashMap::new(),
             waiting: BTreeMap::new(),
             looked: None,
         };
-        Arc::new(Self { least_rate, cuts, state: Mutex::new(state) })
+        Arc::new(Self { cuts, state: Mutex::new(state) })
+    }
+
+    /// From now on there are so many, and that rate counts. Nobody loses one for it.
+    pub(super) fn resize(self: &Arc<Self>, floors: usize, least_rate: u64) {
+        {
+            let mut state = self.state();
+            (state.most, state.least_rate) = (floors, least_rate);
+        }
+        self.serve();
     }
 
     /// How many nobody has.
+    #[cfg(test)]
+    #[cfg(not(feature = "shuttle"))]
     pub(super) fn free(&self) -> usize {
-        self.state().free
+        self.state().free()
     }
 
     /// A place in the line for one.
@@ -161,7 +171,7 @@ impl Floors {
 
     /// Has downloads cut for those who have waited for too long.
     pub(super) fn relieve(&self) {
-        let give_up = self.state().relieve(Instant::now(), self.least_rate);
+        let give_up = self.state().relieve(Instant::now());
         for (holder, reason) in give_up {
             self.cut(&holder, reason);
         }
@@ -170,7 +180,7 @@ impl Floors {
     /// Has downloads cut that have shared blocks, for somebody who has waited for so many of them for too long, where `all`
     /// that wait want so many together.
     pub(super) fn relieve_shared(&self, waiting: &Holder, wants: usize, all: usize) {
-        let give_up = self.state().relieve_shared(Instant::now(), waiting.peer, wants, all, self.least_rate);
+        let give_up = self.state().relieve_shared(Instant::now(), waiting.peer, wants, all);
         for (holder, reason) in give_up {
             self.cut(&holder, reason);
         }
@@ -194,15 +204,22 @@ impl State {
         self.held.get(&peer).copied().unwrap_or(0)
     }
 
+    /// How many nobody has.
+    fn free(&self) -> usize {
+        self.most.saturating_sub(self.holders.len())
+    }
+
     fn serve(&mut self) -> Option<(u64, Arc<Holder>, oneshot::Sender<Floor>)> {
-        if self.free == 0 {
+        let free = self.free();
+        if free == 0 {
             return None;
         }
-        let may = |peer: Peer| self.free > self.kept || peer.is_none() || self.of(peer) < self.kept;
+        // So many of them are for peers that have fewer.
+        let kept = self.most / 8;
+        let may = |peer: Peer| free > kept || peer.is_none() || self.of(peer) < kept;
         let waiting = self.waiting.iter().filter(|(_, one)| may(one.peer));
         let number = *waiting.min_by_key(|(number, one)| (self.of(one.peer), **number))?.0;
         let Waiting { peer, cut, brake, answer, .. } = self.waiting.remove(&number)?;
-        self.free -= 1;
         *self.held.entry(peer).or_default() += 1;
         let holder = Arc::new(Holder {
             peer,
@@ -218,7 +235,6 @@ impl State {
 
     fn release(&mut self, number: u64) {
         let Some(holder) = self.holders.remove(&number) else { return };
-        self.free += 1;
         if let Some(held) = self.held.get_mut(&holder.peer) {
             *held -= 1;
             if *held == 0 {
@@ -227,7 +243,7 @@ impl State {
         }
     }
 
-    fn relieve(&mut self, now: Instant, least_rate: u64) -> Vec<(Arc<Holder>, Reason)> {
+    fn relieve(&mut self, now: Instant) -> Vec<(Arc<Holder>, Reason)> {
         let suffer = |one: &&Waiting| now.duration_since(one.since) >= SUFFERS;
         let mut waiting: Vec<_> = self.waiting.values().filter(suffer).map(|one| one.peer).collect();
         if waiting.is_empty() || !self.looks(now) {
@@ -237,19 +253,12 @@ impl State {
         let mut cutting = Cutting::of(&self.holders, |holder| holder.of_floors(now));
         // For the first of them others are on their way out already.
         for peer in waiting.into_iter().skip(cutting.on_their_way.len()).take(AT_ONCE) {
-            cutting.one(peer, 1, least_rate);
+            cutting.one(peer, 1, self.least_rate);
         }
         cutting.give_up
     }
 
-    fn relieve_shared(
-        &mut self,
-        now: Instant,
-        waiting: Peer,
-        wants: usize,
-        all: usize,
-        least_rate: u64,
-    ) -> Vec<(Arc<Holder>, Reason)> {
+    fn relieve_shared(&mut self, now: Instant, waiting: Peer, wants: usize, all: usize) -> Vec<(Arc<Holder>, Reason)> {
         if !self.looks(now) {
             return Vec::new();
         }
@@ -257,7 +266,7 @@ impl State {
         let mut comes: usize = cutting.on_their_way.iter().map(|holding| holding.has).sum();
         while comes < all
             && cutting.give_up.len() < AT_ONCE
-            && let Some(given) = cutting.one(waiting, wants, least_rate)
+            && let Some(given) = cutting.one(waiting, wants, self.least_rate)
         {
             comes += given;
         }

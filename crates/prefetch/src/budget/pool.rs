@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use super::floors::{FLOOR, Floors, Holder, Peer};
 use crate::{
     Metrics,
     line::{Line, Rank},
-    sync::{Mutex, MutexGuard},
+    sync::{AtomicUsize, Mutex, MutexGuard},
     urgency::Urgency,
 };
 
@@ -33,11 +33,24 @@ pub(crate) fn blocks(bytes: u64) -> usize {
     usize::try_from(bytes.div_ceil(BLOCK as u64)).unwrap_or(usize::MAX)
 }
 
+/// How many downloads a budget of `bytes` is for at once.
+pub(crate) fn floors(bytes: u64) -> usize {
+    divided(bytes).0
+}
+
+/// How many floors a budget of `bytes` has, and how many shared blocks.
+fn divided(bytes: u64) -> (usize, usize) {
+    let blocks = usize::try_from(bytes / BLOCK as u64).unwrap_or(usize::MAX).clamp(2 * FLOOR, u32::MAX as usize);
+    let floors = blocks / 2 / FLOOR;
+    (floors, blocks - floors * FLOOR)
+}
+
 /// The budget.
 pub(crate) struct Budget {
     /// One for each download.
     pub(super) floors: Arc<Floors>,
-    shared: usize,
+    /// How many shared blocks there are to be.
+    shared: AtomicUsize,
     state: Mutex<State>,
     in_use: IntGauge,
 }
@@ -47,7 +60,10 @@ type Whom = (oneshot::Sender<SharedBlocks>, Arc<Holder>);
 
 #[derive(Default)]
 struct State {
-    /// Shared blocks that nobody has.
+    /// Shared blocks that there are. More than there are to be where the budget has become smaller, and they are in use; or where
+    /// somebody waits for so many since before.
+    there: usize,
+    /// Of these, those that nobody has.
     free: usize,
     /// Shared blocks that are put by for those who wait.
     put_by: usize,
@@ -68,32 +84,35 @@ impl Budget {
     /// A budget of `bytes`, rounded down to blocks, at least two floors. `metrics` show the bytes of filled blocks. Where others
     /// wait, a download whose client takes less than `least_rate` bytes per second is cut.
     pub(crate) fn new(bytes: u64, least_rate: u64, metrics: &Metrics) -> Arc<Self> {
-        let blocks = usize::try_from(bytes / BLOCK as u64).unwrap_or(usize::MAX).clamp(2 * FLOOR, u32::MAX as usize);
-        let floors = blocks / 2 / FLOOR;
-        let shared = blocks - floors * FLOOR;
-        let state = State { free: shared, ..State::default() };
+        let (floors, shared) = divided(bytes);
+        let state = State { there: shared, free: shared, ..State::default() };
         Arc::new(Self {
             floors: Floors::new(floors, least_rate, metrics.cuts.clone()),
-            shared,
+            shared: AtomicUsize::new(shared),
             state: Mutex::new(state),
             in_use: metrics.buffered.clone(),
         })
     }
 
-    /// The floors that are free: so many more downloads are let in.
-    pub(crate) fn free_floors(&self) -> usize {
-        self.floors.free()
+    /// From now on it is a budget of `bytes`, and `least_rate`. What is more at once may be used at once. What is less is less
+    /// when those who have it give it back: nobody is cut for it.
+    pub(crate) fn resize(self: &Arc<Self>, bytes: u64, least_rate: u64) {
+        let (floors, shared) = divided(bytes);
+        self.floors.resize(floors, least_rate);
+        self.shared.store(shared, Relaxed);
+        self.state().settle(shared);
+        self.serve();
     }
 
     /// The most that one download may use beyond its floor, in blocks.
     pub(crate) fn blocks(&self) -> usize {
-        self.shared
+        self.shared.load(Relaxed)
     }
 
     /// What one download may reckon with now, in bytes: its part of what is shared, or more while much is free.
     pub(crate) fn part(&self) -> u64 {
         let state = self.state();
-        let part = (self.shared / state.downloads.max(1)).max(state.free / 8);
+        let part = (self.blocks() / state.downloads.max(1)).max(state.free / 8);
         (part * BLOCK) as u64
     }
 
@@ -101,12 +120,12 @@ impl Budget {
     /// eighth of what is shared. Less would soon be all that anybody gets: whatever comes back is gone in pieces of that
     /// size.
     pub(crate) fn useful(&self, most: usize) -> usize {
-        most.min((self.shared / 8).max(1))
+        most.min((self.blocks() / 8).max(1))
     }
 
     /// The shared blocks that what lies ahead leaves to heads.
     pub(crate) fn left_to_heads(&self) -> usize {
-        self.shared / 4
+        self.blocks() / 4
     }
 
     /// Takes from `least` to `most` shared blocks for `holder`, at least one, as many as are free. `None`: not so many are.
@@ -141,6 +160,10 @@ impl Budget {
         let mut state = self.state();
         state.since.get_or_insert_with(Instant::now);
         let rank = state.line.join(blocks, (answer, Arc::clone(holder)));
+        // Whoever asked how many there are has asked before it became fewer.
+        if blocks > state.there {
+            state.settle(self.blocks());
+        }
         drop(state);
         self.serve();
         SharedTurn { budget: Arc::clone(self), rank, given }
@@ -154,7 +177,7 @@ impl Budget {
     /// Gives those who wait what is there for them.
     pub(super) fn serve(self: &Arc<Self>) {
         loop {
-            let Some((blocks, (answer, holder))) = self.state().serve(self.shared) else { return };
+            let Some((blocks, (answer, holder))) = self.state().serve(self.blocks()) else { return };
             // Whoever gave up meanwhile gives them back at once.
             let _ = answer.send(SharedBlocks::new(Arc::clone(self), blocks, holder));
         }
@@ -205,6 +228,13 @@ impl Budget {
     pub(crate) fn free(&self) -> usize {
         self.state().free
     }
+
+    /// Shared blocks that there are.
+    #[cfg(test)]
+    #[cfg(not(feature = "shuttle"))]
+    pub(super) fn there(&self) -> usize {
+        self.state().there
+    }
 }
 
 impl State {
@@ -218,13 +248,33 @@ impl State {
         *self.held.entry(peer).or_default() += blocks;
     }
 
-    fn release(&mut self, blocks: usize, peer: Peer) {
+    /// Has `shared` blocks be there, or as many as are waited for by one: those that are too many as soon as they are free.
+    fn settle(&mut self, shared: usize) {
+        let waited_for = self.line.ranks().map(|(blocks, _)| blocks).max().unwrap_or(0);
+        let wanted = shared.max(waited_for);
+        self.free += wanted.saturating_sub(self.there);
+        self.there = self.there.max(wanted);
+        for free in [&mut self.free, &mut self.put_by] {
+            let gone = (self.there - wanted).min(*free);
+            *free -= gone;
+            self.there -= gone;
+        }
+    }
+
+    fn release(&mut self, blocks: usize, peer: Peer, shared: usize) {
         if let Some(held) = self.held.get_mut(&peer) {
             *held -= blocks;
             if *held == 0 {
                 self.held.remove(&peer);
             }
         }
+        self.comes_back(blocks);
+        if self.there != shared {
+            self.settle(shared);
+        }
+    }
+
+    fn comes_back(&mut self, blocks: usize) {
         if !self.puts_by() {
             self.free += blocks;
             return;
@@ -294,7 +344,7 @@ impl Drop for SharedBlocks {
     fn drop(&mut self) {
         if self.blocks > 0 {
             self.holder.gave_shared(self.blocks);
-            self.budget.state().release(self.blocks, self.holder.peer);
+            self.budget.state().release(self.blocks, self.holder.peer, self.budget.blocks());
             self.budget.serve();
         }
     }
@@ -318,7 +368,12 @@ impl Future for SharedTurn {
 impl Drop for SharedTurn {
     fn drop(&mut self) {
         // What was given and not taken comes back with the channel.
-        let waited = self.budget.state().line.leave(&self.rank);
+        let mut state = self.budget.state();
+        let waited = state.line.leave(&self.rank);
+        if state.there != self.budget.blocks() {
+            state.settle(self.budget.blocks());
+        }
+        drop(state);
         if waited.is_some() {
             self.budget.serve();
         }

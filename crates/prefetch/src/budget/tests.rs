@@ -345,3 +345,66 @@ async fn one_who_waits_for_much_does_not_stop_those_who_wait_for_little() {
     drop(stalled);
     assert_eq!(much.await.unwrap().blocks(), 49);
 }
+
+#[tokio::test]
+async fn a_budget_grows_at_once_and_shrinks_as_blocks_come_back() {
+    let (budget, _) = budget(16);
+    let account = budget.admit(&Share::default()).await;
+    let mut held = head(&account, 16, 16).unwrap();
+    budget.resize((2 * 64 * BLOCK) as u64, LEAST_RATE);
+    assert_eq!((budget.blocks(), budget.there(), budget.free()), (64, 64, 48));
+    let more = head(&account, 48, 48).unwrap();
+    budget.resize((2 * 8 * BLOCK) as u64, LEAST_RATE);
+    assert_eq!((budget.blocks(), budget.there(), budget.free()), (8, 64, 0), "nobody loses what he has");
+    held.shrink(6);
+    assert_eq!((budget.there(), budget.free()), (54, 0), "what comes back is gone");
+    drop(more);
+    assert_eq!((budget.there(), budget.free()), (8, 2));
+    drop(held);
+    assert_eq!((budget.there(), budget.free()), (8, 8));
+}
+
+#[tokio::test]
+async fn whoever_waits_for_more_than_there_is_any_more_still_gets_it() {
+    let (budget, _) = budget(16);
+    let account = budget.admit(&Share::default()).await;
+    let held = head(&account, 10, 10).unwrap();
+    let mut before = pin!(Reservation::line_up(&account, 12));
+    assert!(poll!(before.as_mut()).is_pending());
+    budget.resize((2 * 4 * BLOCK) as u64, LEAST_RATE);
+    assert_eq!(budget.there(), 12);
+    drop(held);
+    let got = before.await;
+    assert_eq!((got.blocks(), budget.there()), (12, 12));
+    drop(got);
+    assert_eq!((budget.there(), budget.free()), (4, 4));
+    // One who asked how many there are before they became fewer.
+    let late = Reservation::line_up(&account, 9).await;
+    assert_eq!((late.blocks(), budget.there()), (9, 9));
+    drop(late);
+    assert_eq!((budget.there(), budget.free()), (4, 4));
+    let gives_up = Reservation::line_up(&account, 100);
+    assert_eq!(budget.there(), 100);
+    drop(gives_up);
+    assert_eq!((budget.there(), budget.free()), (4, 4));
+}
+
+#[tokio::test]
+async fn floors_become_more_at_once_and_fewer_as_downloads_end() {
+    let (budget, _) = budget(2 * FLOOR);
+    let two = [budget.admit(&Share::default()).await, budget.admit(&Share::default()).await];
+    let nobody = Share::default();
+    let mut third = pin!(budget.admit(&nobody));
+    assert!(poll!(third.as_mut()).is_pending());
+    budget.resize((8 * FLOOR * BLOCK) as u64, LEAST_RATE);
+    let third = third.await;
+    budget.resize((4 * FLOOR * BLOCK) as u64, LEAST_RATE);
+    drop(two);
+    let mut more = pin!(budget.admit(&nobody));
+    let fourth = poll!(more.as_mut());
+    assert!(fourth.is_ready(), "there is one of two");
+    let mut fifth = pin!(budget.admit(&nobody));
+    assert!(poll!(fifth.as_mut()).is_pending());
+    drop(third);
+    assert!(poll!(fifth.as_mut()).is_ready());
+}

@@ -111,7 +111,7 @@ async fn the_first_download_over_a_distance_costs_one_round_trip_more_than_those
         let far = Far::new(round_trip);
         let metrics = Metrics::register(&Registry::new()).unwrap();
         let settings = Settings { memory: 512 << 20, per_server: 64, ..Settings::default() };
-        let engine = Engine::new(settings, far.clone(), None, Arc::new(far), metrics);
+        let engine = Engine::new(settings, Arc::new(far.clone()), None, Arc::new(far), metrics);
         let mut took = Vec::new();
         for _ in 0..3 {
             took.push(download(&engine, chunks).await);

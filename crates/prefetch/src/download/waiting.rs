@@ -192,7 +192,7 @@ async fn bytes_that_are_passed_on_early_are_within_the_budget() {
     let (read, expected) = script.needle(1, 2 * MIB);
     let metrics = Metrics::register(&Registry::new()).unwrap();
     let line = Line::new(script.clone(), 1e6);
-    let engine = Engine::new(Settings::default(), line, None, Arc::new(script.clone()), metrics.clone());
+    let engine = Engine::new(Settings::default(), Arc::new(line), None, Arc::new(script.clone()), metrics.clone());
     let mut download = engine.download(plan([read])).await.unwrap();
     // A client whose connection still holds all that it was given.
     let mut held: Vec<Bytes> = Vec::new();
@@ -279,7 +279,7 @@ async fn where_the_server_gives_no_more_the_window_does_not_grow() {
     let metrics = Metrics::register(&Registry::new()).unwrap();
     let line = Line { in_turn: true, ..Line::new(script.clone(), 100e6) };
     let settings = Settings { verify: Verify::Off, ..Settings::default() };
-    let engine = Engine::new(settings, line, None, Arc::new(script.clone()), metrics);
+    let engine = Engine::new(settings, Arc::new(line), None, Arc::new(script.clone()), metrics);
     let read = NeedleRead { transform: None, ..read };
     let mut download = engine.download(plan(vec![read; 64])).await.unwrap();
     let begin = Instant::now();
@@ -299,7 +299,7 @@ async fn a_small_read_waits_for_no_fetch_that_lies_ahead_of_somebody() {
     let (large, small) = (script.needle(1, 4 * MIB).0, script.needle(2, 4096).0);
     let (line, metrics) = (Line::new(script.clone(), 100e6), Metrics::register(&Registry::new()).unwrap());
     let settings = Settings { verify: Verify::Off, per_server: 4, ..Settings::default() };
-    let engine = Engine::new(settings, line, None, Arc::new(script.clone()), metrics);
+    let engine = Engine::new(settings, Arc::new(line), None, Arc::new(script.clone()), metrics);
     let large = NeedleRead { transform: None, ..large };
     let alone = times(&engine, &small, 50).await;
     let downloads: Vec<_> = (0..2)
@@ -341,7 +341,7 @@ async fn the_more_downloads_the_smaller_their_requests_but_not_without_end() {
         let (line, metrics) = (Line::new(script.clone(), 1e9), Metrics::register(&Registry::new()).unwrap());
         let asked = Arc::clone(&line.asked);
         let settings = Settings { verify: Verify::Off, memory: 256 << 20, ..Settings::default() };
-        let engine = Engine::new(settings, line, None, Arc::new(script.clone()), metrics);
+        let engine = Engine::new(settings, Arc::new(line), None, Arc::new(script.clone()), metrics);
         let downloads: Vec<_> = (0..downloads)
             .map(|_| {
                 let (engine, plan) = (engine.clone(), plan(vec![read.clone(); 800 / downloads]));

@@ -110,7 +110,7 @@ fn meet(script: &Script, clients: &Arc<Clients>, is_sound: bool) {
     };
     let cache = thread_rng().gen_bool(0.3).then(|| ChunkCache::new(1 << 20, Box::new(|_| {})));
     let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-    let engine = Engine::new(settings, script.clone(), cache, Arc::new(script.clone()), metrics.clone());
+    let engine = Engine::new(settings, Arc::new(script.clone()), cache, Arc::new(script.clone()), metrics.clone());
     let shared = engine.shared.budget.free();
     let clients: Vec<_> = (0..clients.wants.len())
         .map(|client| future::spawn(read(engine.clone(), Arc::clone(clients), client, is_sound)))

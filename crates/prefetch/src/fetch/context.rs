@@ -12,29 +12,28 @@ pub(crate) struct FetchContext {
     pub(crate) first_byte_timeout: Duration,
     /// How long it may pause inside a body.
     pub(crate) idle_timeout: Duration,
-    pub(crate) servers: Servers,
-    pub(crate) upstream: Box<dyn Upstream>,
+    pub(crate) servers: Arc<Servers>,
+    pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) locate: Arc<dyn Locate>,
-    pub(crate) cache: Option<ChunkCache>,
+    pub(crate) cache: Option<Arc<ChunkCache>>,
     pub(crate) metrics: Metrics,
 }
 
 impl FetchContext {
-    /// For volume servers that are reached by `upstream` and found by `locate`. Those who wait for a server to come back are
-    /// `patient` at most.
+    /// For volume servers that are reached by `upstream` and found by `locate`.
     pub(crate) fn new(
         settings: &Settings,
-        patient: usize,
-        upstream: Box<dyn Upstream>,
+        servers: Arc<Servers>,
+        upstream: Arc<dyn Upstream>,
         locate: Arc<dyn Locate>,
-        cache: Option<ChunkCache>,
+        cache: Option<Arc<ChunkCache>>,
         metrics: Metrics,
     ) -> Self {
         Self {
             verify: settings.verify,
             first_byte_timeout: settings.first_byte_timeout,
             idle_timeout: settings.idle_timeout,
-            servers: Servers::new(settings.per_server, patient, metrics.ejections.clone()),
+            servers,
             upstream,
             locate,
             cache,

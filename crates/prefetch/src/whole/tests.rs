@@ -435,7 +435,8 @@ async fn a_manifest_whose_length_is_not_said_is_read_up_to_its_limit_and_to_what
         let (read, _) = script.needle(1, size as usize);
         let metrics = Metrics::register(&Registry::new()).unwrap();
         let settings = Settings { memory, ..Settings::default() };
-        let engine = Engine::new(settings, Unannounced(script.clone()), None, Arc::new(script.clone()), metrics);
+        let engine =
+            Engine::new(settings, Arc::new(Unannounced(script.clone())), None, Arc::new(script.clone()), metrics);
         match (engine.read_needle(read.clone(), limit).await, requests) {
             (Ok(bytes), Ok(requests)) => {
                 assert_eq!((bytes.len() as u64, script.requests().len()), (size, requests), "{size} of {limit}");
