@@ -18,6 +18,7 @@ from catalogue import MIB, Catalogue, Shape
 from conftest import StartTidegate
 from expect import read
 from harness import Encryption, Front, Tidegate, request
+from harness.authority import Authority
 from harness.prometheus import Prometheus, promtool
 
 REPO = Path(__file__).resolve().parents[2]
@@ -59,9 +60,15 @@ def expressions() -> list[Expression]:
 
 
 @pytest.fixture(scope="module")
-def busy(front_1mb: Front, objects: Catalogue, start_shared: StartTidegate) -> Tidegate:
-    """A tidegate of both fronts that lacks the SSE-S3 key, so that some reads of every kind fail and others do not."""
-    change = {"s3": {"gateway": [front_1mb.gateway.url]}, "sse_s3": {"key": "another key"}}
+def busy(front_1mb: Front, authority: Authority, start_shared: StartTidegate) -> Tidegate:
+    """A tidegate of both fronts that lacks the SSE-S3 key, so that some reads of every kind fail and others do not. It has the
+    certificate of a KMS that it never asks."""
+    spare = {"type": "openbao", "address": "https://127.0.0.1:1", "token": "none", "ca_cert": str(authority.ca)}
+    change = {
+        "s3": {"gateway": [front_1mb.gateway.url]},
+        "sse_s3": {"key": "another key"},
+        "kms": {"providers": {"spare": spare}},
+    }
     return start_shared(front_1mb, change)
 
 

@@ -107,7 +107,7 @@ def test_keys_are_rotated_by_sighup_and_the_old_ones_open_nothing(
     for broken, said in (("[jwt", "not valid TOML"), ({"jwt": {"signing": {}}}, "needs jwt.filer_signing.read.key")):
         rotating.write(broken)
         log = reload(gate)
-        assert "security.toml cannot be used; all that was read of it before stays in use" in log
+        assert "not reloaded: all stays as it was until this is mended" in log
         assert said in log
         assert request("GET", gate.url + thing.path(), bearer("new")).body == thing.content
         assert status_of(gate, thing.path(), "old") == 401
@@ -208,14 +208,18 @@ def test_a_filer_that_is_given_a_key_while_it_runs_is_found_out(
 
 
 def test_a_key_that_the_filer_has_no_more_closes_reads_until_it_is_told(
-    rotating: Rotating, objects: Catalogue, start_tidegate: StartTidegate
+    rotating: Rotating, objects: Catalogue, start_tidegate: StartTidegate, tmp_path: Path
 ) -> None:
     path = objects.sized(rotating.front, Encryption.NONE, 3_000_000, "for-all").path()
-    gate = start_tidegate(rotating.front, security_of(rotating.front))
+    # A file of its own: the filer's would be read again as soon as it has changed.
+    own = tmp_path / "security.toml"
+    own.write_text(toml.dumps(keys_of("old")))
+    gate = start_tidegate(rotating.front, {"filer": {"security_toml": str(own)}})
     assert status_of(gate, path, "old") == 200
     rotating.rotate(keys_of("new"), probe=path, headers=bearer("new"), status=200)
     try:
         until(lambda: status_of(gate, path, "old") == 503, "the old key opens nothing", timeout=30)
+        own.write_text(toml.dumps(keys_of("new")))
         reload(gate)
         assert (status_of(gate, path, "new"), status_of(gate, path, "old")) == (200, 401)
     finally:

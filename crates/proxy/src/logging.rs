@@ -20,7 +20,7 @@ use tracing_subscriber::{
     filter::Targets,
     fmt::{self, MakeWriter, format},
     layer::SubscriberExt as _,
-    registry,
+    registry, reload,
 };
 
 use self::{
@@ -52,7 +52,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Logging {
     spool: Spool,
     kinds: Arc<Kinds>,
+    change: Change,
 }
+
+/// Has the log go by other settings from now on.
+pub type Change = Arc<dyn Fn(&Log) + Send + Sync>;
 
 /// Sends the log events of the whole process to standard error, without anybody waiting for it. Lines that are lost, or of
 /// which there are too many, are counted in `lost`. The first call counts; later ones change nothing.
@@ -64,12 +68,19 @@ pub fn init(log: &Log, lost: &LostLines) -> io::Result<Logging> {
     let spool = Spool::start("log", io::stderr(), ROOM, lost.of(LostLine::Slow))?;
     let kinds = Arc::new(Kinds::new(lost.of(LostLine::Many)));
     let (writer, telling) = (spool.clone(), Arc::clone(&kinds));
-    let lines = subscriber(log, dress, move || writer.clone(), Arc::clone(&kinds));
+    let (lines, change) = subscriber(log, dress, move || writer.clone(), Arc::clone(&kinds));
     // A second subscriber is refused, which is what the doc line promises.
     if tracing::subscriber::set_global_default(lines).is_ok() {
         std::thread::Builder::new().name("log-kinds".to_owned()).spawn(move || telling.tell_for_ever())?;
     }
-    Ok(Logging { spool, kinds })
+    Ok(Logging { spool, kinds, change })
+}
+
+impl Logging {
+    /// Changes level and form.
+    pub fn change(&self) -> Change {
+        Arc::clone(&self.change)
+    }
 }
 
 impl Drop for Logging {
@@ -79,22 +90,41 @@ impl Drop for Logging {
     }
 }
 
-fn subscriber<W>(log: &Log, dress: LineStyle, writer: W, kinds: Arc<Kinds>) -> impl Subscriber + Send + Sync + use<W>
+fn subscriber<W>(
+    log: &Log,
+    dress: LineStyle,
+    writer: W,
+    kinds: Arc<Kinds>,
+) -> (impl Subscriber + Send + Sync + use<W>, Change)
+where
+    W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
+{
+    let (lines, form) = reload::Layer::new(lines(log, dress, writer.clone()));
+    let (filter, level) = reload::Layer::new(targets(log.level));
+    // Filters of all, none of one layer: those do not get over an event that every layer refuses.
+    let lines = registry().with(lines).with(filter).with(Limited(kinds));
+    let change = move |log: &Log| {
+        // They fail when the log is gone.
+        let _ = form.reload(self::lines(log, dress, writer.clone()));
+        let _ = level.reload(targets(log.level));
+    };
+    (lines, Arc::new(change))
+}
+
+fn lines<W>(log: &Log, dress: LineStyle, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let layer = fmt::layer().with_writer(writer).with_ansi(dress.colours);
     let text = format().with_ansi(dress.colours);
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match (log.format, dress.time) {
+    match (log.format, dress.time) {
         (LogFormat::Json, _) => {
             let lines = OfRequest { lines: format().json().flatten_event(true), json: true };
             layer.json().event_format(lines).boxed()
         }
         (LogFormat::Text, true) => layer.event_format(OfRequest { lines: text, json: false }).boxed(),
         (LogFormat::Text, false) => layer.event_format(OfRequest { lines: text.without_time(), json: false }).boxed(),
-    };
-    // Filters of all, none of one layer: those do not get over an event that every layer refuses.
-    registry().with(lines).with(targets(log.level)).with(Limited(kinds))
+    }
 }
 
 fn targets(level: LogLevel) -> Targets {
@@ -159,7 +189,7 @@ mod tests {
     ) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
-        let subscriber = subscriber(
+        let (subscriber, _) = subscriber(
             &Log { level, format, access: AccessLog::Off, access_file: None },
             dress,
             move || writer.clone(),
@@ -239,6 +269,29 @@ mod tests {
         assert_eq!(seen(LogLevel::Info), "ce");
         assert_eq!(seen(LogLevel::Debug), "cde");
         assert_eq!(seen(LogLevel::Trace), "abcde");
+    }
+
+    #[test]
+    fn level_and_form_can_be_changed() {
+        let kinds = Kinds::new(LostLines::new().unwrap().of(LostLine::Many));
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let log = |level, format| Log { level, format, access: AccessLog::Off, access_file: None };
+        let first = log(LogLevel::Info, LogFormat::Text);
+        let (subscriber, change) = subscriber(&first, PLAIN, move || writer.clone(), Arc::new(kinds));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!(target: "tidegate", "a");
+            change(&log(LogLevel::Debug, LogFormat::Json));
+            tracing::debug!(target: "tidegate", "b");
+            change(&log(LogLevel::Error, LogFormat::Text));
+            tracing::warn!(target: "tidegate", "c");
+            tracing::error!(target: "tidegate", "d");
+        });
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].starts_with('{') && lines[0].contains("\"b\""), "{text}");
+        assert_eq!(lines[1], "ERROR tidegate: d");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! The `tidegate` command.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, process::ExitCode, sync::Arc};
 
 use tidegate::{
     cli::{self, Command},
@@ -87,7 +87,7 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
 fn serve(loaded: Loaded) -> ExitCode {
     let logging = LostLines::new().map_err(StartError::from).and_then(|lost| {
         let logging = logging::init(&loaded.config.log, &lost)?;
-        Ok((logging, lost))
+        Ok((logging, Arc::new(lost)))
     });
     let (logging, lost) = match logging {
         Ok(logging) => logging,
@@ -95,7 +95,7 @@ fn serve(loaded: Loaded) -> ExitCode {
     };
     open_files::raise();
     let Some(runtime) = runtime() else { return ExitCode::FAILURE };
-    let ended = runtime.block_on(daemon::run(loaded, &lost));
+    let ended = runtime.block_on(daemon::run(loaded, lost, logging.change()));
     drop(runtime);
     // What is said below stands behind the last line.
     drop(logging);

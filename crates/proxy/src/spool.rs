@@ -13,9 +13,13 @@ use prometheus::IntCounter;
 /// A buffer that was larger than this once, bytes, is given back.
 const KEPT: usize = 64 << 10;
 
-/// Takes lines and has a thread write them, in their order. What finds no room is lost, and counted. Clones are the same spool.
+/// Takes lines and has a thread write them, in their order. What finds no room is lost, and counted. Clones are the same spool,
+/// whose thread ends with the last of them, when all is written.
 #[derive(Clone)]
-pub(crate) struct Spool(Arc<Shared>);
+pub(crate) struct Spool(Arc<Taker>);
+
+/// Whoever may still bring lines.
+struct Taker(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -33,6 +37,8 @@ struct State {
     /// Bytes that were taken since the start, and those that the writer is done with.
     taken: u64,
     done: u64,
+    /// Nothing comes any more.
+    closed: bool,
 }
 
 impl Spool {
@@ -51,29 +57,38 @@ impl Spool {
         let shared = Arc::new(Shared { state, came: Condvar::new(), gone: Condvar::new(), room, lost });
         let writing = Arc::clone(&shared);
         std::thread::Builder::new().name(name.to_owned()).spawn(move || writing.write_to(writer))?;
-        Ok(Self(shared))
+        Ok(Self(Arc::new(Taker(shared))))
     }
 
     /// Takes one line, with its line break, or loses it.
     pub(crate) fn push(&self, line: &[u8]) {
-        let mut state = self.0.state();
-        if line.len() > self.0.room - state.waiting.len() {
-            self.0.lost.inc();
+        let shared = &self.0.0;
+        let mut state = shared.state();
+        if line.len() > shared.room - state.waiting.len() {
+            shared.lost.inc();
             return;
         }
         state.waiting.extend_from_slice(line);
         state.lines += 1;
         state.taken += line.len() as u64;
         drop(state);
-        self.0.came.notify_one();
+        shared.came.notify_one();
     }
 
     /// Waits until all that was taken is written, for `patience` at most.
     pub(crate) fn flush(&self, patience: Duration) {
-        let state = self.0.state();
+        let shared = &self.0.0;
+        let state = shared.state();
         let taken = state.taken;
-        let waited = self.0.gone.wait_timeout_while(state, patience, |state| state.done < taken);
+        let waited = shared.gone.wait_timeout_while(state, patience, |state| state.done < taken);
         drop(waited);
+    }
+}
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        self.0.state().closed = true;
+        self.0.came.notify_one();
     }
 }
 
@@ -86,8 +101,11 @@ impl Shared {
     fn write_to(&self, mut writer: impl Write) {
         let mut batch = Vec::new();
         loop {
-            let waited = self.came.wait_while(self.state(), |state| state.waiting.is_empty());
+            let waited = self.came.wait_while(self.state(), |state| state.waiting.is_empty() && !state.closed);
             let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+            if state.waiting.is_empty() {
+                return;
+            }
             std::mem::swap(&mut batch, &mut state.waiting);
             let lines = std::mem::take(&mut state.lines);
             drop(state);
@@ -178,6 +196,21 @@ mod tests {
         assert_eq!(lost.get(), 3);
         spool.push(b"c\n");
         assert_eq!(seen.recv_timeout(LONG).unwrap(), b"c\n");
+    }
+
+    #[test]
+    fn the_thread_ends_when_nobody_brings_lines_any_more_and_all_is_written() {
+        let (spool, seen, let_go, _) = slow(100);
+        let other = spool.clone();
+        spool.push(b"first\n");
+        seen.recv_timeout(LONG).unwrap();
+        drop(spool);
+        other.push(b"last\n");
+        drop(other);
+        let_go.send(Ok(())).unwrap();
+        assert_eq!(seen.recv_timeout(LONG).unwrap(), b"last\n");
+        let_go.send(Ok(())).unwrap();
+        assert_eq!(seen.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
     }
 
     #[test]

@@ -41,6 +41,6 @@ fn add_key(page: &mut Roff, key: &Key) {
         None => format!(" ({})", key.without_default()),
     }));
     page.control("TP", []).text(heading);
-    page.text(prose::line(key.about.trim()));
+    page.text(prose::line(&key.meaning()));
     page.control("br", []).text([roman(format!("Accepts {}.", key.accepts()))]);
 }

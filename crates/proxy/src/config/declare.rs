@@ -13,6 +13,9 @@ pub(super) trait Table: Sized {
     /// Writes the table as TOML.
     fn show(&self, page: &mut Page<'_>);
 
+    /// Adds the keys of the table at `path` whose changes need a restart, with their values as TOML.
+    fn fixed(&self, _path: &str, _fixed: &mut Vec<(String, Option<String>)>) {}
+
     /// Adds the documentation of the table at `path`.
     fn document(path: &str, chapters: &mut Vec<Chapter>);
 
@@ -55,13 +58,13 @@ impl<T: Table> Table for BTreeMap<String, T> {
 /// Declares a table: a struct with one public field per key, and its [`Table`].
 ///
 /// `key: Type = "default", min "…", max "…";` where default and range are optional and written as in the environment.
-/// What stands behind a comma is a function of [`Key`](super::key::Key). Tables below this one follow in `tables { … }`.
+/// What stands behind a comma is a function of [`Key`](super::key::Key), with its argument where it has one. Tables below this one follow in `tables { … }`.
 /// `check = function` at the end names what looks at the table as a whole, and may put a value right.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
         pub struct $Section:ident {
-            $( $(#[doc = $doc:literal])+ $key:ident : $ty:ty $(= $default:literal)? $(, $limit:ident $bound:literal)* ; )*
+            $( $(#[doc = $doc:literal])+ $key:ident : $ty:ty $(= $default:literal)? $(, $limit:ident $($bound:literal)?)* ; )*
         }
         $( tables { $( $(#[doc = $of_table:literal])+ $table:ident : $Table:ty ; )+ } )?
         $( check = $check:expr ; )?
@@ -78,7 +81,7 @@ macro_rules! section {
             $(
                 const $key: $crate::config::key::Key =
                     $crate::config::key::Key::of::<$ty>(stringify!($key), concat!($($doc),+))
-                        $( .default($default) )? $( .$limit($bound) )*;
+                        $( .default($default) )? $( .$limit($($bound)?) )*;
             )*
         }
 
@@ -94,8 +97,18 @@ macro_rules! section {
             }
 
             fn show(&self, page: &mut $crate::config::page::Page<'_>) {
-                $( page.line(stringify!($key), &self.$key); )*
+                $( page.key(&Self::$key, &self.$key); )*
                 $( $( $crate::config::declare::Table::show_in(&self.$table, page, stringify!($table)); )+ )?
+            }
+
+            fn fixed(&self, path: &str, fixed: &mut Vec<(String, Option<String>)>) {
+                $( if Self::$key.needs_restart {
+                    let value = $crate::config::setting::Setting::show(&self.$key);
+                    fixed.push(($crate::config::declare::below(path, stringify!($key)), value));
+                } )*
+                $( $( $crate::config::declare::Table::fixed(
+                    &self.$table, &$crate::config::declare::below(path, stringify!($table)), fixed
+                ); )+ )?
             }
 
             fn document(path: &str, chapters: &mut Vec<$crate::config::key::Chapter>) {

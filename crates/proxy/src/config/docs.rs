@@ -8,6 +8,9 @@ use super::{
     sections::Config,
 };
 
+/// What stands behind the meaning of a key that a reload does not change.
+const RESTART: &str = " **Needs a restart.**";
+
 /// Where settings come from and how values are written, for before the tables: Markdown with a title.
 pub const PREFACE: &str = include_str!("preface.md");
 
@@ -41,7 +44,7 @@ fn write_chapter(text: &mut String, chapter: &Chapter) {
         let default =
             key.shown_default().map_or_else(|| key.without_default().to_owned(), |shown| format!("`{shown}`"));
         let accepts = key.accepts().replace('|', "\\|");
-        let _ = writeln!(text, "| {} | {default} | {accepts} | {} |", names.join(", "), key.about.trim());
+        let _ = writeln!(text, "| {} | {default} | {accepts} | {} |", names.join(", "), key.meaning());
     }
 }
 
@@ -61,6 +64,11 @@ impl Key {
     /// What holds where there is no default, in words.
     pub fn without_default(&self) -> &'static str {
         if self.optional { "not set" } else { "required" }
+    }
+
+    /// What it is for, and whether a change of it needs a restart: Markdown.
+    pub fn meaning(&self) -> String {
+        format!("{}{}", self.about.trim(), if self.needs_restart { RESTART } else { "" })
     }
 
     /// Which values are accepted, in words.

@@ -16,6 +16,8 @@ pub struct Key {
     pub(super) optional: bool,
     /// As the environment writes it.
     pub(super) default: Option<&'static str>,
+    /// Whether a change of it counts from the next start on only. All others count when the configuration is read again.
+    pub(super) needs_restart: bool,
     min: Option<&'static str>,
     max: Option<&'static str>,
     to_toml: fn(&str) -> Option<String>,
@@ -31,6 +33,7 @@ impl Key {
             secret: T::SECRET,
             optional: T::OPTIONAL,
             default: None,
+            needs_restart: false,
             min: None,
             max: None,
             to_toml: |text| T::parse(text).ok()?.show(),
@@ -50,6 +53,11 @@ impl Key {
     /// The greatest value that is accepted.
     pub(super) const fn max(self, text: &'static str) -> Self {
         Self { max: Some(text), ..self }
+    }
+
+    /// A change of it counts from the next start on only.
+    pub(super) const fn restart(self) -> Self {
+        Self { needs_restart: true, ..self }
     }
 
     /// The default as TOML.

@@ -37,6 +37,7 @@ pub const DEFAULT_PATH: &str = "/etc/tidegate/tidegate.toml";
 /// Where the settings came from.
 pub struct Sources {
     path: PathBuf,
+    secret_files: Vec<PathBuf>,
     origins: Provenance,
 }
 
@@ -52,7 +53,8 @@ pub fn read(path: Option<&Path>, environment: &Environment) -> Result<(Config, S
     for name in names_of_files(&mut config) {
         *name = scope::resolve(name, path, environment).display().to_string();
     }
-    Ok((config, Sources { path: path.to_owned(), origins: loader.into_origins() }))
+    let (origins, secret_files) = loader.into_sources();
+    Ok((config, Sources { path: path.to_owned(), secret_files, origins }))
 }
 
 impl Sources {
@@ -66,15 +68,29 @@ impl Sources {
         }
     }
 
+    /// The file, and those of secrets that it names.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.path).chain(&self.secret_files)
+    }
+
     /// The effective configuration as TOML: secrets masked, and behind each value that is not a default its source.
     pub(crate) fn page(&self, config: &Config) -> String {
         let mut page = Page::new(&self.origins);
         config.show(&mut page);
         format!(
-            "# Effective configuration of {}; a line that names no source is a default.\n{}",
+            "# Effective configuration of {}; a line that names no source is a default. A reload changes what is not marked.\n{}",
             self.path.display(),
             page.finish()
         )
+    }
+}
+
+impl Config {
+    /// The keys whose changes need a restart, with their values as TOML.
+    pub(crate) fn fixed_by_a_start(&self) -> Vec<(String, Option<String>)> {
+        let mut fixed = Vec::new();
+        self.fixed("", &mut fixed);
+        fixed
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) struct Loader<'a> {
     path: &'a Path,
     environment: &'a Environment,
     origins: RefCell<Provenance>,
+    secret_files: RefCell<Vec<PathBuf>>,
 }
 
 impl<'a> Loader<'a> {
@@ -44,7 +45,7 @@ impl<'a> Loader<'a> {
             Zeroizing::new(std::fs::read_to_string(path).map_err(|error| Error::at(&place, unreadable(&error)))?);
         let file = Layer::toml(&text).map_err(|message| Error::at(&place, format!("not valid TOML: {message}")))?;
         let figment = Figment::new().merge(file).merge(environment);
-        Ok(Self { figment, chapters, path, environment, origins: RefCell::default() })
+        Ok(Self { figment, chapters, path, environment, origins: RefCell::default(), secret_files: RefCell::default() })
     }
 
     /// The merged values, each tagged with its layer.
@@ -53,9 +54,9 @@ impl<'a> Loader<'a> {
         Ok(data.into_iter().find(|(profile, _)| *profile == Profile::Default).map(|(_, dict)| dict).unwrap_or_default())
     }
 
-    /// What was noted while reading.
-    pub(super) fn into_origins(self) -> Provenance {
-        self.origins.into_inner()
+    /// What was noted while reading: who set what, and which files of secrets were read.
+    pub(super) fn into_sources(self) -> (Provenance, Vec<PathBuf>) {
+        (self.origins.into_inner(), self.secret_files.into_inner())
     }
 
     fn place(&self) -> String {
@@ -208,6 +209,7 @@ impl<'a> Scope<'a> {
             return Err(self.error(&file_key, format!("{one} is set too; keep only one of {one} and {other}")));
         }
         let path = self.resolve(name);
+        self.loader.secret_files.borrow_mut().push(path.clone());
         let text = read_secret(&path).map_err(|why| self.error(&file_key, format!("{}: {why}", path.display())))?;
         let secret = T::parse(&text).map_err(|invalid| {
             let place = format!("the text in {}", path.display());

@@ -28,66 +28,94 @@ const MODE: u32 = 0o640;
 struct Named {
     path: PathBuf,
     /// What was opened last, until the first write to it.
-    anew: Arc<Mutex<Option<File>>>,
+    anew: Mutex<Option<File>>,
 }
 
 /// What writes to it.
 struct Writer {
     file: File,
-    anew: Arc<Mutex<Option<File>>>,
+    named: Arc<Named>,
 }
 
-/// The access log, if there is to be one. Its file is opened anew each time `told`.
-///
-/// # Errors
-/// When the file cannot be opened: the key and why. When there can be no more threads.
-pub(super) fn of(log: &Log, lost: &LostLines, told: mpsc::Receiver<()>) -> Result<Option<Arc<AccessLines>>, String> {
-    if log.access == AccessLog::Off {
-        tokio::spawn(ignored(told));
-        return Ok(None);
-    }
-    let writer: Box<dyn Write + Send> = match &log.access_file {
-        None => {
-            tokio::spawn(ignored(told));
-            Box::new(io::stdout())
+/// The access log of one configuration.
+pub(super) struct AccessOutput {
+    of: (AccessLog, LogFormat, Option<String>),
+    named: Option<Arc<Named>>,
+    pub(super) lines: Option<Arc<AccessLines>>,
+}
+
+impl AccessOutput {
+    /// The access log, if there is to be one. It goes on in the file of `before` where that is the same.
+    ///
+    /// # Errors
+    /// When the file cannot be opened: the key and why. When there can be no more threads.
+    pub(super) fn of(log: &Log, lost: &LostLines, before: Option<&Self>) -> Result<Self, String> {
+        let of = (log.access, log.format, log.access_file.clone());
+        if log.access == AccessLog::Off {
+            return Ok(Self { of, named: None, lines: None });
         }
+        let before = before.filter(|before| before.of.2 == of.2);
+        let goes_on = before.and_then(|before| Some((before.named.clone(), before.lines.as_ref()?.spool.clone())));
+        let (named, spool) = match goes_on {
+            Some(goes_on) => goes_on,
+            None => opened(log.access_file.as_ref(), lost)?,
+        };
+        let (encrypted_only, json) = (log.access == AccessLog::Encrypted, log.format == LogFormat::Json);
+        let lines = Some(Arc::new(AccessLines { spool, encrypted_only, json }));
+        Ok(Self { of, named, lines })
+    }
+}
+
+fn opened(path: Option<&String>, lost: &LostLines) -> Result<(Option<Arc<Named>>, Spool), String> {
+    let (named, writer): (_, Box<dyn Write + Send>) = match path {
+        None => (None, Box::new(io::stdout())),
         Some(path) => {
-            let named = Named { path: path.into(), anew: Arc::default() };
+            let named = Arc::new(Named { path: path.into(), anew: Mutex::default() });
             let file = named.open().map_err(|error| {
                 format!("log.access_file: {path} cannot be opened: {error}; let the user of tidegate write it")
             })?;
-            let writer = Writer { file, anew: Arc::clone(&named.anew) };
-            tokio::spawn(reopen(named, told));
-            Box::new(writer)
+            (Some(Arc::clone(&named)), Box::new(Writer { file, named }))
         }
     };
     let spool = Spool::start("access-log", writer, ROOM, lost.of(LostLine::Access))
         .map_err(|error| format!("log.access: there is no thread for it: {error}"))?;
-    let encrypted_only = log.access == AccessLog::Encrypted;
-    Ok(Some(Arc::new(AccessLines { spool, encrypted_only, json: log.format == LogFormat::Json })))
+    Ok((named, spool))
 }
 
-/// Nothing to open: the signal is only kept from ending the process.
-async fn ignored(mut told: mpsc::Receiver<()>) {
-    while told.recv().await.is_some() {}
-}
+/// The file that is opened anew at SIGUSR1, if there is one.
+#[derive(Clone, Default)]
+pub(super) struct Reopened(Arc<Mutex<Option<Arc<Named>>>>);
 
-async fn reopen(named: Named, mut told: mpsc::Receiver<()>) {
-    let named = Arc::new(named);
-    while told.recv().await.is_some() {
-        let opening = Arc::clone(&named);
-        let opened = tokio::task::spawn_blocking(move || opening.open()).await.map_err(io::Error::other).flatten();
-        match opened {
-            Ok(file) => {
-                *named.anew.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
-                tracing::info!(file = %named.path.display(), "opened the access log anew");
+impl Reopened {
+    /// From now on it is that of `output`.
+    pub(super) fn take(&self, output: &AccessOutput) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&output.named);
+    }
+
+    /// Opens it anew each time `told`. Where there is none, the signal is only kept from ending the process.
+    pub(super) async fn run(self, mut told: mpsc::Receiver<()>) {
+        while told.recv().await.is_some() {
+            let named = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(named) = named {
+                reopen(named).await;
             }
-            Err(error) => tracing::error!(
-                %error,
-                file = %named.path.display(),
-                "the access log cannot be opened anew; it goes on in the file that was opened before"
-            ),
         }
+    }
+}
+
+async fn reopen(named: Arc<Named>) {
+    let opening = Arc::clone(&named);
+    let opened = tokio::task::spawn_blocking(move || opening.open()).await.map_err(io::Error::other).flatten();
+    match opened {
+        Ok(file) => {
+            *named.anew.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+            tracing::info!(file = %named.path.display(), "opened the access log anew");
+        }
+        Err(error) => tracing::error!(
+            %error,
+            file = %named.path.display(),
+            "the access log cannot be opened anew; it goes on in the file that was opened before"
+        ),
     }
 }
 
@@ -100,7 +128,7 @@ impl Named {
 /// Each write is of whole lines.
 impl Write for Writer {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        if let Some(anew) = self.anew.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(anew) = self.named.anew.lock().unwrap_or_else(PoisonError::into_inner).take() {
             self.file = anew;
         }
         self.file.write_all(lines).map(|()| lines.len())

@@ -20,9 +20,10 @@ pub struct Loaded {
     pub security: Security,
     /// Certificates and keys, read and found to go together.
     pub tls: Tls,
-    /// Where `security` was read, and can be read again.
-    pub(crate) security_file: SecurityFile,
-    sources: Sources,
+    /// Where the settings came from.
+    pub(super) sources: Sources,
+    /// The file that was named, if one was.
+    named: Option<PathBuf>,
 }
 
 impl Loaded {
@@ -46,7 +47,29 @@ impl Loaded {
         let gateway = config.s3.gateway.iter().any(|gateway| gateway.tls).then_some(config.s3.gateway_ca.as_ref());
         let gateway = gateway.map(|ca| ServiceFiles { ca: ca.map(PathBuf::from), identity: None });
         let tls = Tls::new(listener(&config.server), &security, gateway, providers(&config.kms))?;
-        Ok(Self { config, security, tls, security_file, sources })
+        Ok(Self { config, security, tls, sources, named: path.map(Path::to_owned) })
+    }
+
+    /// What reads the same file again, under the environment of this process.
+    pub(super) fn again(&self) -> impl Fn() -> Result<Self, Error> + Clone + Send + 'static {
+        let named = self.named.clone();
+        move || Self::read(named.as_deref(), &Environment::of_process()?)
+    }
+
+    /// All files that were read, but those of the system.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let Config { filer, server, s3, .. } = &self.config;
+        let named = [&filer.security_toml, &server.tls_cert, &server.tls_key, &server.tls_client_ca, &s3.gateway_ca];
+        let named = named.into_iter().flatten().map(PathBuf::from);
+        let grpc = self.security.grpc.iter().flat_map(|files| [&files.ca, &files.cert, &files.key]).cloned();
+        let https = self.security.https.iter().flat_map(|files| {
+            let identity = files.identity.iter().flat_map(|(certificate, key)| [certificate, key]);
+            files.ca.iter().chain(identity).cloned().collect::<Vec<_>>()
+        });
+        let kms = providers(&self.config.kms).flat_map(|(_, ServiceFiles { ca, identity })| {
+            ca.into_iter().chain(identity.into_iter().flat_map(|(certificate, key)| [certificate, key]))
+        });
+        self.sources.files().cloned().chain(named).chain(grpc).chain(https).chain(kms).collect()
     }
 
     /// The error of a setting that could be read but not be used; see [`Sources::unusable`].

@@ -1,95 +1,117 @@
-//! What is read again while the daemon runs: at the start, and whenever it is told to reload.
+//! What is read again while the daemon runs: everything, whenever it is told to reload or a file has changed.
 //!
-//! Knows what can be read again. Must not know how it is read, or what it is for.
+//! Knows when, and what becomes of it. Must not know what a setting is for.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{loaded::NO_READ_KEY, strangers};
+use super::{
+    access_lines::AccessOutput,
+    files::Files,
+    loaded::Loaded,
+    parts::{Lasting, Parts},
+    start_error::StartError,
+    strangers,
+    tasks::Tasks,
+};
 use crate::{
-    access::{CurrentKey, Demands},
     config::GatewayUrl,
     keys::KeyRing,
+    metrics::LostLines,
     peers::Networks,
-    security::{Security, SecurityFile, SigningKey, VolumeTokens},
-    settings::Error,
-    tls::Tls,
+    server::{Draining, Notice, systemd},
+    settings,
 };
 
-/// What is read again, and where it is put.
-pub(super) struct Reload {
-    pub(super) tls: Tls,
-    pub(super) keys: Arc<KeyRing>,
-    pub(super) security: SecurityFile,
-    pub(super) demands: Arc<Demands>,
-    pub(super) read_key: CurrentKey<SigningKey>,
-    pub(super) volume_tokens: CurrentKey<VolumeTokens>,
-    /// The S3 gateways, which believe what is told of clients, or not.
-    pub(super) gateways: Vec<GatewayUrl>,
-    /// Whether settings that stay as they are want a read key.
-    pub(super) needs_read_key: bool,
+/// The configuration in force, and what it takes to put another in its place.
+pub(super) struct Reload<R, P> {
+    /// Reads it again. Blocks on the file system.
+    pub(super) again: R,
+    pub(super) lasting: Arc<Lasting>,
+    pub(super) parts: Parts,
+    pub(super) access: AccessOutput,
+    pub(super) lost: Arc<LostLines>,
+    pub(super) tasks: Tasks,
+    pub(super) files: Files,
+    /// Has requests and connections from now on served with these parts.
+    pub(super) put: P,
+    pub(super) told: mpsc::Receiver<()>,
+    pub(super) draining: Draining,
 }
 
-/// Reads the SSE-S3 key, then everything that can be read again each time `told`. None of it ends the daemon: what cannot
-/// be used is logged, and what was there before stays in use. `trusted` was read before.
-pub(super) async fn run(mut told: mpsc::Receiver<()>, reread: Reload, trusted: Networks) {
-    let reread = Arc::new(reread);
-    read_sse_s3(&reread.keys).await;
-    warn_of_strangers(&reread.gateways, &trusted).await;
-    while told.recv().await.is_some() {
-        tracing::info!("reloading certificates and keys");
-        let files = Arc::clone(&reread);
-        let trusted = tokio::task::spawn_blocking(move || files.read()).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "security.toml and TLS files were not read again");
-            None
-        });
-        reread.demands.doubt();
-        reread.keys.forget().await;
-        read_sse_s3(&reread.keys).await;
-        tracing::info!("reloaded");
-        if let Some(trusted) = trusted {
-            warn_of_strangers(&reread.gateways, &trusted).await;
+impl<R, P> Reload<R, P>
+where
+    R: Fn() -> Result<Loaded, settings::Error> + Clone + Send + 'static,
+    P: Fn(&Parts, &AccessOutput) + Send,
+{
+    /// Reads the SSE-S3 key, then everything each time it is told to or a file has changed. None of it ends the daemon: what
+    /// cannot be used is logged, and all stays as it was.
+    pub(super) async fn run(mut self) {
+        self.ask().await;
+        loop {
+            tokio::select! {
+                told = self.told.recv() => match told {
+                    Some(()) => tracing::info!("reloading"),
+                    None => return,
+                },
+                () = self.files.changed() => tracing::info!("a file has changed: reloading"),
+            }
+            // The service manager has been told that this is the end.
+            if self.draining.is_draining() {
+                return;
+            }
+            self.reload().await;
         }
     }
-}
 
-impl Reload {
-    /// Reads the files, and puts in force what they say. Answers whom the S3 gateways believe, if that could be read.
-    fn read(&self) -> Option<Networks> {
-        let security = self.security();
-        for error in self.tls.reload(security.as_ref().ok()) {
-            tracing::error!(%error, "a TLS file cannot be used; what was read before stays in use");
-        }
-        match security {
-            Ok(security) => {
-                warn_of_unchecked(&security);
-                self.read_key.replace(security.filer_read);
-                self.volume_tokens.replace(security.volume_read);
-                Some(security.trusted_proxies)
+    async fn reload(&mut self) {
+        let reloads = Arc::clone(&self.lasting.metrics.reloads);
+        systemd(Notice::Reloading);
+        match self.next().await {
+            Ok((parts, access)) => {
+                self.put_in_force(parts, access).await;
+                reloads.applied();
+                let waits = &self.parts.waits;
+                if !waits.is_empty() {
+                    let keys = waits.join(", ");
+                    tracing::warn!(keys, "these keys have changed, and keep their old values until the next start");
+                }
+                self.ask().await;
+                systemd(Notice::Status("Serving".to_owned()));
+                tracing::info!("reloaded");
             }
             Err(error) => {
-                tracing::error!(%error, "security.toml cannot be used; all that was read of it before stays in use");
-                None
+                reloads.refused();
+                systemd(Notice::Status(format!("Serving with the configuration of before: {error}")));
+                tracing::error!(%error, "not reloaded: all stays as it was until this is mended");
             }
         }
+        systemd(Notice::Ready);
     }
 
-    fn security(&self) -> Result<Security, Error> {
-        let security = self.security.read()?;
-        if self.needs_read_key && security.filer_read.is_none() {
-            return Err(Error::at("access.managed_keys", NO_READ_KEY));
-        }
-        Ok(security)
+    /// What the configuration is now, nothing of which is in force.
+    async fn next(&mut self) -> Result<(Parts, AccessOutput), StartError> {
+        self.files.are_read().await;
+        let loaded = tokio::task::spawn_blocking(self.again.clone()).await??;
+        let access = AccessOutput::of(&loaded.config.log, &self.lost, Some(&self.access));
+        let access = access.map_err(|sentence| loaded.unusable(&sentence))?;
+        let parts = Parts::new(&self.lasting, loaded, Some(&self.parts))?;
+        Ok((parts, access))
     }
-}
 
-/// Warns of what `security` leaves open.
-pub(super) fn warn_of_unchecked(security: &Security) {
-    if security.https.as_ref().is_some_and(|https| https.insecure_skip_verify) {
-        tracing::warn!(
-            "https.client.insecure_skip_verify is set: whoever is in the way can pass for a filer or volume server"
-        );
+    async fn put_in_force(&mut self, mut parts: Parts, access: AccessOutput) {
+        parts.take_over(&self.lasting, Some(&self.parts));
+        (self.put)(&parts, &access);
+        self.files.watch(parts.files.iter().cloned());
+        self.tasks.renew(&parts, &self.lasting).await;
+        (self.parts, self.access) = (parts, access);
+    }
+
+    /// Asks those who are asked once for each configuration.
+    async fn ask(&self) {
+        read_sse_s3(&self.parts.keys).await;
+        warn_of_strangers(&self.parts.config.s3.gateway, &self.parts.believed).await;
     }
 }
 

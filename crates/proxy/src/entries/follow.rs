@@ -46,6 +46,14 @@ enum End {
     Panicked,
 }
 
+/// Nobody keeps them true any more, so nothing of them counts.
+impl<D: Send + Sync + 'static> Drop for Follower<D> {
+    fn drop(&mut self) {
+        self.entries.close();
+        self.up.set(0);
+    }
+}
+
 impl<D: Send + Sync + 'static> Follower<D> {
     /// Tells `up` whether the subscription is caught up: 1 or 0.
     pub(crate) fn new(entries: Arc<Entries<D>>, filer: Arc<FilerClient>, up: IntGauge) -> Self {

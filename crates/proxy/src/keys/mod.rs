@@ -52,14 +52,14 @@ const UNCOMMITTED: &str = "the object's data key has no key commitment, and sse.
 pub struct KeyRing {
     keys: DataKeys,
     providers: Providers,
-    sse_s3: SseS3,
+    sse_s3: Arc<SseS3>,
     require_commitment: bool,
     hooks: Arc<dyn Hooks>,
 }
 
 impl KeyRing {
     /// An empty ring over these providers and this SSE-S3 key. Must be used inside a tokio runtime.
-    pub fn new(settings: Settings, providers: Providers, sse_s3: SseS3, hooks: Arc<dyn Hooks>) -> Self {
+    pub fn new(settings: Settings, providers: Providers, sse_s3: Arc<SseS3>, hooks: Arc<dyn Hooks>) -> Self {
         let keys = DataKeys::new(settings.cache_entries, settings.cache_ttl, hooks.clone());
         Self { keys, providers, sse_s3, require_commitment: settings.require_commitment, hooks }
     }

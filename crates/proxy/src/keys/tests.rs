@@ -105,7 +105,7 @@ fn ring(of: &[&Arc<Gated>], buckets: &[(&str, &str)], hooks: Arc<Counts>) -> Arc
     let buckets = buckets.iter().map(|(bucket, name)| (bucket.to_string(), name.to_string())).collect();
     let providers = Providers::new(all, of.first().map(|one| one.about.name.as_str()), buckets).ok().unwrap();
     let sse_s3 = SseS3::new(sse_s3::Settings::default(), Arc::new(NoFile)).ok().unwrap();
-    Arc::new(KeyRing::new(Settings::default(), providers, sse_s3, hooks))
+    Arc::new(KeyRing::new(Settings::default(), providers, Arc::new(sse_s3), hooks))
 }
 
 fn wrapped(ciphertext: &str) -> WrappedKey {
@@ -264,7 +264,7 @@ async fn one_kms_that_is_down_is_noticed_once_and_not_by_each_cold_key() {
     let providers =
         Providers::new(vec![Arc::new(kms::LimitedProvider::new(kms.clone(), 4))], None, BTreeMap::new()).ok().unwrap();
     let sse_s3 = SseS3::new(sse_s3::Settings::default(), Arc::new(NoFile)).ok().unwrap();
-    let ring = KeyRing::new(Settings::default(), providers, sse_s3, Arc::new(()));
+    let ring = KeyRing::new(Settings::default(), providers, Arc::new(sse_s3), Arc::new(()));
     let open = async |key: String| ring.open(None, &wrapped(&key), Urgency::Head).await.map(drop);
     for key in 0..50 {
         let error = open(format!("{key}")).await.unwrap_err();
@@ -290,7 +290,7 @@ async fn keys_that_nobody_waits_for_yet_leave_room_for_those_that_a_client_waits
     let providers =
         Providers::new(vec![Arc::new(kms::LimitedProvider::new(kms.clone(), 4))], None, BTreeMap::new()).ok().unwrap();
     let sse_s3 = SseS3::new(sse_s3::Settings::default(), Arc::new(NoFile)).ok().unwrap();
-    let ring = Arc::new(KeyRing::new(Settings::default(), providers, sse_s3, Arc::new(())));
+    let ring = Arc::new(KeyRing::new(Settings::default(), providers, Arc::new(sse_s3), Arc::new(())));
     let open = |key: String, urgency| {
         let ring = ring.clone();
         tokio::spawn(async move { ring.open(None, &wrapped(&key), urgency).await.is_ok() })
@@ -347,7 +347,7 @@ async fn sse_s3_keys_are_opened_here_and_held_against_their_commitment() {
     let settings = sse_s3::Settings { kek: Some(KEK.to_owned().into()), ..Default::default() };
     let sse_s3 = SseS3::new(settings, Arc::new(NoFile)).ok().unwrap();
     let counts = Arc::new(Counts::default());
-    let ring = KeyRing::new(Settings::default(), Providers::default(), sse_s3, counts.clone());
+    let ring = KeyRing::new(Settings::default(), Providers::default(), Arc::new(sse_s3), counts.clone());
 
     assert!(is_key(&ring.open(Some("b"), &sse_s3_key("", ""), Urgency::Head).await.ok().unwrap()));
     assert!(counts.cache.lock().unwrap().is_empty());

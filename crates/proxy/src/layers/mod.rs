@@ -22,7 +22,10 @@ mod watched;
 
 use std::sync::Arc;
 
-pub(crate) use self::{access_log::AccessLines, throughput::BytesPerSecond};
+pub(crate) use self::{
+    access_log::AccessLines,
+    throughput::{BytesPerSecond, Rates},
+};
 use self::{
     access_log::AccessLog, accounting::Accounting, client_address::ClientAddress, correlation::Correlated,
     error_log::ErrorLog, in_flight::InFlight, request_rate::RequestRate, shares::Shares, throughput::Throughput,
@@ -49,14 +52,14 @@ pub(crate) struct Shared {
     /// The access log; `None`: there is none.
     pub(crate) access: Option<Arc<AccessLines>>,
     /// How fast bodies may go.
-    pub(crate) bytes_per_second: BytesPerSecond,
+    pub(crate) bytes_per_second: Rates,
 }
 
 /// `front` with all layers around it; the lowest line is the first that a request meets.
-pub(crate) fn around<F: Front>(front: F, shared: &Shared) -> impl Front {
+pub(crate) fn around<F: Front>(front: F, shared: &Shared) -> impl Front + use<F> {
     let front = Shares::new(front);
     let hit = || Arc::clone(&shared.hit);
-    let front = Throughput::new(front, shared.bytes_per_second.clone(), hit());
+    let front = Throughput::new(front, Arc::clone(&shared.bytes_per_second), hit());
     let front = InFlight::new(front, shared.places.clone(), hit());
     let front = RequestRate::new(front, shared.request_rate.clone(), hit());
     let front = Accounting::new(front, Arc::clone(&shared.requests));

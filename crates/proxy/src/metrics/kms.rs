@@ -1,6 +1,9 @@
 //! Requests to key management services.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+};
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
@@ -33,7 +36,8 @@ impl KmsOutcome {
 
 /// `tidegate_kms_requests_total`, by provider.
 pub struct Kms {
-    providers: HashMap<String, KmsCounters>,
+    requests: IntCounterVec,
+    providers: RwLock<HashMap<String, KmsCounters>>,
 }
 
 /// The counters of one provider.
@@ -50,15 +54,30 @@ impl Kms {
             &["provider", "outcome"],
         )?;
         registry.register(Box::new(requests.clone()))?;
+        let kms = Self { requests, providers: RwLock::default() };
+        kms.configured(providers);
+        Ok(kms)
+    }
+
+    /// These are the providers in the configuration now. Of those that are no more there is nothing to read any more.
+    pub fn configured<'a>(&self, providers: impl IntoIterator<Item = &'a str>) {
         let counters = |name: &str| {
-            KmsCounters(KmsOutcome::ALL.map(|outcome| requests.with_label_values(&[name, outcome.as_str()])))
+            KmsCounters(KmsOutcome::ALL.map(|outcome| self.requests.with_label_values(&[name, outcome.as_str()])))
         };
-        Ok(Self { providers: providers.into_iter().map(|name| (name.to_owned(), counters(name))).collect() })
+        let configured: HashMap<_, _> = providers.into_iter().map(|name| (name.to_owned(), counters(name))).collect();
+        let mut providers = self.providers.write().unwrap_or_else(PoisonError::into_inner);
+        for gone in providers.keys().filter(|name| !configured.contains_key(*name)) {
+            for outcome in KmsOutcome::ALL {
+                // It fails where it is gone already.
+                let _ = self.requests.remove_label_values(&[gone.as_str(), outcome.as_str()]);
+            }
+        }
+        *providers = configured;
     }
 
     /// The counters of the provider with this name in the configuration, to be kept by whoever asks it.
     pub fn provider(&self, name: &str) -> Option<KmsCounters> {
-        self.providers.get(name).cloned()
+        self.providers.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 }
 

@@ -5,11 +5,13 @@
 
 mod build;
 mod cache;
+mod certificates;
 mod connections;
 mod kms;
 mod limits;
 mod lost_lines;
 mod process;
+mod reloads;
 mod requests;
 mod s3;
 #[cfg(test)]
@@ -23,10 +25,12 @@ pub use prometheus::Registry;
 pub(crate) use self::requests::{CLIENT_LEFT, MethodLabel};
 pub use self::{
     cache::{Cache, CacheCounters, CacheOutcome, Caches},
+    certificates::Certificates,
     connections::{Connections, RefusedConnection},
     kms::{Kms, KmsCounters, KmsOutcome},
     limits::{Limit, LimitsHit},
     lost_lines::{LostLine, LostLines},
+    reloads::Reloads,
     requests::{Requests, SseLabel},
     s3::{S3, S3Outcome},
 };
@@ -48,6 +52,10 @@ pub struct Metrics {
     pub kms: Arc<Kms>,
     /// Lookups in our caches.
     pub caches: Arc<Caches>,
+    /// Until when certificates hold.
+    pub certificates: Arc<Certificates>,
+    /// How the configuration was read again.
+    pub reloads: Arc<Reloads>,
     /// Whether the filer's changes are being followed.
     pub followed: IntGauge,
 }
@@ -72,6 +80,8 @@ impl Metrics {
             limits: Arc::new(LimitsHit::register(&registry)?),
             kms: Arc::new(Kms::register(&registry, providers)?),
             caches: Arc::new(Caches::register(&registry)?),
+            certificates: Arc::new(Certificates::register(&registry)?),
+            reloads: Arc::new(Reloads::register(&registry)?),
             followed,
             registry,
         })

@@ -10,6 +10,7 @@ fn all() -> Metrics {
     LostLines::new().unwrap().register(&metrics.registry).unwrap();
     S3::register(&metrics.registry, ["304"], ["small"]).unwrap();
     prefetch::Metrics::register(&metrics.registry).unwrap();
+    metrics.certificates.in_use([("server".to_owned(), 1)].into());
     metrics
 }
 

@@ -13,13 +13,13 @@ use super::PeerId;
 pub(crate) struct Slots(Arc<Room>);
 
 struct Room {
-    most: usize,
-    most_per_peer: usize,
     taken: Mutex<Taken>,
 }
 
 #[derive(Default)]
 struct Taken {
+    most: usize,
+    most_per_peer: usize,
     in_all: usize,
     /// Never zero: who has none is not in here.
     of_peer: HashMap<PeerId, usize>,
@@ -43,7 +43,13 @@ pub(crate) enum Full {
 impl Slots {
     /// Room for `most`, of which one peer may have `most_per_peer`.
     pub(crate) fn new(most: usize, most_per_peer: usize) -> Self {
-        Self(Arc::new(Room { most, most_per_peer, taken: Mutex::default() }))
+        Self(Arc::new(Room { taken: Mutex::new(Taken { most, most_per_peer, ..Taken::default() }) }))
+    }
+
+    /// From now on there is room for so many. Nobody loses a place for it.
+    pub(crate) fn resize(&self, most: usize, most_per_peer: usize) {
+        let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        (taken.most, taken.most_per_peer) = (most, most_per_peer);
     }
 
     /// A place for whoever is at `address`.
@@ -53,19 +59,19 @@ impl Slots {
     pub(crate) fn take(&self, address: IpAddr) -> Result<Slot, Full> {
         let peer = PeerId::at(address);
         let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.in_all >= self.0.most {
+        if taken.in_all >= taken.most {
             return Err(Full::Everywhere);
         }
-        taken.add(peer, self.0.most_per_peer)?;
+        taken.add(peer)?;
         taken.in_all += 1;
         Ok(Slot { room: Arc::clone(&self.0), peer })
     }
 }
 
 impl Taken {
-    fn add(&mut self, peer: PeerId, most_per_peer: usize) -> Result<(), Full> {
+    fn add(&mut self, peer: PeerId) -> Result<(), Full> {
         let of_peer = self.of_peer.get(&peer).copied().unwrap_or(0);
-        if of_peer >= most_per_peer {
+        if of_peer >= self.most_per_peer {
             return Err(Full::ForPeer);
         }
         self.of_peer.insert(peer, of_peer + 1);
@@ -93,7 +99,7 @@ impl Slot {
             return Ok(());
         }
         let mut taken = self.room.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.add(peer, self.room.most_per_peer)?;
+        taken.add(peer)?;
         taken.remove(self.peer);
         self.peer = peer;
         Ok(())
@@ -143,6 +149,21 @@ mod tests {
         drop((passed, other));
         let taken = slots.0.taken.lock().unwrap();
         assert!(taken.in_all == 0 && taken.of_peer.is_empty());
+    }
+
+    #[test]
+    fn fewer_places_are_for_whoever_comes_next() {
+        let slots = Slots::new(3, 3);
+        let held: Vec<_> = (0..3).map(|_| slots.take(ip("10.0.0.1")).ok().unwrap()).collect();
+        slots.resize(4, 3);
+        assert_eq!(slots.take(ip("10.0.0.1")).err(), Some(Full::ForPeer));
+        let other = slots.take(ip("10.0.0.2")).ok().unwrap();
+        slots.resize(2, 1);
+        drop(other);
+        assert_eq!(slots.take(ip("10.0.0.2")).err(), Some(Full::Everywhere));
+        drop(held);
+        let _one = slots.take(ip("10.0.0.1")).ok().unwrap();
+        assert_eq!(slots.take(ip("10.0.0.1")).err(), Some(Full::ForPeer));
     }
 
     proptest! {

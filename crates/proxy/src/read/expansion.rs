@@ -329,7 +329,8 @@ mod tests {
     async fn manifests_are_fetched_four_at_once_and_taken_in_their_order() {
         let server = Manifested::default();
         let metrics = prefetch::Metrics::register(&prometheus::Registry::new()).unwrap();
-        let engine = Engine::new(Settings::default(), server.clone(), None, Arc::new(server.clone()), metrics);
+        let engine =
+            Engine::new(Settings::default(), Arc::new(server.clone()), None, Arc::new(server.clone()), metrics);
         let entry = pb::Entry { chunks: (1..=8).map(|key| chunk(key, true)).collect(), ..Default::default() };
         let layout = Arc::new(object::layout(&entry, &entry.chunks).unwrap());
         let begun = Instant::now();
@@ -348,7 +349,8 @@ mod tests {
     async fn a_range_reads_its_manifest_once_and_no_other() {
         let server = Manifested::default();
         let metrics = prefetch::Metrics::register(&prometheus::Registry::new()).unwrap();
-        let engine = Engine::new(Settings::default(), server.clone(), None, Arc::new(server.clone()), metrics);
+        let engine =
+            Engine::new(Settings::default(), Arc::new(server.clone()), None, Arc::new(server.clone()), metrics);
         let mut entry = pb::Entry { chunks: (1..=8).map(|key| chunk(key, true)).collect(), ..Default::default() };
         entry.chunks.extend([chunk(9, false), chunk(10, false)]);
         let layout = Arc::new(object::layout(&entry, &entry.chunks).unwrap());
@@ -369,7 +371,8 @@ mod tests {
     async fn many_at_once_read_a_manifest_once() {
         let server = Manifested::default();
         let metrics = prefetch::Metrics::register(&prometheus::Registry::new()).unwrap();
-        let engine = Engine::new(Settings::default(), server.clone(), None, Arc::new(server.clone()), metrics);
+        let engine =
+            Engine::new(Settings::default(), Arc::new(server.clone()), None, Arc::new(server.clone()), metrics);
         let entry = pb::Entry { chunks: vec![chunk(1, true)], ..Default::default() };
         let layout = Arc::new(object::layout(&entry, &entry.chunks).unwrap());
         let kept = expansions(1 << 20);
@@ -383,7 +386,8 @@ mod tests {
         for bytes in [1 << 20, 0] {
             let server = Manifested(Arc::default(), Some(1));
             let metrics = prefetch::Metrics::register(&prometheus::Registry::new()).unwrap();
-            let engine = Engine::new(Settings::default(), server.clone(), None, Arc::new(server.clone()), metrics);
+            let engine =
+                Engine::new(Settings::default(), Arc::new(server.clone()), None, Arc::new(server.clone()), metrics);
             let mut entry = pb::Entry { chunks: (1..=3).map(|key| chunk(key, true)).collect(), ..Default::default() };
             let name = "X-Amz-Server-Side-Encryption-Customer-Key-MD5";
             entry.extended.insert(name.to_owned(), KEY_MD5.as_bytes().to_vec().into());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, future::BoxFuture};
 use http::StatusCode;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::{
@@ -19,19 +20,20 @@ use crate::{
 /// The largest key file that is read, in bytes. The longest form is about 200.
 const LIMIT: u64 = 16 << 10;
 
-/// Reads the key file from the filer.
-pub(crate) struct FilerKek(pub(crate) Arc<Source>);
+/// Reads the key file from the filer that entries come from at the moment.
+pub(crate) struct FilerKek(pub(crate) watch::Receiver<Arc<Source>>);
 
 impl FilerKek {
     async fn contents(&self) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let Ok(path) = EntryPath::parse(KEK_PATH) else { return Ok(None) };
-        let Some(found) = self.0.lookup(&path).await? else { return Ok(None) };
+        let source = Arc::clone(&self.0.borrow());
+        let Some(found) = source.lookup(&path).await? else { return Ok(None) };
         let size = length(&found.entry);
         if size > LIMIT {
             let message = format!("{KEK_PATH} is {size} bytes long, which no SSE-S3 key file is");
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
         }
-        let mut download = self.0.plain(&found.entry).await?;
+        let mut download = source.plain(&found.entry).await?;
         let mut contents = Zeroizing::new(Vec::with_capacity(size as usize));
         while let Some(bytes) = download.next().await {
             contents.extend_from_slice(&bytes.map_err(|error| failure::to_error(&error))?);

@@ -34,7 +34,7 @@ pub(crate) use self::{
     expansion::Expansions,
     kek::FilerKek,
     locations::VolumeLocations,
-    lookup::{CachedEntry, File, add_echo},
+    lookup::{CachedEntry, Derived, File, add_echo},
     route::bucket,
     source::Source,
     stages::Stages,

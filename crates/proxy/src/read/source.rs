@@ -31,7 +31,7 @@ use crate::{
 pub(crate) struct Source {
     pub(crate) filer: Arc<FilerClient>,
     pub(crate) engine: Engine,
-    pub(crate) expansions: Expansions,
+    pub(crate) expansions: Arc<Expansions>,
 }
 
 /// What a read will be made of, before a key is asked for or a byte fetched.

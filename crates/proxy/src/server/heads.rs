@@ -19,18 +19,24 @@ const FREE: usize = 8 << 10;
 pub(super) struct HeadBudget(Arc<Budget>);
 
 struct Budget {
-    most: usize,
+    most: AtomicUsize,
     held: AtomicUsize,
 }
 
 impl HeadBudget {
     /// Of `most` bytes.
     pub(super) fn new(most: usize) -> Self {
-        Self(Arc::new(Budget { most, held: AtomicUsize::new(0) }))
+        Self(Arc::new(Budget { most: AtomicUsize::new(most), held: AtomicUsize::new(0) }))
+    }
+
+    /// From now on of so many. What is held stays held.
+    pub(super) fn resize(&self, most: usize) {
+        self.0.most.store(most, Relaxed);
     }
 
     fn take(&self, bytes: usize) -> bool {
-        let room = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.0.most);
+        let most = self.0.most.load(Relaxed);
+        let room = |held: usize| held.checked_add(bytes).filter(|held| *held <= most);
         self.0.held.fetch_update(Relaxed, Relaxed, room).is_ok()
     }
 }

@@ -18,7 +18,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Drained, Limits, Notice, Server};
+use super::{Drained, Ending, Limits, Notice, Server};
 use crate::{
     metrics::Connections,
     wire::{Body, BoxError, Front, Peer, Received},
@@ -82,7 +82,9 @@ pub(crate) fn run(server: Server, addr: SocketAddr) -> Running {
         let notices = notices.clone();
         server.notify(move |notice| notices.lock().unwrap().push(notice))
     };
-    let ended = tokio::spawn(server.run(stopped, Duration::ZERO, Duration::from_secs(60)));
+    let ended = tokio::spawn(
+        server.run(stopped, || Ending { lame_duck: Duration::ZERO, drain_timeout: Duration::from_secs(60) }),
+    );
     Running { addr, stop, ended, notices }
 }
 

@@ -5,7 +5,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{
-    testing::{FrontFn, Raw, Running, held_body, once, start_with},
+    testing::{FrontFn, Raw, Running, counted, held_body, loopback, once, run, start_with},
     *,
 };
 use crate::wire::{Body, Received};
@@ -177,4 +177,30 @@ async fn more_than_a_hundred_header_fields_pass() {
     let fields: String = (0..200).map(|n| format!("X-{n}: y\r\n")).collect();
     client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn limits_that_change_hold_for_whoever_comes_next() {
+    let mut server = Server::new(Limits { max_connections: 1, ..Limits::default() }, counted());
+    let (control, front) = (server.control(), FrontFn(|_, _| async { Response::new(Body::full("fine")) }));
+    let (changes, terms) = watch::channel(Terms::default());
+    let addr = server.listen_on(loopback(), terms, Arc::new(front)).await.unwrap();
+    let server = run(server, addr);
+    let mut first = server.connect().await;
+    is_served(&mut first).await;
+    is_refused(server.connect().await).await;
+    control.limit(Limits { max_connections: 2, ..Limits::default() });
+    let mut second = server.connect().await;
+    is_served(&mut second).await;
+    control.limit(Limits { max_connections: 1, ..Limits::default() });
+    is_served(&mut first).await;
+    is_served(&mut second).await;
+    is_refused(server.connect().await).await;
+    control.limit(Limits::default());
+    changes.send_replace(Terms { names: HeaderNames::LowerCase, ..Terms::default() });
+    let mut third = server.connect().await;
+    third.send(GET).await;
+    let head = third.head().await;
+    assert!(head.contains("content-length: 4"), "{head}");
+    is_served(&mut first).await;
 }

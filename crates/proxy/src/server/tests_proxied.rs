@@ -15,7 +15,7 @@ async fn start_behind(proxies: &str, limits: Limits) -> Running {
         Response::new(Body::full(format!("{} {}", peer.addr, peer.is_loopback())))
     }));
     let terms = Terms { proxies: Some(Arc::new(Networks::parse(proxies))), ..Terms::default() };
-    let addr = server.listen_on(loopback(), terms, front).await.unwrap();
+    let addr = server.listen_on(loopback(), terms.fixed(), front).await.unwrap();
     run(server, addr)
 }
 

@@ -21,7 +21,7 @@ use rustls::{
 };
 use tokio::sync::watch;
 
-use super::{files, verify::ChainVerifier};
+use super::{Ends, files, verify::ChainVerifier};
 use crate::{
     security::{Https, Identity},
     settings::Error,
@@ -56,9 +56,9 @@ pub(crate) struct ServiceFiles {
 /// What one reading of the files gave.
 #[derive(Debug)]
 struct Material {
-    files: Files,
     verifier: Arc<dyn ServerCertVerifier>,
     identity: Option<Arc<CertifiedKey>>,
+    ends: Ends,
 }
 
 /// The last reading that could be used. It stands in every configuration that was made of it.
@@ -96,7 +96,7 @@ impl ClientTls {
         Ok(Self { current })
     }
 
-    /// The configuration of connections. Those that are made after [`reload`](Self::reload) use what it has read.
+    /// The configuration of connections. Those that are made after [`adopt`](Self::adopt) use what it was given.
     ///
     /// # Errors
     /// When there is no TLS at all.
@@ -110,33 +110,14 @@ impl ClientTls {
         Ok(config)
     }
 
-    /// Reads the files anew, for connections from now on.
-    ///
-    /// # Errors
-    /// When one cannot be used; it is named, and what was read before stays in use.
-    pub(super) fn reload(&self) -> Result<(), Error> {
-        self.take(self.current.reading().files.clone())
+    /// Connections from now on are made with what `newer` has read.
+    pub(super) fn adopt(&self, newer: &Self) {
+        self.current.0.send_replace(newer.current.reading());
     }
 
-    /// As [`reload`](Self::reload), with these files from now on.
-    ///
-    /// # Errors
-    /// As [`reload`](Self::reload).
-    pub(super) fn reload_grpc(&self, files: &Identity) -> Result<(), Error> {
-        self.take(Files::Grpc(files.clone()))
-    }
-
-    /// As [`reload`](Self::reload), with these files from now on.
-    ///
-    /// # Errors
-    /// As [`reload`](Self::reload).
-    pub(super) fn reload_https(&self, files: &Https) -> Result<(), Error> {
-        self.take(Files::Https(files.clone()))
-    }
-
-    fn take(&self, files: Files) -> Result<(), Error> {
-        self.current.0.send_replace(Arc::new(files.read()?));
-        Ok(())
+    /// When its certificates end.
+    pub(super) fn ends(&self) -> Ends {
+        self.current.reading().ends.clone()
     }
 }
 
@@ -148,6 +129,13 @@ impl Files {
             Self::Https(files) => files.identity.clone(),
             Self::Service(files) => files.identity.clone(),
         };
+        let mut ends = Ends::new();
+        if let Some((cert, _)) = &pair {
+            ends.extend(files::ends(cert)?.map(|(first, _)| ("", first)));
+        }
+        if let Some(ca) = self.ca() {
+            ends.extend(files::ends(ca)?.map(|(_, last)| ("_ca", last)));
+        }
         let identity = pair.map(|(cert, key)| certified(&cert, &key, &provider)).transpose()?;
         let verifier: Arc<dyn ServerCertVerifier> = match &self {
             Self::Grpc(files) => ChainVerifier::new(Some(files::roots(&files.ca)?), provider),
@@ -160,7 +148,15 @@ impl Files {
                 believing(ca.as_deref(), provider)?
             }
         };
-        Ok(Material { files: self, verifier, identity })
+        Ok(Material { verifier, identity, ends })
+    }
+
+    /// The authorities that are believed, if they are not the system's.
+    fn ca(&self) -> Option<&Path> {
+        match self {
+            Self::Grpc(files) => Some(&files.ca),
+            Self::Https(Https { ca, .. }) | Self::Service(ServiceFiles { ca, .. }) => ca.as_deref(),
+        }
     }
 }
 

@@ -1,14 +1,20 @@
 //! Certificates and keys from PEM files. An error names the file and says what is wrong with it.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use rustls::{
-    RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    CertificateError, RootCertStore,
+    client::verify_server_cert_signed_by_trust_anchor,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+    server::ParsedCertificate,
 };
 use zeroize::Zeroizing;
 
 use crate::settings::Error;
+
+/// After the last second that a certificate can name, which is of the year 9999.
+const AFTER_ALL: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1 << 38));
 
 /// A chain of certificates, the end of it first.
 pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -18,6 +24,26 @@ pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> 
         Ok(chain) if !chain.is_empty() => Ok(chain),
         Ok(_) => Err(at(path, "no certificate in it; expected PEM")),
         Err(error) => Err(at(path, format!("not a PEM file: {error}")).caused_by(error)),
+    }
+}
+
+/// When the first certificate of a file ends, and when the last, seconds since 1970. `None`: none of them says it.
+pub(super) fn ends(path: &Path) -> Result<Option<(i64, i64)>, Error> {
+    let ends: Vec<_> = chain(path)?.iter().filter_map(end).collect();
+    Ok(ends.iter().min().copied().zip(ends.iter().max().copied()))
+}
+
+/// When a certificate ends. rustls says it of those that have ended, and all of them have at the time that it is asked about:
+/// that is what it looks at first.
+fn end(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (end_entity, nobody) = (ParsedCertificate::try_from(certificate).ok()?, RootCertStore::empty());
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    let asked = verify_server_cert_signed_by_trust_anchor(&end_entity, &nobody, &[], AFTER_ALL, algorithms);
+    match asked {
+        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            i64::try_from(not_after.as_secs()).ok()
+        }
+        _ => None,
     }
 }
 

@@ -16,7 +16,7 @@ pub use server::ServerTls;
 
 use crate::{security::Security, settings::Error};
 
-/// What connections are made with; `None`: they are plain. Clones share it, reloads included.
+/// What connections are made with; `None`: they are plain. Clones share it, and what it [adopts](Tls::adopt).
 #[derive(Clone, Default)]
 pub struct Tls {
     /// For the filer front's clients.
@@ -54,34 +54,44 @@ impl Tls {
         Ok(Self { server, grpc, https, gateway, kms })
     }
 
-    /// Reads the files anew, for connections from now on; those that are open stay as they are. To the cluster, those that
-    /// `security` names, or else those of before. What cannot be used is left as it was, and its error, which names the
-    /// file, is returned. Blocks on the file system.
-    pub(crate) fn reload(&self, security: Option<&Security>) -> Vec<Error> {
-        let server = self.server.as_ref().map(ServerTls::reload);
-        let (grpc, https) = match security {
-            Some(security) => (
-                renewed("grpc.client", self.grpc.as_ref(), security.grpc.as_ref(), ClientTls::reload_grpc),
-                renewed("https.client", self.https.as_ref(), security.https.as_ref(), ClientTls::reload_https),
-            ),
-            None => (self.grpc.as_ref().map(ClientTls::reload), self.https.as_ref().map(ClientTls::reload)),
+    /// What connections are made with from now on: what this one makes them with, as far as there is TLS before and after, so
+    /// that whoever has it need not be made anew; else what `newer` says. [`Tls::adopt`] puts it in force.
+    pub(crate) fn continued(&self, newer: &Self) -> Self {
+        let one = |before: &Option<ClientTls>, newer: &Option<ClientTls>| {
+            newer.as_ref().map(|newer| before.clone().unwrap_or_else(|| newer.clone()))
         };
-        let services = self.gateway.iter().chain(self.kms.values()).map(ClientTls::reload);
-        [server, grpc, https].into_iter().flatten().chain(services).filter_map(Result::err).collect()
+        Self {
+            server: newer.server.as_ref().map(|newer| self.server.clone().unwrap_or_else(|| newer.clone())),
+            grpc: one(&self.grpc, &newer.grpc),
+            https: one(&self.https, &newer.https),
+            gateway: one(&self.gateway, &newer.gateway),
+            // Providers are made anew with every configuration.
+            kms: newer.kms.clone(),
+        }
+    }
+
+    /// Makes connections from now on with what `newer` has read.
+    pub(crate) fn adopt(&self, newer: &Self) {
+        if let (Some(tls), Some(newer)) = (&self.server, &newer.server) {
+            tls.adopt(newer);
+        }
+        for (tls, newer) in [(&self.grpc, &newer.grpc), (&self.https, &newer.https), (&self.gateway, &newer.gateway)] {
+            if let (Some(tls), Some(newer)) = (tls, newer) {
+                tls.adopt(newer);
+            }
+        }
+    }
+
+    /// When certificates end, seconds since 1970, by what they are for.
+    pub(crate) fn ends(&self) -> BTreeMap<String, i64> {
+        let clients = [("filer_grpc", &self.grpc), ("filer_https", &self.https), ("s3_gateway", &self.gateway)];
+        let clients = clients.into_iter().filter_map(|(role, tls)| Some((role.to_owned(), tls.as_ref()?.ends())));
+        let kms = self.kms.iter().map(|(name, tls)| (format!("kms_{name}"), tls.ends()));
+        let server = self.server.iter().map(|tls| ("server".to_owned(), tls.ends()));
+        let all = server.chain(clients).chain(kms);
+        all.flat_map(|(role, ends)| ends.into_iter().map(move |(what, end)| (format!("{role}{what}"), end))).collect()
     }
 }
 
-/// TLS with the `files` that are named now, if that is how connections are made at all.
-fn renewed<F>(
-    name: &str,
-    tls: Option<&ClientTls>,
-    files: Option<&F>,
-    reload: impl Fn(&ClientTls, &F) -> Result<(), Error>,
-) -> Option<Result<(), Error>> {
-    match (tls, files) {
-        (Some(tls), Some(files)) => Some(reload(tls, files)),
-        (None, None) => None,
-        (Some(_), None) => Some(Err(Error::at(name, "is no longer set; TLS is switched off by a restart only"))),
-        (None, Some(_)) => Some(Err(Error::at(name, "is set now; TLS is switched on by a restart only"))),
-    }
-}
+/// When certificates end, seconds since 1970, by what is added to the name of whose they are.
+type Ends = Vec<(&'static str, i64)>;

@@ -5,14 +5,20 @@ use std::{path::PathBuf, sync::Arc};
 use rustls::{ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
 use tokio::sync::watch;
 
-use super::files;
+use super::{Ends, files};
 use crate::settings::Error;
 
 /// Answers handshakes with what the files said when they were last read. Clones share it.
 #[derive(Clone)]
 pub struct ServerTls {
-    files: Arc<ServerFiles>,
-    current: Arc<watch::Sender<Arc<ServerConfig>>>,
+    current: Arc<watch::Sender<Reading>>,
+}
+
+/// What one reading of the files gave.
+#[derive(Clone)]
+struct Reading {
+    config: Arc<ServerConfig>,
+    ends: Ends,
 }
 
 /// The files of a listener (PEM).
@@ -32,23 +38,30 @@ impl ServerTls {
     /// # Errors
     /// One line that names the file which cannot be used.
     pub(super) fn new(files: ServerFiles) -> Result<Self, Error> {
-        let current = Arc::new(watch::Sender::new(files.read()?));
-        Ok(Self { files: Arc::new(files), current })
+        let mut ends = Ends::new();
+        ends.extend(files::ends(&files.cert)?.map(|(first, _)| ("", first)));
+        if let Some(ca) = &files.client_ca {
+            ends.extend(files::ends(ca)?.map(|(_, last)| ("_client_ca", last)));
+        }
+        let reading = Reading { config: files.read()?, ends };
+        Ok(Self { current: Arc::new(watch::Sender::new(reading)) })
     }
 
     /// What the next connection is answered with.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.borrow())
+        Arc::clone(&self.current.borrow().config)
     }
 
-    /// Reads the files anew, for connections from now on. Sessions of before are not resumed: their tickets were sealed
-    /// with a key of the configuration that is gone.
-    ///
-    /// # Errors
-    /// When one cannot be used; it is named, and what was read before stays in use.
-    pub(super) fn reload(&self) -> Result<(), Error> {
-        self.current.send_replace(self.files.read()?);
-        Ok(())
+    /// Connections from now on are made with what `newer` has read. Sessions of before are not resumed: their tickets were
+    /// sealed with a key of the configuration that is gone.
+    pub(super) fn adopt(&self, newer: &Self) {
+        let reading = newer.current.borrow().clone();
+        self.current.send_replace(reading);
+    }
+
+    /// When its certificates end.
+    pub(super) fn ends(&self) -> Ends {
+        self.current.borrow().ends.clone()
     }
 }
 

@@ -12,7 +12,7 @@ section! {
     /// The S3 front: what S3 clients ask instead of the gateway. It speaks TLS if the filer front does. See [s3](s3.md).
     pub struct S3 {
         /// Where it listens. Without it there is no S3 front. Port 0 takes a free one.
-        listen: Option<SocketAddr>;
+        listen: Option<SocketAddr>, restart;
         /// One or more gateways of the same cluster, `weed s3`. They decide about every request, and answer whatever is not the
         /// read of an object. All speak TLS or none does, as the front: policies may ask how a request came
         /// (`aws:SecureTransport`).

@@ -23,9 +23,9 @@ section! {
     /// Where tidegate listens, and how it stops.
     pub struct Server {
         /// The filer front: what clients ask instead of the filer. Port 0 takes a free one.
-        listen: SocketAddr = "127.0.0.1:8880";
+        listen: SocketAddr = "127.0.0.1:8880", restart;
         /// `/metrics`, `/healthz` and `/readyz`. Keep it away from clients. Port 0 takes a free one.
-        admin: SocketAddr = "127.0.0.1:8881";
+        admin: SocketAddr = "127.0.0.1:8881", restart;
         /// After SIGTERM `/readyz` answers 503 while everything is served as before for this long, so that whoever sends
         /// clients here sends them elsewhere before they are refused. 0s: no such time. A second SIGTERM cuts all at once.
         lame_duck: Duration = "5s", max "10m";
@@ -63,7 +63,8 @@ section! {
         /// which says whom it comes from. `required` closes those that do not, and all that do not come from
         /// `trusted_proxies`.
         proxy_protocol: ProxyProtocol = "off";
-        /// The filer front's certificate chain (PEM). With it the front speaks TLS only, HTTP/2 and HTTP/1.1.
+        /// The filer front's certificate chain (PEM). With it the front speaks TLS only, HTTP/2 and HTTP/1.1; only a restart
+        /// switches that on or off.
         /// Relative names, here and in the next two, are found as those of `_file` keys are.
         tls_cert: Option<String>;
         /// Its private key (PEM, without a passphrase).

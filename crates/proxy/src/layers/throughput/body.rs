@@ -4,6 +4,7 @@
 
 use std::{
     future::Future as _,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -12,22 +13,27 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use prefetch::Brake;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep, sleep_until},
+};
 
-use super::meter::Meter;
+use super::{meter::Meter, rates::BytesPerSecond};
 use crate::{metrics::LimitsHit, wire::BoxError};
 
 /// Passes a body on as it is, in pieces that may go.
 pub(crate) struct ThroughputBody<B> {
     inner: B,
+    client: IpAddr,
+    rates: watch::Receiver<BytesPerSecond>,
+    brake: Brake,
+    hit: Arc<LimitsHit>,
     /// `None`: it goes as fast as it is taken.
     paced: Option<Box<Paced>>,
 }
 
 struct Paced {
     meters: Vec<Meter>,
-    brake: Brake,
-    hit: Arc<LimitsHit>,
     /// The most bytes that are taken from the meters at a time.
     piece: u64,
     /// Bytes that were taken from the meters and have not gone.
@@ -39,24 +45,40 @@ struct Paced {
 }
 
 impl<B> ThroughputBody<B> {
-    pub(super) fn new(inner: B, meters: Vec<Meter>, brake: Brake, hit: &Arc<LimitsHit>) -> Self {
-        let paced = meters.iter().map(Meter::piece).min().map(|piece| {
-            let hit = Arc::clone(hit);
-            Box::new(Paced { meters, brake, hit, piece, taken: 0, waits: None, rest: Bytes::new() })
-        });
-        Self { inner, paced }
+    pub(super) fn new(
+        inner: B,
+        client: IpAddr,
+        mut rates: watch::Receiver<BytesPerSecond>,
+        brake: Brake,
+        hit: &Arc<LimitsHit>,
+    ) -> Self {
+        let paced = Paced::new(rates.borrow_and_update().meters(client), Bytes::new());
+        Self { inner, client, rates, brake, hit: Arc::clone(hit), paced }
+    }
+
+    /// Goes by the rates that hold now.
+    fn renew(&mut self) {
+        let rest = self.paced.as_mut().map(|paced| std::mem::take(&mut paced.rest)).unwrap_or_default();
+        self.paced = Paced::new(self.rates.borrow_and_update().meters(self.client), rest);
     }
 }
 
 impl Paced {
+    /// `None`: nothing is metered, and nothing of a piece is left.
+    fn new(meters: Vec<Meter>, rest: Bytes) -> Option<Box<Self>> {
+        let piece = meters.iter().map(Meter::piece).min();
+        let piece = piece.or((!rest.is_empty()).then_some(u64::MAX))?;
+        Some(Box::new(Self { meters, piece, taken: 0, waits: None, rest }))
+    }
+
     /// Ready when a piece may go of the body, of which at most `left` bytes are to come.
-    fn poll_turn(&mut self, left: u64, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_turn(&mut self, left: u64, brake: &Brake, hit: &LimitsHit, cx: &mut Context<'_>) -> Poll<()> {
         if self.taken == 0 && left > 0 {
             let (now, bytes) = (Instant::now(), self.piece.min(left));
-            let there = self.meters.iter_mut().map(|meter| meter.take(bytes, now, &self.hit)).max();
+            let there = self.meters.iter_mut().map(|meter| meter.take(bytes, now, hit)).max();
             self.taken = bytes;
             self.waits = there.filter(|there| *there > now).map(|there| {
-                self.brake.holds(there);
+                brake.holds(there);
                 Box::pin(sleep_until(there))
             });
         }
@@ -87,10 +109,14 @@ impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> Body for ThroughputBody<B>
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // Whoever changed the rates is gone at the end only.
+        if self.rates.has_changed().unwrap_or(false) {
+            self.renew();
+        }
         let left = self.size_hint().upper().unwrap_or(u64::MAX);
-        let Self { inner, paced } = &mut *self;
+        let Self { inner, paced, brake, hit, .. } = &mut *self;
         let Some(paced) = paced else { return Pin::new(inner).poll_frame(cx) };
-        ready!(paced.poll_turn(left, cx));
+        ready!(paced.poll_turn(left, brake, hit, cx));
         if paced.rest.is_empty() {
             let frame = ready!(Pin::new(inner).poll_frame(cx));
             match frame.map(|frame| frame.map(Frame::into_data)) {

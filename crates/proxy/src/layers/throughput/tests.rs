@@ -1,13 +1,18 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use prefetch::Brake;
 use proptest::prelude::*;
+use tokio::{sync::watch, time::Instant};
 
 use super::*;
-use crate::wire::Body;
+use crate::{metrics::Limit, wire::Body};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -22,7 +27,7 @@ fn body(client: u8, rates: &BytesPerSecond, hit: &Arc<LimitsHit>, bytes: u64, pi
     let content = content(bytes);
     let pieces: Vec<_> = content.chunks(piece).map(|piece| Ok(content.slice_ref(piece))).collect();
     let body = Body::from_stream(Some(bytes), stream::iter(pieces));
-    ThroughputBody::new(body, rates.meters([127, 0, 0, client].into()), Brake::default(), hit)
+    ThroughputBody::new(body, [127, 0, 0, client].into(), watch::channel(rates.clone()).1, Brake::default(), hit)
 }
 
 /// So many bytes, none of which is like its neighbour.
@@ -108,8 +113,8 @@ async fn whoever_makes_a_body_is_asked_for_more_only_when_it_may_go() {
         Ok(Bytes::from_static(&[7; 16 << 10]))
     });
     let rates = BytesPerSecond::new(None, None, Some(64 * KIB));
-    let (meters, body) = (rates.meters([127, 0, 0, 1].into()), Body::from_stream(None, pieces));
-    let mut body = ThroughputBody::new(body, meters, Brake::default(), &LimitsHit::unread());
+    let (body, hit) = (Body::from_stream(None, pieces), LimitsHit::unread());
+    let mut body = ThroughputBody::new(body, [127, 0, 0, 1].into(), watch::channel(rates).1, Brake::default(), &hit);
     let reading = tokio::spawn(async move { while body.frame().await.is_some() {} });
     for second in 1..10 {
         tokio::time::sleep(SECOND).await;
@@ -137,6 +142,33 @@ async fn an_answer_that_waits_is_counted_once_for_the_limit_that_it_waits_for() 
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn rates_that_change_hold_for_what_is_on_its_way() {
+    let rates = watch::Sender::new(BytesPerSecond::new(None, Some(MIB), None));
+    let body = ThroughputBody::new(
+        Body::from_stream(
+            Some(9 * MIB),
+            stream::iter(
+                content(9 * MIB).chunks(300_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect::<Vec<_>>(),
+            ),
+        ),
+        [127, 0, 0, 1].into(),
+        rates.subscribe(),
+        Brake::default(),
+        &LimitsHit::unread(),
+    );
+    let change = async {
+        tokio::time::sleep(SECOND * 3 / 4).await;
+        // One is out, and of what comes a quarter of a second's worth goes at once.
+        rates.send_replace(BytesPerSecond::new(None, None, Some(2 * MIB)));
+        tokio::time::sleep(SECOND * 7 / 4).await;
+        // Four more.
+        rates.send_replace(BytesPerSecond::new(None, None, None));
+    };
+    let (time, ()) = tokio::join!(time_of(body), change);
+    assert!(time.abs_diff(SECOND * 5 / 2) < SECOND / 10, "{time:?}");
+}
+
 #[tokio::test]
 async fn without_a_rate_a_body_is_what_it_was() {
     let rates = BytesPerSecond::new(None, None, None);
@@ -144,8 +176,13 @@ async fn without_a_rate_a_body_is_what_it_was() {
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 1 << 20);
     let broken = Body::from_stream(Some(9), stream::iter([Ok(Bytes::from_static(b"half")), Err("broken".into())]));
     let rates = BytesPerSecond::new(None, None, Some(MIB));
-    let meters = rates.meters([127, 0, 0, 1].into());
-    let mut broken = ThroughputBody::new(broken, meters, Brake::default(), &LimitsHit::unread());
+    let mut broken = ThroughputBody::new(
+        broken,
+        [127, 0, 0, 1].into(),
+        watch::channel(rates).1,
+        Brake::default(),
+        &LimitsHit::unread(),
+    );
     assert_eq!(broken.frame().await.unwrap().unwrap().into_data().unwrap(), "half");
     assert!(broken.frame().await.unwrap().is_err());
 }

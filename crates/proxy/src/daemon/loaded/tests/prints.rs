@@ -13,8 +13,8 @@ fn what_is_in_force_is_toml_with_sources_and_masked_secrets() {
     let loaded = place.load(text, &[("TIDEGATE_LOG__LEVEL", "debug")]).unwrap_or_else(|e| panic!("{e}"));
     let page = loaded.to_toml().replace(&place.0.display().to_string(), "@");
     for line in [
-        "# Effective configuration of @/t.toml; a line that names no source is a default.",
-        "listen = \"127.0.0.1:8880\"",
+        "# Effective configuration of @/t.toml; a line that names no source is a default. A reload changes what is not marked.",
+        "listen = \"127.0.0.1:8880\"  # changed by a restart only",
         "addresses = [\"127.0.0.1:8888\"]",
         "window = 4  # @/t.toml",
         "key = \"********\"  # @/t.toml",

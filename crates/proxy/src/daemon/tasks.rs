@@ -1,0 +1,72 @@
+//! What goes on beside requests, for as long as the parts that it is for are in force.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinHandle;
+
+use super::parts::{Lasting, Parts};
+use crate::{
+    access::Demands,
+    entries::{Entries, Follower},
+    filer::FilerClient,
+    keys::KeyRing,
+    read::Derived,
+    s3::Gateways,
+};
+
+/// How often keys that are over their time are wiped.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// A task for one part.
+struct Task<T> {
+    part: Arc<T>,
+    running: JoinHandle<()>,
+}
+
+/// One for each part that wants one.
+#[derive(Default)]
+pub(super) struct Tasks {
+    filer: Option<Task<FilerClient>>,
+    entries: Option<Task<Entries<Derived>>>,
+    demands: Option<Task<Demands>>,
+    gateways: Option<Task<Gateways>>,
+    keys: Option<Task<KeyRing>>,
+}
+
+impl Tasks {
+    /// Ends those of parts that `parts` has no more, and starts those of parts that are new.
+    pub(super) async fn renew(&mut self, parts: &Parts, lasting: &Lasting) {
+        renew(&mut self.filer, Some(parts.filer()), |filer| async move { filer.watch().await }).await;
+        let followed = (parts.config.cache.entries.bytes() > 0).then(|| parts.entries());
+        let (filer, up) = (Arc::clone(parts.filer()), lasting.metrics.followed.clone());
+        renew(&mut self.entries, followed, |entries| Follower::new(entries, filer, up).run()).await;
+        renew(&mut self.demands, Some(parts.demands()), |demands| async move { demands.run().await }).await;
+        renew(&mut self.gateways, parts.gateways(), |gateways| async move { gateways.watch().await }).await;
+        renew(&mut self.keys, Some(&parts.keys), sweep).await;
+    }
+}
+
+async fn renew<T, R>(task: &mut Option<Task<T>>, part: Option<&Arc<T>>, run: impl FnOnce(Arc<T>) -> R)
+where
+    R: Future<Output = ()> + Send + 'static,
+{
+    if let (Some(task), Some(part)) = (&task, part)
+        && Arc::ptr_eq(&task.part, part)
+    {
+        return;
+    }
+    if let Some(task) = task.take() {
+        task.running.abort();
+        // What it does when it is dropped is done before another begins.
+        let _ = task.running.await;
+    }
+    *task = part.map(|part| Task { part: Arc::clone(part), running: tokio::spawn(run(Arc::clone(part))) });
+}
+
+async fn sweep(keys: Arc<KeyRing>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        keys.sweep().await;
+    }
+}
