@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.tidegate import REPO, run, tidegate_binary
 
 UNIT = REPO / "deploy/systemd/tidegate.service"
+SOCKET = REPO / "deploy/systemd/tidegate.socket"
 BUDGETS = ["header_memory", "memory", "entries", "manifests", "chunks"]
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -29,9 +30,10 @@ def test_verify_says_nothing(tmp_path: Path) -> None:
     """It says only in words, and not by its exit code, that it does not know a key."""
     here = UNIT.read_text().replace("ExecStart=/usr/bin/tidegate ", f"ExecStart={tidegate_binary()} ")
     assert str(tidegate_binary()) in here
-    unit = tmp_path / UNIT.name
+    unit, sockets = tmp_path / UNIT.name, tmp_path / SOCKET.name
     unit.write_text(here)
-    done = analyze("verify", unit)
+    sockets.write_text(SOCKET.read_text())
+    done = analyze("verify", unit, sockets)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -56,3 +58,7 @@ def test_systemd_waits_longer_than_the_daemon_drains() -> None:
     said = run("check", "--config", REPO / "deploy/systemd/tidegate.toml").stdout
     assert 'lame_duck = "5s"' in said and 'drain_timeout = "2m"' in said
     assert int(setting("TimeoutStopSec")) > 5 + 120
+
+
+def test_the_socket_has_a_name_that_tidegate_knows() -> None:
+    assert re.findall(r"^FileDescriptorName=(.*)$", SOCKET.read_text(), re.MULTILINE) == ["front"]

@@ -6,8 +6,10 @@ order. Should the parent die without doing so, the kernel ends them (PR_SET_PDEA
 
 import atexit
 import ctypes
+import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,7 +28,7 @@ class ProcessFailed(RuntimeError):
 
 
 def _die_with_parent() -> None:
-    """Runs in the child before exec. Nothing here allocates or takes a lock that the parent may hold."""
+    """Runs in the child before exec. Nothing here takes a lock that the parent may hold."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
@@ -48,6 +50,8 @@ class Process:
         self.argv = [str(arg) for arg in argv]
         self.log = log
         self.env = dict(env or {})
+        self.inherits: list[tuple[str, socket.socket]] = []
+        """Sockets that it is given as systemd gives them, with their names."""
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,19 +72,36 @@ class Process:
     def start(self) -> None:
         """Starts the child. Its output is appended to the log file."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        passed, argv, env = len(self.inherits), self.argv, {**os.environ, **self.env}
+        if passed:
+            # Only the child knows its own number.
+            argv = ["sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@"', *argv]
+            env |= {"LISTEN_FDS": str(passed), "LISTEN_FDNAMES": ":".join(name for name, _ in self.inherits)}
+        # Out of the way of the numbers that they are to have.
+        sockets = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 100) for _, one in self.inherits]
+
+        def begin() -> None:
+            _die_with_parent()
+            for number, one in enumerate(sockets, start=3):
+                os.dup2(one, number)
+
         with self.log.open("ab") as out:
             try:
                 self._child = subprocess.Popen(
-                    self.argv,
+                    argv,
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=subprocess.STDOUT,
-                    env={name: value for name, value in {**os.environ, **self.env}.items() if value is not None},
+                    env={name: value for name, value in env.items() if value is not None},
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,
+                    pass_fds=range(3, 3 + passed),
+                    preexec_fn=begin,
                 )
             except OSError as error:
                 raise ProcessFailed(f"{self.name} cannot be started: {self.argv[0]}: {error.strerror}") from error
+            finally:
+                for one in sockets:
+                    os.close(one)
         _running.append(self)
 
     def wait_ready(self, ready: Callable[[], bool], timeout: float = 60.0) -> None:

@@ -47,11 +47,11 @@ pub(super) async fn serve<F: Front>(mut stream: TcpStream, mut slot: Slot, mut p
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     if let Some(proxies) = serving.proxies.clone() {
-        let mut stages = serving.stages.clone();
+        let mut ending = serving.clone();
         let passed_on = passed_on(&mut stream, &mut slot, peer, &proxies, &serving);
         peer = tokio::select! {
             biased;
-            () = stages.reached(serving.drains_at) => return,
+            () = ending.ends_for_newcomers() => return,
             passed_on = passed_on => match passed_on {
                 Ok(peer) => peer,
                 Err(Unwanted::Full(full)) => {
@@ -68,7 +68,7 @@ pub(super) async fn serve<F: Front>(mut stream: TcpStream, mut slot: Slot, mut p
     let handshake = timeout(serving.limits.header_read_timeout, TlsAcceptor::from(tls()).accept(socket));
     let stream = tokio::select! {
         biased;
-        () = serving.stages.reached(serving.drains_at) => return,
+        () = serving.ends_for_newcomers() => return,
         stream = handshake => match stream {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -160,7 +160,7 @@ impl<F: Front> Talk<F> {
         loop {
             let begun = tokio::select! {
                 biased;
-                () = self.serving.stages.reached(self.serving.drains_at) => return self.close(line).await,
+                () = self.serving.ends_for_newcomers() => return self.close(line).await,
                 () = &mut self.age => return self.close(line).await,
                 begun = timeout(patience, line.begin()) => begun,
             };
@@ -178,6 +178,7 @@ impl<F: Front> Talk<F> {
                 },
             }
             patience = self.serving.limits.idle_timeout.saturating_sub(REST);
+            self.serving.newcomers_grace = Duration::ZERO;
         }
     }
 

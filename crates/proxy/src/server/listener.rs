@@ -16,11 +16,16 @@ use std::{
 use prometheus::IntGauge;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::mpsc,
     task::{JoinError, JoinSet},
     time::sleep,
 };
 
-use super::{connection, serving::Serving};
+use super::{
+    connection,
+    serving::{Current, Serving},
+    watchdog::Question,
+};
 use crate::{
     peers::Slot,
     wire::{Front, Peer},
@@ -40,13 +45,16 @@ impl Accept for TcpListener {
 /// What an accept loop works with.
 pub(super) struct Listener<F> {
     pub(super) serving: Serving<F>,
+    pub(super) current: Current,
+    /// Who wants to know whether the loop lives.
+    pub(super) asked: mpsc::Receiver<Question>,
     /// Connections now open, of all listeners that share it.
     pub(super) open: Arc<AtomicUsize>,
 }
 
 impl<F: Front> Listener<F> {
     /// Accepts until the drain, then returns when the last connection has ended.
-    pub(super) async fn run(self, mut accept: impl Accept) {
+    pub(super) async fn run(mut self, mut accept: impl Accept) {
         let mut connections = JoinSet::new();
         let mut stages = self.serving.stages.clone();
         let drains_at = self.serving.drains_at;
@@ -55,13 +63,14 @@ impl<F: Front> Listener<F> {
             tokio::select! {
                 biased;
                 () = stages.reached(drains_at) => break,
+                Some(question) = self.asked.recv() => drop(question.send(())),
                 Some(ended) = connections.join_next() => report(ended),
                 accepted = accept.accept() => match accepted {
                     Ok((stream, addr)) => {
                         backoff = Backoff::default();
                         match self.serving.slots.take(addr.ip()) {
                             Ok(slot) => drop(connections.spawn(self.connection(stream, slot, addr))),
-                            Err(full) => self.serving.refuse(stream, full),
+                            Err(full) => self.serving.with(&self.current).refuse(stream, full),
                         }
                     }
                     Err(error) => {
@@ -80,14 +89,20 @@ impl<F: Front> Listener<F> {
         }
         // Close the socket first: who connects from now on is refused, and can go elsewhere at once.
         drop(accept);
-        while let Some(ended) = connections.join_next().await {
-            report(ended);
+        loop {
+            tokio::select! {
+                Some(question) = self.asked.recv() => drop(question.send(())),
+                ended = connections.join_next() => match ended {
+                    Some(ended) => report(ended),
+                    None => return,
+                },
+            }
         }
     }
 
     fn connection(&self, stream: TcpStream, slot: Slot, addr: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
         let open = Open::new(&self.open, self.serving.counted.open());
-        let serving = self.serving.clone();
+        let serving = self.serving.with(&self.current);
         async move {
             let _open = open;
             connection::serve(stream, slot, Peer::plain(addr), serving).await;

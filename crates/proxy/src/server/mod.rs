@@ -7,6 +7,7 @@ mod activity;
 mod admin;
 mod connection;
 mod heads;
+mod inherited;
 mod limits;
 mod line;
 mod listener;
@@ -28,6 +29,7 @@ mod tests_connections;
 mod tests_http2;
 #[cfg(test)]
 mod tests_proxied;
+mod watchdog;
 
 use std::{
     future::Future,
@@ -50,33 +52,66 @@ use tokio::{
 
 pub use self::{
     admin::{Admin, Readiness},
+    inherited::Inherited,
     limits::Limits,
-    notify::Notice,
-    serving::{HeaderNames, Terms, TlsConfig},
+    notify::{Notice, systemd},
+    serving::{Control, Ending, HeaderNames, Terms, TlsConfig},
     shutdown::{Drained, Draining, reloads, reopens, signals},
 };
 use self::{
     heads::HeadBudget,
     listener::Listener,
     refusal::Refusals,
-    serving::Serving,
+    serving::{Current, Serving},
     shutdown::{Stage, Stages},
+    watchdog::{Asker, pulse},
 };
 use crate::{metrics::Connections, peers::Slots, wire::Front};
 
 type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Where a listener gets its connections.
+pub enum Listen {
+    /// From an address that is bound. Port 0 takes a free port.
+    Bind(SocketAddr),
+    /// From sockets that listen already, at least one.
+    On(Vec<std::net::TcpListener>),
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self::Bind(address)
+    }
+}
+
+impl Listen {
+    /// On these sockets where there are any, else at `address`.
+    pub fn on_or_at(sockets: Vec<std::net::TcpListener>, address: SocketAddr) -> Self {
+        if sockets.is_empty() { Self::Bind(address) } else { Self::On(sockets) }
+    }
+
+    async fn sockets(self) -> io::Result<Vec<TcpListener>> {
+        match self {
+            Self::Bind(addr) => {
+                let unbound =
+                    |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"));
+                Ok(vec![TcpListener::bind(addr).await.map_err(unbound)?])
+            }
+            Self::On(sockets) => sockets.into_iter().map(TcpListener::from_std).collect(),
+        }
+    }
+}
+
 /// The listeners of the daemon, bound one by one and then run together.
 pub struct Server {
-    limits: Limits,
-    slots: Slots,
-    heads: HeadBudget,
+    control: Control,
     counted: Arc<Connections>,
     stage: watch::Sender<Stage>,
     stages: Stages,
     fronts: Vec<Run>,
     admin: Vec<Run>,
     open: Arc<AtomicUsize>,
+    askers: Vec<Asker>,
     notify: Box<dyn Fn(Notice) + Send + Sync>,
 }
 
@@ -84,17 +119,21 @@ impl Server {
     /// A server without listeners, that tells systemd of its state and has `counted` count its clients' connections.
     pub fn new(limits: Limits, counted: Arc<Connections>) -> Self {
         let (stage, stages) = Stages::new();
-        Self {
+        let control = Control {
             slots: Slots::new(limits.max_connections, limits.max_connections_per_peer),
             heads: HeadBudget::new(limits.header_memory),
+            limits: Arc::new(watch::Sender::new(limits)),
+        };
+        Self {
+            control,
             counted,
-            limits,
             stage,
             stages,
             fronts: Vec::new(),
             admin: Vec::new(),
             open: Arc::default(),
-            notify: Box::new(notify::systemd),
+            askers: Vec::new(),
+            notify: Box::new(systemd),
         }
     }
 
@@ -111,22 +150,22 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound; the message names it.
     pub async fn listen<F: Front>(&mut self, addr: SocketAddr, front: Arc<F>) -> io::Result<SocketAddr> {
-        self.listen_on(addr, Terms::default(), front).await
+        self.listen_on(addr, Terms::default().fixed(), front).await
     }
 
-    /// As [`listen`](Self::listen), on these `terms`.
+    /// As [`listen`](Self::listen), on these `terms`: each connection on those that hold when it comes.
     ///
     /// # Errors
     /// When the address cannot be bound; the message names it.
     pub async fn listen_on<F: Front>(
         &mut self,
-        addr: SocketAddr,
-        terms: Terms,
+        listen: impl Into<Listen>,
+        terms: watch::Receiver<Terms>,
         front: Arc<F>,
     ) -> io::Result<SocketAddr> {
-        let serving = self.serving(front, terms, Stage::Draining);
-        let (bound, run) = self.bind(addr, serving, self.open.clone()).await?;
-        self.fronts.push(run);
+        let serving = self.serving(front, Stage::Draining);
+        let (bound, runs) = self.bind(listen.into(), &serving, &terms, &self.open.clone()).await?;
+        self.fronts.extend(runs);
         Ok(bound)
     }
 
@@ -134,47 +173,63 @@ impl Server {
     ///
     /// # Errors
     /// When the address cannot be bound; the message names it.
-    pub async fn listen_admin<F: Front>(&mut self, addr: SocketAddr, front: Arc<F>) -> io::Result<SocketAddr> {
+    pub async fn listen_admin<F: Front>(&mut self, listen: impl Into<Listen>, front: Arc<F>) -> io::Result<SocketAddr> {
         let serving = Serving {
             slots: Slots::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS),
             heads: HeadBudget::new(ADMIN_HEADERS),
             counted: Arc::new(Connections::new().map_err(io::Error::other)?),
-            ..self.serving(front, Terms::default(), Stage::Closing)
+            ..self.serving(front, Stage::Closing)
         };
-        let (bound, run) = self.bind(addr, serving, Arc::default()).await?;
-        self.admin.push(run);
+        let (bound, runs) = self.bind(listen.into(), &serving, &Terms::default().fixed(), &Arc::default()).await?;
+        self.admin.extend(runs);
         Ok(bound)
     }
 
-    fn serving<F>(&self, front: Arc<F>, terms: Terms, drains_at: Stage) -> Serving<F> {
-        let Self { limits, slots, heads, counted, stages, .. } = self;
-        let Terms { tls, names, proxies } = terms;
+    fn serving<F>(&self, front: Arc<F>, drains_at: Stage) -> Serving<F> {
+        let Self { control: Control { limits, slots, heads }, counted, stages, .. } = self;
+        let Terms { tls, names, proxies } = Terms::default();
         Serving {
             front,
             tls,
             names,
             proxies,
-            limits: limits.clone(),
+            limits: limits.borrow().clone(),
             slots: slots.clone(),
             heads: heads.clone(),
             refusals: Refusals::default(),
             counted: Arc::clone(counted),
             stages: stages.clone(),
             drains_at,
+            newcomers_grace: Duration::ZERO,
         }
     }
 
     async fn bind<F: Front>(
-        &self,
-        addr: SocketAddr,
-        serving: Serving<F>,
-        open: Arc<AtomicUsize>,
-    ) -> io::Result<(SocketAddr, Run)> {
-        let unbound = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"));
-        let socket = TcpListener::bind(addr).await.map_err(unbound)?;
-        let bound = socket.local_addr().map_err(unbound)?;
-        let listener = Listener { serving, open };
-        Ok((bound, Box::pin(listener.run(socket))))
+        &mut self,
+        listen: Listen,
+        serving: &Serving<F>,
+        terms: &watch::Receiver<Terms>,
+        open: &Arc<AtomicUsize>,
+    ) -> io::Result<(SocketAddr, Vec<Run>)> {
+        let (mut first, mut runs) = (None, Vec::<Run>::new());
+        let newcomers_grace = if matches!(listen, Listen::On(_)) { NEWCOMERS_GRACE } else { Duration::ZERO };
+        for socket in listen.sockets().await? {
+            let bound = socket.local_addr()?;
+            first.get_or_insert(bound);
+            let current = Current { limits: self.control.limits.subscribe(), terms: terms.clone() };
+            let (asker, asked) = pulse(bound.to_string());
+            self.askers.push(asker);
+            let (serving, open) = (Serving { newcomers_grace, ..serving.clone() }, Arc::clone(open));
+            let listener = Listener { serving, current, asked, open };
+            runs.push(Box::pin(listener.run(socket)));
+        }
+        let nothing = || io::Error::new(io::ErrorKind::InvalidInput, "there is no socket to listen on");
+        Ok((first.ok_or_else(nothing)?, runs))
+    }
+
+    /// Changes what it serves with, also while it [runs](Self::run).
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// Tells whether the shutdown has begun.
@@ -182,17 +237,22 @@ impl Server {
         Draining(self.stages.clone())
     }
 
-    /// Serves until `stop` speaks (or its sender is gone), and for `lame_duck` more without being ready. Then it drains: no
-    /// new connections, idle ones closed, running answers finish. What still runs after `drain_timeout`, or when `stop`
-    /// speaks again at any time, is cut.
-    pub async fn run(self, mut stop: mpsc::Receiver<()>, lame_duck: Duration, drain_timeout: Duration) -> Drained {
-        let Self { stage, fronts, admin, open, notify, .. } = self;
+    /// Serves until `stop` speaks (or its sender is gone). Then `ending` is asked: for its `lame_duck` it serves on without being
+    /// ready, and drains: no new connections, idle ones closed, running answers finish. What still runs after `drain_timeout`,
+    /// or when `stop` speaks again at any time, is cut.
+    pub async fn run(self, mut stop: mpsc::Receiver<()>, ending: impl FnOnce() -> Ending) -> Drained {
+        let Self { stage, fronts, admin, open, notify, askers, .. } = self;
+        let notify: Arc<dyn Fn(Notice) + Send + Sync> = notify.into();
         let mut fronts: JoinSet<()> = fronts.into_iter().collect();
         let mut admin: JoinSet<()> = admin.into_iter().collect();
         notify(Notice::Ready);
         notify(Notice::Status("Serving".into()));
+        let alive = Arc::clone(&notify);
+        let watchdog = sd_notify::watchdog_enabled()
+            .map(|patience| tokio::spawn(watchdog::run(patience, askers, move || alive(Notice::Alive))));
 
         let _ = stop.recv().await;
+        let Ending { lame_duck, drain_timeout } = ending();
         tracing::info!(?lame_duck, ?drain_timeout, "stopping: running answers may finish");
         notify(Notice::Stopping(lame_duck + drain_timeout));
         stage.send_replace(Stage::Leaving);
@@ -214,11 +274,16 @@ impl Server {
         stage.send_replace(Stage::Cut);
         while fronts.join_next().await.is_some() {}
         while admin.join_next().await.is_some() {}
+        if let Some(watchdog) = watchdog {
+            watchdog.abort();
+        }
         tracing::info!(cut = drained.cut, "stopped");
         drained
     }
 }
 
+/// How long a connection over a socket that was passed to us may take for its first request when the drain has begun.
+const NEWCOMERS_GRACE: Duration = Duration::from_secs(1);
 /// Connections of the admin listener: none of those that clients may have.
 const ADMIN_CONNECTIONS: usize = 256;
 /// Bytes of their headers beyond the first 8 KiB of each.

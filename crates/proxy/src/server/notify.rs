@@ -11,6 +11,10 @@ use sd_notify::NotifyState;
 pub enum Notice {
     /// All listeners are bound.
     Ready,
+    /// The configuration is being read again.
+    Reloading,
+    /// The daemon lives.
+    Alive,
     /// The shutdown has begun, and takes this long at most.
     Stopping(Duration),
     /// A line for `systemctl status`.
@@ -27,9 +31,14 @@ fn microseconds(time: Duration) -> u32 {
 }
 
 /// Tells systemd, if it started us (`NOTIFY_SOCKET` is set). A failure is logged only: the daemon works without.
-pub(super) fn systemd(notice: Notice) {
+pub fn systemd(notice: Notice) {
     let sent = match &notice {
         Notice::Ready => sd_notify::notify(&[NotifyState::Ready]),
+        // `Type=notify-reload` wants the time, to tell one reload from the next.
+        Notice::Reloading => {
+            NotifyState::monotonic_usec_now().and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now]))
+        }
+        Notice::Alive => sd_notify::notify(&[NotifyState::Watchdog]),
         // A drain longer than the unit's TimeoutStopSec would else be ended by SIGKILL.
         Notice::Stopping(drain) => {
             sd_notify::notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(microseconds(*drain + MARGIN))])

@@ -1,6 +1,8 @@
 //! What every connection of one listener is served with.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::sleep};
 
 use tokio::net::TcpStream;
 
@@ -19,7 +21,7 @@ use crate::{
 pub type TlsConfig = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
 
 /// On what terms a listener takes connections.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Terms {
     /// Makes the TLS of its connections; `None`: they are plain.
     pub tls: Option<TlsConfig>,
@@ -27,6 +29,46 @@ pub struct Terms {
     pub names: HeaderNames,
     /// Each connection comes from one of these, and begins with a header of the PROXY protocol; `None`: none does.
     pub proxies: Option<Arc<Networks>>,
+}
+
+impl Terms {
+    /// These, for good.
+    pub fn fixed(self) -> watch::Receiver<Self> {
+        watch::channel(self).1
+    }
+}
+
+/// How long the end of the daemon may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// How long it serves without being ready.
+    pub lame_duck: Duration,
+    /// How long running answers may then take.
+    pub drain_timeout: Duration,
+}
+
+/// Changes what a server serves with, while it serves.
+#[derive(Clone)]
+pub struct Control {
+    pub(super) limits: Arc<watch::Sender<Limits>>,
+    pub(super) slots: Slots,
+    pub(super) heads: HeadBudget,
+}
+
+impl Control {
+    /// From now on these limits hold. What is counted counts on; times are those of connections from now on.
+    pub fn limit(&self, limits: Limits) {
+        self.slots.resize(limits.max_connections, limits.max_connections_per_peer);
+        self.heads.resize(limits.header_memory);
+        self.limits.send_replace(limits);
+    }
+}
+
+/// What a listener's next connection is served with, as far as it can change.
+#[derive(Clone)]
+pub(super) struct Current {
+    pub(super) limits: watch::Receiver<Limits>,
+    pub(super) terms: watch::Receiver<Terms>,
 }
 
 /// How the names of headers are written in HTTP/1. They mean the same, but there are clients to whom they do not.
@@ -57,6 +99,25 @@ pub(super) struct Serving<F> {
     pub(super) stages: Stages,
     /// The stage at which the listener stops accepting, and its connections end after the running answer.
     pub(super) drains_at: Stage,
+    /// How long a connection that has not asked for anything may then take for it. Its client could connect because somebody
+    /// else holds the socket, who would have let it wait for the next daemon.
+    pub(super) newcomers_grace: Duration,
+}
+
+impl<F> Serving<F> {
+    /// Returns when a connection that has not asked for anything is to end.
+    pub(super) async fn ends_for_newcomers(&mut self) {
+        self.stages.reached(self.drains_at).await;
+        if !self.newcomers_grace.is_zero() {
+            sleep(self.newcomers_grace).await;
+        }
+    }
+
+    /// The same with what holds now.
+    pub(super) fn with(&self, current: &Current) -> Self {
+        let Terms { tls, names, proxies } = current.terms.borrow().clone();
+        Self { tls, names, proxies, limits: current.limits.borrow().clone(), ..self.clone() }
+    }
 }
 
 impl<F> Clone for Serving<F> {
@@ -73,6 +134,7 @@ impl<F> Clone for Serving<F> {
             counted: Arc::clone(&self.counted),
             stages: self.stages.clone(),
             drains_at: self.drains_at,
+            newcomers_grace: self.newcomers_grace,
         }
     }
 }

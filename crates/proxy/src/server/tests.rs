@@ -39,8 +39,10 @@ async fn names_of_headers_are_written_as_the_listener_says() {
         answer
     }));
     let like_go = server.listen(loopback(), Arc::clone(&front)).await.unwrap();
-    let lower_case =
-        server.listen_on(loopback(), Terms { names: HeaderNames::LowerCase, ..Terms::default() }, front).await.unwrap();
+    let lower_case = server
+        .listen_on(loopback(), Terms { names: HeaderNames::LowerCase, ..Terms::default() }.fixed(), front)
+        .await
+        .unwrap();
     let _running = run(server, like_go);
     for (addr, written) in [(like_go, "X-Amz-Meta-Tide: high\r\n"), (lower_case, "\r\nx-amz-meta-tide: high\r\n")] {
         let mut client = Raw(TcpStream::connect(addr).await.unwrap());
@@ -278,7 +280,10 @@ async fn a_daemon_out_of_files_waits_and_goes_on() {
             counted: counted(),
             stages,
             drains_at: Stage::Draining,
+            newcomers_grace: Duration::ZERO,
         },
+        current: Current { limits: watch::channel(Limits::default()).1, terms: Terms::default().fixed() },
+        asked: mpsc::channel(1).1,
         open: Arc::default(),
     };
     tokio::spawn(listener.run(Failing([EMFILE, EMFILE, ENFILE].into(), socket)));
