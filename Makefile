@@ -46,7 +46,7 @@ doc: cargo ## Builds the API documentation; a warning is an error
 
 build: cargo
 	$(CARGO) build --locked --bin tidegate $(EVERY_KMS)
-	$(CARGO) build --locked -p proxy --example manual $(EVERY_KMS)
+	$(CARGO) build --locked -p manual $(EVERY_KMS)
 
 # One test: make blackbox TESTS="tests/blackbox/test_ranges.py -k suffix"
 TESTS ?= tests/blackbox
@@ -74,7 +74,7 @@ $(CLIENTS)/.requirements: tests/clients/requirements.txt
 PROFILE ?= release
 MANUAL := target/manual
 manual: cargo ## Manual pages and completions of shells, into target/manual
-	$(CARGO) run --locked --quiet $(if $(filter packager,$(PROFILE)),--profile packager) -p proxy --example manual $(EVERY_KMS) -- \
+	$(CARGO) run --locked --quiet $(if $(filter packager,$(PROFILE)),--profile packager) -p manual $(EVERY_KMS) -- \
 	  $(MANUAL) $(shell date --utc --date=@$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)} +%F)
 
 # Other options: make deb DEB="--maintainer 'Ann Other <ann@example.org>'"

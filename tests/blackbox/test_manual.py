@@ -13,8 +13,8 @@ from terminal import Terminal
 @pytest.fixture(scope="module")
 def manual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a package has beside the binary."""
-    maker = tidegate_binary().parent / "examples/manual"
-    assert maker.is_file(), f"no {maker}: cargo build -p proxy --example manual --features proxy/gcp,proxy/azure"
+    maker = tidegate_binary().parent / "manual"
+    assert maker.is_file(), f"no {maker}: cargo build -p manual --features proxy/gcp,proxy/azure"
     made = tmp_path_factory.mktemp("manual")
     subprocess.run([maker, made, "2026-01-31"], check=True, timeout=20)
     return made

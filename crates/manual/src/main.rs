@@ -1,9 +1,9 @@
 //! Writes what a package has beside the binary: manual pages and completions of shells.
 //!
-//!     cargo run -p proxy --example manual -- DIR DATE
+//!     cargo run -p manual -- DIR DATE
 //!
 //! DATE, as 2026-01-31, stands at the foot of the pages. //! All of it is made from the command line's and the configuration's own declarations. It is no part of the binary, which
-//! needs none of it when it serves.
+//! needs none of it when it serves, and a crate of its own, so that a package is made with one build of the others.
 
 mod command_page;
 mod configuration_page;
