@@ -9,7 +9,19 @@ from expect import read
 from harness import Encryption, Front, Tidegate, request
 
 LABELS = {
+    "tidegate_connections": ("gauge", {"front"}),
+    "tidegate_connections_accepted_total": ("counter", {"front"}),
     "tidegate_requests_total": ("counter", {"method", "code", "sse"}),
+    "tidegate_requests_in_flight": ("gauge", set()),
+    "tidegate_answers_total": ("counter", {"by"}),
+    "tidegate_filer_up": ("gauge", {"filer"}),
+    "tidegate_filer_seconds": ("histogram", {"filer", "question"}),
+    "tidegate_volume_server_first_byte_seconds": ("histogram", {"server"}),
+    "tidegate_volume_server_requests": ("gauge", {"server"}),
+    "tidegate_volume_server_failures_total": ("counter", {"server"}),
+    "tidegate_volume_server_aside": ("gauge", {"server"}),
+    "tidegate_cache_bytes": ("gauge", {"cache"}),
+    "tidegate_cache_entries": ("gauge", {"cache"}),
     "tidegate_request_duration_seconds": ("histogram", {"sse"}),
     "tidegate_time_to_first_byte_seconds": ("histogram", {"sse"}),
     "tidegate_response_bytes_total": ("counter", {"sse"}),
@@ -93,6 +105,38 @@ def test_labels_do_not_grow_with_paths_and_methods(front_1mb: Front, gate_1mb: T
         request(f"BREW{number}", f"{gate_1mb.url}/x")
     assert len(gate_1mb.metrics().samples) <= before + 3
     assert "/no/such" not in gate_1mb.scrape() and "BREW" not in gate_1mb.scrape()
+
+
+def test_who_answered_and_who_was_asked_is_counted(busy_gate: Tidegate, front_1mb: Front, objects: Catalogue) -> None:
+    plain = objects.get(front_1mb, Encryption.NONE, Shape.MANY)
+    before = busy_gate.metrics()
+    read(busy_gate, plain)
+    request("GET", f"{busy_gate.url}/buckets/")  # a listing is the filer's
+    after = busy_gate.metrics()
+    filer, volume = front_1mb.filer.address, front_1mb.cluster.volumes[0].address
+
+    def more(name: str, **labels: str) -> float:
+        return after.sum(name, **labels) - before.sum(name, **labels)
+
+    assert (more("tidegate_answers_total", by="served"), more("tidegate_answers_total", by="relayed")) == (1, 1)
+    assert more("tidegate_connections_accepted_total", front="filer") == 2
+    assert more("tidegate_filer_seconds_count", filer=filer, question="relay") == 1
+    assert more("tidegate_filer_seconds_count", filer=filer, question="lookup") >= 1
+    assert after.label_values("tidegate_volume_server_requests", "server") == {volume, "other"}
+    assert after.sum("tidegate_volume_server_first_byte_seconds_count", server=volume) >= len(Encryption)
+    assert after.sum("tidegate_filer_up", filer=filer) == 1 and after.sum("tidegate_volume_server_aside") == 0
+    assert after.sum("tidegate_requests_in_flight") == after.sum("tidegate_volume_server_requests") == 0
+    assert after.sum("tidegate_cache_bytes", cache="chunks") > 0 and after.sum("tidegate_cache_entries", cache="entries") > 0
+
+
+def test_no_server_is_named_where_none_is_to_be(
+    front_1mb: Front, objects: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    gate = start_tidegate(front_1mb, {"admin": {"named_servers": 0}})
+    assert read(gate, objects.get(front_1mb, Encryption.NONE, Shape.MANY)).status == 200
+    scraped = gate.metrics()
+    assert scraped.label_values("tidegate_volume_server_aside", "server") == {"other"}
+    assert scraped.sum("tidegate_volume_server_first_byte_seconds_count", server="other") > 0
 
 
 def test_the_admin_side_serves_nothing_else(gate_1mb: Tidegate) -> None:

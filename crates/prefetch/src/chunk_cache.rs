@@ -137,6 +137,12 @@ impl ChunkCache {
         self.kept.invalidate_all();
     }
 
+    /// How many needles are kept, and the bytes that they take of the memory.
+    pub(crate) fn held(&self) -> (u64, u64) {
+        self.kept.run_pending_tasks();
+        (self.kept.entry_count(), self.kept.weighted_size())
+    }
+
     /// Whether needles of `size` bytes are kept.
     pub(crate) fn takes(size: u64) -> bool {
         size <= LARGEST

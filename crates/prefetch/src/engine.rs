@@ -125,6 +125,11 @@ impl Engine {
         whole::stored_length(&self.shared, read).await
     }
 
+    /// How many chunks are kept in memory, and the bytes that they take of `cache`'s.
+    pub fn cached(&self) -> (u64, u64) {
+        self.shared.fetch.cache.as_ref().map_or((0, 0), |cache| cache.held())
+    }
+
     async fn admit(&self, share: &Share) -> Result<Arc<Account>, FetchError> {
         let Shared { budget, metrics, .. } = &*self.shared;
         let mut admitted = std::pin::pin!(budget.admit(share));
@@ -160,7 +165,7 @@ fn patient(settings: &Settings) -> usize {
 }
 
 fn servers(settings: &Settings, metrics: &Metrics) -> Arc<Servers> {
-    Arc::new(Servers::new(settings.per_server, patient(settings), metrics.ejections.clone()))
+    Arc::new(Servers::new(settings.per_server, patient(settings), metrics.ejections.clone(), metrics.servers.clone()))
 }
 
 #[cfg(test)]

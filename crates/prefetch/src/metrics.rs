@@ -2,7 +2,7 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::servers::Flaw;
+use crate::servers::{Flaw, ServerSeries};
 
 /// The engine's metrics, all of them at 0 from the start.
 #[derive(Clone)]
@@ -25,6 +25,7 @@ pub struct Metrics {
     pub(crate) memory_waits: IntCounterVec,
     pub(crate) cuts: IntCounterVec,
     pub(crate) window: Histogram,
+    pub(crate) servers: ServerSeries,
 }
 
 /// Every value of the label `reason`.
@@ -137,6 +138,7 @@ impl Metrics {
             memory_waits,
             cuts,
             window,
+            servers: ServerSeries::register(registry)?,
         })
     }
 

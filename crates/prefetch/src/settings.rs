@@ -33,6 +33,8 @@ pub struct Settings {
     pub min_rate: u64,
     /// Requests at once to one volume server, at least 1.
     pub per_server: usize,
+    /// Volume servers that metrics name. Those beyond are counted together.
+    pub named_servers: usize,
     /// Which chunks are checked.
     pub verify: Verify,
     /// How long a TCP connection to a volume server may take.
@@ -50,6 +52,7 @@ impl Default for Settings {
             memory: 256 << 20,
             min_rate: 16 << 10,
             per_server: 16,
+            named_servers: 64,
             verify: Verify::Whole,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(30),

@@ -3,7 +3,9 @@
 //! Knows every part and its settings. Must not know what any of them does with them.
 
 mod access_lines;
+mod caches;
 mod files;
+mod in_force;
 mod loaded;
 mod made;
 mod parts;
@@ -21,24 +23,20 @@ use tokio::sync::watch;
 use self::{
     access_lines::{AccessOutput, Reopened},
     files::Files,
+    in_force::InForce,
     parts::{Lasting, Parts},
     reload::Reload,
     replaceable::Replaceable,
     tasks::Tasks,
 };
 use crate::{
-    access::Demands,
     config::{self, ProxyProtocol},
     explain::{self, Report},
-    filer::FilerClient,
-    layers::AccessLines,
     logging,
-    metrics::LostLines,
-    open_files,
-    s3::{self, Gateways},
+    metrics::{FrontLabel, LostLines},
+    open_files, s3,
     server::{
-        Admin, Drained, Ending, HeaderNames, Inherited, Limits, Listen, Server, Terms, TlsConfig, reloads, reopens,
-        signals,
+        Admin, Drained, HeaderNames, Inherited, Limits, Listen, Server, Terms, TlsConfig, reloads, reopens, signals,
     },
     settings,
     tls::Tls,
@@ -73,29 +71,6 @@ pub async fn explain(loaded: Loaded, path: &str) -> Result<Report, StartError> {
     let explained = s3::explain::explain(parts.stages(), object).await?;
     let report = explain::report(source, keys, &explained.path).await?;
     Ok(Report { s3: Some(explained.way), ..report })
-}
-
-/// What of the configuration in force is asked for by those who are not told of another.
-#[derive(Clone)]
-struct InForce {
-    filer: Arc<FilerClient>,
-    demands: Arc<Demands>,
-    gateways: Option<Arc<Gateways>>,
-    ending: Ending,
-    access_lines: Option<Arc<AccessLines>>,
-}
-
-impl InForce {
-    fn of(parts: &Parts, access_lines: Option<Arc<AccessLines>>) -> Self {
-        let server = &parts.config.server;
-        Self {
-            filer: Arc::clone(parts.filer()),
-            demands: Arc::clone(parts.demands()),
-            gateways: parts.gateways().cloned(),
-            ending: Ending { lame_duck: server.lame_duck, drain_timeout: server.drain_timeout },
-            access_lines,
-        }
-    }
 }
 
 /// Runs the daemon until it is told to stop. `lost`: the lines that its log lost; `log` has the log go by other settings.
@@ -134,6 +109,7 @@ pub async fn run(loaded: Loaded, lost: Arc<LostLines>, log: logging::Change) -> 
         return Err(settings::Error::at("LISTEN_FDNAMES", said).into());
     }
     let in_force = watch::Sender::new(InForce::of(&parts, access.lines.clone()));
+    caches::count(&lasting.metrics.registry, &in_force.subscribe())?;
     let admin = Admin::new(lasting.metrics.registry.clone(), readiness(in_force.subscribe()), server.draining());
     let listen = Listen::on_or_at(inherited.named("admin"), config.server.admin);
     let admin = server.listen_admin(listen, Arc::new(admin)).await?;
@@ -168,16 +144,16 @@ pub async fn run(loaded: Loaded, lost: Arc<LostLines>, log: logging::Change) -> 
 }
 
 fn filer_terms(parts: &Parts) -> Terms {
-    terms(parts, parts.config.server.proxy_protocol, HeaderNames::LikeGo)
+    terms(parts, parts.config.server.proxy_protocol, HeaderNames::LikeGo, FrontLabel::Filer)
 }
 
 fn s3_terms(parts: &Parts) -> Terms {
-    terms(parts, parts.config.s3.proxy_protocol, HeaderNames::LowerCase)
+    terms(parts, parts.config.s3.proxy_protocol, HeaderNames::LowerCase, FrontLabel::S3)
 }
 
-fn terms(parts: &Parts, proxied: ProxyProtocol, names: HeaderNames) -> Terms {
+fn terms(parts: &Parts, proxied: ProxyProtocol, names: HeaderNames, label: FrontLabel) -> Terms {
     let proxies = (proxied == ProxyProtocol::Required).then(|| Arc::clone(parts.trusted_proxies()));
-    Terms { tls: listener_tls(&parts.tls), names, proxies }
+    Terms { tls: listener_tls(&parts.tls), names, label, proxies }
 }
 
 /// How a listener for clients makes its connections; `None`: without TLS.

@@ -29,6 +29,7 @@ impl FetchContext {
         cache: Option<Arc<ChunkCache>>,
         metrics: Metrics,
     ) -> Self {
+        metrics.servers.name_at_most(settings.named_servers);
         Self {
             verify: settings.verify,
             first_byte_timeout: settings.first_byte_timeout,

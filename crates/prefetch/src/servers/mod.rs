@@ -8,6 +8,7 @@ mod flaws;
 mod latency;
 mod pace;
 pub(crate) mod places;
+mod series;
 mod server;
 mod standing;
 #[cfg(test)]
@@ -32,7 +33,7 @@ use self::{
     flaws::Flaws,
     latency::Latencies,
 };
-pub(crate) use self::{attempt::Attempt, flaws::Flaw, server::Server};
+pub(crate) use self::{attempt::Attempt, flaws::Flaw, series::ServerSeries, server::Server};
 use crate::{locate::Locations, sync::Mutex};
 
 /// Second requests: one in fifty, not saved up for long.
@@ -56,12 +57,13 @@ pub(crate) struct Servers {
     looked_up: Cache<u32, ()>,
     patient: Arc<Semaphore>,
     ejections: IntCounter,
+    series: ServerSeries,
 }
 
 impl Servers {
     /// At most `per_server` requests at once to each. Up to `patient` fetches wait for servers that are gone. `ejections`
-    /// counts how often one is set aside.
-    pub(crate) fn new(per_server: usize, patient: usize, ejections: IntCounter) -> Self {
+    /// counts how often one is set aside, `series` what single ones do.
+    pub(crate) fn new(per_server: usize, patient: usize, ejections: IntCounter, series: ServerSeries) -> Self {
         Self {
             per_server: per_server.max(1),
             known: Mutex::default(),
@@ -71,6 +73,7 @@ impl Servers {
             looked_up: Cache::builder().max_capacity(VOLUMES).time_to_live(LOOKED_UP).build(),
             patient: Arc::new(Semaphore::new(patient)),
             ejections,
+            series,
         }
     }
 
@@ -121,9 +124,16 @@ impl Servers {
             return Arc::clone(server);
         }
         if known.len() >= MANY {
-            known.retain(|_, server| !server.is_forgotten(FORGOTTEN));
+            known.retain(|authority, server| {
+                let is_forgotten = server.is_forgotten(FORGOTTEN);
+                if is_forgotten {
+                    self.series.forget(authority);
+                }
+                !is_forgotten
+            });
         }
-        let server = Arc::new(Server::new(Arc::clone(authority), self.per_server, self.ejections.clone()));
+        let (ejections, series) = (self.ejections.clone(), self.series.of(authority));
+        let server = Arc::new(Server::new(Arc::clone(authority), self.per_server, ejections, series));
         known.insert(Arc::clone(authority), Arc::clone(&server));
         server
     }

@@ -18,6 +18,7 @@ use super::{
     allowance::{Balance, RETRIES},
     pace::{Pace, UNKNOWN},
     places::Places,
+    series::Series,
     standing::{Event, Standing},
 };
 use crate::{
@@ -51,6 +52,7 @@ pub(crate) struct Server {
     /// What may be spent on asking it for something again.
     retries: Balance,
     ejections: IntCounter,
+    series: Series,
 }
 
 struct State {
@@ -63,8 +65,17 @@ struct State {
     down_since: Option<Instant>,
 }
 
+/// Nobody knows it any more: it counts for nothing.
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !self.is_good() {
+            self.series.aside.dec();
+        }
+    }
+}
+
 impl Server {
-    pub(super) fn new(authority: Arc<str>, per_server: usize, ejections: IntCounter) -> Self {
+    pub(super) fn new(authority: Arc<str>, per_server: usize, ejections: IntCounter, series: Series) -> Self {
         let now = Instant::now();
         let state = State { standing: Standing::NEW, pace: Pace::new(now), sent: 0, busy_since: now, down_since: None };
         Self {
@@ -78,6 +89,7 @@ impl Server {
             turned: Notify::new(),
             retries: RETRIES.saved_up(),
             ejections,
+            series,
         }
     }
 
@@ -193,6 +205,7 @@ impl Server {
 
     /// One more request has a place.
     pub(super) fn sent(&self) {
+        self.series.requests.inc();
         let mut state = self.state();
         state.sent += 1;
         if state.sent == 1 {
@@ -202,6 +215,7 @@ impl Server {
 
     /// One request fewer has a place.
     pub(super) fn no_longer_sent(&self) {
+        self.series.requests.dec();
         self.state().sent -= 1;
     }
 
@@ -214,6 +228,7 @@ impl Server {
     /// The answer to a request began after `latency`.
     pub(super) fn first_byte(&self, latency: Duration) {
         self.heard();
+        self.series.first_byte.observe(latency.as_secs_f64());
         let mut state = self.state();
         state.pace.observe(latency, Instant::now());
         state.down_since = None;
@@ -241,6 +256,9 @@ impl Server {
             Outcome::OfNeedle => {}
         }
         drop(state);
+        if matches!(outcome, Outcome::Busy | Outcome::Failed) {
+            self.series.failures.inc();
+        }
         match outcome {
             Outcome::Sound => self.happens(Event::Sound),
             Outcome::Failed => self.happens(Event::Failed { probe }),
@@ -260,6 +278,11 @@ impl Server {
         let before = state.standing;
         state.standing = before.step(event, now);
         let after = state.standing;
+        match (before.is_good(), after.is_good()) {
+            (true, false) => self.series.aside.inc(),
+            (false, true) => self.series.aside.dec(),
+            _ => {}
+        }
         drop(state);
         if before.is_good() == after.is_good() && !matches!((before, after), (Standing::Probed { .. }, _)) {
             return;

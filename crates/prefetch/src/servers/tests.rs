@@ -10,7 +10,8 @@ const MANY_SECONDS: Duration = Duration::from_secs(600);
 
 fn servers(per_server: usize) -> (Servers, IntCounter) {
     let ejections = IntCounter::new("ejections", "of servers").unwrap();
-    (Servers::new(per_server, 8, ejections.clone()), ejections)
+    let series = ServerSeries::register(&prometheus::Registry::new()).unwrap();
+    (Servers::new(per_server, 8, ejections.clone(), series), ejections)
 }
 
 fn locations(authorities: &[&str]) -> Locations {

@@ -21,7 +21,7 @@ use crate::settings::{Environment, Error};
 pub use docs::{PREFACE, chapters, markdown};
 pub use key::{Chapter, Key};
 pub use sections::{
-    Access, AccessLog, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Limits, Log, LogFormat, LogLevel,
+    Access, AccessLog, Admin, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Limits, Log, LogFormat, LogLevel,
     ManagedKeys, OpenBao, Prefetch, Provider, ProxyProtocol, S3, Server, Sse, SseS3, Verify,
 };
 pub use values::{CacheSize, Ceiling, Domain, FilerAddress, GatewayUrl, Seconds, Secret, Size, Window};

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Blame,
     access::{Access, CurrentKey, Demands, FilerConnections, ManagedKeyPolicy, VolumeMint},
-    config::{self, Config, Secret, Size, Verify, Window},
+    config::{self, Config, FilerAddress, Secret, Size, Verify, Window},
     entries::Entries,
     entry::ContentTypes,
     filer::FilerClient,
@@ -52,6 +52,7 @@ const REQUESTS_AT_ONCE: Duration = Duration::from_secs(1);
 pub(crate) struct Lasting {
     pub(crate) metrics: Metrics,
     fetched: prefetch::Metrics,
+    filers: Arc<metrics::Filers>,
     /// `None`: there was no S3 front at the start, and there is none until the next.
     s3: Option<Arc<metrics::S3>>,
     read_key: CurrentKey<SigningKey>,
@@ -80,8 +81,10 @@ impl Lasting {
             }
         };
         let limits = &config.limits;
+        let filers = Arc::new(metrics::Filers::register(&metrics.registry)?);
         Ok(Self {
             fetched,
+            filers,
             s3,
             read_key: CurrentKey::new(None),
             volume_tokens: CurrentKey::new(None),
@@ -173,10 +176,10 @@ impl Parts {
             tls.server.clone_from(&before.tls.server);
             waits.push("server.tls_cert".to_owned());
         }
-        let filer = filer(&config.filer, &tls, before)?;
+        let filer = filer(&config.filer, &tls, lasting, before)?;
         let entries = entries(&config.cache, &filer.part, lasting, before);
         let source = source(&config, &tls, &filer.part, &entries.part, lasting, before)?;
-        let relay = relay(&config.filer, &tls, before)?;
+        let relay = relay(&config.filer, &tls, lasting, before)?;
         let of = (Same(Arc::clone(&filer.part)), Same(Arc::clone(&relay.part)));
         let Ok(demands) = Made::again(before.map(|before| &before.demands), of, |(filer, relay)| {
             let filers = FilerConnections::new(Arc::clone(&filer.0), Arc::clone(&relay.0));
@@ -245,6 +248,7 @@ impl Parts {
         }
         self.tls.adopt(&tls);
         lasting.metrics.certificates.in_use(self.tls.ends());
+        lasting.filers.configured(self.config.filer.addresses.iter().map(FilerAddress::http_authority));
         lasting.metrics.kms.configured(providers.iter().map(String::as_str));
         lasting.read_key.replace(read_key);
         lasting.volume_tokens.replace(volume_tokens);
@@ -357,16 +361,18 @@ fn bytes_per_second(limits: &config::Limits) -> layers::BytesPerSecond {
 fn filer(
     filer: &config::Filer,
     tls: &Tls,
+    lasting: &Lasting,
     before: Option<&Parts>,
 ) -> Result<Made<FilerSettings, Arc<FilerClient>>, StartError> {
     let filers = filer.addresses.iter();
     let filers = filers.map(|address| (address.grpc_authority(), address.http_authority())).collect();
     let of: FilerSettings = (filers, tls.grpc.is_some());
     Made::again(before.map(|before| &before.filer), of, |(filers, _)| {
-        Ok(Arc::new(match config_of(tls.grpc.as_ref())? {
+        let client = match config_of(tls.grpc.as_ref())? {
             None => FilerClient::new(filers.clone())?,
             Some(tls) => FilerClient::with_tls(filers.clone(), tls)?,
-        }))
+        };
+        Ok(Arc::new(client.counted(Arc::clone(&lasting.filers))))
     })
 }
 
@@ -436,7 +442,8 @@ fn source(
     let Ok(expansions) = Made::again(before.map(|before| &before.expansions), of, |(_, bytes)| {
         Ok::<_, Infallible>(Arc::new(Expansions::new(*bytes, caches.of(Cache::Manifests))))
     });
-    let source = Source { filer: Arc::clone(filer), engine, expansions: Arc::clone(&expansions.part) };
+    let (expanded, located) = (Arc::clone(&expansions.part), Arc::clone(&locations.part));
+    let source = Source { filer: Arc::clone(filer), engine, expansions: expanded, locations: located };
     Ok(Sourced { source: Arc::new(source), locations, upstream, expansions })
 }
 
@@ -451,6 +458,7 @@ fn fetching(config: &Config) -> prefetch::Settings {
         memory: prefetch.memory.bytes(),
         min_rate: server.min_rate.bytes(),
         per_server: prefetch.per_server as usize,
+        named_servers: config.admin.named_servers as usize,
         verify: match prefetch.verify {
             Verify::Off => prefetch::Verify::Off,
             Verify::Whole => prefetch::Verify::Whole,
@@ -465,11 +473,13 @@ fn fetching(config: &Config) -> prefetch::Settings {
 fn relay(
     filer: &config::Filer,
     tls: &Tls,
+    lasting: &Lasting,
     before: Option<&Parts>,
 ) -> Result<Made<(Duration, bool), Arc<Relay>>, StartError> {
     let of = (filer.progress_timeout, tls.https.is_some());
     Made::again(before.map(|before| &before.relay), of, |(progress_timeout, _)| {
-        Ok(Arc::new(Relay::new(RELAY_CONNECT_TIMEOUT, *progress_timeout, config_of(tls.https.as_ref())?)?))
+        let relay = Relay::new(RELAY_CONNECT_TIMEOUT, *progress_timeout, config_of(tls.https.as_ref())?)?;
+        Ok(Arc::new(relay.counted(Arc::clone(&lasting.filers))))
     })
 }
 

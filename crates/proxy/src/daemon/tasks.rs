@@ -10,12 +10,12 @@ use crate::{
     entries::{Entries, Follower},
     filer::FilerClient,
     keys::KeyRing,
-    read::Derived,
+    read::{Derived, Source},
     s3::Gateways,
 };
 
-/// How often keys that are over their time are wiped.
-const SWEEP: Duration = Duration::from_secs(60);
+/// How often what is over its time is dropped, keys among it, and what is kept is counted.
+const SWEEP: Duration = Duration::from_secs(10);
 
 /// A task for one part.
 struct Task<T> {
@@ -31,6 +31,7 @@ pub(super) struct Tasks {
     demands: Option<Task<Demands>>,
     gateways: Option<Task<Gateways>>,
     keys: Option<Task<KeyRing>>,
+    source: Option<Task<Source>>,
 }
 
 impl Tasks {
@@ -43,6 +44,7 @@ impl Tasks {
         renew(&mut self.demands, Some(parts.demands()), |demands| async move { demands.run().await }).await;
         renew(&mut self.gateways, parts.gateways(), |gateways| async move { gateways.watch().await }).await;
         renew(&mut self.keys, Some(&parts.keys), sweep).await;
+        renew(&mut self.source, Some(&parts.source), sweep_source).await;
     }
 }
 
@@ -68,5 +70,14 @@ async fn sweep(keys: Arc<KeyRing>) {
     loop {
         ticks.tick().await;
         keys.sweep().await;
+    }
+}
+
+async fn sweep_source(source: Arc<Source>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        source.locations.sweep().await;
+        source.expansions.sweep().await;
     }
 }

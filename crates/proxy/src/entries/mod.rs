@@ -60,7 +60,7 @@ pub(crate) use self::{follow::Follower, write_invalidation::WriteInvalidation};
 use crate::{
     entry::Kind,
     filer::Found,
-    metrics::{CacheCounters, CacheOutcome},
+    metrics::{CacheCounters, CacheOutcome, Held},
     pb,
 };
 
@@ -122,6 +122,13 @@ impl<D: Send + Sync + 'static> Entries<D> {
         let known = kept.cache.get(path).filter(|known| live != 0 && known.session == live);
         self.counters.record(if known.is_some() { CacheOutcome::Hit } else { CacheOutcome::Miss });
         known
+    }
+
+    /// What is kept now.
+    pub(crate) fn held(&self) -> Held {
+        let Some(kept) = &self.kept else { return Held { entries: 0, bytes: Some(0) } };
+        kept.cache.run_pending_tasks();
+        Held { entries: kept.cache.entry_count(), bytes: Some(kept.cache.weighted_size()) }
     }
 
     /// To be called before the filer is asked for an entry.

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use super::{client::FilerClient, hedging::STANDS_STILL, standing::becomes, status};
+use crate::metrics::FilerQuestion;
 
 impl FilerClient {
     /// Asks the filer that answers, then the next where it fails or loses its place meanwhile. One that is late has another
@@ -77,6 +78,16 @@ impl FilerClient {
         let answer = self.filer(index).call(method, request).await;
         if answer.is_ok() {
             self.latencies(index).record(begin.elapsed());
+        }
+        let question = match method {
+            "LookupDirectoryEntry" => Some(FilerQuestion::Lookup),
+            "LookupVolume" => Some(FilerQuestion::Volume),
+            _ => None,
+        };
+        if let (Some(counted), Some(question)) = (&self.counted, question)
+            && !matches!(&answer, Err(status) if status::is_unreachable(status))
+        {
+            counted.answered(self.http_name(index), question, begin.elapsed());
         }
         (index, answer)
     }

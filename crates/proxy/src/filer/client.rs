@@ -22,6 +22,7 @@ use super::{
 use crate::{
     Blame, Error, Result,
     entry::{EntryPath, sealed},
+    metrics::Filers,
     pb,
 };
 
@@ -33,6 +34,8 @@ pub struct FilerClient {
     latencies: Vec<Latencies>,
     signatures: Vec<Signature>,
     pub(super) savings: Savings,
+    /// `None`: nobody counts.
+    pub(super) counted: Option<Arc<Filers>>,
 }
 
 /// An entry as it was found, and how new it is.
@@ -103,7 +106,14 @@ impl FilerClient {
             latencies: (0..count).map(|_| Latencies::default()).collect(),
             signatures: (0..count).map(|_| Signature::default()).collect(),
             savings: Savings::new(),
+            counted: None,
         })
+    }
+
+    /// The same, and `filers` are told how they answer.
+    #[must_use]
+    pub(crate) fn counted(self, filers: Arc<Filers>) -> Self {
+        Self { counted: Some(filers), ..self }
     }
 
     /// The HTTP authority (`host:port`) of the filer that is asked first.
@@ -264,6 +274,9 @@ impl FilerClient {
             is_news = if answers { standings.answered(index) } else { standings.failed(index) };
             *standings != before
         });
+        if let Some(counted) = &self.counted {
+            counted.stands(&self.filers[index].http_authority, answers);
+        }
         let filer = &*self.filers[index].grpc_authority;
         match (is_news, answers) {
             (true, true) => tracing::info!(filer, "the filer answers again"),

@@ -104,6 +104,11 @@ impl DataKeys {
         result
     }
 
+    /// How many keys and failures are kept, as of the last sweep.
+    pub(super) fn count(&self) -> u64 {
+        self.outcomes.entry_count()
+    }
+
     /// Drops what is over its time; moka does so only while it is used.
     pub(super) async fn sweep(&self) {
         self.outcomes.run_pending_tasks().await;

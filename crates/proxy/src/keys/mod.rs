@@ -106,6 +106,11 @@ impl KeyRing {
         self.keys.sweep().await;
     }
 
+    /// How many data keys, and failures to open one, are kept, as of the last sweep.
+    pub fn kept(&self) -> u64 {
+        self.keys.count()
+    }
+
     /// Forgets the data keys that a KMS opened, so that the next read asks it again: those too that are being opened now,
     /// which are for the reads that wait for them already. A KMS that was found to be down is asked again as well.
     pub async fn forget(&self) {

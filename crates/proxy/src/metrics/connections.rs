@@ -1,10 +1,13 @@
 //! Connections of the fronts: how many there are, and why some could not be.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::FrontLabel;
 
 /// Counts connections. Those of the admin listener are nobody's business.
 pub struct Connections {
-    open: IntGauge,
+    open: IntGaugeVec,
+    accepted: IntCounterVec,
     refused: IntCounterVec,
     accept_errors: IntCounter,
     tls_errors: IntCounter,
@@ -53,8 +56,20 @@ impl Connections {
         for reason in RefusedConnection::ALL {
             refused.with_label_values(&[reason.as_str()]);
         }
+        let open = Opts::new("tidegate_connections", "Connections of clients that are open, by the front.");
+        let open = IntGaugeVec::new(open, &["front"])?;
+        let accepted = Opts::new(
+            "tidegate_connections_accepted_total",
+            "Connections of clients that were accepted and not refused at once, by the front.",
+        );
+        let accepted = IntCounterVec::new(accepted, &["front"])?;
+        for front in FrontLabel::ALL {
+            open.with_label_values(&[front.as_str()]);
+            accepted.with_label_values(&[front.as_str()]);
+        }
         Ok(Self {
-            open: IntGauge::new("tidegate_connections", "Connections of clients that are open.")?,
+            open,
+            accepted,
             refused,
             accept_errors: IntCounter::new(
                 "tidegate_accept_errors_total",
@@ -70,15 +85,19 @@ impl Connections {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
         let connections = Self::new()?;
         registry.register(Box::new(connections.open.clone()))?;
+        registry.register(Box::new(connections.accepted.clone()))?;
         registry.register(Box::new(connections.refused.clone()))?;
         registry.register(Box::new(connections.accept_errors.clone()))?;
         registry.register(Box::new(connections.tls_errors.clone()))?;
         Ok(connections)
     }
 
-    /// The number of open ones, to be kept by whoever opens them.
-    pub fn open(&self) -> &IntGauge {
-        &self.open
+    /// One was accepted. The number of open ones of that front, which counts it already, and is to be told of its end.
+    pub(crate) fn accepted(&self, front: FrontLabel) -> IntGauge {
+        self.accepted.with_label_values(&[front.as_str()]).inc();
+        let open = self.open.with_label_values(&[front.as_str()]);
+        open.inc();
+        open
     }
 
     /// One was closed that its client wanted.

@@ -1,12 +1,16 @@
 //! What the daemon counts, for Prometheus to scrape.
 //!
 //! Knows names, labels and their closed sets. Must not know when something is counted: whoever does the work holds the
-//! counters and tells them. No label takes a user, a path, a key or an address.
+//! counters and tells them. No label takes a user, a path, a key or a client's address; servers have one as far as the
+//! configuration names them or bounds their number.
 
 mod build;
 mod cache;
+mod cache_sizes;
 mod certificates;
 mod connections;
+mod filers;
+mod front;
 mod kms;
 mod limits;
 mod lost_lines;
@@ -22,17 +26,23 @@ use std::sync::Arc;
 use prometheus::IntGauge;
 pub use prometheus::Registry;
 
-pub(crate) use self::requests::{CLIENT_LEFT, MethodLabel};
 pub use self::{
     cache::{Cache, CacheCounters, CacheOutcome, Caches},
+    cache_sizes::{Held, Look},
     certificates::Certificates,
     connections::{Connections, RefusedConnection},
+    filers::{FilerQuestion, Filers},
+    front::FrontLabel,
     kms::{Kms, KmsCounters, KmsOutcome},
     limits::{Limit, LimitsHit},
     lost_lines::{LostLine, LostLines},
     reloads::Reloads,
     requests::{Requests, SseLabel},
     s3::{S3, S3Outcome},
+};
+pub(crate) use self::{
+    cache_sizes::CacheSizes,
+    requests::{CLIENT_LEFT, MethodLabel},
 };
 
 /// The daemon's own metrics, one struct for each concern, all in one registry.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use http::{Method, StatusCode};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// How the object that a request was about is encrypted. A front puts it into the extensions of its response; an
 /// answer without it counts as `none`.
@@ -94,6 +94,9 @@ pub struct Requests {
     /// The children of `total` by method, sse and code: made when first needed, then found without hashing.
     ready: Box<[OnceLock<IntCounter>]>,
     by_sse: [BySse; 4],
+    in_flight: IntGauge,
+    served: IntCounter,
+    relayed: IntCounter,
 }
 
 /// What has no other label than `sse`.
@@ -137,6 +140,14 @@ impl Requests {
             "Answers that ended before their body was complete, by who ended them.",
             &["sse", "by"],
         )?;
+        let answers = counter(
+            registry,
+            "tidegate_answers_total",
+            "Answers that began, by who gave them: tidegate, or a filer or S3 gateway whose answer was passed on.",
+            &["by"],
+        )?;
+        let in_flight = IntGauge::new("tidegate_requests_in_flight", "Requests whose answer is not out.")?;
+        registry.register(Box::new(in_flight.clone()))?;
         let by_sse = SseLabel::ALL.map(|sse| {
             let sse = sse.as_str();
             BySse {
@@ -148,7 +159,8 @@ impl Requests {
             }
         });
         let ready = (0..METHODS.len() * SseLabel::ALL.len() * CODES.len()).map(|_| OnceLock::new()).collect();
-        let requests = Self { total, ready, by_sse };
+        let (served, relayed) = (answers.with_label_values(&["served"]), answers.with_label_values(&["relayed"]));
+        let requests = Self { total, ready, by_sse, in_flight, served, relayed };
         for sse in SseLabel::ALL {
             for (method, code) in [("GET", 200), ("GET", 206), ("HEAD", 200)] {
                 // A counter that appears with its first request has no rate for it.
@@ -160,6 +172,21 @@ impl Requests {
 
     pub(crate) fn by_sse(&self, sse: SseLabel) -> &BySse {
         &self.by_sse[sse as usize]
+    }
+
+    /// A request has come.
+    pub(crate) fn begun(&self) {
+        self.in_flight.inc();
+    }
+
+    /// Its answer begins; whether it is passed on.
+    pub(crate) fn answered(&self, is_relayed: bool) {
+        if is_relayed { &self.relayed } else { &self.served }.inc();
+    }
+
+    /// It is over: its answer is out, or nobody waits for one.
+    pub(crate) fn over(&self) {
+        self.in_flight.dec();
     }
 
     pub(crate) fn count(&self, method: MethodLabel, status: StatusCode, sse: SseLabel) {

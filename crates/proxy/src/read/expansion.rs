@@ -19,7 +19,7 @@ use crate::{
         sealed,
         visible::{Visible, visible},
     },
-    metrics::{CacheCounters, CacheOutcome},
+    metrics::{CacheCounters, CacheOutcome, Held},
     pb,
 };
 
@@ -80,6 +80,19 @@ impl Expansions {
                 .build()
         });
         Self { kept, counters }
+    }
+
+    /// What is kept, as of when that was last [swept](Self::sweep) or found out by itself.
+    pub(crate) fn held(&self) -> Held {
+        let (entries, bytes) = self.kept.as_ref().map_or((0, 0), |kept| (kept.entry_count(), kept.weighted_size()));
+        Held { entries, bytes: Some(bytes) }
+    }
+
+    /// Drops what is over its time, which happens by itself only while it is used.
+    pub(crate) async fn sweep(&self) {
+        if let Some(kept) = &self.kept {
+            kept.run_pending_tasks().await;
+        }
     }
 
     /// The chunks that `range` (bytes of the file) may need. `layout` is the entry's own, and stands for the entry as long as

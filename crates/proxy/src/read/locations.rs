@@ -13,7 +13,7 @@ use prefetch::{Locate, Located, Locations};
 use crate::{
     access::VolumeMint,
     filer::FilerClient,
-    metrics::{CacheCounters, CacheOutcome},
+    metrics::{CacheCounters, CacheOutcome, Held},
 };
 
 /// How long a volume's locations are used before they are asked for again. A move within that time costs one failed
@@ -47,6 +47,16 @@ impl VolumeLocations {
         let known = Cache::builder().max_capacity(VOLUMES).time_to_live(REMEMBERED).build();
         let flights = Cache::builder().max_capacity(0).build();
         Self { filer, known, flights, counters, mint, data_center, far: RwLock::default() }
+    }
+
+    /// What is remembered, as of when that was last [swept](Self::sweep) or found out by itself.
+    pub(crate) fn held(&self) -> Held {
+        Held { entries: self.known.entry_count(), bytes: None }
+    }
+
+    /// Drops what is over its time, which happens by itself only while it is used.
+    pub(crate) async fn sweep(&self) {
+        self.known.run_pending_tasks().await;
     }
 
     async fn ask(&self, volume: u32) -> Result<Locations, Arc<str>> {

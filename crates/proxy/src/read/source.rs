@@ -12,6 +12,7 @@ use super::{
     decode::Decrypt,
     expansion::{self, Expansion, Expansions},
     failure,
+    locations::VolumeLocations,
     moved::FileMoves,
     object, sealed_sizes,
     unlock::ReadKeys,
@@ -32,6 +33,8 @@ pub(crate) struct Source {
     pub(crate) filer: Arc<FilerClient>,
     pub(crate) engine: Engine,
     pub(crate) expansions: Arc<Expansions>,
+    /// Where the engine finds volumes.
+    pub(crate) locations: Arc<VolumeLocations>,
 }
 
 /// What a read will be made of, before a key is asked for or a byte fetched.

@@ -40,6 +40,7 @@ use self::{
 };
 use crate::{
     Blame, Error, Result,
+    metrics::{FilerQuestion, Filers},
     wire::{Body, BoxError, Peer, Received, Relayed, SERVER},
 };
 
@@ -53,6 +54,8 @@ pub struct Relay {
     scheme: Scheme,
     far_side: FarSide,
     progress_timeout: Duration,
+    /// `None`: nobody counts.
+    counted: Option<Arc<Filers>>,
 }
 
 /// The filer gives a connection up after 10 s without a request. It is us who close, well before: a request never meets a
@@ -129,7 +132,13 @@ impl Relay {
                 .build(connector.clone())
         };
         let (client, anew) = (client(IDLE_CONNECTIONS), client(0));
-        Ok(Self { client, anew, scheme, far_side, progress_timeout })
+        Ok(Self { client, anew, scheme, far_side, progress_timeout, counted: None })
+    }
+
+    /// The same, and `filers` are told how long they took.
+    #[must_use]
+    pub(crate) fn counted(self, filers: Arc<Filers>) -> Self {
+        Self { counted: Some(filers), ..self }
     }
 
     /// Passes `request` on to the filer at `authority` (`host:port`) and its answer back. See [`Relay::forward_to_any`].
@@ -187,6 +196,7 @@ impl Relay {
             let (gate, progress) = (expects.then(Gate::new), Progress::begin());
             let Some(upload) = unread.upload(gate.as_ref().map(Gate::watch), progress.clone()) else { break };
             let request = self.addressed(&parts, authority, peer, upload)?;
+            let begin = Instant::now();
             let answer = async {
                 if replayable { self.ask_twice(request, again).await } else { self.ask(request, gate.as_ref()).await }
             };
@@ -197,6 +207,9 @@ impl Relay {
                     return Err(self.stalled(waits, &parts.method, authority));
                 }
             };
+            if let (Some(counted), true) = (&self.counted, answer.is_ok()) {
+                counted.answered(authority, FilerQuestion::Relay, begin.elapsed());
+            }
             match answer {
                 Ok(response) if may_break_off && refuses(&response) => {
                     return Ok(refused(response, self.progress_timeout).await);

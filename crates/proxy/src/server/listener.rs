@@ -101,8 +101,8 @@ impl<F: Front> Listener<F> {
     }
 
     fn connection(&self, stream: TcpStream, slot: Slot, addr: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
-        let open = Open::new(&self.open, self.serving.counted.open());
         let serving = self.serving.with(&self.current);
+        let open = Open::new(&self.open, serving.counted.accepted(serving.label));
         async move {
             let _open = open;
             connection::serve(stream, slot, Peer::plain(addr), serving).await;
@@ -123,10 +123,10 @@ fn report(ended: Result<(), JoinError>) {
 struct Open(Arc<AtomicUsize>, IntGauge);
 
 impl Open {
-    fn new(count: &Arc<AtomicUsize>, gauge: &IntGauge) -> Self {
+    /// `gauge` counts it already.
+    fn new(count: &Arc<AtomicUsize>, gauge: IntGauge) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
-        gauge.inc();
-        Self(count.clone(), gauge.clone())
+        Self(count.clone(), gauge)
     }
 }
 

@@ -187,11 +187,12 @@ impl Server {
 
     fn serving<F>(&self, front: Arc<F>, drains_at: Stage) -> Serving<F> {
         let Self { control: Control { limits, slots, heads }, counted, stages, .. } = self;
-        let Terms { tls, names, proxies } = Terms::default();
+        let Terms { tls, names, label, proxies } = Terms::default();
         Serving {
             front,
             tls,
             names,
+            label,
             proxies,
             limits: limits.borrow().clone(),
             slots: slots.clone(),

@@ -13,7 +13,7 @@ use super::{
     shutdown::{Stage, Stages},
 };
 use crate::{
-    metrics::{Connections, RefusedConnection},
+    metrics::{Connections, FrontLabel, RefusedConnection},
     peers::{Full, Networks, Slots},
 };
 
@@ -27,6 +27,8 @@ pub struct Terms {
     pub tls: Option<TlsConfig>,
     /// How the names of headers are written.
     pub names: HeaderNames,
+    /// As whose its connections are counted.
+    pub label: FrontLabel,
     /// Each connection comes from one of these, and begins with a header of the PROXY protocol; `None`: none does.
     pub proxies: Option<Arc<Networks>>,
 }
@@ -87,6 +89,7 @@ pub(super) struct Serving<F> {
     /// `None`: connections are plain.
     pub(super) tls: Option<TlsConfig>,
     pub(super) names: HeaderNames,
+    pub(super) label: FrontLabel,
     /// Who may say for whom a connection is made, and must; `None`: nobody does.
     pub(super) proxies: Option<Arc<Networks>>,
     pub(super) limits: Limits,
@@ -115,8 +118,8 @@ impl<F> Serving<F> {
 
     /// The same with what holds now.
     pub(super) fn with(&self, current: &Current) -> Self {
-        let Terms { tls, names, proxies } = current.terms.borrow().clone();
-        Self { tls, names, proxies, limits: current.limits.borrow().clone(), ..self.clone() }
+        let Terms { tls, names, label, proxies } = current.terms.borrow().clone();
+        Self { tls, names, label, proxies, limits: current.limits.borrow().clone(), ..self.clone() }
     }
 }
 
@@ -126,6 +129,7 @@ impl<F> Clone for Serving<F> {
             front: Arc::clone(&self.front),
             tls: self.tls.clone(),
             names: self.names,
+            label: self.label,
             proxies: self.proxies.clone(),
             limits: self.limits.clone(),
             slots: self.slots.clone(),

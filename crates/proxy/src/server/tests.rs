@@ -272,6 +272,7 @@ async fn a_daemon_out_of_files_waits_and_goes_on() {
             front,
             tls: None,
             names: HeaderNames::LikeGo,
+            label: crate::metrics::FrontLabel::Filer,
             proxies: None,
             limits: Limits::default(),
             slots: Slots::new(9, 9),

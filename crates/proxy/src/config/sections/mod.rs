@@ -1,6 +1,7 @@
 //! Every section with its keys. This is the place to add a key: its doc lines become its documentation.
 
 mod access;
+mod admin;
 mod cache;
 mod filer;
 mod kms;
@@ -13,6 +14,7 @@ mod sse;
 mod sse_s3;
 
 pub use access::{Access, ManagedKeys};
+pub use admin::Admin;
 pub use cache::Cache;
 pub use filer::Filer;
 pub use kms::{Aws, Azure, Bucket, Gcp, Kms, OpenBao, Provider};
@@ -32,6 +34,8 @@ section! {
     tables {
         /// Where tidegate listens.
         server: Server;
+        /// What it tells of itself.
+        admin: Admin;
         /// Which filers it stands beside.
         filer: Filer;
         /// The S3 front, if there is to be one.

@@ -14,7 +14,7 @@ use self::record::Record;
 use super::watched::WatchedBody;
 use crate::{
     metrics::{CLIENT_LEFT, MethodLabel, Requests, SseLabel},
-    wire::{Front, Layer, Peer, Received},
+    wire::{Front, Layer, Peer, Received, Relayed},
 };
 
 /// Counts every request of the front inside, exactly once, when its answer is out or its client has left.
@@ -42,6 +42,7 @@ impl<F: Front> Layer for Accounting<F> {
 
     async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         let started = Instant::now();
+        self.requests.begun();
         let mut unanswered =
             PendingRequest { requests: &self.requests, method: request.method().into(), started: Some(started) };
         let method = request.method().clone();
@@ -57,6 +58,7 @@ fn measure<B: Body>(
     requests: Arc<Requests>,
     started: Instant,
 ) -> Response<WatchedBody<B, Record>> {
+    requests.answered(response.extensions().get::<Relayed>().is_some());
     let (status, sse) = (response.status(), response.extensions().get().copied().unwrap_or_default());
     let record = Record { requests, method: method.into(), status, sse, started, begun: false };
     WatchedBody::of(response, method, record)
@@ -73,6 +75,7 @@ struct PendingRequest<'a> {
 impl Drop for PendingRequest<'_> {
     fn drop(&mut self) {
         let Some(started) = self.started else { return };
+        self.requests.over();
         // A front that panics is answered 500 by the listener.
         let code = if std::thread::panicking() { 500 } else { CLIENT_LEFT };
         if let Ok(status) = StatusCode::from_u16(code) {

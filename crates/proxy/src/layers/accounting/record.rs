@@ -35,6 +35,7 @@ impl Watch for Record {
     }
 
     fn ended(&mut self, end: End) {
+        self.requests.over();
         self.requests.count(self.method, self.status, self.sse);
         let by_sse = self.requests.by_sse(self.sse);
         by_sse.duration.observe(self.started.elapsed().as_secs_f64());

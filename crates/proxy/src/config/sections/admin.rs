@@ -1,0 +1,11 @@
+//! `[admin]`
+
+use crate::config::declare::section;
+
+section! {
+    /// What is told at `server.admin`; see [metrics](metrics.md).
+    pub struct Admin {
+        /// Volume servers that metrics name, in the order in which they are met. The others are counted together, as `other`.
+        named_servers: u32 = "64", max "10000";
+    }
+}

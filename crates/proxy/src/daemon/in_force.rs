@@ -1,0 +1,32 @@
+//! What of the configuration in force those ask for who are not told of another.
+
+use std::sync::Arc;
+
+use super::parts::Parts;
+use crate::{access::Demands, filer::FilerClient, layers::AccessLines, read::Stages, s3::Gateways, server::Ending};
+
+/// That.
+#[derive(Clone)]
+pub(super) struct InForce {
+    pub(super) filer: Arc<FilerClient>,
+    pub(super) demands: Arc<Demands>,
+    pub(super) gateways: Option<Arc<Gateways>>,
+    pub(super) ending: Ending,
+    pub(super) access_lines: Option<Arc<AccessLines>>,
+    pub(super) stages: Arc<Stages>,
+}
+
+impl InForce {
+    /// With these parts, and these lines of the access log.
+    pub(super) fn of(parts: &Parts, access_lines: Option<Arc<AccessLines>>) -> Self {
+        let server = &parts.config.server;
+        Self {
+            filer: Arc::clone(parts.filer()),
+            demands: Arc::clone(parts.demands()),
+            gateways: parts.gateways().cloned(),
+            ending: Ending { lame_duck: server.lame_duck, drain_timeout: server.drain_timeout },
+            access_lines,
+            stages: Arc::clone(parts.stages()),
+        }
+    }
+}
