@@ -1,12 +1,14 @@
 """/metrics: every metric of the contract, with HELP and TYPE, and labels that do not grow."""
 
 import re
+from collections.abc import Iterable
 
 import pytest
 from catalogue import Catalogue, Shape
 from conftest import StartTidegate
 from expect import read
 from harness import Encryption, Front, Tidegate, request
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 LABELS = {
     "tidegate_connections": ("gauge", {"front"}),
@@ -137,6 +139,24 @@ def test_no_server_is_named_where_none_is_to_be(
     scraped = gate.metrics()
     assert scraped.label_values("tidegate_volume_server_aside", "server") == {"other"}
     assert scraped.sum("tidegate_volume_server_first_byte_seconds_count", server="other") > 0
+
+
+def test_open_metrics_say_the_same_by_their_own_rules(busy_gate: Tidegate) -> None:
+    accept = {"Accept": "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"}
+    answer = request("GET", f"{busy_gate.admin_url}/metrics", accept)
+    assert answer.header("Content-Type") == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert answer.body.endswith(b"# EOF\n")
+    families = list(text_string_to_metric_families(answer.body.decode()))
+    told = {(sample.name, frozenset(sample.labels.items())) for family in families for sample in family.samples}
+
+    def with_plain_bounds(samples: Iterable[tuple[str, frozenset[tuple[str, str]]]]) -> set[tuple[str, str]]:
+        """OpenMetrics has `le="1.0"` where the text format has `le="1"`."""
+        bound = lambda key, value: value.removesuffix(".0") if key == "le" else value  # noqa: E731
+        return {(name, str(sorted((key, bound(key, value)) for key, value in labels))) for name, labels in samples}
+
+    assert with_plain_bounds(told) == with_plain_bounds(busy_gate.metrics().samples)
+    types = {family.name: family.type for family in families}
+    assert types["tidegate_requests"] == "counter" and types["tidegate_build"] == "info"
 
 
 def test_the_admin_side_serves_nothing_else(gate_1mb: Tidegate) -> None:

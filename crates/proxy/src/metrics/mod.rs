@@ -9,6 +9,7 @@ mod cache;
 mod cache_sizes;
 mod certificates;
 mod connections;
+mod exposition;
 mod filers;
 mod front;
 mod kms;
@@ -42,6 +43,7 @@ pub use self::{
 };
 pub(crate) use self::{
     cache_sizes::CacheSizes,
+    exposition::exposition,
     requests::{CLIENT_LEFT, MethodLabel},
 };
 

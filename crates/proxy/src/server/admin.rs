@@ -5,17 +5,20 @@
 use std::{future::Future, pin::Pin, time::Duration};
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, SERVER as SERVER_HEADER},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, SERVER as SERVER_HEADER, VARY},
 };
-use prometheus::{Registry, TextEncoder};
+use prometheus::Registry;
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
 };
 
 use super::shutdown::Draining;
-use crate::wire::{Body, Front, Peer, Received, SERVER};
+use crate::{
+    metrics,
+    wire::{Body, Front, Peer, Received, SERVER},
+};
 
 /// Answers whether requests can be served now: `Err` says in one sentence why not.
 pub trait Readiness: Send + Sync + 'static {
@@ -52,7 +55,7 @@ impl<R: Readiness> Admin<R> {
         Self { registry, readiness, draining, last: Mutex::new(None) }
     }
 
-    async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+    async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
         if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
             return text(StatusCode::NOT_FOUND, "here are /metrics, /healthz and /readyz\n");
         }
@@ -62,7 +65,7 @@ impl<R: Readiness> Admin<R> {
             return response;
         }
         match path {
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(headers),
             "/healthz" => text(StatusCode::OK, "ok\n"),
             _ => match self.ready().await {
                 Ok(()) => text(StatusCode::OK, "ok\n"),
@@ -71,12 +74,14 @@ impl<R: Readiness> Admin<R> {
         }
     }
 
-    fn metrics(&self) -> Response<Body> {
-        match TextEncoder::new().encode_to_string(&self.registry.gather()) {
-            Ok(metrics) => {
+    fn metrics(&self, headers: &HeaderMap) -> Response<Body> {
+        let accept: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        match metrics::exposition(&self.registry, &accept.join(",")) {
+            Ok((format, metrics)) => {
                 let mut response = text(StatusCode::OK, metrics);
-                let format = HeaderValue::from_static(prometheus::TEXT_FORMAT);
-                response.headers_mut().insert(CONTENT_TYPE, format);
+                let headers = response.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(format));
+                headers.insert(VARY, HeaderValue::from_static("Accept"));
                 response
             }
             Err(error) => {
@@ -108,7 +113,7 @@ impl<R: Readiness> Front for Admin<R> {
     type Body = Body;
 
     async fn handle(&self, request: Request<Received>, _peer: Peer) -> Response<Body> {
-        self.answer(request.method(), request.uri().path()).await
+        self.answer(request.method(), request.uri().path(), request.headers()).await
     }
 }
 
@@ -156,7 +161,7 @@ mod tests {
     }
 
     async fn get(admin: &Admin<Script>, path: &str) -> (u16, String) {
-        let response = admin.answer(&Method::GET, path).await;
+        let response = admin.answer(&Method::GET, path, &HeaderMap::new()).await;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -196,8 +201,14 @@ mod tests {
         let counter = IntCounter::new("drops_total", "Drops.").unwrap();
         admin.registry.register(Box::new(counter.clone())).unwrap();
         counter.inc();
-        let response = admin.answer(&Method::GET, "/metrics").await;
-        assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4");
+        let asked = |accept| {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            let admin = &admin;
+            async move { admin.answer(&Method::GET, "/metrics", &headers).await.headers()[CONTENT_TYPE].clone() }
+        };
+        assert_eq!(asked("*/*").await, "text/plain; version=0.0.4");
+        let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        assert_eq!(asked("text/plain;q=0.5, application/openmetrics-text").await, open_metrics);
         let (_, body) = get(&admin, "/metrics").await;
         assert_eq!(body, "# HELP drops_total Drops.\n# TYPE drops_total counter\ndrops_total 1\n");
     }
@@ -207,7 +218,7 @@ mod tests {
         let (admin, ..) = admin(vec![]);
         assert_eq!(get(&admin, "/").await.0, 404);
         assert_eq!(get(&admin, "/metrics/").await.0, 404);
-        let response = admin.answer(&Method::POST, "/metrics").await;
+        let response = admin.answer(&Method::POST, "/metrics", &HeaderMap::new()).await;
         assert_eq!(response.status(), 405);
         assert_eq!(response.headers()["allow"], "GET, HEAD");
     }
