@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak deb deb-test manual book lintian bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd readers clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak deb deb-test manual book lintian bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd readers chromium clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,7 +50,7 @@ build: cargo
 
 # One test: make blackbox TESTS="tests/blackbox/test_ranges.py -k suffix"
 TESTS ?= tests/blackbox
-blackbox: nginx haproxy prometheus systemd readers build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
+blackbox: nginx haproxy prometheus systemd readers chromium build venv ## tidegate against a real SeaweedFS and KMS (TESTS="file -k name" for some)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini $(TESTS)
 
 differential: venv build ## tidegate's answers compared with a real filer's (TIDEGATE_DIFFERENTIAL_SEED=2 for other requests)
@@ -171,6 +171,9 @@ systemd:
 
 readers:
 	@for program in man mandoc zsh fish; do command -v $$program >/dev/null || { echo "No $$program: install it (Debian, Ubuntu: apt install man-db mandoc zsh fish). Only the black-box tests need it, for manual pages and completions." >&2; exit 1; }; done
+
+chromium:
+	@command -v chromium >/dev/null || { echo "No chromium: install it (Debian: apt install --no-install-recommends chromium). Only the black-box tests need it, to look at the status page." >&2; exit 1; }
 
 wrk:
 	@command -v wrk >/dev/null && command -v curl >/dev/null || { echo "No wrk and curl: install them (Debian, Ubuntu: apt install wrk curl). Only make bench and some benches need them." >&2; exit 1; }

@@ -34,12 +34,12 @@ use tokio::time::Instant;
 
 pub(crate) use self::{
     account::Account,
-    floors::LOOKS,
+    floors::{FLOOR, LOOKS},
     pool::{BLOCK, Budget, blocks, floors},
     reservation::{Block, Buffer, Reservation},
 };
 use self::{floors::SUFFERS, pool::PUTS_BY};
-use crate::FetchError;
+use crate::{FetchError, HolderInsight, MemoryInsight};
 
 /// How long a read may wait for memory. Whoever has it is reading, or is a client that will be cut.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -73,6 +73,21 @@ pub(crate) async fn in_line(
 }
 
 impl Budget {
+    /// Who has how much, for people.
+    pub(crate) fn insight(&self) -> MemoryInsight {
+        let (floors, waiting, holdings) = self.floors.holdings();
+        let bytes = |blocks: usize| (blocks * BLOCK) as u64;
+        MemoryInsight {
+            limit: bytes(floors * FLOOR + self.blocks()),
+            most_downloads: floors,
+            waiting,
+            holders: holdings
+                .into_iter()
+                .map(|(peer, (downloads, blocks))| HolderInsight { peer, downloads, bytes: bytes(blocks) })
+                .collect(),
+        }
+    }
+
     /// Whether so many blocks can be had by one download at all.
     ///
     /// # Errors

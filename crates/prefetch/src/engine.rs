@@ -7,7 +7,8 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use crate::{
-    ChunkCache, Download, FetchError, Locate, Metrics, NeedleRead, Plan, Settings, Share, Upstream, Verify,
+    ChunkCache, Download, FetchError, Locate, MemoryInsight, Metrics, NeedleRead, Plan, ServerInsight, Settings, Share,
+    Upstream, Verify,
     budget::{self, Account, Budget, LONGEST_WAIT, LOOKS, in_time},
     context::Shared,
     fetch::FetchContext,
@@ -128,6 +129,16 @@ impl Engine {
     /// How many chunks are kept in memory, and the bytes that they take of `cache`'s.
     pub fn cached(&self) -> (u64, u64) {
         self.shared.fetch.cache.as_ref().map_or((0, 0), |cache| cache.held())
+    }
+
+    /// The volume servers that were named lately, in no order. Looking keeps nobody waiting for long.
+    pub fn servers(&self) -> Vec<ServerInsight> {
+        self.shared.fetch.servers.insight()
+    }
+
+    /// Who has the memory. Likewise.
+    pub fn memory(&self) -> MemoryInsight {
+        self.shared.budget.insight()
     }
 
     async fn admit(&self, share: &Share) -> Result<Arc<Account>, FetchError> {

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     daemon::Loaded,
     settings::{Environment, Error},
+    top::Sort,
 };
 
 /// Shown below the options.
@@ -20,6 +21,8 @@ Examples:
       say what is wrong with the file, or print what is in force
   tidegate explain /buckets/photos/cat.jpg
       say why a file can or cannot be read
+  tidegate top
+      say what the running daemon is doing
   TIDEGATE_LOG__LEVEL=debug tidegate --config ./tidegate.toml
       set one key for this run
 
@@ -58,6 +61,18 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what a running daemon is doing, as the page at its admin listener does; q quits, s sorts
+    Top {
+        /// The daemon's admin listener, as http://127.0.0.1:8881 [default: server.admin of the configuration]
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+        /// Print once and end
+        #[arg(long)]
+        once: bool,
+        /// What downloads are sorted by: rate, age or left
+        #[arg(long, value_name = "COLUMN", default_value = "rate", hide_possible_values = true)]
+        sort: Sort,
+    },
 }
 
 /// Reads this process's command line. `--help`, `--version` and mistakes are answered here and end the process.
@@ -93,11 +108,15 @@ mod tests {
         let explain = Some(Command::Explain { path: "/a/b".to_owned(), json: true });
         assert_eq!(of(&["explain", "--json", "/a/b"]), Invocation { config: None, command: explain });
         assert_eq!(of(&["--config=a.toml", "check"]), check);
+        let top = Command::Top { url: Some("http://a:1".to_owned()), once: true, sort: Sort::Age };
+        assert_eq!(of(&["top", "--once", "--sort", "age", "--url", "http://a:1"]).command, Some(top));
     }
 
     #[test]
     fn what_is_not_known_is_refused() {
-        for arguments in [&["serve"][..], &["--confg", "a"], &["--config"], &["check", "a.toml"]] {
+        for arguments in
+            [&["serve"][..], &["--confg", "a"], &["--config"], &["check", "a.toml"], &["top", "--sort", "size"]]
+        {
             let error = Invocation::try_parse_from([&["tidegate"], arguments].concat()).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{arguments:?}");
         }

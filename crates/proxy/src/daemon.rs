@@ -3,6 +3,7 @@
 //! Knows every part and its settings. Must not know what any of them does with them.
 
 mod access_lines;
+mod board;
 mod caches;
 mod files;
 mod in_force;
@@ -36,7 +37,8 @@ use crate::{
     metrics::{FrontLabel, LostLines},
     open_files, s3,
     server::{
-        Admin, Drained, HeaderNames, Inherited, Limits, Listen, Server, Terms, TlsConfig, reloads, reopens, signals,
+        Admin, Drained, HeaderNames, Inherited, Limits, Listen, Ready, Server, Terms, TlsConfig, reloads, reopens,
+        signals,
     },
     settings,
     tls::Tls,
@@ -110,7 +112,12 @@ pub async fn run(loaded: Loaded, lost: Arc<LostLines>, log: logging::Change) -> 
     }
     let in_force = watch::Sender::new(InForce::of(&parts, access.lines.clone()));
     caches::count(&lasting.metrics.registry, &in_force.subscribe())?;
-    let admin = Admin::new(lasting.metrics.registry.clone(), readiness(in_force.subscribe()), server.draining());
+    let ready = Ready::new(readiness(in_force.subscribe()), server.draining());
+    let (registry, running) = (lasting.metrics.registry.clone(), lasting.running.clone());
+    let board = board::new(board::sources(registry.clone(), running, in_force.subscribe()), &ready);
+    let (told, over) = (Arc::clone(&board), server.draining().is_over());
+    tokio::spawn(async move { told.run(over).await });
+    let admin = Admin::new(registry, ready, board);
     let listen = Listen::on_or_at(inherited.named("admin"), config.server.admin);
     let admin = server.listen_admin(listen, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");

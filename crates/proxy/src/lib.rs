@@ -30,7 +30,9 @@ pub mod security;
 pub mod server;
 pub mod settings;
 mod spool;
+pub mod status;
 pub mod tls;
+pub mod top;
 pub mod undumpable;
 pub mod wire;
 

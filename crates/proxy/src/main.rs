@@ -7,7 +7,7 @@ use tidegate::{
     daemon::{self, Loaded, StartError},
     logging,
     metrics::LostLines,
-    open_files, settings, undumpable,
+    open_files, settings, top, undumpable,
 };
 
 /// A request makes some hundred small allocations, in one thread, and frees them in another: no work for the C library's.
@@ -23,16 +23,21 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let invocation = cli::parse();
+    // Whoever names the daemon needs no configuration.
+    if let Some(Command::Top { url: Some(url), once, sort }) = &invocation.command {
+        return show(url, *once, *sort);
+    }
     let loaded = match invocation.load() {
         Ok(loaded) => loaded,
-        Err(error) => {
-            eprintln!("tidegate: {error}");
-            return ExitCode::from(MISCONFIGURED);
-        }
+        Err(error) => return misconfigured(&error),
     };
     match invocation.command {
         Some(Command::Check) => check(loaded),
         Some(Command::Explain { path, json }) => explain(loaded, &path, json),
+        Some(Command::Top { once, sort, .. }) => match top::url_of(loaded.config.server.admin) {
+            Ok(url) => show(&url, once, sort),
+            Err(reason) => misconfigured(&reason),
+        },
         None => serve(loaded),
     }
 }
@@ -71,6 +76,27 @@ fn explain(loaded: Loaded, path: &str, json: bool) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Shows what the daemon is doing whose admin listener is at `url`.
+fn show(url: &str, once: bool, sort: top::Sort) -> ExitCode {
+    let source = match top::Source::new(url) {
+        Ok(source) => source,
+        Err(reason) => return misconfigured(&reason),
+    };
+    let Some(runtime) = runtime() else { return ExitCode::FAILURE };
+    match runtime.block_on(top::run(&source, once, sort)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("tidegate: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn misconfigured(reason: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("tidegate: {reason}");
+    ExitCode::from(MISCONFIGURED)
 }
 
 fn runtime() -> Option<tokio::runtime::Runtime> {

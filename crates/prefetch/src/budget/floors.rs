@@ -145,6 +145,21 @@ impl Floors {
         self.state().free()
     }
 
+    /// Who has one, with what is shared beside it: so many there are, so many wait, and what each peer has.
+    pub(super) fn holdings(&self) -> (usize, usize, HashMap<Peer, (usize, usize)>) {
+        let state = self.state();
+        let (all, waiting) = (state.most, state.waiting.len());
+        let holders: Vec<_> = state.holders.values().cloned().collect();
+        drop(state);
+        let mut holdings = HashMap::new();
+        for holder in holders {
+            let (downloads, blocks): &mut (usize, usize) = holdings.entry(holder.peer).or_default();
+            *downloads += 1;
+            *blocks += FLOOR + holder.shared.load(Ordering::Relaxed);
+        }
+        (all, waiting, holdings)
+    }
+
     /// A place in the line for one.
     pub(super) fn line_up(self: &Arc<Self>, share: &Share) -> FloorTurn {
         let (answer, given) = oneshot::channel();

@@ -34,7 +34,7 @@ use self::{
     latency::Latencies,
 };
 pub(crate) use self::{attempt::Attempt, flaws::Flaw, series::ServerSeries, server::Server};
-use crate::{locate::Locations, sync::Mutex};
+use crate::{ServerInsight, locate::Locations, sync::Mutex};
 
 /// Second requests: one in fifty, not saved up for long.
 const HEDGES: Allowance = Allowance { per_fetch: ONE / 50, per_second: 0, most: 10 * ONE };
@@ -136,6 +136,13 @@ impl Servers {
         let server = Arc::new(Server::new(Arc::clone(authority), self.per_server, ejections, series));
         known.insert(Arc::clone(authority), Arc::clone(&server));
         server
+    }
+
+    /// How each stands.
+    pub(crate) fn insight(&self) -> Vec<ServerInsight> {
+        let known: Vec<_> = self.known.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let now = Instant::now();
+        known.iter().map(|server| server.insight(now)).collect()
     }
 
     /// Remembers that a server could not give a needle; `false`: it was known.

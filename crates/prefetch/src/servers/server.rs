@@ -22,6 +22,7 @@ use super::{
     standing::{Event, Standing},
 };
 use crate::{
+    ServerInsight, StandingInsight,
     outcome::Outcome,
     sync::{Mutex, MutexGuard},
     urgency::Urgency,
@@ -294,6 +295,25 @@ impl Server {
             tracing::warn!(server = &*self.authority, aside = ?(until - now), ?event, "volume server set aside");
         }
         self.turned.notify_waiters();
+    }
+
+    /// How it stands, for people.
+    pub(super) fn insight(&self, now: Instant) -> ServerInsight {
+        let load = self.load();
+        let state = self.state();
+        ServerInsight {
+            authority: Arc::clone(&self.authority),
+            standing: match state.standing {
+                Standing::Good { .. } => StandingInsight::Good,
+                Standing::Aside { .. } => StandingInsight::Aside,
+                Standing::Probed { .. } => StandingInsight::Probed,
+            },
+            is_far: self.far.load(Ordering::Relaxed),
+            latency: Duration::from_secs_f64(state.pace.answered(now)),
+            requests: state.sent,
+            waiting: load.saturating_sub(state.sent),
+            failing_for: state.down_since.map(|since| now.duration_since(since)),
+        }
     }
 
     /// Resolves when its standing changes.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::parts::Parts;
-use crate::{access::Demands, filer::FilerClient, layers::AccessLines, read::Stages, s3::Gateways, server::Ending};
+use crate::{
+    access::Demands, filer::FilerClient, layers::AccessLines, read::Stages, s3::Gateways, server::Ending, status,
+};
 
 /// That.
 #[derive(Clone)]
@@ -14,6 +16,8 @@ pub(super) struct InForce {
     pub(super) ending: Ending,
     pub(super) access_lines: Option<Arc<AccessLines>>,
     pub(super) stages: Arc<Stages>,
+    /// What of it the status tells.
+    pub(super) told: status::Settings,
 }
 
 impl InForce {
@@ -27,6 +31,17 @@ impl InForce {
             ending: Ending { lame_duck: server.lame_duck, drain_timeout: server.drain_timeout },
             access_lines,
             stages: Arc::clone(parts.stages()),
+            told: told(parts),
         }
+    }
+}
+
+fn told(parts: &Parts) -> status::Settings {
+    let config = &parts.config;
+    status::Settings {
+        show_paths: config.admin.show_paths,
+        per_server: config.prefetch.per_server as usize,
+        keeps_entries: config.cache.entries.bytes() > 0,
+        page: Arc::clone(&parts.page),
     }
 }

@@ -29,7 +29,7 @@ use crate::{
         sse_s3::{self, SseS3},
     },
     layers,
-    metrics::{self, Cache, Metrics},
+    metrics::{self, Cache, FrontLabel, Metrics},
     peers::{Buckets, Networks, Rate, Slots},
     read::{AllowedOrigins, Derived, Expansions, FilerKek, Policy, Reader, Source, Stages, VolumeLocations},
     relay::Relay,
@@ -58,6 +58,7 @@ pub(crate) struct Lasting {
     read_key: CurrentKey<SigningKey>,
     volume_tokens: CurrentKey<VolumeTokens>,
     places: Slots,
+    pub(super) running: layers::Running,
     rates: layers::Rates,
     /// At the start: what a restart only changes.
     first: Vec<(String, Option<String>)>,
@@ -88,6 +89,7 @@ impl Lasting {
             s3,
             read_key: CurrentKey::new(None),
             volume_tokens: CurrentKey::new(None),
+            running: layers::Running::default(),
             places: Slots::new(limits.requests as usize, limits.requests_per_peer as usize),
             rates: Arc::new(watch::Sender::new(bytes_per_second(limits))),
             first: config.fixed_by_a_start(),
@@ -113,6 +115,8 @@ pub(crate) struct Parts {
     pub(super) config: Config,
     pub(super) tls: Tls,
     pub(super) files: Vec<PathBuf>,
+    /// The page of `tidegate check`.
+    pub(super) page: Arc<str>,
     /// Whom the S3 gateways believe.
     pub(super) believed: Networks,
     /// What the configuration says and only a restart puts in force, by key.
@@ -150,13 +154,12 @@ impl Parts {
     /// # Errors
     /// When a setting turns out not to work: a [`settings::Error`] that says where it is set.
     pub(crate) fn new(lasting: &Lasting, loaded: Loaded, before: Option<&Self>) -> Result<Self, StartError> {
-        let files = loaded.files();
+        let (files, page) = (loaded.files(), Arc::from(loaded.to_toml()));
         let Loaded { config, security, tls, sources, .. } = loaded;
-        Self::of(lasting, config, security, tls, files, before).map_err(|error| {
-            match error.downcast_ref::<crate::Error>() {
-                Some(error) if error.blame() == Blame::Config => sources.unusable(error.message()).into(),
-                _ => error,
-            }
+        let made = Self::of(lasting, config, security, tls, files, page, before);
+        made.map_err(|error| match error.downcast_ref::<crate::Error>() {
+            Some(error) if error.blame() == Blame::Config => sources.unusable(error.message()).into(),
+            _ => error,
         })
     }
 
@@ -166,6 +169,7 @@ impl Parts {
         security: Security,
         newer_tls: Tls,
         files: Vec<PathBuf>,
+        page: Arc<str>,
         before: Option<&Self>,
     ) -> Result<Self, StartError> {
         let mut waits = waiting(&lasting.first, &config);
@@ -209,6 +213,7 @@ impl Parts {
         };
         Ok(Self {
             files,
+            page,
             believed: security.trusted_proxies,
             waits,
             source: source.source,
@@ -284,7 +289,7 @@ impl Parts {
             policy: Policy { ssec_over_http: access.ssec_over_http, shared_caches: access.shared_caches },
             origins: AllowedOrigins::new(&self.config.filer.allowed_origins),
         };
-        layers::around(reader, &self.shared(lasting, access_lines))
+        layers::around(reader, FrontLabel::Filer, &self.shared(lasting, access_lines))
     }
 
     /// What clients of the S3 front are answered by, if there is one.
@@ -301,7 +306,7 @@ impl Parts {
             decision_timeout: *decision_timeout,
             metrics: Arc::clone(metrics),
         };
-        Some(layers::around(front, &self.shared(lasting, access_lines)))
+        Some(layers::around(front, FrontLabel::S3, &self.shared(lasting, access_lines)))
     }
 
     fn shared(&self, lasting: &Lasting, access: Option<Arc<layers::AccessLines>>) -> layers::Shared {
@@ -310,6 +315,7 @@ impl Parts {
             trusted_proxies: Arc::clone(&self.trusted_proxies),
             hit: Arc::clone(&lasting.metrics.limits),
             access,
+            running: lasting.running.clone(),
             places: lasting.places.clone(),
             request_rate: self.request_rate.part.clone(),
             bytes_per_second: Arc::clone(&lasting.rates),

@@ -1,6 +1,9 @@
 //! What the filers are asked for.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use http::StatusCode;
 use rustls::ClientConfig;
@@ -177,6 +180,18 @@ impl FilerClient {
     /// Filer `index` as it is asked now; to be taken before it is asked, by whom it matters that it goes on.
     pub(crate) fn tenure(&self, index: usize) -> Tenure {
         Tenure { index, standings: self.standings.subscribe(), lines: self.filers[index].lines() }
+    }
+
+    /// Each filer in the order of the configuration: its HTTP authority, whether it answers, whether it is asked first, and what
+    /// its latest answers took.
+    pub(crate) fn insight(&self) -> Vec<(&str, bool, bool, Option<Duration>)> {
+        let standings = self.standings.borrow().clone();
+        let of = |(index, filer)| {
+            let Filer { http_authority, .. }: &Filer = filer;
+            let is_first = index == standings.preferred();
+            (&**http_authority, !standings.is_away(index), is_first, self.latencies[index].median())
+        };
+        self.filers.iter().enumerate().map(of).collect()
     }
 
     /// How many filers there are.

@@ -51,6 +51,13 @@ impl Latencies {
         }
     }
 
+    /// What half of the latest answers took at most; `None`: there was none.
+    pub(super) fn median(&self) -> Option<Duration> {
+        let mut latencies = self.0.lock().unwrap_or_else(PoisonError::into_inner).latencies.clone();
+        let middle = latencies.len() / 2;
+        (!latencies.is_empty()).then(|| *latencies.select_nth_unstable(middle).1)
+    }
+
     /// From when on an answer is late.
     pub(super) fn late(&self) -> Duration {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);

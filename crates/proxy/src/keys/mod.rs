@@ -21,7 +21,7 @@ pub use self::urgency::Urgency;
 use self::{
     cache::{DataKeys, Identity},
     hooks::Hooks,
-    kms::Providers,
+    kms::{Providers, Service},
     sse_s3::SseS3,
 };
 use crate::{Blame, Error, Result};
@@ -104,6 +104,11 @@ impl KeyRing {
     /// this about once a minute.
     pub async fn sweep(&self) {
         self.keys.sweep().await;
+    }
+
+    /// How each key management service stands, by its name.
+    pub fn services(&self) -> Vec<Service> {
+        self.providers.services()
     }
 
     /// How many data keys, and failures to open one, are kept, as of the last sweep.

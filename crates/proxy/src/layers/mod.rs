@@ -16,6 +16,7 @@ mod correlation;
 mod error_log;
 mod in_flight;
 mod request_rate;
+mod running;
 mod shares;
 mod throughput;
 mod watched;
@@ -24,14 +25,16 @@ use std::sync::Arc;
 
 pub(crate) use self::{
     access_log::AccessLines,
+    running::{Exchange, Running},
     throughput::{BytesPerSecond, Rates},
 };
 use self::{
     access_log::AccessLog, accounting::Accounting, client_address::ClientAddress, correlation::Correlated,
-    error_log::ErrorLog, in_flight::InFlight, request_rate::RequestRate, shares::Shares, throughput::Throughput,
+    error_log::ErrorLog, in_flight::InFlight, request_rate::RequestRate, running::Listed, shares::Shares,
+    throughput::Throughput,
 };
 use crate::{
-    metrics::{LimitsHit, Requests},
+    metrics::{FrontLabel, LimitsHit, Requests},
     peers::{Buckets, Networks, Slots},
     wire::Front,
 };
@@ -51,18 +54,21 @@ pub(crate) struct Shared {
     pub(crate) request_rate: Option<Arc<Buckets>>,
     /// The access log; `None`: there is none.
     pub(crate) access: Option<Arc<AccessLines>>,
+    /// The list of those that run.
+    pub(crate) running: Running,
     /// How fast bodies may go.
     pub(crate) bytes_per_second: Rates,
 }
 
 /// `front` with all layers around it; the lowest line is the first that a request meets.
-pub(crate) fn around<F: Front>(front: F, shared: &Shared) -> impl Front + use<F> {
+pub(crate) fn around<F: Front>(front: F, label: FrontLabel, shared: &Shared) -> impl Front + use<F> {
     let front = Shares::new(front);
     let hit = || Arc::clone(&shared.hit);
     let front = Throughput::new(front, Arc::clone(&shared.bytes_per_second), hit());
     let front = InFlight::new(front, shared.places.clone(), hit());
     let front = RequestRate::new(front, shared.request_rate.clone(), hit());
     let front = Accounting::new(front, Arc::clone(&shared.requests));
+    let front = Listed::new(front, label, shared.running.clone());
     let front = ErrorLog::new(front);
     let front = AccessLog::new(front, shared.access.clone());
     let front = ClientAddress::new(front, Arc::clone(&shared.trusted_proxies));

@@ -1,8 +1,8 @@
-//! The admin listener: metrics, liveness, readiness.
+//! The admin listener: metrics, liveness, readiness, and pages of somebody else's.
 //!
-//! Knows the registry and a question to ask about readiness. Must not know what makes the daemon ready.
+//! Knows the registry and a question to ask about readiness. Must not know what makes the daemon ready, or what pages tell.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
@@ -35,9 +35,28 @@ where
     }
 }
 
-/// `GET /metrics`, `/healthz` (the process answers) and `/readyz` (requests can be served).
-pub struct Admin<R> {
+/// What else there is to see at the admin listener.
+pub trait Pages: Send + Sync + 'static {
+    /// Answers a GET or HEAD; `None`: there is no such page.
+    fn answer(&self, method: &Method, path: &str) -> impl Future<Output = Option<Response<Body>>> + Send;
+}
+
+/// There are none.
+impl Pages for () {
+    async fn answer(&self, _: &Method, _: &str) -> Option<Response<Body>> {
+        None
+    }
+}
+
+/// `GET /metrics`, `/healthz` (the process answers), `/readyz` (requests can be served), and pages.
+pub struct Admin<R, P> {
     registry: Registry,
+    ready: Arc<Ready<R>>,
+    pages: Arc<P>,
+}
+
+/// Whether requests can be served, found out once a second at most however many ask.
+pub struct Ready<R> {
     readiness: R,
     draining: Draining,
     /// The last answer and when it came. Held while asking, so that many probes ask once.
@@ -49,16 +68,13 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How long the question about readiness may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-impl<R: Readiness> Admin<R> {
-    /// Serves what is in `registry`, and the answers of `readiness` until `draining` says otherwise.
-    pub fn new(registry: Registry, readiness: R, draining: Draining) -> Self {
-        Self { registry, readiness, draining, last: Mutex::new(None) }
+impl<R: Readiness, P: Pages> Admin<R, P> {
+    /// Serves what is in `registry`, what `ready` says, and `pages`.
+    pub fn new(registry: Registry, ready: Arc<Ready<R>>, pages: Arc<P>) -> Self {
+        Self { registry, ready, pages }
     }
 
     async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
-        if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
-            return text(StatusCode::NOT_FOUND, "here are /metrics, /healthz and /readyz\n");
-        }
         if !matches!(*method, Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -67,9 +83,13 @@ impl<R: Readiness> Admin<R> {
         match path {
             "/metrics" => self.metrics(headers),
             "/healthz" => text(StatusCode::OK, "ok\n"),
-            _ => match self.ready().await {
+            "/readyz" => match self.ready.check().await {
                 Ok(()) => text(StatusCode::OK, "ok\n"),
                 Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+            },
+            path => match self.pages.answer(method, path).await {
+                Some(page) => page,
+                None => text(StatusCode::NOT_FOUND, "here are /, /status.json, /metrics, /healthz and /readyz\n"),
             },
         }
     }
@@ -90,8 +110,19 @@ impl<R: Readiness> Admin<R> {
             }
         }
     }
+}
 
-    async fn ready(&self) -> Result<(), String> {
+impl<R: Readiness> Ready<R> {
+    /// What `readiness` answers, until `draining` says otherwise.
+    pub fn new(readiness: R, draining: Draining) -> Arc<Self> {
+        Arc::new(Self { readiness, draining, last: Mutex::new(None) })
+    }
+
+    /// Asks, where nobody has in the last second. Takes two seconds at most.
+    ///
+    /// # Errors
+    /// In one sentence, why requests cannot be served.
+    pub async fn check(&self) -> Result<(), String> {
         if self.draining.is_draining() {
             return Err("shutting down".into());
         }
@@ -109,7 +140,7 @@ impl<R: Readiness> Admin<R> {
     }
 }
 
-impl<R: Readiness> Front for Admin<R> {
+impl<R: Readiness, P: Pages> Front for Admin<R, P> {
     type Body = Body;
 
     async fn handle(&self, request: Request<Received>, _peer: Peer) -> Response<Body> {
@@ -153,14 +184,17 @@ mod tests {
         }
     }
 
-    fn admin(script: Vec<Result<(), String>>) -> (Admin<Script>, Arc<AtomicUsize>, tokio::sync::watch::Sender<Stage>) {
+    fn admin(
+        script: Vec<Result<(), String>>,
+    ) -> (Admin<Script, ()>, Arc<AtomicUsize>, tokio::sync::watch::Sender<Stage>) {
         let (stage, stages) = Stages::new();
         let asked = Arc::new(AtomicUsize::new(0));
-        let admin = Admin::new(Registry::new(), Script(script, asked.clone()), Draining(stages));
+        let ready = Ready::new(Script(script, asked.clone()), Draining(stages));
+        let admin = Admin::new(Registry::new(), ready, Arc::new(()));
         (admin, asked, stage)
     }
 
-    async fn get(admin: &Admin<Script>, path: &str) -> (u16, String) {
+    async fn get(admin: &Admin<Script, ()>, path: &str) -> (u16, String) {
         let response = admin.answer(&Method::GET, path, &HeaderMap::new()).await;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -51,7 +51,7 @@ use tokio::{
 };
 
 pub use self::{
-    admin::{Admin, Readiness},
+    admin::{Admin, Pages, Readiness, Ready},
     inherited::Inherited,
     limits::Limits,
     notify::{Notice, systemd},

@@ -60,6 +60,11 @@ impl Draining {
     pub fn is_draining(&self) -> bool {
         self.0.at(Stage::Leaving)
     }
+
+    /// Resolves when the drain is over and the admin listener ends too.
+    pub async fn is_over(mut self) {
+        self.0.reached(Stage::Closing).await;
+    }
 }
 
 /// SIGTERM and SIGINT, one message each: the first asks for a shutdown, the second for an end.

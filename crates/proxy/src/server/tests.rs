@@ -367,7 +367,8 @@ async fn the_admin_listener_answers_until_the_drain_is_over() {
     let front = FrontFn(move |_, _| std::future::ready(Response::new(body())));
     let addr = server.listen(loopback(), Arc::new(front)).await.unwrap();
     let ready = || -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> { Box::pin(async { Ok(()) }) };
-    let admin = Admin::new(prometheus::Registry::new(), ready, server.draining());
+    let ready = Ready::new(ready, server.draining());
+    let admin = Admin::new(prometheus::Registry::new(), ready, Arc::new(()));
     let admin = server.listen_admin(loopback(), Arc::new(admin)).await.unwrap();
     let server = run(server, addr);
 

@@ -103,6 +103,12 @@ impl Patience {
     }
 }
 
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::full(text)
+    }
+}
+
 impl Default for Body {
     fn default() -> Self {
         Self::empty()

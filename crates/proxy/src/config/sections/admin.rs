@@ -3,9 +3,11 @@
 use crate::config::declare::section;
 
 section! {
-    /// What is told at `server.admin`; see [metrics](metrics.md).
+    /// What is told at `server.admin`; see [metrics](metrics.md) and [status](status.md).
     pub struct Admin {
         /// Volume servers that metrics name, in the order in which they are met. The others are counted together, as `other`.
         named_servers: u32 = "64", max "10000";
+        /// Whether the status tells the paths of the requests that run.
+        show_paths: bool = "false";
     }
 }

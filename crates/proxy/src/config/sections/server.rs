@@ -24,7 +24,7 @@ section! {
     pub struct Server {
         /// The filer front: what clients ask instead of the filer. Port 0 takes a free one.
         listen: SocketAddr = "127.0.0.1:8880", restart;
-        /// `/metrics`, `/healthz` and `/readyz`. Keep it away from clients. Port 0 takes a free one.
+        /// The [status](status.md) page, `/metrics`, `/healthz` and `/readyz`. Keep it away from clients. Port 0 takes a free one.
         admin: SocketAddr = "127.0.0.1:8881", restart;
         /// After SIGTERM `/readyz` answers 503 while everything is served as before for this long, so that whoever sends
         /// clients here sends them elsewhere before they are refused. 0s: no such time. A second SIGTERM cuts all at once.

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use http::StatusCode;
 
-use super::{Provider, WaitingLine, error::sanitized};
+use super::{Provider, Service, WaitingLine, error::sanitized};
 use crate::{Blame, Error, Result};
 
 /// The configured providers.
@@ -53,6 +53,21 @@ impl Providers {
             })
             .collect::<Result<_>>()?;
         Ok(Self { by_name, default, buckets })
+    }
+
+    /// How each stands, by its name.
+    pub(in crate::keys) fn services(&self) -> Vec<Service> {
+        let service = |provider: &Arc<dyn Provider>| {
+            let (about, line) = (provider.about(), provider.line());
+            let last_failure = line.and_then(WaitingLine::last_failure);
+            Service {
+                name: about.name.clone(),
+                kind: about.kind,
+                is_down: line.is_some_and(|line| line.circuit.is_open()),
+                last_failure: last_failure.map(|(failure, age)| (failure.in_words(), age)),
+            }
+        };
+        self.by_name.values().map(service).collect()
     }
 
     /// Asks again those that were found to be down.

@@ -40,6 +40,22 @@ impl Failure {
         matches!(self, Self::Throttled | Self::Unreachable)
     }
 
+    /// In a few words, for people.
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::Denied => "access denied",
+            Self::NotFound => "key not found",
+            Self::Unusable => "key not usable",
+            Self::Invalid => "ciphertext or context do not fit",
+            Self::OtherKey => "opened with another key",
+            Self::Nonsense => "an answer that makes no sense",
+            Self::NoCredentials => "no credentials",
+            Self::BadCredentials => "credentials not accepted",
+            Self::Throttled => "throttled",
+            Self::Unreachable => "not reachable",
+        }
+    }
+
     /// How it is counted.
     pub(super) fn outcome(self) -> KmsOutcome {
         match self {

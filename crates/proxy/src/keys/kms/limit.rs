@@ -2,13 +2,16 @@
 //!
 //! Knows counts and time. Must not know what is asked.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use crypto::KmsKey;
 use futures_util::future::BoxFuture;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{Failure, KmsError, Provider, ProviderInfo, UnwrappedKey, circuit::Circuit};
@@ -29,6 +32,8 @@ pub struct WaitingLine {
     /// short line.
     ahead: Semaphore,
     pub(super) circuit: Circuit,
+    /// How it last gave no key, and when.
+    failed: Mutex<Option<(Failure, Instant)>>,
 }
 
 impl LimitedProvider {
@@ -36,7 +41,7 @@ impl LimitedProvider {
     pub fn new(inner: Arc<dyn Provider>, places: usize) -> Self {
         let places = places.max(1);
         let (all, ahead) = (Semaphore::new(places), Semaphore::new(places.div_ceil(2)));
-        Self { inner, line: WaitingLine { places: all, ahead, circuit: Circuit::default() } }
+        Self { inner, line: WaitingLine { places: all, ahead, circuit: Circuit::default(), failed: Mutex::default() } }
     }
 }
 
@@ -47,6 +52,17 @@ impl WaitingLine {
     /// When it takes longer than `patience`, or the KMS is found to be down meanwhile.
     pub(super) async fn ahead(&self, patience: Duration) -> Result<SemaphorePermit<'_>, KmsError> {
         self.wait(&self.ahead, patience).await
+    }
+
+    /// A request gave no key, in all its tries.
+    pub(super) fn note(&self, failure: Failure) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((failure, Instant::now()));
+    }
+
+    /// How a request last gave no key, and how long ago.
+    pub(super) fn last_failure(&self) -> Option<(Failure, Duration)> {
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.map(|(failure, at)| (failure, at.elapsed()))
     }
 
     /// Asks again.

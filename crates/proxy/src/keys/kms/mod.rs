@@ -69,6 +69,19 @@ pub struct ProviderInfo {
     pub patience: Duration,
 }
 
+/// How a KMS stands, for people.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The name it has in the configuration.
+    pub name: String,
+    /// As [`ProviderInfo::kind`].
+    pub kind: &'static str,
+    /// Whether it is known to give no answer.
+    pub is_down: bool,
+    /// How a request last gave no key, and how long ago that is.
+    pub last_failure: Option<(&'static str, Duration)>,
+}
+
 /// One configured KMS.
 pub trait Provider: Send + Sync {
     /// What is known of it without asking it.

@@ -51,6 +51,9 @@ pub(in crate::keys) async fn unwrap(
         Err((_, Failure::Throttled | Failure::NoCredentials | Failure::BadCredentials)) => drop(pass),
         _ => pass.answered(),
     }
+    if let Err(error) = &result {
+        line.note(error.failure());
+    }
     result.map_err(told)
 }
 
