@@ -14,6 +14,7 @@ pub mod entry;
 pub mod error;
 pub mod explain;
 pub mod filer;
+mod journal;
 pub mod keys;
 mod layers;
 pub mod logging;

@@ -3,13 +3,12 @@
 //! Knows level, form, what standard error is connected to, and how much is too much. Must not know who logs what; that no
 //! secret is logged is the care of those who log.
 
+mod entries;
 mod kinds;
 mod of_request;
 
 use std::{
-    ffi::OsStr,
-    io::{self, IsTerminal as _},
-    os::unix::fs::MetadataExt as _,
+    io::{self, IsTerminal as _, Write},
     sync::Arc,
     time::Duration,
 };
@@ -24,11 +23,13 @@ use tracing_subscriber::{
 };
 
 use self::{
+    entries::Entries,
     kinds::{Kinds, Limited},
     of_request::OfRequest,
 };
 use crate::{
     config::{Log, LogFormat, LogLevel},
+    journal::Journal,
     metrics::{LostLine, LostLines},
     spool::Spool,
 };
@@ -36,11 +37,15 @@ use crate::{
 /// Our crates, by the start of their targets. All others speak up from `warn` on.
 const OURS: [&str; 3] = ["tidegate", "prefetch", "crypto"];
 
-/// How a text line looks on this process's standard error.
+/// How a line looks on this process's standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct LineStyle {
-    colours: bool,
-    time: bool,
+enum LineStyle {
+    /// For people: with colours on a terminal, without the time where the journal notes it.
+    Text { colours: bool, time: bool },
+    /// One object each.
+    Json,
+    /// An entry of the journal.
+    Entry,
 }
 
 /// Most bytes of lines that wait for whoever reads standard error.
@@ -64,11 +69,21 @@ pub type Change = Arc<dyn Fn(&Log) + Send + Sync>;
 /// # Errors
 /// When there can be no more threads.
 pub fn init(log: &Log, lost: &LostLines) -> io::Result<Logging> {
-    let dress = LineStyle { colours: io::stderr().is_terminal(), time: !is_journal() };
-    let spool = Spool::start("log", io::stderr(), ROOM, lost.of(LostLine::Slow))?;
+    let (entries, time, writer): (_, _, Box<dyn Write + Send>) = match Journal::behind(io::stderr()) {
+        Some(Ok(journal)) => (true, false, Box::new(journal)),
+        Some(Err(_)) => (false, false, Box::new(io::stderr())),
+        None => (false, true, Box::new(io::stderr())),
+    };
+    let colours = io::stderr().is_terminal();
+    let style = move |format| match format {
+        LogFormat::Json => LineStyle::Json,
+        LogFormat::Text if entries => LineStyle::Entry,
+        LogFormat::Text => LineStyle::Text { colours, time },
+    };
+    let spool = Spool::start("log", writer, ROOM, lost.of(LostLine::Slow))?;
     let kinds = Arc::new(Kinds::new(lost.of(LostLine::Many)));
     let (writer, telling) = (spool.clone(), Arc::clone(&kinds));
-    let (lines, change) = subscriber(log, dress, move || writer.clone(), Arc::clone(&kinds));
+    let (lines, change) = subscriber(log, style, move || writer.clone(), Arc::clone(&kinds));
     // A second subscriber is refused, which is what the doc line promises.
     if tracing::subscriber::set_global_default(lines).is_ok() {
         std::thread::Builder::new().name("log-kinds".to_owned()).spawn(move || telling.tell_for_ever())?;
@@ -92,38 +107,41 @@ impl Drop for Logging {
 
 fn subscriber<W>(
     log: &Log,
-    dress: LineStyle,
+    style: impl Fn(LogFormat) -> LineStyle + Send + Sync + 'static,
     writer: W,
     kinds: Arc<Kinds>,
-) -> (impl Subscriber + Send + Sync + use<W>, Change)
+) -> (impl Subscriber + Send + Sync, Change)
 where
     W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
 {
-    let (lines, form) = reload::Layer::new(lines(log, dress, writer.clone()));
+    let (lines, form) = reload::Layer::new(lines(style(log.format), writer.clone()));
     let (filter, level) = reload::Layer::new(targets(log.level));
     // Filters of all, none of one layer: those do not get over an event that every layer refuses.
     let lines = registry().with(lines).with(filter).with(Limited(kinds));
     let change = move |log: &Log| {
         // They fail when the log is gone.
-        let _ = form.reload(self::lines(log, dress, writer.clone()));
+        let _ = form.reload(self::lines(style(log.format), writer.clone()));
         let _ = level.reload(targets(log.level));
     };
     (lines, Arc::new(change))
 }
 
-fn lines<W>(log: &Log, dress: LineStyle, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+fn lines<W>(style: LineStyle, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = fmt::layer().with_writer(writer).with_ansi(dress.colours);
-    let text = format().with_ansi(dress.colours);
-    match (log.format, dress.time) {
-        (LogFormat::Json, _) => {
+    let layer = fmt::layer().with_writer(writer).with_ansi(style == LineStyle::Text { colours: true, time: true });
+    let bare = format().with_ansi(false).without_time();
+    match style {
+        LineStyle::Json => {
             let lines = OfRequest { lines: format().json().flatten_event(true), json: true };
             layer.json().event_format(lines).boxed()
         }
-        (LogFormat::Text, true) => layer.event_format(OfRequest { lines: text, json: false }).boxed(),
-        (LogFormat::Text, false) => layer.event_format(OfRequest { lines: text.without_time(), json: false }).boxed(),
+        LineStyle::Text { colours, time: true } => {
+            layer.event_format(OfRequest { lines: format().with_ansi(colours), json: false }).boxed()
+        }
+        LineStyle::Text { time: false, .. } => layer.event_format(OfRequest { lines: bare, json: false }).boxed(),
+        LineStyle::Entry => layer.event_format(Entries(OfRequest { lines: bare, json: false })).boxed(),
     }
 }
 
@@ -137,18 +155,6 @@ fn targets(level: LogLevel) -> Targets {
     };
     let others = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
     Targets::new().with_default(others).with_targets(OURS.map(|target| (target, level)))
-}
-
-/// Whether standard error goes to systemd's journal, which notes the time itself.
-fn is_journal() -> bool {
-    let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
-    names_stream(std::env::var_os("JOURNAL_STREAM").as_deref(), stderr.dev(), stderr.ino())
-}
-
-/// Whether `JOURNAL_STREAM` (`device:inode`) names that very file: children of a service inherit the variable even where
-/// their standard error goes elsewhere.
-fn names_stream(variable: Option<&OsStr>, device: u64, inode: u64) -> bool {
-    variable.is_some_and(|variable| *variable == *format!("{device}:{inode}"))
 }
 
 #[cfg(test)]
@@ -175,53 +181,64 @@ mod tests {
         }
     }
 
-    fn logged(level: LogLevel, format: LogFormat, dress: LineStyle, events: impl FnOnce()) -> String {
+    fn logged(level: LogLevel, style: LineStyle, events: impl FnOnce()) -> String {
         let kinds = Kinds::new(LostLines::new().unwrap().of(LostLine::Many));
-        logged_of(Arc::new(kinds), level, format, dress, events)
+        logged_of(Arc::new(kinds), level, style, events)
     }
 
-    fn logged_of(
-        kinds: Arc<Kinds>,
-        level: LogLevel,
-        format: LogFormat,
-        dress: LineStyle,
-        events: impl FnOnce(),
-    ) -> String {
+    fn logged_of(kinds: Arc<Kinds>, level: LogLevel, style: LineStyle, events: impl FnOnce()) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
-        let (subscriber, _) = subscriber(
-            &Log { level, format, access: AccessLog::Off, access_file: None },
-            dress,
-            move || writer.clone(),
-            kinds,
-        );
+        let (subscriber, _) = subscriber(&log(level, LogFormat::Text), move |_| style, move || writer.clone(), kinds);
         tracing::subscriber::with_default(subscriber, events);
         let bytes = sink.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
-    const PLAIN: LineStyle = LineStyle { colours: false, time: false };
+    fn log(level: LogLevel, format: LogFormat) -> Log {
+        Log { level, format, access: AccessLog::Off, access_file: None, access_sample: 1 }
+    }
+
+    const PLAIN: LineStyle = LineStyle::Text { colours: false, time: false };
 
     #[test]
     fn a_line_in_the_journal_has_neither_time_nor_colour() {
-        let text =
-            logged(LogLevel::Info, LogFormat::Text, PLAIN, || tracing::info!(target: "tidegate", port = 1, "up"));
+        let text = logged(LogLevel::Info, PLAIN, || tracing::info!(target: "tidegate", port = 1, "up"));
         assert_eq!(text, " INFO tidegate: up port=1\n");
     }
 
     #[test]
     fn a_terminal_gets_colours_and_the_time() {
-        let dress = LineStyle { colours: true, time: true };
-        let text = logged(LogLevel::Info, LogFormat::Text, dress, || tracing::info!(target: "tidegate", "up"));
+        let dress = LineStyle::Text { colours: true, time: true };
+        let text = logged(LogLevel::Info, dress, || tracing::info!(target: "tidegate", "up"));
         assert!(text.contains("\x1b["), "{text}");
         assert!(text.contains('T') && text.contains('Z'), "{text}");
     }
 
+    #[tokio::test]
+    async fn an_entry_of_the_journal_has_the_line_and_what_stands_in_it() {
+        let current = Correlation::of(&Extensions::new());
+        let id = current.id.to_string();
+        let entries = current.scope(async {
+            logged(LogLevel::Info, LineStyle::Entry, || {
+                tracing::warn!(target: "tidegate", port = 1, peer = %"a", path = "/a\nb", "it fails");
+                tracing::error!(target: "tidegate", request = "its own", error = ?Some("x"), "so does this");
+            })
+        });
+        let expected = format!(
+            "PRIORITY=4\nSYSLOG_IDENTIFIER=tidegate\n\
+             MESSAGE=WARN tidegate: it fails port=1 peer=a path=\"/a\\nb\" request={id}\n\
+             TIDEGATE_TARGET=tidegate\nTIDEGATE_REQUEST={id}\nTIDEGATE_PORT=1\nTIDEGATE_PEER=a\nTIDEGATE_PATH=/a b\n\n\
+             PRIORITY=3\nSYSLOG_IDENTIFIER=tidegate\n\
+             MESSAGE=ERROR tidegate: so does this request=\"its own\" error=Some(\"x\")\n\
+             TIDEGATE_TARGET=tidegate\nTIDEGATE_REQUEST=its own\nTIDEGATE_ERROR=Some(\"x\")\n\n"
+        );
+        assert_eq!(entries.await, expected);
+    }
+
     #[test]
     fn json_is_one_object_a_line() {
-        let dress = LineStyle { colours: true, time: true };
-        let text =
-            logged(LogLevel::Info, LogFormat::Json, dress, || tracing::info!(target: "tidegate", port = 1, "up"));
+        let text = logged(LogLevel::Info, LineStyle::Json, || tracing::info!(target: "tidegate", port = 1, "up"));
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&line["message"], &line["port"], &line["level"]), (&"up".into(), &1.into(), &"INFO".into()));
         assert!(line["timestamp"].is_string());
@@ -229,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn lines_of_rooms_that_know_of_no_request_have_its_id() {
-        let dress = LineStyle { colours: true, time: true };
+        let dress = LineStyle::Text { colours: true, time: true };
         let current = Correlation::of(&Extensions::new());
         let id = current.id.to_string();
         let of_request = current.scope(async {
@@ -237,8 +254,8 @@ mod tests {
                 tracing::warn!(target: "tidegate", "one {}", "\"}");
                 tracing::warn!(target: "tidegate", request = "its own", "two");
             };
-            let json = logged(LogLevel::Info, LogFormat::Json, dress, events);
-            (json, logged(LogLevel::Info, LogFormat::Text, PLAIN, events))
+            let json = logged(LogLevel::Info, LineStyle::Json, events);
+            (json, logged(LogLevel::Info, PLAIN, events))
         });
         let (json, text) = of_request.await;
         let ids: Vec<_> =
@@ -246,9 +263,8 @@ mod tests {
         assert_eq!(ids, [Value::from(&*id), "its own".into()]);
         let expected = format!(" WARN tidegate: one \"}} request={id}\n WARN tidegate: two request=\"its own\"\n");
         assert_eq!(text, expected);
-        let coloured = Correlation::of(&Extensions::new()).scope(async {
-            logged(LogLevel::Info, LogFormat::Text, dress, || tracing::warn!(target: "tidegate", "one"))
-        });
+        let coloured = Correlation::of(&Extensions::new())
+            .scope(async { logged(LogLevel::Info, dress, || tracing::warn!(target: "tidegate", "one")) });
         assert!(coloured.await.contains("\x1b["));
     }
 
@@ -262,7 +278,7 @@ mod tests {
             tracing::error!(target: "crypto", "e");
         };
         let seen = |level| {
-            let text = logged(level, LogFormat::Text, PLAIN, events);
+            let text = logged(level, PLAIN, events);
             text.lines().filter_map(|line| line.chars().last()).collect::<String>()
         };
         assert_eq!(seen(LogLevel::Error), "e");
@@ -276,9 +292,9 @@ mod tests {
         let kinds = Kinds::new(LostLines::new().unwrap().of(LostLine::Many));
         let sink = Sink::default();
         let writer = sink.clone();
-        let log = |level, format| Log { level, format, access: AccessLog::Off, access_file: None };
         let first = log(LogLevel::Info, LogFormat::Text);
-        let (subscriber, change) = subscriber(&first, PLAIN, move || writer.clone(), Arc::new(kinds));
+        let style = |format| if format == LogFormat::Json { LineStyle::Json } else { PLAIN };
+        let (subscriber, change) = subscriber(&first, style, move || writer.clone(), Arc::new(kinds));
         tracing::subscriber::with_default(subscriber, || {
             tracing::debug!(target: "tidegate", "a");
             change(&log(LogLevel::Debug, LogFormat::Json));
@@ -299,7 +315,7 @@ mod tests {
         let lost = LostLines::new().unwrap();
         let kinds = Arc::new(Kinds::new(lost.of(LostLine::Many)));
         let refused = || tracing::error!(target: "tidegate", "refused");
-        let text = logged_of(Arc::clone(&kinds), LogLevel::Error, LogFormat::Text, PLAIN, || {
+        let text = logged_of(Arc::clone(&kinds), LogLevel::Error, PLAIN, || {
             (0..107).for_each(|_| refused());
             tracing::error!(target: "tidegate", "another kind");
             kinds.tell();
@@ -313,7 +329,7 @@ mod tests {
             "ERROR tidegate::logging: lines of one kind came too often, so these were left out lines=7 kind=tidegate:";
         assert!(lines[101].starts_with(told), "{text}");
         tokio::time::advance(Duration::from_secs(1)).await;
-        let text = logged_of(kinds, LogLevel::Error, LogFormat::Text, PLAIN, || (0..60).for_each(|_| refused()));
+        let text = logged_of(kinds, LogLevel::Error, PLAIN, || (0..60).for_each(|_| refused()));
         assert_eq!(text.lines().count(), 50, "what drips in a second");
     }
 
@@ -321,15 +337,8 @@ mod tests {
     async fn whoever_traces_gets_all_and_what_is_below_the_level_takes_nothing_of_the_rest() {
         let flood = |level| {
             let events = || (0..300).for_each(|_| tracing::trace!(target: "tidegate", "fine"));
-            logged(level, LogFormat::Text, PLAIN, events).lines().count()
+            logged(level, PLAIN, events).lines().count()
         };
         assert_eq!((flood(LogLevel::Trace), flood(LogLevel::Debug)), (300, 0));
-    }
-
-    #[test]
-    fn the_journal_is_known_by_device_and_inode() {
-        assert!(names_stream(Some(OsStr::new("8:12")), 8, 12));
-        assert!(!names_stream(Some(OsStr::new("8:12")), 8, 13));
-        assert!(!names_stream(None, 8, 12));
     }
 }

@@ -51,20 +51,30 @@ section! {
     pub struct Log {
         /// The least important event that is logged. `trace` includes the HTTP and gRPC libraries.
         level: LogLevel = "info";
-        /// `text` leaves colours out unless it writes to a terminal, and the time where systemd's journal keeps it.
+        /// `text` leaves colours out unless it writes to a terminal. To systemd's journal it writes entries with fields.
         format: LogFormat = "text";
         /// Which requests have a line in the access log, when their answer is out: `all`, or with `encrypted` those about
         /// objects that are encrypted, as an audit of who read them.
         access: AccessLog = "off";
         /// The file of the access log, which is appended to and opened anew on SIGUSR1; standard output where it is not set.
         access_file: Option<String>;
+        /// One of so many requests has a line in the access log, by chance, with `one_of` in it. Those that ended badly have one
+        /// each: cut, or answered with 500 or more. 1: every request.
+        access_sample: u32 = "1", min "1", max "1000000";
     }
     check = whole;
 }
 
 fn whole(log: Log, scope: &Scope<'_>) -> Result<Log, Error> {
-    match (log.access, &log.access_file) {
-        (AccessLog::Off, Some(_)) => Err(scope.error("access_file", "has no effect, because log.access is \"off\"")),
+    match (log.access, &log.access_file, log.access_sample) {
+        (AccessLog::Off, Some(_), _) => Err(scope.error("access_file", "has no effect, because log.access is \"off\"")),
+        (AccessLog::Off, None, 2..) => {
+            Err(scope.error("access_sample", "has no effect, because log.access is \"off\""))
+        }
+        (AccessLog::Encrypted, _, 2..) => {
+            Err(scope
+                .error("access_sample", "must be 1, because log.access is \"encrypted\", an audit that misses nobody"))
+        }
         _ => Ok(log),
     }
 }

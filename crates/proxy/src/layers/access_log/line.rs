@@ -4,10 +4,12 @@ use std::{fmt::Write as _, net::IpAddr, sync::Arc, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri, header, request};
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
-use super::AccessLines;
+use super::{AccessLines, Form};
 use crate::{
+    journal::{Entry, Priority},
     layers::watched::{End, Watch},
     metrics::SseLabel,
     wire::{Peer, Relayed, RequestId, Subject},
@@ -64,6 +66,8 @@ struct Members<'a> {
     cut_by: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    one_of: Option<u32>,
 }
 
 impl Line {
@@ -121,8 +125,18 @@ impl Watch for Line {
         if request.lines.encrypted_only && request.sse == SseLabel::None {
             return;
         }
-        let members = request.members(end);
-        let line = if request.lines.json { members.to_json() } else { members.to_text() };
+        // What an operator will ask for is there each time.
+        let went_well = end == End::Complete && !request.status.is_server_error();
+        let one_of = if went_well { request.lines.one_of } else { 1 };
+        if one_of > 1 && rand::random_range(0..one_of) > 0 {
+            return;
+        }
+        let members = Members { one_of: (one_of > 1).then_some(one_of), ..request.members(end) };
+        let line = match request.lines.form {
+            Form::Json => members.to_json(),
+            Form::Text => members.to_text(),
+            Form::Entry => members.to_entry(),
+        };
         request.lines.spool.push(line.as_bytes());
     }
 }
@@ -151,6 +165,7 @@ impl Request {
                 End::Left => Some("client"),
             },
             user_agent: self.user_agent.as_deref(),
+            one_of: None,
         }
     }
 }
@@ -161,6 +176,23 @@ impl Members<'_> {
         let mut line = serde_json::to_string(self).unwrap_or_default();
         line.push('\n');
         line
+    }
+
+    /// The same text, which the journal notes the time of, and each member by its name.
+    fn to_entry(&self) -> String {
+        let text = self.to_text();
+        let shown = text.trim_end().split_once(' ').map_or("", |(_time, shown)| shown);
+        let mut entry = Entry::new(Priority::Info, shown);
+        entry.field("log", "access");
+        if let Ok(Value::Object(members)) = serde_json::to_value(self) {
+            for (name, value) in &members {
+                match value {
+                    Value::String(text) => entry.field(name, text),
+                    number => entry.field(name, number),
+                }
+            }
+        }
+        entry.text()
     }
 
     /// What a client wrote stands in quotes, as Rust writes text: on one line, without control characters.
@@ -188,6 +220,9 @@ impl Members<'_> {
         }
         if let Some(user_agent) = self.user_agent {
             let _ = write!(line, " user_agent={user_agent:?}");
+        }
+        if let Some(one_of) = self.one_of {
+            let _ = write!(line, " one_of={one_of}");
         }
         line.push('\n');
         line

@@ -26,8 +26,21 @@ pub(crate) struct AccessLines {
     pub(crate) spool: Spool,
     /// Only those of encrypted objects.
     pub(crate) encrypted_only: bool,
-    /// Each a JSON object; else text.
-    pub(crate) json: bool,
+    /// What they look like.
+    pub(crate) form: Form,
+    /// One of so many has a line, of those that went well; 1: all.
+    pub(crate) one_of: u32,
+}
+
+/// What lines look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// For people.
+    Text,
+    /// A JSON object each.
+    Json,
+    /// An entry of systemd's journal each.
+    Entry,
 }
 
 impl AccessLines {

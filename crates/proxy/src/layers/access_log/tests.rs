@@ -43,9 +43,13 @@ struct Log {
 
 impl Log {
     fn new(encrypted_only: bool, json: bool) -> Self {
+        Self::of(encrypted_only, if json { Form::Json } else { Form::Text }, 1)
+    }
+
+    fn of(encrypted_only: bool, form: Form, one_of: u32) -> Self {
         let sink = Sink::default();
         let spool = Spool::start("test", sink.clone(), 1 << 16, IntCounter::new("lost", "lost").unwrap()).unwrap();
-        Self { sink, lines: Arc::new(AccessLines { spool, encrypted_only, json }) }
+        Self { sink, lines: Arc::new(AccessLines { spool, encrypted_only, form, one_of }) }
     }
 
     fn text(&self) -> String {
@@ -186,4 +190,38 @@ async fn without_a_log_there_is_no_line() {
         front.handle(asked("GET", "/a"), peer()).await.into_body().collect().await.unwrap().to_bytes(),
         "abcdef"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_of_the_journal_has_each_member_by_its_name() {
+    let log = Log::of(false, Form::Entry, 1);
+    front(&log).handle(asked("GET", "/sealed?jwt=secret"), peer()).await.into_body().collect().await.unwrap();
+    let text = log.text();
+    let fields: Vec<_> = text.lines().collect();
+    assert!(text.ends_with("\n\n") && !text.contains("secret"), "{text}");
+    assert!(fields.iter().any(|field| field.starts_with("MESSAGE=request=") && field.contains(" sse=kms ")), "{text}");
+    for field in
+        ["PRIORITY=6", "TIDEGATE_LOG=access", "TIDEGATE_SSE=kms", "TIDEGATE_BYTES=6", "TIDEGATE_PEER=192.0.2.7"]
+    {
+        assert!(fields.contains(&field), "{field}: {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_that_go_well_some_have_a_line_and_all_others_do() {
+    let log = Log::of(false, Form::Json, 10);
+    let front = front(&log);
+    for _ in 0..1000 {
+        front.handle(asked("GET", "/a"), peer()).await.into_body().collect().await.unwrap();
+    }
+    let lines = log.objects();
+    // Outside of this once in 10^9.
+    assert!((40..=170).contains(&lines.len()), "{}", lines.len());
+    assert!(lines.iter().all(|line| line["one_of"] == 10));
+    for _ in 0..20 {
+        drop(front.handle(asked("GET", "/broken"), peer()).await.into_body().collect().await.unwrap_err());
+    }
+    let cut = log.objects().split_off(lines.len());
+    assert_eq!(cut.len(), 20);
+    assert!(cut.iter().all(|line| line.get("one_of").is_none()));
 }

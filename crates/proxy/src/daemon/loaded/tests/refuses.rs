@@ -24,17 +24,17 @@ const UNKNOWN: &[Case] = &[
     (
         "[log]\n\"qq\\nq\" = 1",
         &[],
-        "@/t.toml: log.\"qq\\nq\": unknown key; known here: level, format, access, access_file",
+        "@/t.toml: log.\"qq\\nq\": unknown key; known here: level, format, access, access_file, access_sample",
     ),
     (
         "[log]\nlevel_file = \"x\"",
         &[],
-        "@/t.toml: log.level_file: unknown key; known here: level, format, access, access_file",
+        "@/t.toml: log.level_file: unknown key; known here: level, format, access, access_file, access_sample",
     ),
     (
         "",
         &[("TIDEGATE_LOG__", "x")],
-        "TIDEGATE_LOG__: log.\"\": unknown key; known here: level, format, access, access_file",
+        "TIDEGATE_LOG__: log.\"\": unknown key; known here: level, format, access, access_file, access_sample",
     ),
     (
         "[kms.providers.m]\ntype = \"aws\"\nacces_key = \"x\"",
