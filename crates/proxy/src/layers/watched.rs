@@ -37,7 +37,7 @@ pin_project! {
         inner: B,
         // Bytes still to come, where the length is known.
         left: Option<u64>,
-        told: Told<W>,
+        watcher: Watcher<W>,
     }
 }
 
@@ -55,11 +55,11 @@ impl<B: Body, W: Watch> WatchedBody<B, W> {
             // The connection stops asking when it has the bytes that the header promised.
             (false, None) => headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()),
         };
-        let mut told = Told { watch, over: false };
+        let mut watcher = Watcher { watch, over: false };
         if left == Some(0) || inner.is_end_stream() {
-            told.end(End::Complete);
+            watcher.end(End::Complete);
         }
-        Response::from_parts(parts, Self { inner, left, told })
+        Response::from_parts(parts, Self { inner, left, watcher })
     }
 }
 
@@ -71,18 +71,18 @@ impl<B: Body<Data = Bytes>, W: Watch> Body for WatchedBody<B, W> {
         let mut this = self.project();
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         match &frame {
-            None => this.told.end(End::Complete),
-            Some(Err(_)) => this.told.end(End::Failed),
+            None => this.watcher.end(End::Complete),
+            Some(Err(_)) => this.watcher.end(End::Failed),
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     let length = data.len() as u64;
                     if length > 0 {
-                        this.told.watch.sent(length);
+                        this.watcher.watch.sent(length);
                     }
                     *this.left = this.left.map(|left| left.saturating_sub(length));
                 }
                 if *this.left == Some(0) || this.inner.is_end_stream() {
-                    this.told.end(End::Complete);
+                    this.watcher.end(End::Complete);
                 }
             }
         }
@@ -99,12 +99,12 @@ impl<B: Body<Data = Bytes>, W: Watch> Body for WatchedBody<B, W> {
 }
 
 /// Tells of the end when the body ends, or else when it is dropped.
-struct Told<W: Watch> {
+struct Watcher<W: Watch> {
     watch: W,
     over: bool,
 }
 
-impl<W: Watch> Told<W> {
+impl<W: Watch> Watcher<W> {
     fn end(&mut self, end: End) {
         if !std::mem::replace(&mut self.over, true) {
             self.watch.ended(end);
@@ -112,7 +112,7 @@ impl<W: Watch> Told<W> {
     }
 }
 
-impl<W: Watch> Drop for Told<W> {
+impl<W: Watch> Drop for Watcher<W> {
     fn drop(&mut self) {
         self.end(if std::thread::panicking() { End::Failed } else { End::Left });
     }

@@ -19,10 +19,10 @@ use super::{
 /// The buckets of all peers, which drip at the same rate.
 pub(crate) struct Buckets {
     rate: Rate,
-    known: Mutex<Known>,
+    by_peer: Mutex<ByPeer>,
 }
 
-struct Known {
+struct ByPeer {
     of: HashMap<PeerId, Bucket>,
     /// With so many, those that are full are thrown away.
     most: usize,
@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_secs(10);
 impl Buckets {
     /// All of them full.
     pub(crate) fn new(rate: Rate) -> Self {
-        Self { rate, known: Mutex::new(Known { of: HashMap::new(), most: FEW, looked_at: Instant::now() }) }
+        Self { rate, by_peer: Mutex::new(ByPeer { of: HashMap::new(), most: FEW, looked_at: Instant::now() }) }
     }
 
     /// Takes a token of whoever is at `address`.
@@ -47,8 +47,8 @@ impl Buckets {
     /// When none is left: how long it is until there is one. Nothing is taken.
     pub(crate) fn take(&self, address: IpAddr) -> Result<(), Duration> {
         let now = Instant::now();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.bucket(PeerId::at(address), now).take(now, self.rate)
+        let mut by_peer = self.by_peer.lock().unwrap_or_else(PoisonError::into_inner);
+        by_peer.bucket(PeerId::at(address), now).take(now, self.rate)
     }
 
     /// How fast they drip.
@@ -58,20 +58,20 @@ impl Buckets {
 
     /// As [`Bucket::take_ahead`], of whoever is at `address`.
     pub(crate) fn take_ahead(&self, address: IpAddr, now: Instant, tokens: u64) -> Instant {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.bucket(PeerId::at(address), now).take_ahead(now, self.rate, tokens)
+        let mut by_peer = self.by_peer.lock().unwrap_or_else(PoisonError::into_inner);
+        by_peer.bucket(PeerId::at(address), now).take_ahead(now, self.rate, tokens)
     }
 
     /// As [`Bucket::give_back`]. A bucket that is full has nothing to be given back.
     pub(crate) fn give_back(&self, address: IpAddr, tokens: u64) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bucket) = known.of.get_mut(&PeerId::at(address)) {
+        let mut by_peer = self.by_peer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = by_peer.of.get_mut(&PeerId::at(address)) {
             bucket.give_back(self.rate, tokens);
         }
     }
 }
 
-impl Known {
+impl ByPeer {
     fn bucket(&mut self, peer: PeerId, now: Instant) -> &mut Bucket {
         let is_due = self.of.len() > FEW && now >= self.looked_at + LOOK;
         if is_due || self.of.len() >= self.most {
@@ -113,16 +113,16 @@ mod tests {
         for number in 0..100_000 {
             assert_eq!(buckets.take(address(number)), Ok(()));
         }
-        assert_eq!(buckets.known.lock().unwrap().of.len(), 100_000, "each has something to wait for");
+        assert_eq!(buckets.by_peer.lock().unwrap().of.len(), 100_000, "each has something to wait for");
         assert!(buckets.take(address(5)).is_err());
         tokio::time::advance(SECOND).await;
         for number in 0..40_000 {
             buckets.take(address(200_000 + number)).unwrap();
         }
-        assert!(buckets.known.lock().unwrap().of.len() <= 40_000, "there were too many not to look");
+        assert!(buckets.by_peer.lock().unwrap().of.len() <= 40_000, "there were too many not to look");
         tokio::time::advance(LOOK).await;
         buckets.take(address(1)).unwrap();
-        let known = buckets.known.lock().unwrap();
-        assert!(known.of.len() == 1 && known.of.capacity() < 10_000, "{}", known.of.capacity());
+        let by_peer = buckets.by_peer.lock().unwrap();
+        assert!(by_peer.of.len() == 1 && by_peer.of.capacity() < 10_000, "{}", by_peer.of.capacity());
     }
 }
