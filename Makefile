@@ -70,7 +70,7 @@ $(CLIENTS)/.requirements: tests/clients/requirements.txt
 	$(CLIENTS)/bin/python -m pip install --disable-pip-version-check --quiet -r tests/clients/requirements.txt
 	@touch $@
 
-# Of the binary in the package: release, or packager, which is built and linked much sooner and serves a little slower.
+# Of the binary in the package: release, or packager, which is for rebuilds; see Cargo.toml.
 PROFILE ?= release
 MANUAL := target/manual
 manual: cargo ## Manual pages and completions of shells, into target/manual
