@@ -4,7 +4,7 @@
 All that passes between a reader and the volume server goes through a delay line (`delay_line.rs`), which holds every
 byte back, in both directions. Every round goes through all distances and all readers, so that a busy moment of the
 machine meets all of them; the median of the rounds counts. Prints a table of MB/s, and of each against itself without
-distance.
+distance. Then the first downloads of a tidegate that has just begun, beside those after them.
 """
 
 import argparse
@@ -111,6 +111,23 @@ def measure(servers: setting.Setting, options: argparse.Namespace) -> None:
     finally:
         gate.stop()
     print_table(readers, options.delays, rounds)
+    print_first(servers, payload.size, options)
+
+
+def print_first(servers: setting.Setting, size: int, options: argparse.Namespace) -> None:
+    """The seconds of the first download through a tidegate that knows of no distance, and of those after it."""
+    print(f"\nseconds through a tidegate that has just begun, SSE-C, median of {options.begins}\n")
+    print("| each way | first | second | third |\n|---|---|---|---|")
+    for delay in options.delays:
+        for line in DelayLine.running:
+            line.delay(delay)
+        took: list[list[float]] = []
+        for number in range(options.begins):
+            gate = servers.tidegate(f"begins-{delay:g}-{number}")
+            reader = Reader("tidegate SSE-C", servers.at(gate, Encryption.SSE_C), setting.KEY.headers())
+            took.append([size / 1e6 / reader.read(size) for _ in range(3)])
+            gate.stop()
+        print(f"| {delay:g} ms | " + " | ".join(f"{statistics.median(one):.3f}" for one in zip(*took, strict=True)) + " |")
 
 
 def one_round(readers: list[Reader], size: int, delays: list[float]) -> list[list[float]]:
@@ -146,6 +163,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=256, help="MiB of the object (256)")
     parser.add_argument("--chunk", type=int, default=4, help="MiB of a chunk (4)")
     parser.add_argument("--rounds", type=int, default=9, help="reads of each, the median counts (9)")
+    parser.add_argument("--begins", type=int, default=3, help="tidegates that have just begun, the median counts (3)")
     parser.add_argument("--delays", type=float, nargs="+", default=[0, 5, 20, 50], help="ms each way, the nearest first")
     return parser.parse_args()
 

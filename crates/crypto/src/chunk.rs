@@ -1,8 +1,8 @@
 //! Chunks encrypted as a whole (`FileChunk.cipher_key`), the layer below compression and SSE.
 //!
 //! AES-256-GCM over the whole chunk without associated data: 12 bytes of nonce, the ciphertext, 16 bytes of tag. Source:
-//! `weed/util/cipher.go` @4.48. aws-lc-rs opens 3.1 to 3.4 GB/s a core where aes-gcm opens 1.8, hence it and not the crate that
-//! unwraps keys.
+//! `weed/util/cipher.go` @4.48. aws-lc-rs opens several times as much in a second as aes-gcm (docs/performance.md), hence it and
+//! not the crate that unwraps keys.
 
 use std::ops::Range;
 
