@@ -3,14 +3,18 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, PoisonError, Weak, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use futures_util::FutureExt;
 use prometheus::IntGauge;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
 use super::floors::{FLOOR, Floors, Holder, Peer};
 use crate::{
@@ -25,8 +29,10 @@ pub(crate) const BLOCK: usize = 64 << 10;
 /// How long blocks are put by for those who wait, before others may have them for as long. What they wait for may be with
 /// a client that stalls, and nobody has anything of what is put by meanwhile.
 pub(super) const PUTS_BY: Duration = Duration::from_secs(1);
-/// Buffers kept for reuse when nobody needs them: 16 MiB.
+/// Buffers kept for reuse when nobody has needed them for long: 16 MiB.
 const KEPT: usize = 256;
+/// How long others are kept that nobody needs.
+const SPARE: Duration = Duration::from_secs(5);
 
 /// The blocks that hold `bytes`.
 pub(crate) fn blocks(bytes: u64) -> usize {
@@ -78,6 +84,10 @@ struct State {
     /// Downloads that run.
     downloads: usize,
     buffers: Vec<Vec<u8>>,
+    /// How many of them nobody has needed since it was last looked.
+    unneeded: usize,
+    /// Whether somebody looks.
+    is_swept: bool,
 }
 
 impl Budget {
@@ -203,15 +213,38 @@ impl Budget {
 
     /// The memory of one block.
     pub(super) fn buffer(&self) -> Vec<u8> {
-        let kept = self.state().buffers.pop();
+        let mut state = self.state();
+        let kept = state.buffers.pop();
+        state.unneeded = state.unneeded.min(state.buffers.len());
+        drop(state);
         kept.unwrap_or_else(|| vec![0; BLOCK])
     }
 
-    pub(super) fn keep(&self, buffer: Vec<u8>) {
+    /// Keeps a buffer, to be used again: a new one is cleared, and each page of it a fault. All together they are no more than
+    /// were once in use.
+    pub(super) fn keep(self: &Arc<Self>, buffer: Vec<u8>) {
         let mut state = self.state();
-        if state.buffers.len() < KEPT {
-            state.buffers.push(buffer);
+        if state.buffers.len() >= KEPT && !state.is_swept {
+            // Outside of the runtime nobody would take them away again.
+            let Ok(runtime) = Handle::try_current() else { return };
+            state.is_swept = true;
+            runtime.spawn(sweep(Arc::downgrade(self)));
         }
+        state.buffers.push(buffer);
+    }
+
+    /// Gives back what nobody has needed for a while. `false`: no more is kept than always may be.
+    fn shrink(&self) -> bool {
+        let mut state = self.state();
+        let here = state.buffers.len();
+        let kept = (here - state.unneeded.min(here)).max(KEPT).min(here);
+        let given_back = state.buffers.split_off(kept);
+        state.unneeded = state.buffers.len();
+        state.is_swept = state.buffers.len() > KEPT;
+        let goes_on = state.is_swept;
+        drop(state);
+        drop(given_back);
+        goes_on
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -234,6 +267,16 @@ impl Budget {
     #[cfg(not(feature = "shuttle"))]
     pub(super) fn there(&self) -> usize {
         self.state().there
+    }
+}
+
+async fn sweep(budget: Weak<Budget>) {
+    loop {
+        sleep(SPARE).await;
+        let Some(budget) = budget.upgrade() else { return };
+        if !budget.shrink() {
+            return;
+        }
     }
 }
 

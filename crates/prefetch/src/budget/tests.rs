@@ -313,13 +313,32 @@ async fn nothing_is_no_reservation() {
     assert!(ahead(&account, 0, 4).is_none());
 }
 
-#[tokio::test]
-async fn so_much_memory_is_kept_to_be_used_again_and_no_more() {
-    let (budget, _) = budget(300);
+#[tokio::test(start_paused = true)]
+async fn memory_is_kept_to_be_used_again_and_given_back_when_nobody_has_needed_it() {
+    let (budget, _) = budget(400);
     let account = budget.admit(&Share::default()).await;
-    let mut all = head(&account, 300, 300).unwrap();
-    let blocks: Vec<_> = (0..300).map(|_| all.block()).collect();
-    drop(blocks);
+    let use_blocks = |blocks| {
+        let mut all = head(&account, blocks, blocks).unwrap();
+        drop((0..blocks).map(|_| all.block()).collect::<Vec<_>>());
+    };
+    let look = || async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::task::yield_now().await;
+    };
+    use_blocks(400);
+    assert_eq!(budget.kept(), 400);
+    look().await;
+    for _ in 0..3 {
+        use_blocks(350);
+        look().await;
+        assert_eq!(budget.kept(), 350, "so many were needed");
+    }
+    look().await;
+    assert_eq!(budget.kept(), 256);
+    use_blocks(300);
+    assert_eq!(budget.kept(), 300, "it is looked again");
+    look().await;
+    look().await;
     assert_eq!(budget.kept(), 256);
 }
 
