@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import setting
 from contenders import processor_time
+from crumbs import repeat_chunk
 from harness import Encryption, Front, Payload, Tidegate, request
 from harness.s3 import sse_arguments
 from harness.scratch import installed
@@ -27,8 +28,6 @@ STEADY = 256
 SIZES = (1, 16)
 CHUNKS = (1, 16, 64)
 CRUMB = 64 << 10
-CRUMBS = 1024
-"""How many such chunks: an appended one takes the filer longer, the more there are."""
 AT_ONCE = (8, 20, 64)
 CROWD = 64
 """MiB of what many read at a time."""
@@ -82,6 +81,7 @@ def main() -> int:
         return 2
     with setting.start("flat", maxMB=4) as servers:
         lines = [*sizes(servers, options), *chunks(servers), *crowds(servers)]
+        lines = [line for line in lines if options.only in line.name or line.name.startswith(f"{STEADY} MiB")]
         for line in lines:
             line.take_turn()
             line.costs.clear(), line.fetches.clear()
@@ -103,7 +103,7 @@ def put(front: Front, name: str, size: int, encryption: Encryption = Encryption.
 
 
 def append(front: Front, name: str, piece: bytes, times: int) -> None:
-    """A file made of pieces, each of which is a chunk where it is small."""
+    """A file larger than one request should be."""
     for _ in range(times):
         answer = request("PUT", f"{front.filer_url(setting.BUCKET, name)}?op=append", body=piece, timeout=60)
         if answer.status not in (200, 201):
@@ -143,9 +143,10 @@ def chunks(servers: setting.Setting) -> list[Line]:
         lines.append(Line(f"chunks of {size} MiB", gate, url, STEADY * MIB, 4))
     front = servers.front
     gate = started(servers, front, "crumbs")
-    append(front, "crumbs", Payload("crumbs", CRUMB).bytes(), CRUMBS)
+    front.s3.put(setting.BUCKET, "crumbs", Payload("crumbs", CRUMB).bytes())
+    repeat_chunk(front, f"/buckets/{setting.BUCKET}/crumbs", STEADY * MIB // CRUMB)
     url = gate.object_url(setting.BUCKET, "crumbs")
-    lines.append(Line("chunks of 64 KiB", gate, url, CRUMBS * CRUMB, 16))
+    lines.append(Line("chunks of 64 KiB", gate, url, STEADY * MIB, 4))
     return lines
 
 
@@ -174,6 +175,7 @@ def parse() -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--largest", type=int, default=4096, help="MiB of the largest object (4096)")
+    parser.add_argument("--only", default="", help="those lines alone in whose names this is, and what they are compared with")
     parser.add_argument("--rounds", type=int, default=3, help="of all lines in turns; the median counts (3)")
     return parser.parse_args()
 
