@@ -49,7 +49,7 @@ def test_every_unit_and_page_is_in_it() -> None:
         assert f"usr/lib/systemd/system/{unit.name}" in inside
     for example in (REPO / "deploy/systemd").glob("*.conf"):
         assert f"usr/share/doc/tidegate/examples/systemd/{example.name}" in inside
-    for page in (REPO / "docs").glob("*.md"):
+    for page in [*(REPO / "docs").glob("*.md"), *(REPO / "docs").glob("*.svg"), *(REPO / "docs").glob("*.png")]:
         assert f"usr/share/doc/tidegate/{page.name}" in inside
     for page in ["man8/tidegate.8", "man8/tidegate-check.8", "man8/tidegate-explain.8", "man5/tidegate.toml.5"]:
         assert f"usr/share/man/{page}.gz" in inside
