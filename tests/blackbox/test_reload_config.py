@@ -81,14 +81,14 @@ def test_limits_hold_from_then_on(front_1mb: Front, start_tidegate: StartTidegat
 def test_a_rate_holds_for_downloads_that_are_on_their_way(
     front_1mb: Front, start_tidegate: StartTidegate, stored: Payload
 ) -> None:
-    gate = start_tidegate(front_1mb, {"limits": {"bytes_per_second_per_peer": "2MiB"}})
+    gate = start_tidegate(front_1mb, {"limits": {"bytes_per_second_per_peer": "256KiB"}})
     begun = time.monotonic()
     with open_stream("GET", f"{gate.url}/reloaded/large", timeout=60) as answer:
-        got = answer.read(2 * MIB)
+        got = answer.read(MIB // 4)
         changed(gate, {"limits": {"bytes_per_second_per_peer": "off"}})
         got += answer.read()
     same_bytes(got, stored.bytes())
-    assert time.monotonic() - begun < 10, "at 2 MiB a second it takes 20"
+    assert time.monotonic() - begun < 60, "at 256 KiB a second it takes 160"
 
 
 def test_a_wrong_file_changes_nothing_and_is_told_of(front_1mb: Front, start_tidegate: StartTidegate, stored: Payload) -> None:
