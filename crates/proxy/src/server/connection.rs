@@ -40,8 +40,33 @@ use crate::{
     wire::{Body, BoxError, Cutter, Front, Peer, PeerTls, Received},
 };
 
+/// What is said on a connection until its end.
+type Conversation = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Serves `stream` until the client leaves, its drain stage is reached and the running answer is out, or it is cut.
-pub(super) async fn serve<F: Front>(mut stream: TcpStream, mut slot: Slot, mut peer: Peer, mut serving: Serving<F>) {
+///
+/// What is large is in boxes that are freed when they are done with: of a connection that rests little is to be left.
+pub(super) fn serve<F: Front>(
+    stream: TcpStream,
+    slot: Slot,
+    peer: Peer,
+    serving: Serving<F>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let beginning = Box::pin(begin(stream, slot, peer, serving));
+    async move {
+        if let Some(conversation) = beginning.await {
+            conversation.await;
+        }
+    }
+}
+
+/// All that comes before HTTP. `None`: it does not come to that.
+async fn begin<F: Front>(
+    mut stream: TcpStream,
+    mut slot: Slot,
+    mut peer: Peer,
+    mut serving: Serving<F>,
+) -> Option<Conversation> {
     // Without this a small answer waits for the client's delayed ACK.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
@@ -49,35 +74,42 @@ pub(super) async fn serve<F: Front>(mut stream: TcpStream, mut slot: Slot, mut p
     if let Some(proxies) = serving.proxies.clone() {
         let mut ending = serving.clone();
         let passed_on = passed_on(&mut stream, &mut slot, peer, &proxies, &serving);
-        peer = tokio::select! {
+        let passed_on = tokio::select! {
             biased;
-            () = ending.ends_for_newcomers() => return,
-            passed_on = passed_on => match passed_on {
-                Ok(peer) => peer,
-                Err(Unwanted::Full(full)) => {
-                    drop(slot);
-                    return serving.refuse(stream, full);
-                }
-                Err(Unwanted::Unnamed) => return serving.counted.refused(RefusedConnection::ProxyHeader),
-            },
+            () = ending.ends_for_newcomers() => return None,
+            passed_on = passed_on => passed_on,
         };
+        match passed_on {
+            Ok(source) => peer = source,
+            Err(Unwanted::Full(full)) => {
+                drop(slot);
+                serving.refuse(stream, full);
+                return None;
+            }
+            Err(Unwanted::Unnamed) => {
+                serving.counted.refused(RefusedConnection::ProxyHeader);
+                return None;
+            }
+        }
     }
-    let socket = Socket::new(stream, slot, serving.limits.write_timeout);
+    let socket = Box::new(Socket::new(stream, slot, serving.limits.write_timeout));
     let ending = socket.ending();
-    let Some(tls) = &serving.tls else { return Talk::new(ending, peer, serving).run(socket, None).await };
+    let Some(tls) = &serving.tls else { return Some(Box::pin(Talk::new(ending, peer, serving).run(socket, None))) };
     let handshake = timeout(serving.limits.header_read_timeout, TlsAcceptor::from(tls()).accept(socket));
     let stream = tokio::select! {
         biased;
-        () = serving.ends_for_newcomers() => return,
+        () = serving.ends_for_newcomers() => return None,
         stream = handshake => match stream {
-            Ok(Ok(stream)) => stream,
+            Ok(Ok(stream)) => Box::new(stream),
             Ok(Err(error)) => {
                 serving.counted.tls_failed();
-                return tracing::debug!(%error, "the TLS handshake failed");
+                tracing::debug!(%error, "the TLS handshake failed");
+                return None;
             }
             Err(_) => {
                 serving.counted.tls_failed();
-                return tracing::debug!("the TLS handshake took too long");
+                tracing::debug!("the TLS handshake took too long");
+                return None;
             }
         },
     };
@@ -89,7 +121,7 @@ pub(super) async fn serve<F: Front>(mut stream: TcpStream, mut slot: Slot, mut p
         _ => None,
     };
     peer.tls = Some(told);
-    Talk::new(ending, peer, serving).run(stream, agreed).await;
+    Some(Box::pin(Talk::new(ending, peer, serving).run(stream, agreed)))
 }
 
 /// Why a connection is not served that a proxy passes on, or should.
@@ -146,14 +178,17 @@ const REST: Duration = Duration::from_secs(1);
 const GOODBYE: Duration = Duration::from_secs(5);
 
 impl<F: Front> Talk<F> {
-    fn new(ending: Ending, peer: Peer, serving: Serving<F>) -> Self {
+    fn new(ending: Ending, peer: Peer, serving: Serving<F>) -> Box<Self> {
         let activity = Activity::new(Heads::of_connection(&serving.heads), Arc::clone(&serving.counted));
         let age = Box::pin(sleep(serving.limits.max_age));
-        Self { ending, peer, serving, activity, age, cutter: Cutter::default() }
+        Box::new(Self { ending, peer, serving, activity, age, cutter: Cutter::default() })
     }
 
     /// Until it has ended. What is spoken is told by the first bytes, where the two have not `agreed` on it before.
-    async fn run(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, agreed: Option<Protocol>) {
+    async fn run<S>(mut self: Box<Self>, stream: S, agreed: Option<Protocol>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let mut line = Line::new(stream, Arc::clone(&self.activity));
         // Who connects comes with a request.
         let mut patience = self.serving.limits.header_read_timeout.min(self.serving.limits.idle_timeout);
@@ -170,7 +205,6 @@ impl<F: Front> Talk<F> {
                 Ok(Err(error)) => return tracing::debug!(%error, "connection ended"),
                 Ok(Ok(Some(spoken))) => match agreed.unwrap_or(spoken) {
                     Protocol::Http2 => return Box::pin(self.http2(line)).await,
-                    // In a box, so that a connection that rests is small.
                     Protocol::Http1 => match Box::pin(self.http1(line)).await {
                         Some(resting) => line = resting,
                         None => return,
@@ -439,4 +473,24 @@ fn ends_with_the_connection<B: http_body::Body>(response: &Response<B>, method: 
     method != Method::HEAD
         && response.body().size_hint().exact().is_none()
         && !response.headers().contains_key(CONTENT_LENGTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Ready;
+
+    use super::{super::testing::FrontFn, *};
+
+    type NoFront = FrontFn<fn(Request<Received>, Peer) -> Ready<Response<Body>>>;
+
+    fn size_of_future<T, S, A, F>(_: fn(T, S, A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_that_rests_is_small() {
+        let rests = size_of_future(Talk::<NoFront>::run::<Box<Socket>>);
+        let bytes = rests + size_of::<Talk<NoFront>>() + size_of::<Socket>() + size_of::<Activity>();
+        assert!(bytes <= 3000, "{bytes} bytes, {rests} of them its future");
+    }
 }

@@ -103,9 +103,10 @@ impl<F: Front> Listener<F> {
     fn connection(&self, stream: TcpStream, slot: Slot, addr: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
         let serving = self.serving.with(&self.current);
         let open = Open::new(&self.open, serving.counted.accepted(serving.label));
+        let served = connection::serve(stream, slot, Peer::plain(addr), serving);
         async move {
             let _open = open;
-            connection::serve(stream, slot, Peer::plain(addr), serving).await;
+            served.await;
         }
     }
 }
