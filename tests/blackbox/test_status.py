@@ -17,12 +17,12 @@ from axe_playwright_python.sync_playwright import Axe
 from catalogue import MIB, Catalogue, Shape
 from conftest import StartTidegate
 from expect import read
-from harness import Encryption, Front, Tidegate, request
+from harness import Encryption, Front, Tidegate, request, toml
 from harness.browser import browser
-from harness.tidegate import run, tidegate_binary
+from harness.tidegate import merged, run, tidegate_binary
 from playwright.sync_api import Browser, Page
 from terminal import Terminal
-from waiting import until
+from waiting import reload, until
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLESS = os.environ.get("TIDEGATE_BLESS") == "1"
@@ -130,6 +130,10 @@ def test_paths_and_secrets_stay_here(front_1mb: Front, objects: Catalogue, start
     assert config == checked and '"********"' in config
     for page in pages:
         assert SECRET not in page and SECRET.replace(" ", "") not in page and "film" not in page
+    gate.config_file.write_text(toml.dumps(merged(gate.config, {"admin": {"show_paths": True}})))
+    reload(gate)
+    until(lambda: status(gate)["downloads"]["listed"][0]["path"] == thing.path(), "what is told is what is in force")
+    assert "show_paths = true" in status(gate)["config"]
     connection.close()
 
 
