@@ -24,15 +24,15 @@ fmt: ## Formats the Rust code
 fmt-check: cargo
 	$(CARGO) fmt --all -- --check
 
-# The tests are run with every KMS that there is; the default build is leaner.
-EVERY_KMS := --features proxy/gcp,proxy/azure
+# The tests are run with every KMS that there is, and traces; the default build is leaner.
+EVERY_KMS := --features proxy/gcp,proxy/azure,proxy/otlp
 
 lint: cargo ## clippy on everything, and no circle of files; a warning is an error
 	@$(PYTHON) tests/structure/circles.py
 	$(CARGO) clippy --locked --workspace --all-targets $(EVERY_KMS) -- -D warnings
 
 features: cargo ## The same without any KMS, with each alone, and as it is built by default
-	@for kms in "" aws openbao gcp azure default; do \
+	@for kms in "" aws openbao gcp azure otlp default; do \
 	  echo "With the features: $${kms:-none}"; \
 	  $(CARGO) clippy --locked --quiet -p proxy --all-targets --no-default-features --features "$$kms" -- -D warnings || exit 1; \
 	done

@@ -11,6 +11,13 @@ class Fixed32:
     number: int
 
 
+@dataclass(frozen=True)
+class Fixed64:
+    """A number that is always eight bytes long."""
+
+    number: int
+
+
 Field = tuple[int, object]
 
 
@@ -32,7 +39,7 @@ def message(*fields: Field) -> bytes:
 
 
 def fields_of(raw: bytes) -> Iterator[Field]:
-    """The fields of a message in their order: int, Fixed32, or bytes, which are a text or a message too."""
+    """The fields of a message in their order: int, Fixed32, Fixed64, or bytes, which are a text or a message too."""
     at = 0
 
     def varint() -> int:
@@ -50,6 +57,10 @@ def fields_of(raw: bytes) -> Iterator[Field]:
         tag = varint()
         if tag & 7 == 0:
             yield tag >> 3, varint()
+            continue
+        if tag & 7 == 1:
+            yield tag >> 3, Fixed64(int.from_bytes(raw[at : at + 8], "little"))
+            at += 8
             continue
         if tag & 7 not in (2, 5):
             raise ValueError(f"field {tag >> 3} is of a kind that no message here has")

@@ -30,6 +30,8 @@ use self::{
     replaceable::Replaceable,
     tasks::Tasks,
 };
+#[cfg(feature = "otlp")]
+use crate::spans;
 use crate::{
     config::{self, ProxyProtocol},
     explain::{self, Report},
@@ -87,6 +89,11 @@ pub async fn run(loaded: Loaded, lost: Arc<LostLines>, log: logging::Change) -> 
     let access = AccessOutput::of(&loaded.config.log, &lost, None).map_err(|sentence| loaded.unusable(&sentence))?;
     reopened.take(&access);
     tokio::spawn(reopened.clone().run(reopens()?));
+    #[cfg(feature = "otlp")]
+    if let Some(endpoint) = &loaded.config.tracing.endpoint {
+        let started = spans::start(endpoint, loaded.config.tracing.sample);
+        started.map_err(|error| loaded.unusable(&format!("tracing.endpoint: {error}")))?;
+    }
     let mut files = Files::new(loaded.files());
     let mut parts = Parts::new(&lasting, loaded, None)?;
     files.watch(parts.files.iter().cloned());
@@ -147,6 +154,8 @@ pub async fn run(loaded: Loaded, lost: Arc<LostLines>, log: logging::Change) -> 
     if let Some(lines) = lines {
         lines.flush(LAST_LINES);
     }
+    #[cfg(feature = "otlp")]
+    spans::stop(LAST_LINES).await;
     Ok(drained)
 }
 

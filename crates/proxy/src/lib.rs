@@ -30,6 +30,7 @@ pub mod s3;
 pub mod security;
 pub mod server;
 pub mod settings;
+mod spans;
 mod spool;
 pub mod status;
 pub mod tls;

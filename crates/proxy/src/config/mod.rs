@@ -22,7 +22,7 @@ pub use docs::{PREFACE, chapters, markdown};
 pub use key::{Chapter, Key};
 pub use sections::{
     Access, AccessLog, Admin, Aws, Azure, Bucket, Cache, Config, Filer, Gcp, Kms, Limits, Log, LogFormat, LogLevel,
-    ManagedKeys, OpenBao, Prefetch, Provider, ProxyProtocol, S3, Server, Sse, SseS3, Verify,
+    ManagedKeys, OpenBao, Prefetch, Provider, ProxyProtocol, S3, Server, Sse, SseS3, Tracing, Verify,
 };
 pub use values::{CacheSize, Ceiling, Domain, FilerAddress, GatewayUrl, Seconds, Secret, Size, Window};
 

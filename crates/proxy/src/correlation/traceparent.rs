@@ -11,9 +11,12 @@ const LENGTH: usize = 55;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TraceParent {
     /// Not 0.
-    trace: u128,
+    pub(crate) trace: u128,
     /// The hop; not 0.
-    span: u64,
+    pub(crate) span: u64,
+    /// The hop before it; 0: there was none, or it is not known.
+    #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only spans have a use for it"))]
+    pub(crate) parent: u64,
     /// Whoever sent it has recorded it.
     pub(crate) sampled: bool,
 }
@@ -44,12 +47,18 @@ impl TraceParent {
         };
         let (trace, span, flags) = (hex(&known[3..35])?, hex(&known[36..52])?, hex(&known[53..])?);
         let (span, sampled) = (u64::try_from(span).ok()?, flags & 1 == 1);
-        (is_dashed && fits && trace != 0 && span != 0).then_some(Self { trace, span, sampled })
+        (is_dashed && fits && trace != 0 && span != 0).then_some(Self { trace, span, parent: 0, sampled })
     }
 
     /// The next hop of the same trace: ours.
     pub(crate) fn next(self) -> Self {
-        Self { span: rand::random::<u64>().max(1), ..self }
+        Self { span: rand::random::<u64>().max(1), parent: self.span, ..self }
+    }
+
+    /// A trace that begins here, before its first hop.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn begin(sampled: bool) -> Self {
+        Self { trace: rand::random::<u128>().max(1), span: 0, parent: 0, sampled }
     }
 
     /// The trace, as 32 hex digits.
@@ -59,7 +68,7 @@ impl TraceParent {
 
     /// The header that says this.
     pub(crate) fn value(self) -> Option<HeaderValue> {
-        let Self { trace, span, sampled } = self;
+        let Self { trace, span, sampled, .. } = self;
         HeaderValue::try_from(format!("00-{trace:032x}-{span:016x}-{:02x}", u8::from(sampled))).ok()
     }
 }
@@ -135,7 +144,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(trace in 1_u128.., span in 1_u64.., sampled: bool) {
-            let parent = TraceParent { trace, span, sampled };
+            let parent = TraceParent { trace, span, parent: 0, sampled };
             let value = parent.value().unwrap();
             prop_assert_eq!(TraceParent::parse(value.as_bytes()), Some(parent));
         }

@@ -7,6 +7,7 @@ use http::{HeaderMap, Request, Response};
 use crate::{
     correlation::{Correlation, TraceParent},
     peers::Networks,
+    spans,
     wire::{Front, Layer, Peer, Received, RequestId},
 };
 
@@ -38,10 +39,9 @@ impl<F: Front> Layer for Correlated<F> {
 
     async fn pass(&self, mut request: Request<Received>, peer: Peer) -> Response<F::Body> {
         // The first of all layers: the connection is the proxy's still.
-        if self.trusted.has(peer.client)
-            && let Some(parent) = TraceParent::of(request.headers())
-        {
-            request.extensions_mut().insert(parent.next());
+        let told = self.trusted.has(peer.client).then(|| TraceParent::of(request.headers())).flatten();
+        if let Some(hop) = spans::hop(told) {
+            request.extensions_mut().insert(hop);
         }
         let correlation = Correlation::of(request.extensions());
         correlation.scope(self.front.handle(request, peer)).await

@@ -19,6 +19,8 @@ mod request_rate;
 mod running;
 mod shares;
 mod throughput;
+#[cfg(feature = "otlp")]
+mod traced;
 mod watched;
 
 use std::sync::Arc;
@@ -72,5 +74,7 @@ pub(crate) fn around<F: Front>(front: F, label: FrontLabel, shared: &Shared) -> 
     let front = ErrorLog::new(front);
     let front = AccessLog::new(front, shared.access.clone());
     let front = ClientAddress::new(front, Arc::clone(&shared.trusted_proxies));
+    #[cfg(feature = "otlp")]
+    let front = traced::Traced::new(front);
     Correlated::new(front, Arc::clone(&shared.trusted_proxies))
 }

@@ -53,6 +53,7 @@ use crate::{
     },
     redact,
     relay::Relay,
+    spans,
     wire::{Body, Front, Peer, Received, RequestId, Subject, error_response},
 };
 
@@ -143,7 +144,7 @@ impl Reader {
             return Ok(None);
         };
         self.origins.check(&request.headers)?;
-        let Some(known) = self.lookup(&path).await? else {
+        let Some(known) = spans::during("entry", self.lookup(&path)).await? else {
             return Ok(self.absent(request));
         };
         match self.entry(request, caller, &path, &known, sse).await {

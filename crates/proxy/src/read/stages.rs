@@ -24,6 +24,7 @@ use crate::{
     keys::KeyRing,
     pb,
     plan::parts::Section,
+    spans,
     wire::{Body, BoxError},
 };
 
@@ -59,11 +60,13 @@ impl Stages {
         sections: &[Section],
         extensions: &Extensions,
     ) -> Result<Body> {
-        let planned = self.source.plan(entry, Arc::clone(&file.layout), file.runs.as_deref(), sections).await?;
+        let planned = self.source.plan(entry, Arc::clone(&file.layout), file.runs.as_deref(), sections);
+        let planned = spans::during("plan", planned).await?;
         let bucket = route::bucket(path);
-        let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket).await?;
-        let download =
-            self.source.download(&planned, &unlocked, Some(self.moves(path)), extensions.get::<Share>()).await?;
+        let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket);
+        let unlocked = spans::during("keys", unlocked).await?;
+        let download = self.source.download(&planned, &unlocked, Some(self.moves(path)), extensions.get::<Share>());
+        let download = spans::during("first bytes", download).await?;
         Ok(body(download, sections.iter().map(Section::len).sum()))
     }
 

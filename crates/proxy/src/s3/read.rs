@@ -21,6 +21,7 @@ use crate::{
     Blame,
     plan::{parts::Section, range},
     read::label,
+    spans,
     wire::{Body, Peer, RequestId},
 };
 
@@ -38,7 +39,7 @@ impl S3Front {
         let bucket = object::bucket(&self.stages, &read.target).await;
         // Where what is known does not fit the request, another version may be there by now. The gateway knows it, and whom
         // it has not allowed anything does not make us look again.
-        let found = object::find(&self.stages, read, bucket).await?;
+        let found = spans::during("entry", object::find(&self.stages, read, bucket)).await?;
         let wanted = found.wanted(request)?;
         let asked = Asked {
             stages: &self.stages,
@@ -48,7 +49,7 @@ impl S3Front {
             patience: self.decision_timeout,
             metrics: &self.metrics,
         };
-        let decision = match asked.decide(request, read, bucket.has_policy).await {
+        let decision = match spans::during("access", asked.decide(request, read, bucket.has_policy)).await {
             Ok(Decision::Allowed(decision)) => decision,
             Ok(Decision::Answered(answer)) => return Ok(*answer),
             Ok(Decision::Unclear(reason)) => return Err(reason),

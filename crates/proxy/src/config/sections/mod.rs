@@ -12,6 +12,7 @@ mod s3;
 mod server;
 mod sse;
 mod sse_s3;
+mod tracing;
 
 pub use access::{Access, ManagedKeys};
 pub use admin::Admin;
@@ -25,6 +26,7 @@ pub use s3::S3;
 pub use server::{ProxyProtocol, Server};
 pub use sse::Sse;
 pub use sse_s3::SseS3;
+pub use tracing::Tracing;
 
 use super::declare::section;
 
@@ -56,5 +58,7 @@ section! {
         kms: Kms;
         /// What is logged.
         log: Log;
+        /// What a collector of traces is told.
+        tracing: Tracing;
     }
 }
