@@ -113,7 +113,8 @@ impl<'p> Writer<'p> {
     /// A page of the documentation is named by its file; where others lie is part of their name.
     fn open_link(&mut self, target: &str) {
         self.font = italic;
-        assert!(target.ends_with(".md") || target.contains("://"), "{target} is no page of the documentation");
+        let page = target.split('#').next().unwrap_or_default();
+        assert!(page.ends_with(".md") || target.contains("://"), "{target} is no page of the documentation");
     }
 
     fn add_code(&mut self, text: &str) {
