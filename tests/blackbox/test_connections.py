@@ -5,13 +5,16 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import h2.connection
 import hyperframe.frame
 import pytest
 
+from catalogue import Catalogue, Shape
 from conftest import StartTidegate
-from harness import Front, Tidegate, request
+from harness import Encryption, Front, Kms, Tidegate, request
 from waiting import until
 
 GET = b"GET /connections/small HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -115,6 +118,29 @@ def test_a_connection_is_used_again_after_it_rested(small: Front, start_tidegate
         for pause in (0.0, 1.6, 2.5):
             threading.Event().wait(pause)
             assert status(line) == b"200"
+
+
+def idle_without_probes(local: set[int], remote: set[int]) -> tuple[set[int], set[int]]:
+    """Of these ports, those that are connected, and those of them with a connection that nobody probes: no timer runs."""
+    connected, unprobed = set(), set()
+    for row in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, here, there, state, _, timer, *_ = row.split()
+        ports = {int(here.split(":")[1], 16)} & local | {int(there.split(":")[1], 16)} & remote
+        if state == "01":
+            connected |= ports
+            unprobed |= ports if timer.startswith("00:") else set()
+    return connected, unprobed
+
+
+def test_every_idle_socket_is_probed(front_1mb: Front, objects: Catalogue, start_tidegate: StartTidegate, kms: Kms) -> None:
+    gate = start_tidegate(front_1mb)
+    thing = objects.get(front_1mb, Encryption.SSE_KMS, Shape.MANY)
+    key_service = urlsplit(kms.counted_endpoint).port
+    with connected(gate) as line:
+        line.sendall(f"GET {thing.path()} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert line.recv(12) == b"HTTP/1.1 200"
+        local, remote = {gate.port}, {key_service}
+        until(lambda: idle_without_probes(local, remote) == (local | remote, set()), "all are probed")
 
 
 def _flood(name: str) -> bytes:

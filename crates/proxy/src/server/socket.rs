@@ -36,6 +36,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
@@ -99,8 +100,26 @@ impl Ending {
     }
 }
 
+/// A client of which nothing has come for so long is probed by the system: a running answer keeps its memory until then.
+const TCP_IDLE: Duration = Duration::from_secs(30);
+/// How often, and how many probes in a row may go unanswered.
+const TCP_PROBES: (Duration, u32) = (Duration::from_secs(10), 3);
+
+/// Has the system end a connection to a machine that is gone. One to a client that lives and takes nothing is ours to end:
+/// that takes twice `write_timeout` at most.
+fn watch(stream: &TcpStream, write_timeout: Duration) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, TCP_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, TCP_PROBES.0)?;
+    sockopt::set_tcp_keepcnt(stream, TCP_PROBES.1)?;
+    sockopt::set_tcp_user_timeout(stream, u32::try_from((2 * write_timeout).as_millis()).unwrap_or(u32::MAX))
+}
+
 impl Socket {
     pub(super) fn new(stream: TcpStream, slot: Slot, write_timeout: Duration) -> Self {
+        if let Err(error) = watch(&stream, write_timeout) {
+            tracing::debug!(%error, "a connection goes without probes");
+        }
         Self {
             stream,
             slot: Some(slot),

@@ -26,6 +26,9 @@ const LONGEST: usize = 64 * 1024;
 /// How long an unused connection is kept. Below the idle timeouts of the services' load balancers.
 const IDLE: Duration = Duration::from_secs(20);
 
+/// How often a connection is probed on which nothing is said, so that one to a machine that is gone ends before it is used.
+const TCP_PROBES: Duration = Duration::from_secs(5);
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum ExchangeError {
@@ -80,6 +83,10 @@ impl HttpClient {
         let mut tcp = HttpConnector::new();
         tcp.set_connect_timeout(Some(connect_timeout));
         tcp.set_nodelay(true);
+        tcp.set_tcp_user_timeout(Some(request_timeout));
+        tcp.set_keepalive(Some(TCP_PROBES));
+        tcp.set_keepalive_interval(Some(TCP_PROBES));
+        tcp.set_keepalive_retries(Some(2));
         tcp.enforce_http(false);
         let https =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
