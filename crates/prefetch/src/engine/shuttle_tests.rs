@@ -119,8 +119,9 @@ fn meet(script: &Script, clients: &Arc<Clients>, is_sound: bool) {
         for client in clients {
             client.await.unwrap();
         }
-        // Fetches whose client has left end when it is their turn.
-        while Arc::strong_count(&engine.shared) + Arc::strong_count(&engine.shared.fetch) > 2 {
+        // Fetches whose client has left end when it is their turn, and give their memory back last of all.
+        let run = || Arc::strong_count(&engine.shared) + Arc::strong_count(&engine.shared.fetch) > 2;
+        while run() || engine.shared.budget.free() < shared {
             future::yield_now().await;
         }
     });
