@@ -64,7 +64,7 @@ pub fn check(loaded: Loaded) -> Result<(), StartError> {
 /// configuration. Nothing is listened on.
 ///
 /// # Errors
-/// When there is no such file, or the filer cannot be asked; a [`settings::Error`](crate::settings::Error) when a setting turns
+/// When there is no such file, or the filer cannot be asked; a [`settings::Error`] when a setting turns
 /// out not to work.
 pub async fn explain(loaded: Loaded, path: &str) -> Result<Report, StartError> {
     let lasting = Lasting::new(&loaded.config)?;
@@ -81,7 +81,7 @@ pub async fn explain(loaded: Loaded, path: &str) -> Result<Report, StartError> {
 ///
 /// # Errors
 /// When an address cannot be listened on, or a setting turns out not to work. The latter is a
-/// [`settings::Error`](crate::settings::Error).
+/// [`settings::Error`].
 pub async fn run(loaded: Loaded, lost: Arc<LostLines>, log: logging::Change) -> Result<Drained, StartError> {
     let lasting = Arc::new(Lasting::new(&loaded.config)?);
     lost.register(&lasting.metrics.registry)?;

@@ -30,7 +30,7 @@ impl Inherited {
     /// Those that were passed to this process, the first time; none later.
     ///
     /// # Errors
-    /// When one has no name of [`NAMES`], or is no listening TCP socket: it says which.
+    /// When one has no name of `NAMES`, or is no listening TCP socket: it says which.
     pub fn take() -> Result<Self, Error> {
         let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut *taken, true) || env::var_os("LISTEN_FDS").is_none() {

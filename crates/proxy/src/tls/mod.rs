@@ -16,7 +16,7 @@ pub use server::ServerTls;
 
 use crate::{security::Security, settings::Error};
 
-/// What connections are made with; `None`: they are plain. Clones share it, and what it [adopts](Tls::adopt).
+/// What connections are made with; `None`: they are plain. Clones share it, and what it adopts.
 #[derive(Clone, Default)]
 pub struct Tls {
     /// For the filer front's clients.
