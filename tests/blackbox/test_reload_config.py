@@ -124,7 +124,7 @@ def test_what_needs_a_restart_is_named_and_the_rest_holds(front_1mb: Front, star
     assert "until the next start" in reload(gate), "as long as it waits"
     checked = run("check", "--config", gate.config_file).stdout.splitlines()
     marked = {line.split(" ", 1)[0] for line in checked if "changed by a restart only" in line}
-    assert marked == {"listen", "admin"}
+    assert marked == {"listen", "admin", "sample"}
     changed(gate, {"server": {"listen": gate.listen}})
     assert "until the next start" not in reload(gate)
 

@@ -4,6 +4,9 @@
 //! Knows HTTP, gRPC, configuration and the order of the stages. Must not know how fetches overlap (`prefetch`) or how a
 //! cipher works (`crypto`).
 
+// See `main.rs`.
+#![recursion_limit = "256"]
+
 pub mod access;
 pub mod cli;
 pub mod config;

@@ -1,5 +1,8 @@
 //! The `tidegate` command.
 
+// Each layer around a front is some futures within each other, and an optimised build lays all of them out as one.
+#![recursion_limit = "256"]
+
 use std::{io::Write as _, process::ExitCode, sync::Arc};
 
 use tidegate::{
