@@ -43,5 +43,7 @@ fn told(parts: &Parts) -> status::Settings {
         per_server: config.prefetch.per_server as usize,
         keeps_entries: config.cache.entries.bytes() > 0,
         page: Arc::clone(&parts.page),
+        // It is TOML that was written here.
+        values: Arc::new(parts.page.parse().unwrap_or_default()),
     }
 }

@@ -8,7 +8,11 @@ pub(super) fn register(registry: &Registry) -> prometheus::Result<()> {
         &["version", "target"],
     )?;
     registry.register(Box::new(info.clone()))?;
-    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-    info.with_label_values(&[env!("CARGO_PKG_VERSION"), &target]).set(1);
+    info.with_label_values(&[env!("CARGO_PKG_VERSION"), &target()]).set(1);
     Ok(())
+}
+
+/// What it was built for, such as `x86_64-linux`.
+pub(crate) fn target() -> String {
+    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
 }

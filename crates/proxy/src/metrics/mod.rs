@@ -27,6 +27,12 @@ use std::sync::Arc;
 use prometheus::IntGauge;
 pub use prometheus::Registry;
 
+pub(crate) use self::{
+    build::target,
+    cache_sizes::CacheSizes,
+    exposition::exposition,
+    requests::{CLIENT_LEFT, MethodLabel},
+};
 pub use self::{
     cache::{Cache, CacheCounters, CacheOutcome, Caches},
     cache_sizes::{Held, Look},
@@ -40,11 +46,6 @@ pub use self::{
     reloads::Reloads,
     requests::{Requests, SseLabel},
     s3::{S3, S3Outcome},
-};
-pub(crate) use self::{
-    cache_sizes::CacheSizes,
-    exposition::exposition,
-    requests::{CLIENT_LEFT, MethodLabel},
 };
 
 /// The daemon's own metrics, one struct for each concern, all in one registry.

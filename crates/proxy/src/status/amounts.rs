@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use std::fmt::Display;
+
 /// Bytes, with three digits at least: `0 B`, `12.3 MiB`.
 pub(crate) fn bytes(bytes: f64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -46,9 +48,10 @@ pub(crate) fn percent(part: u64, whole: u64) -> Option<u64> {
     (whole > 0).then(|| part.min(whole).saturating_mul(100) / whole)
 }
 
-/// A count with its noun, `1 server`, `2 servers`.
-pub(crate) fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+/// A count with its words, `1 copy`, `2 copies`.
+pub(crate) fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+    let words = if count == N::from(1) { one } else { many };
+    format!("{count} {words}")
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use prometheus::Registry;
 use super::{
     health,
     readings::Readings,
-    recent::Recent,
+    recent::{Lately, Recent},
     state::{
         Build, Cache, Certificate, Connections, Download, Filer, Holder, Kms, Limit, Listed, Memory, Status, Traffic,
         VolumeServer,
@@ -22,6 +22,7 @@ use crate::{
     filer::FilerClient,
     keys::KeyRing,
     layers::{Exchange, Running},
+    metrics,
     read::Source,
 };
 
@@ -67,6 +68,8 @@ pub(crate) struct Settings {
     pub(crate) keeps_entries: bool,
     /// The page of `tidegate check`.
     pub(crate) page: Arc<str>,
+    /// The values in it.
+    pub(crate) values: Arc<toml::Table>,
 }
 
 /// A limit, whose value stands in the page.
@@ -80,28 +83,27 @@ pub(crate) struct LimitSetting {
 /// All there is to tell now. `ready`: what `/readyz` says.
 pub(super) fn status(sources: &Sources, recent: &Recent, ready: &Result<(), String>) -> Status {
     let readings = Readings::of(&sources.registry);
+    let lately = recent.lately(&readings);
     let Told { filer, source, keys, settings } = (sources.told)();
-    // It is TOML that was written here.
-    let values = settings.page.parse().unwrap_or_default();
     let since_start = readings.sum("process_start_time_seconds", &[]);
     let mut status = Status {
         at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         build: build(),
         uptime: (now() - since_start).max(0.0),
-        traffic: traffic(&readings, recent),
-        connections: connections(&readings, &values),
+        traffic: traffic(&readings, &lately),
+        connections: connections(&readings, &settings.values),
         downloads: downloads(sources.running.all(), settings.show_paths),
         filers: filers(&filer),
         volume_servers: volume_servers(source.engine.servers(), settings.per_server),
         kms: kms(&keys, &readings),
         caches: caches(&readings),
         memory: memory(&source, &readings),
-        limits: sources.limits.iter().map(|limit| limit.read(&readings, &values)).collect(),
+        limits: sources.limits.iter().map(|limit| limit.read(&readings, &settings.values)).collect(),
         certificates: certificates(&readings),
         config: settings.page.to_string(),
         ..Status::default()
     };
-    status.health = health::of(&status, &readings, recent, ready, settings.keeps_entries, now());
+    status.health = health::of(&status, &readings, &lately.gone, ready, settings.keeps_entries, now());
     status
 }
 
@@ -119,19 +121,18 @@ fn build() -> Build {
     ];
     Build {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        target: metrics::target(),
         features: features.into_iter().filter(|(_, is_in)| *is_in).map(|(name, _)| name.to_owned()).collect(),
     }
 }
 
-fn traffic(readings: &Readings, recent: &Recent) -> Traffic {
-    let lately = recent.lately(readings);
+fn traffic(readings: &Readings, lately: &Lately) -> Traffic {
     Traffic {
         requests_in_flight: readings.count("tidegate_requests_in_flight", &[]),
         bytes_per_second: lately.bytes_per_second,
         requests_per_second: lately.requests_per_second,
-        failed_lately: lately.failed,
-        cut_lately: lately.cut,
+        failed_lately: lately.gone.failed,
+        cut_lately: lately.gone.cut,
         served: readings.count("tidegate_answers_total", &[("by", "served")]),
         relayed: readings.count("tidegate_answers_total", &[("by", "relayed")]),
         fetches: readings.count("tidegate_fetches_in_flight", &[]),

@@ -1,9 +1,9 @@
 //! What is wrong, for somebody who has just been woken: the worst first, each with where to look.
 
 use super::{
-    amounts,
+    amounts::{self, counted},
     readings::Readings,
-    recent::Recent,
+    recent::Counters,
     state::{Health, Problem, Severity, Status},
 };
 
@@ -15,11 +15,11 @@ const DAY: f64 = 86_400.0;
 /// Of a hundred files that may be open.
 const MANY_FILES: u64 = 80;
 
-/// What is wrong with all that `status` tells. `ready`: what `/readyz` says; `now`: seconds since 1970.
+/// What is wrong with all that `status` tells. `gone`: what happened lately; `ready`: what `/readyz` says; `now`: seconds since 1970.
 pub(super) fn of(
     status: &Status,
     readings: &Readings,
-    recent: &Recent,
+    gone: &Counters,
     ready: &Result<(), String>,
     keeps_entries: bool,
     now: f64,
@@ -31,25 +31,27 @@ pub(super) fn of(
     of_servers(status, &mut problems);
     of_keys(status, &mut problems);
     of_clients(status, &mut problems);
-    let lately = recent.lately(readings);
-    if lately.refused > 0 {
+    if gone.refused > 0 {
         problems.warning(
-            format!("{} in the last five minutes: a limit was reached.", turned_away(lately.refused)),
+            format!(
+                "{} in the last five minutes: a limit was reached.",
+                counted(gone.refused, "client was turned away", "clients were turned away")
+            ),
             "See Limits; server.max_connections and limits.requests.",
         );
     }
-    if lately.unsound > 0 {
+    if gone.unsound > 0 {
         problems.warning(
-            format!("{} of chunks could not be given soundly in the last five minutes.", copies(lately.unsound)),
+            format!(
+                "{} of chunks could not be given soundly in the last five minutes.",
+                counted(gone.unsound, "copy", "copies")
+            ),
             "A disk may be failing; the log names servers and chunks.",
         );
     }
-    if lately.lost_lines > 0 {
+    if gone.lost_lines > 0 {
         problems.warning(
-            format!(
-                "{} of logs were lost in the last five minutes.",
-                amounts::counted(whole(lately.lost_lines), "line")
-            ),
+            format!("{} of logs were lost in the last five minutes.", counted(gone.lost_lines, "line", "lines")),
             "Whoever takes the log is too slow, or one place logs too much.",
         );
     }
@@ -115,19 +117,19 @@ fn of_clients(status: &Status, problems: &mut Problems) {
     let traffic = &status.traffic;
     if traffic.failed_lately > 0 {
         problems.failing(
-            format!("{} of 5xx in the last five minutes.", answers(traffic.failed_lately)),
+            format!("{} of 5xx in the last five minutes.", counted(traffic.failed_lately, "answer", "answers")),
             "The log names each by its request id, and whose fault it was.",
         );
     }
     if traffic.cut_lately > 0 {
         problems.failing(
-            format!("{} broke off in the last five minutes.", answers(traffic.cut_lately)),
+            format!("{} broke off in the last five minutes.", counted(traffic.cut_lately, "answer", "answers")),
             "No server had the bytes that came next; the log names the chunk.",
         );
     }
     if status.memory.waiting > 0 {
         problems.warning(
-            format!("{} for memory.", waits(status.memory.waiting)),
+            format!("{} for memory.", counted(status.memory.waiting, "download waits", "downloads wait")),
             "See Memory for who has it; prefetch.memory says how much there is.",
         );
     }
@@ -170,26 +172,6 @@ impl Problems {
     }
 }
 
-fn whole(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-fn answers(count: u64) -> String {
-    amounts::counted(whole(count), "answer")
-}
-
-fn turned_away(count: u64) -> String {
-    if count == 1 { "1 client was turned away".to_owned() } else { format!("{count} clients were turned away") }
-}
-
-fn copies(count: u64) -> String {
-    if count == 1 { "1 copy".to_owned() } else { format!("{count} copies") }
-}
-
-fn waits(count: usize) -> String {
-    if count == 1 { "1 download waits".to_owned() } else { format!("{count} downloads wait") }
-}
-
 #[cfg(test)]
 mod tests {
     use prometheus::{IntGauge, Registry};
@@ -200,7 +182,7 @@ mod tests {
     const NOW: f64 = 1.7e9;
 
     fn found(status: &Status, registry: &Registry) -> Vec<(Severity, String)> {
-        let health = of(status, &Readings::of(registry), &Recent::new(), &Ok(()), false, NOW);
+        let health = of(status, &Readings::of(registry), &Counters::default(), &Ok(()), false, NOW);
         health.problems.into_iter().map(|problem| (problem.severity, problem.what)).collect()
     }
 

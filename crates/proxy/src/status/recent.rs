@@ -20,59 +20,55 @@ const LEAST: Duration = Duration::from_millis(900);
 /// Those that are noted.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counters {
-    pub(super) bytes: f64,
-    pub(super) requests: f64,
+    pub(super) bytes: u64,
+    pub(super) requests: u64,
     /// Answers of 5xx.
-    pub(super) failed: f64,
+    pub(super) failed: u64,
     /// Answers that broke off by a failure.
-    pub(super) cut: f64,
+    pub(super) cut: u64,
     /// Clients that were turned away by a limit.
-    pub(super) refused: f64,
+    pub(super) refused: u64,
     /// Chunks that were not what they should be.
-    pub(super) unsound: f64,
+    pub(super) unsound: u64,
     /// Lines of logs that are missing.
-    pub(super) lost_lines: f64,
+    pub(super) lost_lines: u64,
 }
 
 impl Counters {
     fn of(readings: &Readings) -> Self {
-        let codes = readings.by("tidegate_requests_total", "code");
-        let sum = |name, labels| readings.sum(name, labels);
+        let codes = readings.by("tidegate_requests_total", "code").into_iter();
+        let count = |name, labels| readings.count(name, labels);
         Self {
-            bytes: sum("tidegate_response_bytes_total", &[]),
-            requests: codes.values().sum(),
-            failed: codes.iter().filter(|(code, _)| code.starts_with('5')).map(|(_, count)| count).sum(),
-            cut: sum("tidegate_responses_cut_total", &[("by", "failure")]),
-            refused: sum("tidegate_connections_refused_total", &[("reason", "limit")])
-                + sum("tidegate_limits_hit_total", &[("limit", "requests")]),
-            unsound: sum("tidegate_replica_flaws_total", &[("flaw", "unsound")]),
-            lost_lines: sum("tidegate_log_lines_dropped_total", &[]),
+            bytes: count("tidegate_response_bytes_total", &[]),
+            requests: count("tidegate_requests_total", &[]),
+            failed: codes.filter(|(code, _)| code.starts_with('5')).map(|(_, count)| count).sum::<f64>() as u64,
+            cut: count("tidegate_responses_cut_total", &[("by", "failure")]),
+            refused: count("tidegate_connections_refused_total", &[("reason", "limit")])
+                + count("tidegate_limits_hit_total", &[("limit", "requests")]),
+            unsound: count("tidegate_replica_flaws_total", &[("flaw", "unsound")]),
+            lost_lines: count("tidegate_log_lines_dropped_total", &[]),
         }
     }
 
     fn since(self, before: Self) -> Self {
         Self {
-            bytes: self.bytes - before.bytes,
-            requests: self.requests - before.requests,
-            failed: self.failed - before.failed,
-            cut: self.cut - before.cut,
-            refused: self.refused - before.refused,
-            unsound: self.unsound - before.unsound,
-            lost_lines: self.lost_lines - before.lost_lines,
+            bytes: self.bytes.saturating_sub(before.bytes),
+            requests: self.requests.saturating_sub(before.requests),
+            failed: self.failed.saturating_sub(before.failed),
+            cut: self.cut.saturating_sub(before.cut),
+            refused: self.refused.saturating_sub(before.refused),
+            unsound: self.unsound.saturating_sub(before.unsound),
+            lost_lines: self.lost_lines.saturating_sub(before.lost_lines),
         }
     }
 }
 
 /// What happened lately.
-#[derive(Clone, Copy, Default)]
 pub(super) struct Lately {
     pub(super) bytes_per_second: f64,
     pub(super) requests_per_second: f64,
-    pub(super) failed: u64,
-    pub(super) cut: u64,
-    pub(super) refused: u64,
-    pub(super) unsound: u64,
-    pub(super) lost_lines: u64,
+    /// How much was counted in that time.
+    pub(super) gone: Counters,
 }
 
 /// The counters of the last minutes.
@@ -120,20 +116,11 @@ impl Recent {
         let time = now.duration_since(at);
         if time >= LEAST {
             let gone = counters.since(looked);
-            past.rates = (gone.bytes / time.as_secs_f64(), gone.requests / time.as_secs_f64());
+            past.rates = (gone.bytes as f64 / time.as_secs_f64(), gone.requests as f64 / time.as_secs_f64());
             past.looked = (now, counters);
         }
-        let gone = counters.since(before);
-        let whole = |count: f64| count.max(0.0) as u64;
-        Lately {
-            bytes_per_second: past.rates.0,
-            requests_per_second: past.rates.1,
-            failed: whole(gone.failed),
-            cut: whole(gone.cut),
-            refused: whole(gone.refused),
-            unsound: whole(gone.unsound),
-            lost_lines: whole(gone.lost_lines),
-        }
+        let (bytes_per_second, requests_per_second) = past.rates;
+        Lately { bytes_per_second, requests_per_second, gone: counters.since(before) }
     }
 
     fn past(&self) -> MutexGuard<'_, Past> {
@@ -145,7 +132,7 @@ impl Recent {
 mod tests {
     use super::*;
 
-    fn failed(failed: f64, bytes: f64) -> Counters {
+    fn failed(failed: u64, bytes: u64) -> Counters {
         Counters { failed, bytes, ..Counters::default() }
     }
 
@@ -154,10 +141,10 @@ mod tests {
         let recent = Recent::new();
         let begin = Instant::now();
         for step in 1..=100 {
-            recent.add(begin + step * NOTED, failed(f64::from(step), 0.0));
+            recent.add(begin + step * NOTED, failed(step.into(), 0));
         }
         let now = begin + 100 * NOTED;
-        assert_eq!(recent.until(now, failed(103.0, 0.0)).failed, 33);
+        assert_eq!(recent.until(now, failed(103, 0)).gone.failed, 33);
         assert!(recent.past().noted.len() <= 32);
     }
 
@@ -165,11 +152,11 @@ mod tests {
     async fn a_rate_is_of_the_last_seconds_for_all_who_look() {
         let recent = Recent::new();
         let begin = Instant::now();
-        recent.add(begin + NOTED, failed(0.0, 1000.0));
+        recent.add(begin + NOTED, failed(0, 1000));
         let second = Duration::from_secs(1);
-        let rate = |at, bytes| recent.until(at, failed(0.0, bytes)).bytes_per_second;
-        assert_eq!(rate(begin + NOTED + second, 3000.0), 2000.0);
-        assert_eq!(rate(begin + NOTED + second + second / 2, 9000.0), 2000.0, "another one who looks at once");
-        assert_eq!(rate(begin + NOTED + 3 * second, 3000.0), 0.0);
+        let rate = |at, bytes| recent.until(at, failed(0, bytes)).bytes_per_second;
+        assert_eq!(rate(begin + NOTED + second, 3000), 2000.0);
+        assert_eq!(rate(begin + NOTED + second + second / 2, 9000), 2000.0, "another one who looks at once");
+        assert_eq!(rate(begin + NOTED + 3 * second, 3000), 0.0);
     }
 }

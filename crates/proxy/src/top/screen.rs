@@ -70,7 +70,9 @@ impl Page<'_> {
             (false, _) => (Tone::Fail, "not ready".to_owned()),
             (true, true) => (Tone::Fine, "all is well".to_owned()),
             (true, false) if is_failing => (Tone::Fail, "some reads fail".to_owned()),
-            (true, false) => (Tone::Look, format!("serving, {} to look at", counted(problems.len(), "thing"))),
+            (true, false) => {
+                (Tone::Look, format!("serving, {} to look at", counted(problems.len(), "thing", "things")))
+            }
         };
         let about = format!("tidegate {}  up {}  ", status.build.version, age(status.uptime));
         self.line(&[(Tone::Quiet, about), (tone, verdict)]);
@@ -87,8 +89,8 @@ impl Page<'_> {
                 rate(traffic.bytes_per_second),
                 traffic.requests_per_second,
                 traffic.requests_in_flight,
-                counted(usize::try_from(open).unwrap_or(usize::MAX), "connection"),
-                counted(usize::try_from(traffic.fetches).unwrap_or(usize::MAX), "fetch").replace("fetchs", "fetches"),
+                counted(open, "connection", "connections"),
+                counted(traffic.fetches, "fetch", "fetches"),
                 traffic.failed_lately,
                 traffic.cut_lately,
             ),

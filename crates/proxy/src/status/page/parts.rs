@@ -35,7 +35,7 @@ pub(in crate::status) fn verdict(status: &Status) -> (String, &'static str) {
     match (status.health.ready, count(Severity::Failing), count(Severity::Warning)) {
         (false, ..) => ("Not ready".to_owned(), "fail"),
         (true, 0, 0) => ("All is well".to_owned(), "fine"),
-        (true, 0, warnings) => (format!("Serving, {} to look at", counted(warnings, "thing")), "look"),
+        (true, 0, warnings) => (format!("Serving, {} to look at", counted(warnings, "thing", "things")), "look"),
         (true, ..) => ("Some reads fail".to_owned(), "fail"),
     }
 }
@@ -260,7 +260,7 @@ fn memory(status: &Status) -> String {
             "{} of {} taken by {}, {} of it filled. {} may run at once, {} for a part. The process has {}.",
             bytes(memory.taken as f64),
             bytes(memory.limit as f64),
-            counted(memory.downloads, "download"),
+            counted(memory.downloads, "download", "downloads"),
             bytes(memory.filled as f64),
             memory.most_downloads,
             if memory.waiting == 1 { "1 waits".to_owned() } else { format!("{} wait", memory.waiting) },
