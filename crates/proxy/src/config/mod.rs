@@ -129,6 +129,7 @@ fn chosen<'p>(named: Option<&'p Path>, default: &'p Path) -> Result<&'p Path, Er
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::scratch::Scratch;
 
     #[test]
     fn every_declared_default_is_one() {
@@ -142,14 +143,12 @@ mod tests {
 
     #[test]
     fn without_a_named_file_the_default_one_must_be_there() {
-        let here = std::env::temp_dir().join(format!("tidegate-chosen-{}", std::process::id()));
-        std::fs::create_dir_all(&here).unwrap();
+        let here = Scratch::new();
         let (default, named) = (here.join("default.toml"), here.join("named.toml"));
         assert_eq!(chosen(Some(&named), &default).unwrap(), named);
         let line = chosen(None, &default).unwrap_err().to_string();
         assert!(line.ends_with("default.toml: no such file; create it or name another with --config FILE"), "{line}");
         std::fs::write(&default, "").unwrap();
         assert_eq!(chosen(None, &default).unwrap(), default);
-        std::fs::remove_dir_all(here).unwrap();
     }
 }

@@ -89,23 +89,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-
-    struct Place(PathBuf);
-
-    impl Place {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("tidegate-files-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::settings::scratch::Scratch;
 
     /// Whether a change is noticed within two looks and a half.
     async fn notices(files: &mut Files) -> bool {
@@ -117,18 +101,18 @@ mod tests {
     #[tokio::test]
     async fn whatever_way_a_file_changes_is_noticed_once() {
         tokio::time::pause();
-        let place = Place::new("ways");
-        let file = place.0.join("a");
+        let place = Scratch::new();
+        let file = place.join("a");
         fs::write(&file, "one").unwrap();
-        let mut files = Files::new([file.clone(), place.0.join("not-there")]);
+        let mut files = Files::new([file.clone(), place.join("not-there")]);
         assert!(!notices(&mut files).await);
         fs::write(&file, "two").unwrap();
         assert!(notices(&mut files).await);
         assert!(!notices(&mut files).await);
-        fs::write(place.0.join("b"), "two").unwrap();
-        fs::rename(place.0.join("b"), &file).unwrap();
+        fs::write(place.join("b"), "two").unwrap();
+        fs::rename(place.join("b"), &file).unwrap();
         assert!(notices(&mut files).await);
-        fs::write(place.0.join("not-there"), "").unwrap();
+        fs::write(place.join("not-there"), "").unwrap();
         assert!(notices(&mut files).await);
         fs::remove_file(&file).unwrap();
         assert!(notices(&mut files).await && !notices(&mut files).await);
@@ -137,25 +121,25 @@ mod tests {
     #[tokio::test]
     async fn a_link_that_leads_elsewhere_is_a_change() {
         tokio::time::pause();
-        let place = Place::new("links");
+        let place = Scratch::new();
         for version in ["v1", "v2"] {
-            fs::create_dir(place.0.join(version)).unwrap();
-            fs::write(place.0.join(version).join("config"), "the same").unwrap();
+            fs::create_dir(place.join(version)).unwrap();
+            fs::write(place.join(version).join("config"), "the same").unwrap();
         }
-        symlink("v1", place.0.join("data")).unwrap();
-        symlink("data/config", place.0.join("config")).unwrap();
-        let mut files = Files::new([place.0.join("config")]);
+        symlink("v1", place.join("data")).unwrap();
+        symlink("data/config", place.join("config")).unwrap();
+        let mut files = Files::new([place.join("config")]);
         assert!(!notices(&mut files).await);
-        symlink("v2", place.0.join("next")).unwrap();
-        fs::rename(place.0.join("next"), place.0.join("data")).unwrap();
+        symlink("v2", place.join("next")).unwrap();
+        fs::rename(place.join("next"), place.join("data")).unwrap();
         assert!(notices(&mut files).await);
     }
 
     #[tokio::test]
     async fn what_goes_on_changing_is_waited_for() {
         tokio::time::pause();
-        let place = Place::new("slow");
-        let file = place.0.join("a");
+        let place = Scratch::new();
+        let file = place.join("a");
         let mut files = Files::new([file.clone()]);
         for size in 1..5 {
             fs::write(&file, "x".repeat(size)).unwrap();
@@ -164,7 +148,7 @@ mod tests {
         assert!(notices(&mut files).await);
         fs::write(&file, "").unwrap();
         files.are_read().await;
-        files.watch([file, place.0.join("b")]);
+        files.watch([file, place.join("b")]);
         assert!(files.changed().now_or_never().is_none() && !notices(&mut files).await);
     }
 }

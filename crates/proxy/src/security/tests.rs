@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Identity, Security, WeedEnvironment};
+use crate::settings::scratch::Scratch;
 
 fn environment(variables: &[(&str, &str)]) -> WeedEnvironment {
     let mut environment = WeedEnvironment::default();
@@ -10,15 +11,11 @@ fn environment(variables: &[(&str, &str)]) -> WeedEnvironment {
 
 /// Loads `text` as a file of its own; answers the file's directory too.
 fn load(text: &str, variables: &[(&str, &str)]) -> (Result<Security, String>, PathBuf) {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let directory = std::env::temp_dir().join(format!("tidegate-security-{}-{number}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
+    let scratch = Scratch::new();
+    let directory = scratch.to_path_buf();
     let file = directory.join("security.toml");
     std::fs::write(&file, text).unwrap();
     let loaded = Security::load(Some(&file), &environment(variables)).map_err(|error| error.to_string());
-    std::fs::remove_dir_all(&directory).unwrap();
     (loaded, directory)
 }
 

@@ -4,6 +4,8 @@
 
 mod environment;
 mod error;
+#[cfg(test)]
+pub(crate) mod scratch;
 mod weed;
 
 pub use self::{environment::Environment, error::Error, weed::WeedEnvironment};

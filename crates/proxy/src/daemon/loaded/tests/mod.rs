@@ -5,24 +5,15 @@ mod prints;
 mod refuses;
 mod unusable;
 
-use std::{
-    path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
-};
-
 use super::Loaded;
-use crate::settings::{Environment, Error};
+use crate::settings::{Environment, Error, scratch::Scratch};
 
-/// A directory of its own for one test, removed with it.
-struct Place(PathBuf);
+/// Where the files of a configuration are.
+struct Place(Scratch);
 
 impl Place {
     fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("tidegate-config-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(Scratch::new())
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -43,12 +34,6 @@ impl Place {
     fn error(&self, text: &str, variables: &[(&str, &str)]) -> String {
         let error = self.load(text, variables).err().expect("the configuration is wrong");
         error.to_string().replace(&self.0.display().to_string(), "@")
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
