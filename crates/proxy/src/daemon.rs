@@ -7,12 +7,15 @@ mod board;
 mod caches;
 mod files;
 mod in_force;
+mod key_ring;
+mod lasting;
 mod loaded;
 mod made;
 mod parts;
 mod providers;
 mod reload;
 mod replaceable;
+mod sourced;
 mod start_error;
 mod strangers;
 mod tasks;
@@ -25,7 +28,8 @@ use self::{
     access_lines::{AccessOutput, Reopened},
     files::Files,
     in_force::InForce,
-    parts::{Lasting, Parts},
+    lasting::Lasting,
+    parts::Parts,
     reload::Reload,
     replaceable::Replaceable,
     tasks::Tasks,
@@ -70,7 +74,7 @@ pub async fn explain(loaded: Loaded, path: &str) -> Result<Report, StartError> {
     let lasting = Lasting::new(&loaded.config)?;
     let mut parts = Parts::new(&lasting, loaded, None)?;
     parts.take_over(&lasting, None);
-    let Parts { source, keys, .. } = &parts;
+    let (source, keys) = (parts.source(), &parts.keys);
     let Some(object) = path.strip_prefix("s3://") else { return explain::report(source, keys, path).await };
     let explained = s3::explain::explain(parts.stages(), object).await?;
     let report = explain::report(source, keys, &explained.path).await?;

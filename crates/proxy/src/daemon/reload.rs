@@ -7,13 +7,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{
-    access_lines::AccessOutput,
-    files::Files,
-    loaded::Loaded,
-    parts::{Lasting, Parts},
-    start_error::StartError,
-    strangers,
-    tasks::Tasks,
+    access_lines::AccessOutput, files::Files, lasting::Lasting, loaded::Loaded, parts::Parts, start_error::StartError,
+    strangers, tasks::Tasks,
 };
 use crate::{
     config::GatewayUrl,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
 
-use super::parts::{Lasting, Parts};
+use super::{lasting::Lasting, parts::Parts};
 use crate::{
     access::Demands,
     entries::{Entries, Follower},
@@ -44,7 +44,7 @@ impl Tasks {
         renew(&mut self.demands, Some(parts.demands()), |demands| async move { demands.run().await }).await;
         renew(&mut self.gateways, parts.gateways(), |gateways| async move { gateways.watch().await }).await;
         renew(&mut self.keys, Some(&parts.keys), sweep).await;
-        renew(&mut self.source, Some(&parts.source), sweep_source).await;
+        renew(&mut self.source, Some(parts.source()), sweep_source).await;
     }
 }
 

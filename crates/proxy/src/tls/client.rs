@@ -110,6 +110,14 @@ impl ClientTls {
         Ok(config)
     }
 
+    /// That of connections which have TLS if there is `tls`.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn config_of(tls: Option<&Self>) -> Result<Option<ClientConfig>, Error> {
+        tls.map(Self::config).transpose()
+    }
+
     /// Connections from now on are made with what `newer` has read.
     pub(super) fn adopt(&self, newer: &Self) {
         self.current.0.send_replace(newer.current.reading());
