@@ -134,3 +134,11 @@ class Catalogue:
 
     def _sse(self, encryption: Encryption) -> dict[str, str]:
         return sse_arguments(encryption, customer_key=CUSTOMER_KEY, kms_key_id=self._kms.key_id)
+
+
+def put_large_and_small(front: Front, directory: str, size: int) -> Payload:
+    """Two plain files of a directory: `large`, which is answered, and `small`."""
+    large = Payload(directory, size)
+    for name, content in (("large", large.bytes()), ("small", b"small")):
+        assert request("PUT", f"{front.filer.url}/{directory}/{name}", body=content).status == 201
+    return large

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 import h2.connection
 import h2.events
 import pytest
+from catalogue import put_large_and_small
 from conftest import StartTidegate
 from harness import Front, Payload, Tidegate, request
 from harness.s3 import S3
@@ -24,10 +25,7 @@ PROXY = "127.0.0.2"
 @pytest.fixture(scope="module")
 def stored(front_1mb: Front) -> Payload:
     """What is at /limited/large; at /limited/small there is a little."""
-    payload = Payload("limited", SIZE)
-    assert request("PUT", front_1mb.filer.url + "/limited/large", body=payload.bytes()).status == 201
-    assert request("PUT", front_1mb.filer.url + "/limited/small", body=b"small").status == 201
-    return payload
+    return put_large_and_small(front_1mb, "limited", SIZE)
 
 
 @contextmanager

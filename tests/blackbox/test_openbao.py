@@ -232,8 +232,7 @@ def test_its_certificates_are_checked_and_read_again(
     files = {"ca_cert": str(ca), "client_cert": str(cert), "client_key": str(key)}
 
     def install(issuer: Authority, believed: Authority) -> None:
-        for source, target in zip(issuer.issue("client"), (cert, key), strict=True):
-            target.write_bytes(source.read_bytes())
+        issuer.install("client", cert, key)
         ca.write_bytes(believed.ca.read_bytes())
 
     install(strangers, authority)

@@ -85,15 +85,11 @@ def test_a_renewed_certificate_is_shown_to_new_connections(
 ) -> None:
     cert, key = tmp_path / "served.pem", tmp_path / "served.key"
 
-    def install(name: str) -> None:
-        for source, target in zip(authority.issue(name), (cert, key), strict=True):
-            target.write_bytes(source.read_bytes())
-
-    install("before")
+    authority.install("before", cert, key)
     gate = start_tidegate(front_1mb, {"server": {"tls_cert": str(cert), "tls_key": str(key)}})
     context = authority.client()
     assert shown(gate, context) == "CN=before"
-    install("after")
+    authority.install("after", cert, key)
     assert shown(gate, context) == "CN=before"
     reload(gate)
     assert shown(gate, context) == "CN=after"
@@ -125,8 +121,7 @@ def test_renewed_files_are_used_towards_filer_and_volume_servers(
     env["WEED_HTTPS_CLIENT_CA"] = str(ca)
 
     def install(issuer: Authority, believed: Authority) -> None:
-        for source, target in zip(issuer.issue("client-of-the-day"), (cert, key), strict=True):
-            target.write_bytes(source.read_bytes())
+        issuer.install("client-of-the-day", cert, key)
         ca.write_bytes(believed.ca.read_bytes())
 
     strangers = Authority(root / "reload-strangers", "strangers")

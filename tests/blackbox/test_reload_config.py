@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from catalogue import Catalogue
+from catalogue import Catalogue, put_large_and_small
 from conftest import StartTidegate
 from cryptography import x509
 from expect import read, same_bytes
@@ -27,10 +27,7 @@ SIZE = 40 * MIB
 @pytest.fixture(scope="module")
 def stored(front_1mb: Front) -> Payload:
     """What is at /reloaded/large; at /reloaded/small there is a little."""
-    payload = Payload("reloaded", SIZE)
-    assert request("PUT", front_1mb.filer.url + "/reloaded/large", body=payload.bytes()).status == 201
-    assert request("PUT", front_1mb.filer.url + "/reloaded/small", body=b"small").status == 201
-    return payload
+    return put_large_and_small(front_1mb, "reloaded", SIZE)
 
 
 def write(gate: Tidegate, change: dict[str, object]) -> None:
@@ -265,8 +262,7 @@ def test_a_certificate_that_is_replaced_is_shown_and_its_end_is_told(
     cert, key = tmp_path / "served.pem", tmp_path / "served.key"
 
     def install(name: str) -> datetime:
-        for source, target in zip(authority.issue(name), (cert, key), strict=True):
-            target.write_bytes(source.read_bytes())
+        authority.install(name, cert, key)
         return x509.load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc
 
     ends = install("first")
@@ -281,8 +277,7 @@ def test_a_certificate_that_is_replaced_is_shown_and_its_end_is_told(
     until(lambda: expiry(gate, "server") == ends, "its end is told, a moment after it is shown")
     # To another file; and TLS as a whole stays until the next start.
     others = [tmp_path / "other.pem", tmp_path / "other.key"]
-    for source, target in zip(authority.issue("third"), others, strict=True):
-        target.write_bytes(source.read_bytes())
+    authority.install("third", *others)
     changed(gate, {"server": {"tls_cert": str(others[0]), "tls_key": str(others[1])}})
     assert shown(gate, context) == "CN=third"
     for name in tls:

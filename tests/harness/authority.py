@@ -46,6 +46,11 @@ class Authority:
         )
         return cert_file, key_file
 
+    def install(self, name: str, cert: Path, key: Path) -> None:
+        """Issues one, and puts it where others may have been."""
+        for source, target in zip(self.issue(name), (cert, key), strict=True):
+            target.write_bytes(source.read_bytes())
+
     def client(self, identity: tuple[Path, Path] | None = None) -> ssl.SSLContext:
         """What a client needs that trusts this authority and shows `identity`."""
         context = ssl.create_default_context(cafile=str(self.ca))
