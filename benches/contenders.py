@@ -1,12 +1,12 @@
 """Everybody who stands between a client and the stored bytes in `all.py`, and what one turn of each costs."""
 
-import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import setting
+from curl import download
 from forward import Nginx
 from harness import Encryption, Front, Process, Tidegate
 from harness.balancers import Balancer, haproxy_binary
@@ -95,7 +95,7 @@ class Contender:
         """Reads an object of `size` bytes so often by curl, one download after the other."""
         begin, before = time.monotonic(), self._spent()
         for _ in range(times):
-            self._curl(self.url(prefix), size)
+            download(self.url(prefix), size)
         giga = times * size / 1e9
         self._note(work, giga * 1000 / (time.monotonic() - begin), before, giga)
 
@@ -111,13 +111,6 @@ class Contender:
 
     def _spent(self) -> list[float]:
         return [0.0 if process is None else processor_time(process) for process in (self.own, self.filer, self.volume)]
-
-    def _curl(self, url: str, size: int) -> None:
-        headers = [part for name, value in self.headers.items() for part in ("-H", f"{name}: {value}")]
-        argv = ["curl", "-sf", "-o", "/dev/null", "-w", "%{size_download}", *headers, url]
-        said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-        if said != str(size):
-            raise RuntimeError(f"{self.name}: {said} bytes for {size}")
 
 
 def start(servers: setting.Setting, relay: Path) -> tuple[list[Contender], Contender]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import setting
+from curl import arguments
 from harness import Encryption, Payload
 from harness.scratch import installed
 
@@ -50,7 +51,7 @@ def main() -> int:
         gate = servers.tidegate(cache={"chunks": "off"}, log={"level": "warn"})
         recorded = servers.root / "perf.data"
         argv = ["perf", "record", "-F", "499", "--call-graph", "dwarf,16384", "-o", recorded, "-p", str(gate.pid)]
-        headers = [part for name, value in setting.KEY.headers().items() for part in ("-H", f"{name}: {value}")]
+        headers = arguments(setting.KEY.headers())
         curl = ["curl", "-sSf", "-o", "/dev/null", *headers, servers.at(gate, Encryption.SSE_C)]
         subprocess.run(curl, check=True)
         recording = subprocess.Popen([*argv, "--", "sleep", str(options.seconds)], stderr=subprocess.DEVNULL)

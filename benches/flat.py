@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import setting
 from contenders import processor_time
 from crumbs import repeat_chunk
+from curl import arguments
 from harness import Encryption, Front, Payload, Tidegate, request
 from harness.s3 import sse_arguments
 from harness.scratch import installed
@@ -64,7 +65,7 @@ class Line:
         return processor_time(self.gate), fetched, fetches
 
     def _download(self) -> None:
-        headers = [part for name, value in self.headers.items() for part in ("-H", f"{name}: {value}")]
+        headers = arguments(self.headers)
         if self.at_once > 1:
             argv = ["xargs", "-P", str(self.at_once), "-I", "{}", "curl", "-sSf", "-o", "/dev/null", *headers, self.url]
             subprocess.run(argv, input="\n".join(map(str, range(self.turn))), text=True, check=True)
@@ -115,20 +116,21 @@ def sizes(servers: setting.Setting, options: argparse.Namespace) -> list[Line]:
     front = servers.front
     front.s3.create_bucket(setting.BUCKET)
     gate = started(servers, front, "sizes")
-    lines = []
-    for size in (STEADY, *SIZES):
-        put(front, f"size-{size}", size)
-        url = gate.object_url(setting.BUCKET, f"size-{size}")
-        lines.append(Line(f"{size} MiB", gate, url, size * MIB, max(4 * STEADY // size, 1) if size > 1 else STEADY))
+
+    def line(size: int, encryption: Encryption) -> Line:
+        name = f"{encryption.value}-{size}"
+        put(front, name, size, encryption)
+        turn = STEADY if size == 1 else max(4 * STEADY // size, 1)
+        title, headers = f"{size} MiB", {}
+        if encryption is Encryption.SSE_C:
+            title, headers = f"{title}, SSE-C", setting.KEY.headers()
+        return Line(title, gate, gate.object_url(setting.BUCKET, name), size * MIB, turn, headers)
+
+    plain = [line(size, Encryption.NONE) for size in (STEADY, *SIZES)]
     append(front, "largest", Payload("largest", STEADY * MIB).bytes(), options.largest // STEADY)
     url = gate.object_url(setting.BUCKET, "largest")
-    lines.append(Line(f"{options.largest} MiB", gate, url, options.largest // STEADY * STEADY * MIB, 1))
-    for size in (STEADY, *SIZES):
-        put(front, f"ssec-{size}", size, Encryption.SSE_C)
-        url, turn = gate.object_url(setting.BUCKET, f"ssec-{size}"), max(4 * STEADY // size, 1)
-        turn = turn if size > 1 else STEADY
-        lines.append(Line(f"{size} MiB, SSE-C", gate, url, size * MIB, turn, setting.KEY.headers()))
-    return lines
+    largest = Line(f"{options.largest} MiB", gate, url, options.largest // STEADY * STEADY * MIB, 1)
+    return [*plain, largest, *(line(size, Encryption.SSE_C) for size in (STEADY, *SIZES))]
 
 
 def chunks(servers: setting.Setting) -> list[Line]:

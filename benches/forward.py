@@ -11,7 +11,6 @@ of each process between the client and the volume server, user and system, from 
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import setting
+from curl import download
 from harness import Encryption, Front, Payload, Process, request
 from harness.ports import HOST, free_port
 from harness.scratch import installed
@@ -82,7 +82,7 @@ class Way:
         processes = [self.own, *self.behind]
         begin, before = time.monotonic(), [processor_time(process) for process in processes]
         for _ in range(times):
-            self.curl(size)
+            download(self.url, self.headers, size)
         after, passed = [processor_time(process) for process in processes], time.monotonic() - begin
         giga = times * size / 1e9
         pairs = zip(after, before, strict=True)
@@ -91,14 +91,6 @@ class Way:
         self.system.append(spent[0][1])
         self.all_between.append(sum(map(sum, spent)))
         self.rates.append(giga * 1000 / passed)
-
-    def curl(self, size: int) -> None:
-        """One download."""
-        headers = [part for name, value in self.headers.items() for part in ("-H", f"{name}: {value}")]
-        argv = ["curl", "-sf", "-o", "/dev/null", "-w", "%{size_download}", *headers, self.url]
-        said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-        if said != str(size):
-            raise RuntimeError(f"{self.name}: {said} bytes for {size}")
 
 
 def processor_time(process: Process) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 
 Everything is asked for by presigned URLs, so that a decision costs a signature. All in turns in one run: whole objects of every
 encryption, 64 KiB ranges, 4 KiB objects; whole ones also in a second cluster, whose volume server is `--far` away. With the
-processor time, from `/proc`: of whole objects that of all processes between client and volume server, of small reads each
+processor time: of whole objects that of all processes between client and volume server, of small reads each
 process's own for one request, for where they add up to all the machine has, only less work would make them faster. Needs wrk.
 
     TIDEGATE_BIN=target/release/tidegate .venv/bin/python benches/s3.py
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import setting
+from contenders import processor_time
 from distance import DelayLine, Reader
 from harness import Encryption, Kms, Payload, Process, Tidegate, request
 from harness.relay import Behaviour
@@ -29,7 +30,6 @@ from harness.signed import Signer
 from wrk import requests_per_second
 
 MIB = 1 << 20
-TICKS = os.sysconf("SC_CLK_TCK")
 SMALL, LARGE = "small", "large"
 RANGE, RANGES_AT_ONCE = 64 << 10, 8
 SMALL_SIZE, SMALL_AT_ONCE = 4 << 10, 16
@@ -57,13 +57,7 @@ class Side:
 
     def seconds(self) -> float:
         """Processor time until now."""
-        return sum(seconds(process) for process in self.processes)
-
-
-def seconds(process: Process) -> float:
-    """Processor time of a process until now."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+        return sum(map(processor_time, self.processes))
 
 
 @dataclass(frozen=True)
@@ -153,7 +147,7 @@ def many(
 def spent(world: World) -> dict[str, float]:
     """Seconds of processor time until now, by process; the client's under its own name."""
     client = os.times()
-    named = {name: sum(map(seconds, processes)) for name, processes in world.processes.items()}
+    named = {name: sum(map(processor_time, processes)) for name, processes in world.processes.items()}
     return {**named, "client": client.children_user + client.children_system}
 
 
