@@ -118,6 +118,7 @@ fn build() -> Build {
         ("openbao", cfg!(feature = "openbao")),
         ("gcp", cfg!(feature = "gcp")),
         ("azure", cfg!(feature = "azure")),
+        ("otlp", cfg!(feature = "otlp")),
     ];
     Build {
         version: env!("CARGO_PKG_VERSION").to_owned(),
