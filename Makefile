@@ -27,8 +27,10 @@ fmt-check: cargo
 # The tests are run with every KMS that there is, and traces; the default build is leaner.
 EVERY_KMS := --features proxy/gcp,proxy/azure,proxy/otlp
 
-lint: cargo ## clippy on everything, and no circle of files; a warning is an error
+# Of the Python code only what would fail when it is run: names that do not exist, what is imported and not used.
+lint: cargo venv ## clippy on everything, ruff on the Python code, and no circle of files; a warning is an error
 	@$(PYTHON) tests/structure/circles.py
+	$(VENV)/bin/ruff check --isolated --quiet --select F,E9,PLE tests benches deploy docs
 	$(CARGO) clippy --locked --workspace --all-targets $(EVERY_KMS) -- -D warnings
 
 features: cargo ## The same without any KMS, with each alone, and as it is built by default

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import setting
 from harness import Front
 from harness.protobuf import fields_of, message
 

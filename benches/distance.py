@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass

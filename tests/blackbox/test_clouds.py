@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from catalogue import Catalogue, Object, Shape
+from catalogue import Catalogue, Object
 from conftest import StartTidegate
 from expect import json_error, read, same_bytes
 from harness import Encryption, Front, Kms, request

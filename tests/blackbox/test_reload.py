@@ -100,7 +100,7 @@ def test_a_renewed_certificate_is_shown_to_new_connections(
         assert str(broken) in reload(gate)
         assert shown(gate, context) == "CN=after"
         broken.write_bytes(good)
-    install("at-last")
+    authority.install("at-last", cert, key)
     assert "ERROR" not in reload(gate)
     assert shown(gate, context) == "CN=at-last"
 
