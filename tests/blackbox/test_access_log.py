@@ -22,7 +22,7 @@ def of(gate_lines: list[dict[str, object]], *members: str) -> list[tuple[object,
 
 
 def started(front: Front, start: StartTidegate, file: Path, **log: object) -> Tidegate:
-    config = {"log": {"format": "json", "access": "all", "access_file": str(file), **log}}
+    config = {"log": {"format": "auto", "access": "all", "access_file": str(file), **log}}
     return start(front, {**config, "s3": {"gateway": [front.gateway.url]}, "prefetch": {"memory": "8MiB"}})
 
 

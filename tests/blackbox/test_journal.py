@@ -11,7 +11,7 @@ from waiting import until
 
 
 def test_the_journal_has_lines_with_priority_and_fields(front_1mb: Front, objects: Catalogue, tmp_path: Path) -> None:
-    change = {"server": {"trusted_proxies": ["127.0.0.1"]}, "log": {"access": "all"}, "sse_s3": {"key": "another key"}}
+    change = {"server": {"trusted_proxies": ["127.0.0.1"]}, "log": {"format": "auto", "access": "all"}, "sse_s3": {"key": "another key"}}
     gate = Tidegate(tmp_path, merged(front_1mb.tidegate_config(), change))
     kept = tmp_path / "run"
     gate.argv = beside_a_journal(kept, gate.argv)

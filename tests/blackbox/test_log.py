@@ -1,12 +1,17 @@
 """The log on standard error: nobody waits for it, clients cannot flood it, and its last lines are not lost."""
 
+import json
 import os
+import pty
 import re
 import signal
 import subprocess
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from catalogue import Catalogue, Shape
 from conftest import StartTidegate
 from expect import read
@@ -63,6 +68,65 @@ def test_whoever_does_not_read_the_log_holds_nobody_up(
         finally:
             child.kill()
             os.close(unread)
+
+
+@contextmanager
+def to_a_file(directory: Path) -> Iterator[tuple[int, Callable[[], str]]]:
+    path = directory / "lines"
+    with path.open("wb") as file:
+        yield file.fileno(), path.read_text
+
+
+@contextmanager
+def to_a_reader(ends: tuple[int, int]) -> Iterator[tuple[int, Callable[[], str]]]:
+    """Both ends of a pipe or a terminal."""
+    ours, theirs = ends
+    seen = bytearray()
+
+    def read() -> str:
+        while chunk := os.read(ours, 1 << 16):
+            seen.extend(chunk)
+            if len(chunk) < 1 << 16:
+                break
+        return seen.decode()
+
+    try:
+        yield theirs, read
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+OUTLETS = {
+    "file": to_a_file,
+    "pipe": lambda _: to_a_reader(os.pipe()),
+    "terminal": lambda _: to_a_reader(pty.openpty()),
+}
+
+
+@pytest.mark.parametrize(("log", "access"), [("terminal", "pipe"), ("pipe", "terminal"), ("file", "file")])
+def test_a_terminal_gets_text_and_all_else_json(log: str, access: str, front_1mb: Front, tmp_path: Path) -> None:
+    """Each of the two by where it goes itself."""
+    change = {"log": {"format": "auto", "access": "all"}}
+    gate = Tidegate(tmp_path, merged(front_1mb.tidegate_config(), change))
+    (tmp_path / "access").mkdir()
+    with OUTLETS[log](tmp_path) as (stderr, logged), OUTLETS[access](tmp_path / "access") as (stdout, answered):
+        with subprocess.Popen(gate.argv, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr) as child:
+            try:
+                until(lambda: serves(gate), "it serves")
+                assert request("GET", f"{gate.url}/not-here").status == 404
+                child.send_signal(signal.SIGTERM)
+                assert child.wait(20) == 0
+            finally:
+                child.kill()
+        written = {"log": logged(), "access": answered()}
+    for name, outlet, word in [("log", log, "serving"), ("access", access, "/not-here")]:
+        (line,) = [line for line in written[name].splitlines() if word in line]
+        if outlet == "terminal":
+            assert not line.startswith("{"), line
+            assert ("\x1b[" in line) == (name == "log"), "the access log has no colours"
+        else:
+            assert word in json.loads(line).values() and "\x1b" not in line, line
 
 
 def serves(gate: Tidegate) -> bool:

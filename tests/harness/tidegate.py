@@ -46,7 +46,7 @@ def merged(base: dict[str, object], change: dict[str, object]) -> dict[str, obje
 
 class Tidegate(Process):
     """A running tidegate. `config` holds the tables of its TOML; the listen addresses are added here, that of the S3
-    front where there is a table for it."""
+    front where there is a table for it, and that the log is text, which people and tests read."""
 
     def __init__(
         self,
@@ -60,7 +60,10 @@ class Tidegate(Process):
         self.port = free_port()
         self.listen = f"{host}:{self.port}"
         self.admin = f"{HOST}:{free_port()}"
-        own: dict[str, object] = {"server": {"listen": self.listen, "admin": self.admin, "lame_duck": "0s"}}
+        own: dict[str, object] = {
+            "server": {"listen": self.listen, "admin": self.admin, "lame_duck": "0s"},
+            "log": {"format": "text"},
+        }
         if "s3" in config:
             self.s3_listen = f"{host}:{free_port()}"
             own["s3"] = {"listen": self.s3_listen}

@@ -23,6 +23,7 @@ mod layers;
 pub mod logging;
 pub mod metrics;
 pub mod open_files;
+mod outlet;
 pub mod pb;
 pub mod peers;
 pub mod plan;

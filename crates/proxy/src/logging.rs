@@ -1,17 +1,13 @@
 //! Log lines on standard error.
 //!
-//! Knows level, form, what standard error is connected to, and how much is too much. Must not know who logs what; that no
-//! secret is logged is the care of those who log.
+//! Knows level, the look of a line, and how much is too much. Must not know who logs what; that no secret is logged is the
+//! care of those who log.
 
 mod entries;
 mod kinds;
 mod of_request;
 
-use std::{
-    io::{self, IsTerminal as _, Write},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -29,8 +25,8 @@ use self::{
 };
 use crate::{
     config::{Log, LogFormat, LogLevel},
-    journal::Journal,
     metrics::{LostLine, LostLines},
+    outlet::{Form, Outlet},
     spool::Spool,
 };
 
@@ -69,16 +65,11 @@ pub type Change = Arc<dyn Fn(&Log) + Send + Sync>;
 /// # Errors
 /// When there can be no more threads.
 pub fn init(log: &Log, lost: &LostLines) -> io::Result<Logging> {
-    let (entries, time, writer): (_, _, Box<dyn Write + Send>) = match Journal::behind(io::stderr()) {
-        Some(Ok(journal)) => (true, false, Box::new(journal)),
-        Some(Err(_)) => (false, false, Box::new(io::stderr())),
-        None => (false, true, Box::new(io::stderr())),
-    };
-    let colours = io::stderr().is_terminal();
-    let style = move |format| match format {
-        LogFormat::Json => LineStyle::Json,
-        LogFormat::Text if entries => LineStyle::Entry,
-        LogFormat::Text => LineStyle::Text { colours, time },
+    let (outlet, writer) = Outlet::behind(io::stderr);
+    let style = move |format| match outlet.form(format) {
+        Form::Json => LineStyle::Json,
+        Form::Entry => LineStyle::Entry,
+        Form::Text => LineStyle::Text { colours: outlet == Outlet::Terminal, time: outlet != Outlet::JournalOfLines },
     };
     let spool = Spool::start("log", writer, ROOM, lost.of(LostLine::Slow))?;
     let kinds = Arc::new(Kinds::new(lost.of(LostLine::Many)));

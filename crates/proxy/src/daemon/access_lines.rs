@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     config::{AccessLog, Log, LogFormat},
-    journal::Journal,
-    layers::{AccessLines, Form},
+    layers::AccessLines,
     metrics::{LostLine, LostLines},
+    outlet::Outlet,
     spool::Spool,
 };
 
@@ -42,8 +42,8 @@ struct Writer {
 pub(super) struct AccessOutput {
     of: (AccessLog, LogFormat, Option<String>),
     named: Option<Arc<Named>>,
-    /// Its lines may be entries of the journal.
-    takes_entries: bool,
+    /// Where its lines go.
+    outlet: Outlet,
     pub(super) lines: Option<Arc<AccessLines>>,
 }
 
@@ -55,45 +55,40 @@ impl AccessOutput {
     pub(super) fn of(log: &Log, lost: &LostLines, before: Option<&Self>) -> Result<Self, String> {
         let of = (log.access, log.format, log.access_file.clone());
         if log.access == AccessLog::Off {
-            return Ok(Self { of, named: None, takes_entries: false, lines: None });
+            return Ok(Self { of, named: None, outlet: Outlet::Program, lines: None });
         }
         let before = before.filter(|before| before.of.2 == of.2);
-        let goes_on = before.and_then(|before| {
-            Some((before.named.clone(), before.takes_entries, before.lines.as_ref()?.spool.clone()))
-        });
-        let (named, takes_entries, spool) = match goes_on {
+        let goes_on =
+            before.and_then(|before| Some((before.named.clone(), before.outlet, before.lines.as_ref()?.spool.clone())));
+        let (named, outlet, spool) = match goes_on {
             Some(goes_on) => goes_on,
             None => opened(log.access_file.as_ref(), lost)?,
         };
         let (encrypted_only, one_of) = (log.access == AccessLog::Encrypted, log.access_sample);
-        let form = match log.format {
-            LogFormat::Json => Form::Json,
-            LogFormat::Text if takes_entries => Form::Entry,
-            LogFormat::Text => Form::Text,
-        };
+        let form = outlet.form(log.format);
         let lines = Some(Arc::new(AccessLines { spool, encrypted_only, form, one_of }));
-        Ok(Self { of, named, takes_entries, lines })
+        Ok(Self { of, named, outlet, lines })
     }
 }
 
-/// The file, if there is one; whether the journal takes entries; and what takes the lines.
-fn opened(path: Option<&String>, lost: &LostLines) -> Result<(Option<Arc<Named>>, bool, Spool), String> {
-    let (named, takes_entries, writer): (_, _, Box<dyn Write + Send>) = match path {
-        None => match Journal::behind(io::stdout()) {
-            Some(Ok(journal)) => (None, true, Box::new(journal)),
-            _ => (None, false, Box::new(io::stdout())),
-        },
+/// The file, if there is one; where the lines go; and what takes them.
+fn opened(path: Option<&String>, lost: &LostLines) -> Result<(Option<Arc<Named>>, Outlet, Spool), String> {
+    let (named, outlet, writer): (_, _, Box<dyn Write + Send>) = match path {
+        None => {
+            let (outlet, writer) = Outlet::behind(io::stdout);
+            (None, outlet, writer)
+        }
         Some(path) => {
             let named = Arc::new(Named { path: path.into(), anew: Mutex::default() });
             let file = named.open().map_err(|error| {
                 format!("log.access_file: {path} cannot be opened: {error}; let the user of tidegate write it")
             })?;
-            (Some(Arc::clone(&named)), false, Box::new(Writer { file, named }))
+            (Some(Arc::clone(&named)), Outlet::Program, Box::new(Writer { file, named }))
         }
     };
     let spool = Spool::start("access-log", writer, ROOM, lost.of(LostLine::Access))
         .map_err(|error| format!("log.access: there is no thread for it: {error}"))?;
-    Ok((named, takes_entries, spool))
+    Ok((named, outlet, spool))
 }
 
 /// The file that is opened anew at SIGUSR1, if there is one.

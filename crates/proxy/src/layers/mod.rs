@@ -25,15 +25,15 @@ mod watched;
 
 use std::sync::Arc;
 
+pub(crate) use self::{
+    access_log::AccessLines,
+    running::{Exchange, Running},
+    throughput::{BytesPerSecond, Rates},
+};
 use self::{
     access_log::AccessLog, accounting::Accounting, client_address::ClientAddress, correlation::Correlated,
     error_log::ErrorLog, in_flight::InFlight, request_rate::RequestRate, running::Listed, shares::Shares,
     throughput::Throughput,
-};
-pub(crate) use self::{
-    access_log::{AccessLines, Form},
-    running::{Exchange, Running},
-    throughput::{BytesPerSecond, Rates},
 };
 use crate::{
     metrics::{FrontLabel, LimitsHit, Requests},

@@ -25,12 +25,14 @@ choice! {
 choice! {
     /// The form of a log line.
     pub enum LogFormat {
+        /// What suits where the lines go.
+        Auto = "auto",
         /// For people.
         Text = "text",
         /// One JSON object per line.
         Json = "json",
     }
-    expects "\"text\" or \"json\""
+    expects "\"auto\", \"text\" or \"json\""
 }
 
 choice! {
@@ -51,8 +53,9 @@ section! {
     pub struct Log {
         /// The least important event that is logged. `trace` includes the HTTP and gRPC libraries.
         level: LogLevel = "info";
-        /// `text` leaves colours out unless it writes to a terminal. To systemd's journal it writes entries with fields.
-        format: LogFormat = "text";
+        /// The form of the lines of both logs. `auto`: text to a terminal, entries with fields to systemd's journal, and JSON to
+        /// anything else. `text` leaves colours out unless it writes to a terminal, and writes entries to the journal, too.
+        format: LogFormat = "auto";
         /// Which requests have a line in the access log, when their answer is out: `all`, or with `encrypted` those about
         /// objects that are encrypted, as an audit of who read them.
         access: AccessLog = "off";

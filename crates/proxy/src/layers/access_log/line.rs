@@ -7,11 +7,12 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{AccessLines, Form};
+use super::AccessLines;
 use crate::{
     journal::{Entry, Priority},
     layers::watched::{End, Watch},
     metrics::SseLabel,
+    outlet::Form,
     wire::{Peer, Relayed, RequestId, Subject},
 };
 

@@ -16,6 +16,7 @@ pub(crate) use self::line::Line;
 use super::watched::WatchedBody;
 use crate::{
     metrics::CLIENT_LEFT,
+    outlet::Form,
     spool::Spool,
     wire::{Front, Layer, Peer, Received},
 };
@@ -30,17 +31,6 @@ pub(crate) struct AccessLines {
     pub(crate) form: Form,
     /// One of so many has a line, of those that went well; 1: all.
     pub(crate) one_of: u32,
-}
-
-/// What lines look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// For people.
-    Text,
-    /// A JSON object each.
-    Json,
-    /// An entry of systemd's journal each.
-    Entry,
 }
 
 impl AccessLines {

@@ -18,7 +18,7 @@ fn nothing_set_is_all_defaults() {
     assert!(config.sse_s3.key.is_none() && config.sse_s3.kek.is_none() && config.sse_s3.kek_passphrase.is_none());
     assert!(config.kms.default_provider.is_none() && config.kms.providers.is_empty());
     assert_eq!((config.kms.cache_ttl, config.kms.cache_entries), (Duration::from_secs(300), 1000));
-    assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
+    assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Auto));
 }
 
 #[test]

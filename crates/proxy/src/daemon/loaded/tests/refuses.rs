@@ -148,7 +148,7 @@ const VALUES: &[Case] = &[
         &[],
         "@/t.toml: log.level: expected \"error\", \"warn\", \"info\", \"debug\" or \"trace\", got \"loud\"",
     ),
-    ("[log]\nformat = \"a\\nb\"", &[], "@/t.toml: log.format: expected \"text\" or \"json\", got \"a\\nb\""),
+    ("[log]\nformat = \"a\\nb\"", &[], "@/t.toml: log.format: expected \"auto\", \"text\" or \"json\", got \"a\\nb\""),
 ];
 
 const KMS: &[Case] = &[
