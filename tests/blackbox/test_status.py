@@ -137,6 +137,30 @@ def test_paths_and_secrets_stay_here(front_1mb: Front, objects: Catalogue, start
     connection.close()
 
 
+def test_who_asks_by_a_name_of_his_own_is_told_no_more_than_a_probe(
+    front_1mb: Front, start_tidegate: StartTidegate
+) -> None:
+    """A web page whose name leads to this port has the browser ask so."""
+    gate = start_tidegate(front_1mb)
+    port = gate.admin.rpartition(":")[2]
+
+    def asked(host: str, path: str) -> int:
+        return request("GET", gate.admin_url + path, {"Host": f"{host}:{port}"}).status
+
+    for path in ("/", "/status.json", "/status/events", "/status.js", "/metrics", "/not-here"):
+        assert asked("page.example", path) == 421, path
+    for path in ("/healthz", "/readyz"):
+        assert asked("page.example", path) == 200, path
+    told = request("GET", gate.admin_url + "/", {"Host": "page.example"}).body.decode()
+    assert "admin.hosts" in told and told.count("\n") == 1
+    assert "name=page.example" in gate.log.read_text()
+    for host in ("localhost", "127.0.0.1", "[::1]"):
+        assert asked(host, "/status.json") == 200, host
+    gate.config_file.write_text(toml.dumps(merged(gate.config, {"admin": {"hosts": ["page.example"]}})))
+    reload(gate)
+    assert (asked("page.example", "/"), asked("Page.Example", "/metrics"), asked("evil.example", "/")) == (200, 200, 421)
+
+
 def test_what_is_wrong_is_said_first(front_1mb: Front, objects: Catalogue, start_tidegate: StartTidegate) -> None:
     gate = start_tidegate(front_1mb, {"sse_s3": {"key": "another key"}})
     until(lambda: status(gate)["health"]["problems"] == [], "all is well at first")

@@ -128,7 +128,9 @@ pub async fn run(loaded: Loaded, lost: Arc<LostLines>, log: logging::Change) -> 
     let board = board::new(board::sources(registry.clone(), running, in_force.subscribe()), &ready);
     let (told, over) = (Arc::clone(&board), server.draining().is_over());
     tokio::spawn(async move { told.run(over).await });
-    let admin = Admin::new(registry, ready, board);
+    let names = in_force.subscribe();
+    let names = Box::new(move || Arc::clone(&names.borrow().admin_names));
+    let admin = Admin::new(registry, ready, board, names);
     let listen = Listen::on_or_at(inherited.named("admin"), config.server.admin);
     let admin = server.listen_admin(listen, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::parts::Parts;
 use crate::{
-    access::Demands, filer::FilerClient, layers::AccessLines, read::Stages, s3::Gateways, server::Ending, status,
+    access::Demands, config::Domain, filer::FilerClient, layers::AccessLines, read::Stages, s3::Gateways,
+    server::Ending, status,
 };
 
 /// That.
@@ -15,6 +16,8 @@ pub(super) struct InForce {
     pub(super) gateways: Option<Arc<Gateways>>,
     pub(super) ending: Ending,
     pub(super) access_lines: Option<Arc<AccessLines>>,
+    /// By which the admin listener may be asked.
+    pub(super) admin_names: Arc<[Domain]>,
     pub(super) stages: Arc<Stages>,
     /// What of it the status tells.
     pub(super) told: status::Settings,
@@ -30,6 +33,7 @@ impl InForce {
             gateways: parts.gateways().cloned(),
             ending: Ending { lame_duck: server.lame_duck, drain_timeout: server.drain_timeout },
             access_lines,
+            admin_names: parts.config.admin.hosts.as_slice().into(),
             stages: Arc::clone(parts.stages()),
             told: told(parts),
         }

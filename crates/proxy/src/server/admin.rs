@@ -1,11 +1,12 @@
 //! The admin listener: metrics, liveness, readiness, and pages of somebody else's.
 //!
-//! Knows the registry and a question to ask about readiness. Must not know what makes the daemon ready, or what pages tell.
+//! Knows the registry, a question to ask about readiness, and by which names it may be asked itself. Must not know what makes
+//! the daemon ready, or what pages tell.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{ACCEPT, ALLOW, CONTENT_TYPE, SERVER as SERVER_HEADER, VARY},
 };
 use prometheus::Registry;
@@ -14,8 +15,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::shutdown::Draining;
+use super::{names, shutdown::Draining};
 use crate::{
+    config::Domain,
     metrics,
     wire::{Body, Front, Peer, Received, SERVER},
 };
@@ -48,11 +50,15 @@ impl Pages for () {
     }
 }
 
+/// Answers what names there are for it now, besides `localhost` and addresses.
+pub type Names = Box<dyn Fn() -> Arc<[Domain]> + Send + Sync>;
+
 /// `GET /metrics`, `/healthz` (the process answers), `/readyz` (requests can be served), and pages.
 pub struct Admin<R, P> {
     registry: Registry,
     ready: Arc<Ready<R>>,
     pages: Arc<P>,
+    names: Names,
 }
 
 /// Whether requests can be served, found out once a second at most however many ask.
@@ -69,24 +75,36 @@ const FRESH: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl<R: Readiness, P: Pages> Admin<R, P> {
-    /// Serves what is in `registry`, what `ready` says, and `pages`.
-    pub fn new(registry: Registry, ready: Arc<Ready<R>>, pages: Arc<P>) -> Self {
-        Self { registry, ready, pages }
+    /// Serves what is in `registry`, what `ready` says, and `pages`, to those who ask by one of `names`.
+    pub fn new(registry: Registry, ready: Arc<Ready<R>>, pages: Arc<P>, names: Names) -> Self {
+        Self { registry, ready, pages, names }
     }
 
-    async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
+    async fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        match path {
+        // Balancers and Kubernetes ask by names of their own, and what these two say is worth nothing to anybody else.
+        match uri.path() {
+            "/healthz" => return text(StatusCode::OK, "ok\n"),
+            "/readyz" => {
+                return match self.ready.check().await {
+                    Ok(()) => text(StatusCode::OK, "ok\n"),
+                    Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+                };
+            }
+            _ => {}
+        }
+        if let Some(name) = names::stranger(uri, headers, &(self.names)()) {
+            tracing::warn!(%name, "the admin listener was asked by a name that admin.hosts does not have");
+            let told =
+                format!("ask by address, or add the name that you ask by to admin.hosts: {name:?} is not in it\n");
+            return text(StatusCode::MISDIRECTED_REQUEST, told);
+        }
+        match uri.path() {
             "/metrics" => self.metrics(headers),
-            "/healthz" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => match self.ready.check().await {
-                Ok(()) => text(StatusCode::OK, "ok\n"),
-                Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
-            },
             path => match self.pages.answer(method, path).await {
                 Some(page) => page,
                 None => text(StatusCode::NOT_FOUND, "here are /, /status.json, /metrics, /healthz and /readyz\n"),
@@ -144,7 +162,7 @@ impl<R: Readiness, P: Pages> Front for Admin<R, P> {
     type Body = Body;
 
     async fn handle(&self, request: Request<Received>, _peer: Peer) -> Response<Body> {
-        self.answer(request.method(), request.uri().path(), request.headers()).await
+        self.answer(request.method(), request.uri(), request.headers()).await
     }
 }
 
@@ -164,6 +182,7 @@ mod tests {
         atomic::{AtomicUsize, Ordering},
     };
 
+    use http::header::HOST;
     use http_body_util::BodyExt as _;
     use prometheus::IntCounter;
 
@@ -190,12 +209,18 @@ mod tests {
         let (stage, stages) = Stages::new();
         let asked = Arc::new(AtomicUsize::new(0));
         let ready = Ready::new(Script(script, asked.clone()), Draining(stages));
-        let admin = Admin::new(Registry::new(), ready, Arc::new(()));
+        let names: Names = Box::new(|| ["gate.example".parse().unwrap()].into());
+        let admin = Admin::new(Registry::new(), ready, Arc::new(()), names);
         (admin, asked, stage)
     }
 
-    async fn get(admin: &Admin<Script, ()>, path: &str) -> (u16, String) {
-        let response = admin.answer(&Method::GET, path, &HeaderMap::new()).await;
+    async fn get(admin: &Admin<Script, ()>, path: &'static str) -> (u16, String) {
+        get_by(admin, "127.0.0.1:8881", path).await
+    }
+
+    async fn get_by(admin: &Admin<Script, ()>, name: &'static str, path: &'static str) -> (u16, String) {
+        let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(name))]);
+        let response = admin.answer(&Method::GET, &Uri::from_static(path), &headers).await;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -238,7 +263,10 @@ mod tests {
         let asked = |accept| {
             let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
             let admin = &admin;
-            async move { admin.answer(&Method::GET, "/metrics", &headers).await.headers()[CONTENT_TYPE].clone() }
+            async move {
+                admin.answer(&Method::GET, &Uri::from_static("/metrics"), &headers).await.headers()[CONTENT_TYPE]
+                    .clone()
+            }
         };
         assert_eq!(asked("*/*").await, "text/plain; version=0.0.4");
         let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -248,11 +276,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn only_probes_are_answered_by_any_name() {
+        let (admin, ..) = admin(vec![Ok(())]);
+        for (name, status) in [("gate.example:8881", 200), ("localhost", 200), ("evil.example:8881", 421)] {
+            assert_eq!(get_by(&admin, name, "/metrics").await.0, status, "{name}");
+            assert_eq!(get_by(&admin, name, "/healthz").await, (200, "ok\n".into()), "{name}");
+            assert_eq!(get_by(&admin, name, "/readyz").await, (200, "ok\n".into()), "{name}");
+        }
+        let (status, told) = get_by(&admin, "evil.example", "/").await;
+        assert!(status == 421 && told.contains("admin.hosts") && told.contains("\"evil.example\""), "{told}");
+    }
+
+    #[tokio::test]
     async fn other_paths_and_methods_are_refused() {
         let (admin, ..) = admin(vec![]);
         assert_eq!(get(&admin, "/").await.0, 404);
         assert_eq!(get(&admin, "/metrics/").await.0, 404);
-        let response = admin.answer(&Method::POST, "/metrics", &HeaderMap::new()).await;
+        let response = admin.answer(&Method::POST, &Uri::from_static("/metrics"), &HeaderMap::new()).await;
         assert_eq!(response.status(), 405);
         assert_eq!(response.headers()["allow"], "GET, HEAD");
     }

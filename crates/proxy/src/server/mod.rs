@@ -11,6 +11,7 @@ mod inherited;
 mod limits;
 mod line;
 mod listener;
+mod names;
 mod notify;
 mod proxied;
 mod refusal;
@@ -51,7 +52,7 @@ use tokio::{
 };
 
 pub use self::{
-    admin::{Admin, Pages, Readiness, Ready},
+    admin::{Admin, Names, Pages, Readiness, Ready},
     inherited::Inherited,
     limits::Limits,
     notify::{Notice, systemd},

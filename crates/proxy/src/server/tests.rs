@@ -368,7 +368,7 @@ async fn the_admin_listener_answers_until_the_drain_is_over() {
     let addr = server.listen(loopback(), Arc::new(front)).await.unwrap();
     let ready = || -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> { Box::pin(async { Ok(()) }) };
     let ready = Ready::new(ready, server.draining());
-    let admin = Admin::new(prometheus::Registry::new(), ready, Arc::new(()));
+    let admin = Admin::new(prometheus::Registry::new(), ready, Arc::new(()), Box::new(|| [].into()));
     let admin = server.listen_admin(loopback(), Arc::new(admin)).await.unwrap();
     let server = run(server, addr);
 

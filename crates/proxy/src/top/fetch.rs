@@ -48,6 +48,9 @@ impl Source {
         match timeout(PATIENCE, self.ask()).await {
             Ok(Ok((StatusCode::OK, body))) => serde_json::from_slice(&body)
                 .map_err(|_| format!("what answers at {at} is not tidegate's admin listener (server.admin)")),
+            Ok(Ok((StatusCode::MISDIRECTED_REQUEST, _))) => Err(format!(
+                "{at} does not answer to this name: give its address, or add the name to admin.hosts of its configuration"
+            )),
             Ok(Ok((status, _))) => Err(format!(
                 "{at} answered {status}: name the admin listener (server.admin) of a tidegate that has a status"
             )),
