@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import readme
 from contenders import NGINX_TUNED, Contender, Turn
 from harness.tidegate import tidegate_binary
 from harness.weed import weed_binary
@@ -98,6 +99,7 @@ def write_page(
     )
     page = options.docs / "benchmarks.md"
     page.write_text(text + "\n")
+    readme.write(options.docs)
     print(f"written: {page}", file=sys.stderr)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def test_the_site_has_every_page_once() -> None:
     listed = re.findall(r"\]\(([^)]+)\)", (REPO / "docs/SUMMARY.md").read_text())
     pages = sorted(page.name for page in (REPO / "docs").glob("*.md") if page.name != "SUMMARY.md")
     assert sorted(listed) == pages
+
+
+def test_every_figure_of_the_readme_stands_in_the_pages() -> None:
+    section = (REPO / "README.md").read_text().partition("## What it gives\n")[2].partition("\n## ")[0]
+    table = runpy.run_path(str(REPO / "benches/readme.py"))["table"]
+    before, found, after = section.partition(table((REPO / "docs/benchmarks.md").read_text()))
+    assert found, "python benches/readme.py writes it anew"
+    performance = (REPO / "docs/performance.md").read_text()
+    for figure in re.findall(r"\b\d[\d,]*\b", re.sub(r"SSE-S3|\]\([^)]*\)", "", before + after)):
+        assert re.search(rf"\b{figure}\b", performance), figure
 
 
 @pytest.mark.parametrize("page", OPERATORS)
