@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak deb deb-test manual book lintian bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd readers chromium clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak copyright deb deb-test manual book lintian bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd readers chromium clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -79,9 +79,13 @@ manual: cargo ## Manual pages and completions of shells, into target/manual
 	$(CARGO) run --locked --quiet $(if $(filter packager,$(PROFILE)),--profile packager) -p manual $(EVERY_KMS) -- \
 	  $(MANUAL) $(shell date --utc --date=@$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)} +%F)
 
+# The features are those of the package, in crates/proxy/Cargo.toml.
+copyright: cargo ## Whose work is in the binary, and under which licenses, into target/copyright
+	$(PYTHON) deploy/debian/copyright.py target/copyright gcp azure
+
 # Other options: make deb DEB="--maintainer 'Ann Other <ann@example.org>'"
 DEB ?=
-deb: cargo manual ## A Debian package, into target/debian (PROFILE=packager: built sooner); needs cargo-deb, installs nothing
+deb: cargo manual copyright ## A Debian package, into target/debian (PROFILE=packager: built sooner); needs cargo-deb, installs nothing
 	@$(CARGO) deb --version >/dev/null 2>&1 || { echo "No cargo-deb: cargo install --locked cargo-deb" >&2; exit 1; }
 	$(CARGO) deb --locked --quiet --strip --profile $(PROFILE) -p proxy $(DEB)
 
