@@ -52,6 +52,9 @@ def test_each_request_has_a_line_of_what_became_of_it(
     assert seen[5] == ("GET", large.path(), None, "none", 200, "served", "cut", "client")
     sizes = [line["bytes"] for line in lines(file)]
     assert sizes[:2] == [len(sealed.content), 10] and sizes[4] == MIB and MIB <= sizes[5] < 64 * MIB
+    fetches = [line.get("fetches") for line in lines(file)]
+    assert (fetches[0], fetches[2], fetches[3]) == (4, 0, None), "as many as there are chunks; refused; relayed"
+    assert {line.get("retries") for line in lines(file)} == {0, None}
     assert {line["peer"] for line in lines(file)} == {"127.0.0.1"}
     text = file.read_text()
     assert "do-not-show" not in text
@@ -64,9 +67,10 @@ def test_the_audit_has_encrypted_objects_only_and_its_file_is_opened_anew(
     file = tmp_path / "audit.log"
     gate = started(front_1mb, start_tidegate, file, access="encrypted")
     plain, sealed = (objects.get(front_1mb, kind, Shape.MANY) for kind in (Encryption.NONE, Encryption.SSE_KMS))
-    for wanted in (plain, sealed):
-        assert read(gate, wanted).status == 200
-    until(lambda: of(lines(file), "path", "sse") == [(sealed.path(), "kms")], "it has the encrypted one")
+    answers = [read(gate, wanted) for wanted in (plain, sealed)]
+    assert [answer.status for answer in answers] == [200, 200]
+    told = [(sealed.path(), "kms", answers[1].header("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"))]
+    until(lambda: of(lines(file), "path", "sse", "key_id") == told, "it has the encrypted one")
     old = file.rename(tmp_path / "audit.log.1")
     gate.signal(signal.SIGUSR1)
     until(file.exists, "there is a new file")

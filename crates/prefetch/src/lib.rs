@@ -45,6 +45,7 @@ mod shuttle_tests;
 mod simulation;
 mod stored_crc;
 mod sync;
+mod tally;
 #[cfg(test)]
 mod testing;
 mod upstream;
@@ -65,6 +66,7 @@ pub use plan::{Piece, Plan};
 pub use probe::Probed;
 pub use settings::{Settings, Verify, WindowSetting};
 pub use share::{Brake, Cut, Share};
+pub use tally::Tally;
 #[doc(hidden)]
 pub use upstream::recorded_answer;
 pub use upstream::{Answer, Body, HttpUpstream, Upstream, UpstreamBody};

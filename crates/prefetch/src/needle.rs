@@ -4,7 +4,7 @@ use std::{fmt, future::Future, ops::Range, pin::Pin, sync::Arc};
 
 use http::HeaderValue;
 
-use crate::{DecodeError, FetchError, Moved};
+use crate::{DecodeError, FetchError, Moved, Tally};
 
 /// What sealing adds to a chunk at most, in bytes: a 12-byte nonce and a 16-byte tag, and the worst case of gzip on
 /// bytes that do not compress.
@@ -69,6 +69,8 @@ pub struct NeedleRead {
     pub moved: Option<Arc<dyn Moved>>,
     /// What the read is called that this is a part of, if it has a name: volume servers are told, and log lines say it.
     pub request: Option<HeaderValue>,
+    /// Counts what volume servers are asked for it, if somebody wants to know.
+    pub tally: Option<Arc<Tally>>,
 }
 
 impl NeedleRead {
@@ -86,6 +88,7 @@ impl NeedleRead {
             opener: None,
             moved: None,
             request: None,
+            tally: None,
         }
     }
 

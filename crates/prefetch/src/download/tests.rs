@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::{
-    Cause, ChunkCache, NeedleRead, Piece, Settings, Verify, WindowSetting,
+    Cause, ChunkCache, NeedleRead, Piece, Settings, Tally, Verify, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -91,11 +91,14 @@ async fn holes_and_inline_bytes_stand_where_they_belong() {
 async fn a_fetch_that_breaks_goes_on_at_the_byte_where_it_broke() {
     let script = Script::default();
     script.locations([vec!["a:1", "b:1"]]);
-    let (plan, expected) = script.needles(1, 100_000);
+    let (read, expected) = script.needle(1, 100_000);
+    let tally = Arc::new(Tally::default());
+    let plan = Plan::from_iter([Piece::Needle(NeedleRead { tally: Some(Arc::clone(&tally)), ..read })]);
     script.fault("a:1", [Fault::BreakAfter(33_333)]);
     script.fault("b:1", [Fault::BreakAfter(33_333)]);
     let (engine, metrics) = script.engine(Settings::default());
     assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), expected);
+    assert_eq!((tally.requests(), tally.retries()), (3, 2));
     let ranges: Vec<_> = script.requests().iter().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect();
     assert_eq!(ranges, ["whole", "bytes=33333-99999", "bytes=66666-99999"]);
     assert_eq!(metrics.retries.with_label_values(&["broken"]).get(), 2);

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    Cause, FetchError, Locations, NeedleRead,
+    Cause, FetchError, Locations, NeedleRead, Tally,
     fetch::FetchContext,
     servers::{Attempt, Server},
     sync::spawn,
@@ -57,6 +57,8 @@ pub(crate) struct Replicas<'a> {
     fid: Arc<str>,
     /// [`NeedleRead::request`].
     request: Option<HeaderValue>,
+    /// [`NeedleRead::tally`].
+    tally: Option<Arc<Tally>>,
     priority: &'a Priority,
     locations: Option<Locations>,
     /// Whether `locations` are to be asked for, and afresh.
@@ -85,6 +87,7 @@ impl<'a> Replicas<'a> {
             volume: read.volume,
             fid: Arc::clone(&read.fid),
             request: read.request.clone(),
+            tally: read.tally.clone(),
             priority,
             locations: None,
             locate: Some(Lookup { fresh: false }),
@@ -112,6 +115,9 @@ impl<'a> Replicas<'a> {
                 if let Some(attempt) = self.at_its_place(attempt, bytes).await {
                     if let Some(failure) = &self.last {
                         self.context.metrics.retried(failure.cause.reason());
+                        if let Some(tally) = &self.tally {
+                            tally.retried();
+                        }
                     }
                     return Ok(attempt);
                 }

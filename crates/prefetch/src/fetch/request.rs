@@ -137,6 +137,9 @@ async fn exchange(
         request = request.header(REQUEST_ID, name);
     }
     let request = request.body(()).map_err(|error| Cause::Connect(error.to_string().into()))?;
+    if let Some(tally) = &read.tally {
+        tally.requested();
+    }
     let answer = timeout(context.first_byte_timeout, context.upstream.send(request)).await;
     let answer = answer.map_err(|_| Cause::Timeout)?.map_err(Cause::Connect)?;
     match answer.status() {

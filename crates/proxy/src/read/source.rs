@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use crypto::{Layout, Scheme};
 use http::StatusCode;
-use prefetch::{Download, Engine, Plan, Share};
+use prefetch::{Download, Engine, Plan, Share, Tally};
 
 use super::{
     decode::Decrypt,
@@ -43,6 +43,17 @@ pub(super) struct ReadPlan<'e> {
     chunks: Chunks<'e>,
     content: bytes::Bytes,
     pieces: Vec<Piece>,
+}
+
+/// On whose behalf a download is.
+#[derive(Default)]
+pub(super) struct Behalf<'a> {
+    /// Follows chunks that get another file id meanwhile.
+    pub(super) moves: Option<Arc<FileMoves>>,
+    /// Whose memory it takes, if it is for a client.
+    pub(super) share: Option<&'a Share>,
+    /// Counts what volume servers are asked for it.
+    pub(super) tally: Option<&'a Arc<Tally>>,
 }
 
 /// Where the chunks of a read are listed.
@@ -135,8 +146,7 @@ impl Source {
         Ok(ReadPlan { layout, chunks: Chunks::Expansion(expanded), content, pieces })
     }
 
-    /// Starts the download of a planned read and waits for its first bytes. `moves` follows chunks that get another file id
-    /// meanwhile; `share` is that of the client, if it is for one.
+    /// Starts the download of a planned read and waits for its first bytes.
     ///
     /// # Errors
     /// When a chunk has no id, or the first bytes cannot be had.
@@ -144,13 +154,12 @@ impl Source {
         &self,
         planned: &ReadPlan<'_>,
         unlocked: &ReadKeys,
-        moves: Option<Arc<FileMoves>>,
-        share: Option<&Share>,
+        behalf: &Behalf<'_>,
     ) -> Result<Download> {
-        let bind = |piece| bind(planned, unlocked, piece, moves.as_ref());
+        let bind = |piece| bind(planned, unlocked, piece, behalf);
         let pieces: Vec<_> = planned.pieces.iter().map(bind).collect::<Result<_>>()?;
         let (plan, nobody) = (Plan::from_iter(pieces), Share::default());
-        let download = self.engine.download_for(share.unwrap_or(&nobody), plan).await;
+        let download = self.engine.download_for(behalf.share.unwrap_or(&nobody), plan).await;
         download.map_err(|error| failure::to_error(&error))
     }
 
@@ -173,7 +182,7 @@ impl Source {
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
         }
         let planned = self.plan(entry, Arc::new(layout), None, &[Section::File(0..length(entry))]).await?;
-        self.download(&planned, &ReadKeys::Nothing, None, None).await
+        self.download(&planned, &ReadKeys::Nothing, &Behalf::default()).await
     }
 }
 
@@ -183,12 +192,7 @@ pub(super) fn length(entry: &pb::Entry) -> u64 {
 }
 
 /// Turns a planned piece into one that can be fetched, with what decrypts it.
-fn bind(
-    planned: &ReadPlan<'_>,
-    unlocked: &ReadKeys,
-    piece: &Piece,
-    moves: Option<&Arc<FileMoves>>,
-) -> Result<prefetch::Piece> {
+fn bind(planned: &ReadPlan<'_>, unlocked: &ReadKeys, piece: &Piece, behalf: &Behalf<'_>) -> Result<prefetch::Piece> {
     Ok(match piece {
         Piece::Zeros { len } => prefetch::Piece::Zeros(*len),
         Piece::Framing(text) => prefetch::Piece::Inline(text.clone()),
@@ -206,7 +210,8 @@ fn bind(
                 chunk: *index,
                 transform: unlocked.chunk(&planned.layout, *index)?,
                 opener: object::opener(chunk).map(|opener| Arc::new(opener) as Arc<_>),
-                moved: moves.and_then(|moves| moves.of(chunk)),
+                moved: behalf.moves.as_ref().and_then(|moves| moves.of(chunk)),
+                tally: behalf.tally.cloned(),
                 ..object::needle(&object::fid(chunk)?, chunk, range.clone())
             })
         }

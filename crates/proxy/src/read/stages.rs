@@ -8,13 +8,15 @@ use bytes::Bytes;
 use crypto::DataKey;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::Extensions;
-use prefetch::{Download, Share};
+use prefetch::Download;
 
 use super::{
     Source,
     lookup::{self, CachedEntry, Derived, File},
     moved::FileMoves,
-    route, unlock,
+    route,
+    source::Behalf,
+    unlock,
 };
 use crate::{
     Result,
@@ -46,8 +48,8 @@ impl Stages {
     }
 
     /// The body that `sections` of the file make: planned, the keys opened, the first bytes here. `customer` is the key of an
-    /// SSE-C object, [checked](unlock::customer_key). Its memory is the [`Share`] that stands among the `extensions` of the
-    /// request.
+    /// SSE-C object, [checked](unlock::customer_key). Its memory is the [`Share`](prefetch::Share) that stands among the `extensions` of the
+    /// request, and what it takes of volume servers counts in the [`Tally`](prefetch::Tally) there.
     ///
     /// # Errors
     /// Whatever keeps it from being read.
@@ -65,7 +67,8 @@ impl Stages {
         let bucket = route::bucket(path);
         let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket);
         let unlocked = spans::during("keys", unlocked).await?;
-        let download = self.source.download(&planned, &unlocked, Some(self.moves(path)), extensions.get::<Share>());
+        let behalf = Behalf { moves: Some(self.moves(path)), share: extensions.get(), tally: extensions.get() };
+        let download = self.source.download(&planned, &unlocked, &behalf);
         let download = spans::during("first bytes", download).await?;
         Ok(body(download, sections.iter().map(Section::len).sum()))
     }

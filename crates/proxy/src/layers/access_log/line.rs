@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, net::IpAddr, sync::Arc, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Uri, header, request};
+use prefetch::Tally;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -36,9 +37,11 @@ pub(super) struct Request {
     subject: Option<Arc<str>>,
     status: StatusCode,
     sse: SseLabel,
+    key_id: Option<String>,
     relayed: bool,
     bytes: u64,
     first_byte: Option<f64>,
+    tally: Arc<Tally>,
 }
 
 /// The members of a line, in their order. What is not known is left out.
@@ -56,11 +59,17 @@ struct Members<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     range: Option<&'a str>,
     sse: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<&'a str>,
     status: u16,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_byte: Option<f64>,
     duration: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fetches: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retries: Option<u32>,
     by: &'static str,
     end: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,9 +96,11 @@ impl Line {
             subject: None,
             status: StatusCode::OK,
             sse: SseLabel::None,
+            key_id: None,
             relayed: false,
             bytes: 0,
             first_byte: None,
+            tally: Arc::default(),
         })
     }
 
@@ -104,6 +115,12 @@ impl Line {
             SseLabel::None if request.relayed => encryption(response.headers()),
             sse => sse,
         };
+        request.key_id = said(response.headers(), KEY_ID);
+    }
+
+    /// Counts what volume servers are asked for the request.
+    pub(super) fn tally(&self) -> Option<Arc<Tally>> {
+        self.0.as_ref().map(|request| Arc::clone(&request.tally))
     }
 
     /// There will be no answer; `status` is what it counts as.
@@ -154,10 +171,13 @@ impl Request {
             path: self.uri.path(),
             range: self.range.as_deref(),
             sse: self.sse.as_str(),
+            key_id: self.key_id.as_deref(),
             status: self.status.as_u16(),
             bytes: self.bytes,
             first_byte: self.first_byte,
             duration: seconds(self.started),
+            fetches: (!self.relayed).then(|| self.tally.requests()),
+            retries: (!self.relayed).then(|| self.tally.retries()),
             by: if self.relayed { "relayed" } else { "served" },
             end: if end == End::Complete { "whole" } else { "cut" },
             cut_by: match end {
@@ -200,28 +220,32 @@ impl Members<'_> {
     fn to_text(&self) -> String {
         let Self { timestamp, request, peer, method, path, sse, status, bytes, duration, by, end, .. } = self;
         let mut line = format!("{timestamp} request={request} peer={peer}");
-        let mut add = |name: &str, value: Option<&str>| {
+        let add = |line: &mut String, name: &str, value: Option<&str>| {
             if let Some(value) = value {
                 // Writing to a text does not fail.
                 let _ = write!(line, " {name}={value:?}");
             }
         };
-        add("subject", self.subject);
-        add("certificate", self.certificate);
-        add("method", Some(method));
-        add("path", Some(path));
-        add("range", self.range);
-        let _ = write!(line, " sse={sse} status={status} bytes={bytes}");
+        add(&mut line, "subject", self.subject);
+        add(&mut line, "certificate", self.certificate);
+        add(&mut line, "method", Some(method));
+        add(&mut line, "path", Some(path));
+        add(&mut line, "range", self.range);
+        let _ = write!(line, " sse={sse}");
+        add(&mut line, "key_id", self.key_id);
+        let _ = write!(line, " status={status} bytes={bytes}");
         if let Some(first_byte) = self.first_byte {
             let _ = write!(line, " first_byte={first_byte}");
         }
-        let _ = write!(line, " duration={duration} by={by} end={end}");
+        let _ = write!(line, " duration={duration}");
+        if let (Some(fetches), Some(retries)) = (self.fetches, self.retries) {
+            let _ = write!(line, " fetches={fetches} retries={retries}");
+        }
+        let _ = write!(line, " by={by} end={end}");
         if let Some(cut_by) = self.cut_by {
             let _ = write!(line, " cut_by={cut_by}");
         }
-        if let Some(user_agent) = self.user_agent {
-            let _ = write!(line, " user_agent={user_agent:?}");
-        }
+        add(&mut line, "user_agent", self.user_agent);
         if let Some(one_of) = self.one_of {
             let _ = write!(line, " one_of={one_of}");
         }
@@ -235,7 +259,7 @@ fn seconds(since: Instant) -> f64 {
     since.elapsed().as_micros() as f64 / 1e6
 }
 
-/// What a header of the client says, as far as it is told.
+/// What a header says, as far as it is told.
 fn said(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let value = String::from_utf8_lossy(headers.get(name)?.as_bytes());
     let mut told: String = value.chars().take(MOST).collect();
@@ -245,6 +269,7 @@ fn said(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     Some(told)
 }
 
+const KEY_ID: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id");
 const CUSTOMER: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-customer-algorithm");
 const MANAGED: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
 

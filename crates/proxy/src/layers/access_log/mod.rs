@@ -1,8 +1,8 @@
 //! The access log: one line for every request, or for every one about an encrypted object, when its answer is out or its
 //! client has left.
 //!
-//! Knows what the head of a request, its answer and the end of its body say. Must not know a query, or any header but
-//! `Range` and `User-Agent`: there may be secrets in all of them.
+//! Knows what the head of a request, its answer and the end of its body say, and counts what volume servers are asked for it.
+//! Must not know a query, or any header of a request but `Range` and `User-Agent`: there may be secrets in all of them.
 
 mod line;
 #[cfg(test)]
@@ -63,9 +63,12 @@ impl<F: Front> Layer for AccessLog<F> {
 
     async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
         let method = request.method().clone();
-        let (parts, body) = request.into_parts();
-        let line = self.lines.as_ref().map(|lines| Line::begin(&parts, &peer, Arc::clone(lines)));
-        let mut unanswered = Unanswered(Line(line));
+        let (mut parts, body) = request.into_parts();
+        let line = Line(self.lines.as_ref().map(|lines| Line::begin(&parts, &peer, Arc::clone(lines))));
+        if let Some(tally) = line.tally() {
+            parts.extensions.insert(tally);
+        }
+        let mut unanswered = Unanswered(line);
         let response = self.front.handle(Request::from_parts(parts, body), peer).await;
         let mut line = std::mem::replace(&mut unanswered.0, Line(None));
         line.answered(&response);

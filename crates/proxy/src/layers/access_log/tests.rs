@@ -74,7 +74,10 @@ async fn answer(request: Request<Received>, _: Peer) -> Response<Body> {
     let mut response = Response::new(pieces(vec![Ok("abc"), if broken { Err("broken") } else { Ok("def") }]));
     let told = response.extensions_mut();
     match request.uri().path() {
-        "/sealed" => drop(told.insert(SseLabel::Kms)),
+        "/sealed" => {
+            told.insert(SseLabel::Kms);
+            response.headers_mut().insert("x-amz-server-side-encryption-aws-kms-key-id", "key-1".parse().unwrap());
+        }
         "/relayed" => drop(told.insert(Relayed)),
         "/relayed-sealed" => {
             told.insert(Relayed);
@@ -119,7 +122,7 @@ async fn a_line_tells_of_a_whole_answer_when_its_last_byte_is_out_and_of_no_secr
     assert!(certificate.as_str().unwrap().starts_with("sha256:") && certificate.as_str().unwrap().len() == 71);
     let expected = json!({
         "peer": "192.0.2.7", "subject": "ann", "method": "GET", "path": "/a%20b", "range": "bytes=0-5", "sse": "none",
-        "status": 200, "bytes": 6, "first_byte": 1.0, "duration": 1.5, "by": "served", "end": "whole",
+        "status": 200, "bytes": 6, "first_byte": 1.0, "duration": 1.5, "fetches": 0, "retries": 0, "by": "served", "end": "whole",
         "user_agent": "test \"1\"\t",
     });
     assert_eq!((lines.len(), &lines[0]), (1, &expected));
@@ -179,7 +182,7 @@ async fn a_line_of_text_is_one_line_whatever_a_client_says() {
     assert_eq!(
         rest,
         "192.0.2.7 subject=\"ann\" method=\"GET\" path=\"/a%0a\" range=\"bytes=0-5\" sse=none status=200 bytes=6 \
-         first_byte=1 duration=1 by=served end=whole user_agent=\"test \\\"1\\\"\\t\"\n"
+         first_byte=1 duration=1 fetches=0 retries=0 by=served end=whole user_agent=\"test \\\"1\\\"\\t\"\n"
     );
 }
 
@@ -200,9 +203,14 @@ async fn an_entry_of_the_journal_has_each_member_by_its_name() {
     let fields: Vec<_> = text.lines().collect();
     assert!(text.ends_with("\n\n") && !text.contains("secret"), "{text}");
     assert!(fields.iter().any(|field| field.starts_with("MESSAGE=request=") && field.contains(" sse=kms ")), "{text}");
-    for field in
-        ["PRIORITY=6", "TIDEGATE_LOG=access", "TIDEGATE_SSE=kms", "TIDEGATE_BYTES=6", "TIDEGATE_PEER=192.0.2.7"]
-    {
+    for field in [
+        "PRIORITY=6",
+        "TIDEGATE_LOG=access",
+        "TIDEGATE_KEY_ID=key-1",
+        "TIDEGATE_SSE=kms",
+        "TIDEGATE_BYTES=6",
+        "TIDEGATE_PEER=192.0.2.7",
+    ] {
         assert!(fields.contains(&field), "{field}: {text}");
     }
 }
