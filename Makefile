@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 s3-clients soak copyright deb deb-test manual book lintian bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd readers chromium clean
+.PHONY: help demo test fmt fmt-check lint features unit doc build blackbox differential s3 optimized s3-clients soak copyright deb cargo-deb deb-test manual book lintian bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd readers chromium clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,7 @@ demo: cargo venv ## A real SeaweedFS with encrypted objects, read through tidega
 	$(CARGO) build --locked --release --bin tidegate
 	@TIDEGATE_BIN=$(abspath $(TARGET))/release/tidegate $(VENV)/bin/python deploy/demo/demo.py
 
-test: fmt-check lint features unit doc blackbox differential s3 ## All that must hold: format, lint, unit tests, docs, black-box tests, comparisons
+test: fmt-check lint features unit doc blackbox differential optimized ## All that must hold: format, lint, unit tests, docs, black-box tests, comparisons
 
 fmt: ## Formats the Rust code
 	$(CARGO) fmt --all
@@ -47,8 +47,7 @@ doc: cargo ## Builds the API documentation; a warning is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps $(EVERY_KMS)
 
 build: cargo
-	$(CARGO) build --locked --bin tidegate $(EVERY_KMS)
-	$(CARGO) build --locked -p manual $(EVERY_KMS)
+	$(CARGO) build --locked --bin tidegate --bin manual $(EVERY_KMS)
 
 # One test: make blackbox TESTS="tests/blackbox/test_ranges.py -k suffix"
 TESTS ?= tests/blackbox
@@ -61,6 +60,12 @@ differential: venv build ## tidegate's answers compared with a real filer's (TID
 s3: venv build ## Who may read what by S3, held against the real gateway (TIDEGATE_S3_ROUNDS=400 TIDEGATE_S3_SEED=2 for more)
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/s3
 
+# What only an optimizing compiler finds: types that are too deep for it, and what is too slow without it to happen. The packager's
+# profile has the optimization of the release within each crate, and is built in a fraction of the time.
+optimized: venv cargo ## The same with an optimized binary
+	$(CARGO) build --locked --profile packager --bin tidegate $(EVERY_KMS)
+	TIDEGATE_BIN=$(abspath $(TARGET))/packager/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/s3
+
 CLIENTS := .venv-clients
 s3-clients: venv build $(CLIENTS)/.requirements ## Programs and libraries of S3 through the S3 front: aws, rclone, s3cmd, minio, s3fs, pyarrow, object_store
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate TIDEGATE_CLIENTS=$(abspath $(CLIENTS)) \
@@ -72,22 +77,30 @@ $(CLIENTS)/.requirements: tests/clients/requirements.txt
 	$(CLIENTS)/bin/python -m pip install --disable-pip-version-check --quiet -r tests/clients/requirements.txt
 	@touch $@
 
-# Of the binary in the package: release, or packager, which is for rebuilds; see Cargo.toml.
+# Of the binary in the package: release, or packager, which is for rebuilds; see Cargo.toml. The features are those of the
+# Containerfile, too.
 PROFILE ?= release
+PACKAGED := gcp azure
+PACKAGED_FEATURES := --features "$(PACKAGED:%=proxy/%)"
 MANUAL := target/manual
+FEATURES := $(EVERY_KMS)
+# Those of the binary: what is built for the one is there for the other.
+deb: FEATURES := $(PACKAGED_FEATURES)
 manual: cargo ## Manual pages and completions of shells, into target/manual
-	$(CARGO) run --locked --quiet $(if $(filter packager,$(PROFILE)),--profile packager) -p manual $(EVERY_KMS) -- \
+	$(CARGO) run --locked --quiet $(if $(filter packager,$(PROFILE)),--profile packager) --bin manual $(FEATURES) -- \
 	  $(MANUAL) $(shell date --utc --date=@$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)} +%F)
 
-# The features are those of the package, in crates/proxy/Cargo.toml.
 copyright: cargo ## Whose work is in the binary, and under which licenses, into target/copyright
-	$(PYTHON) deploy/debian/copyright.py target/copyright gcp azure
+	$(PYTHON) deploy/debian/copyright.py target/copyright $(PACKAGED)
 
 # Other options: make deb DEB="--maintainer 'Ann Other <ann@example.org>'"
 DEB ?=
-deb: cargo manual copyright ## A Debian package, into target/debian (PROFILE=packager: built sooner); needs cargo-deb, installs nothing
+deb: cargo-deb manual copyright ## A Debian package, into target/debian (PROFILE=packager: built sooner); needs cargo-deb, installs nothing
+	$(CARGO) build --locked --profile $(PROFILE) --bin tidegate $(PACKAGED_FEATURES)
+	$(CARGO) deb --locked --quiet --strip --no-build --profile $(PROFILE) -p proxy $(DEB)
+
+cargo-deb: cargo
 	@$(CARGO) deb --version >/dev/null 2>&1 || { echo "No cargo-deb: cargo install --locked cargo-deb" >&2; exit 1; }
-	$(CARGO) deb --locked --quiet --strip --profile $(PROFILE) -p proxy $(DEB)
 
 DEBIAN_12 := $(TARGET)/debian-12
 deb-test: lintian venv deb $(DEBIAN_12)/.made ## The package in a fresh Debian 12, as root; no part of the tests: five minutes (PROFILE=packager)
