@@ -15,21 +15,29 @@ pub(crate) struct ContentRange {
 
 /// Why an answer does not say which bytes it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ContentRangeError {
+pub enum ContentRangeError {
+    /// It says nothing.
     #[error("no Content-Range")]
     Missing,
+    /// It has bytes that are not ASCII.
     #[error("a Content-Range that is not text")]
     NotText,
+    /// Its unit is another, or none.
     #[error("a Content-Range that does not count bytes")]
     NotBytes,
+    /// It is not written as it should be.
     #[error("a Content-Range that is not <first>-<last>/<size>")]
     Form,
+    /// It has a number that is none, or none of 64 bits.
     #[error("a number in Content-Range that is none, or is too large")]
     Number,
+    /// Its size is `*`.
     #[error("a Content-Range without a size")]
     NoSize,
+    /// Its last byte lies before the first.
     #[error("a Content-Range that ends before it begins")]
     Backwards,
+    /// Its last byte lies beyond its size.
     #[error("a Content-Range that goes beyond the size in it")]
     Beyond,
 }

@@ -1,15 +1,20 @@
 //! Why bytes could not be had: the cause of one failed attempt, and the error of a fetch that no replica could mend.
 
-use std::sync::Arc;
+use std::{io, ops::Range, sync::Arc};
 
-use crate::{outcome::Outcome, servers::Flaw};
+use crate::{
+    content_range::ContentRangeError,
+    outcome::Outcome,
+    servers::Flaw,
+    sources::{SharedError, chain},
+};
 
 /// Why one attempt at one replica failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Cause {
     /// No connection, or it broke before the answer began.
-    #[error("cannot be reached: {0}")]
-    Connect(Arc<str>),
+    #[error("cannot be reached: {}", chain(.0))]
+    Connect(#[source] SharedError),
     /// No first byte, or no next byte, within the timeout.
     #[error("no bytes within the timeout")]
     Timeout,
@@ -26,11 +31,11 @@ pub enum Cause {
     #[error("answered status {0}")]
     Status(u16),
     /// The body broke off with an error.
-    #[error("broke off inside the body: {0}")]
-    Broken(Arc<str>),
+    #[error("broke off inside the body: {}", chain(.0))]
+    Broken(#[source] Arc<io::Error>),
     /// Content-Length, Content-Range or the number of body bytes is not what was asked for.
     #[error("answered another length or range than asked for: {0}")]
-    Length(Arc<str>),
+    Length(#[source] LengthError),
     /// The bytes do not match the CRC-32C that the server has for them.
     #[error("sent bytes that do not match their checksum")]
     Corrupt,
@@ -81,8 +86,84 @@ impl Cause {
     }
 }
 
-/// Why there is nothing to decode with.
-pub type DecodeError = Arc<dyn std::error::Error + Send + Sync>;
+/// How many bytes an answer has, or says to have, beside what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LengthError {
+    /// What it says of its range says nothing that can be true.
+    #[error(transparent)]
+    ContentRange(#[from] ContentRangeError),
+    /// It has another range.
+    #[error("bytes {given:?} of {of} instead of {wanted:?} of {size}")]
+    Range {
+        /// The bytes that it has.
+        given: Range<u64>,
+        /// What they are a part of, in bytes.
+        of: u64,
+        /// The bytes that were asked for.
+        wanted: Range<u64>,
+        /// The size of the needle.
+        size: u64,
+    },
+    /// Its `Content-Length` is another.
+    #[error("Content-Length {given} instead of {wanted}")]
+    ContentLength {
+        /// What it says.
+        given: u64,
+        /// What was asked for.
+        wanted: u64,
+    },
+    /// It ended so many bytes before what it announced.
+    #[error("ended {0} bytes early")]
+    Early(u64),
+    /// It went on behind what it announced.
+    #[error("sent more bytes than announced")]
+    Late,
+    /// It announced nothing, and is longer than what was asked for.
+    #[error("more bytes than {0}")]
+    More(u64),
+    /// It has another number of bytes than it announced.
+    #[error("{given} bytes instead of {announced}")]
+    Announced {
+        /// The bytes that came.
+        given: usize,
+        /// Those that it announced.
+        announced: u64,
+    },
+}
+
+/// Why what a needle holds is not the chunk.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ContentError {
+    /// It is sealed, and does not open.
+    #[error(transparent)]
+    Sealed(SharedError),
+    /// It is compressed as older filers did it.
+    #[error("compressed with zstd, which is not supported")]
+    Zstd,
+    /// It is to be compressed, and is no gzip.
+    #[error("compressed in another way than gzip, which is not supported")]
+    NotGzip,
+    /// The gzip is broken.
+    #[error("gzip: {0}")]
+    Gzip(#[source] Arc<io::Error>),
+    /// The gzip has so many bytes of text, and more were asked for.
+    #[error("inflates to {0} bytes only")]
+    EndsEarly(u64),
+    /// The chunk is to be longer.
+    #[error("opens to {found} bytes instead of {expected}")]
+    Length {
+        /// The bytes that there are.
+        found: u64,
+        /// The bytes that the entry says.
+        expected: u64,
+    },
+    /// A server says no length of what it stores, or sends more than it said.
+    #[error("its length is not said")]
+    Unmeasured,
+    /// A server sent more of the text than it was asked for.
+    #[error("more bytes came than were asked for")]
+    TooMany,
+}
 
 /// Why a piece could not be fetched, after all replicas were tried. The fault is the volume servers' (or, for
 /// [`FetchError::Locate`], the filer's); a message names the fid and the server, never a key.
@@ -94,7 +175,8 @@ pub enum FetchError {
         /// The volume id.
         volume: u32,
         /// What the lookup said.
-        reason: Arc<str>,
+        #[source]
+        reason: SharedError,
     },
     /// No server holds the volume.
     #[error("volume {0} has no location")]
@@ -107,6 +189,7 @@ pub enum FetchError {
         /// The server that was tried last.
         server: Arc<str>,
         /// What it did.
+        #[source]
         cause: Cause,
     },
     /// Bytes of a chunk had gone out already when the chunk turned out not to match its checksum.
@@ -142,13 +225,14 @@ pub enum FetchError {
     /// All of `prefetch.memory` was taken, for longer than a read waits.
     #[error("all of prefetch.memory is taken by other downloads")]
     NoMemory,
-    /// The needle was read whole, but what it holds cannot be opened.
+    /// The needle was read whole, but what it holds is not the chunk.
     #[error("needle {fid}: {reason}")]
     Open {
         /// The fid.
         fid: Arc<str>,
-        /// What the opener said.
-        reason: Arc<str>,
+        /// Why not.
+        #[source]
+        reason: ContentError,
     },
     /// What the bytes are decoded with could not be had.
     #[error("needle {fid}: {error}")]
@@ -156,7 +240,8 @@ pub enum FetchError {
         /// The fid.
         fid: Arc<str>,
         /// Why not.
-        error: DecodeError,
+        #[source]
+        error: SharedError,
     },
     /// A fetch ended without a word, which only a defect of ours can cause.
     #[error("needle {0}: the fetch ended without a result")]
@@ -167,5 +252,45 @@ impl FetchError {
     /// Whether the bytes are gone for good as far as the volume servers know: every replica said 404.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Exhausted { cause: Cause::NotFound, .. } | Self::NoLocation(_))
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no way there")]
+    struct NoWay(#[source] io::Error);
+
+    fn sources(error: &FetchError) -> Vec<String> {
+        let (mut said, mut source) = (Vec::new(), error.source());
+        while let Some(error) = source {
+            said.push(error.to_string());
+            source = error.source();
+        }
+        said
+    }
+
+    #[test]
+    fn the_sentence_has_all_causes_once_and_the_error_keeps_each_of_them() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let said = refused.to_string();
+        let cause = Cause::Connect(Arc::new(NoWay(refused)));
+        let error = FetchError::Exhausted { fid: "3,01".into(), server: "a:1".into(), cause };
+        let sentence = format!("cannot be reached: no way there: {said}");
+        assert_eq!(error.to_string(), format!("needle 3,01: volume server a:1 {sentence}"));
+        assert_eq!(sources(&error), [&sentence, "no way there", &said]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_length_is_a_cause_of_its_own() {
+        let cause = Cause::Length(ContentRangeError::Beyond.into());
+        let error = FetchError::Exhausted { fid: "3,01".into(), server: "a:1".into(), cause };
+        let source = error.source().and_then(Error::source).and_then(|source| source.downcast_ref());
+        assert_eq!(source, Some(&LengthError::ContentRange(ContentRangeError::Beyond)));
     }
 }

@@ -43,6 +43,7 @@ mod shuttle_tests;
 #[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
 mod simulation;
+mod sources;
 mod stored_crc;
 mod sync;
 mod tally;
@@ -54,9 +55,10 @@ mod whole;
 mod window;
 
 pub use chunk_cache::{ChunkCache, OnLookup};
+pub use content_range::ContentRangeError;
 pub use download::Download;
 pub use engine::{Engine, Renewal};
-pub use error::{Cause, DecodeError, FetchError};
+pub use error::{Cause, ContentError, FetchError, LengthError};
 pub use insight::{HolderInsight, MemoryInsight, ServerInsight, StandingInsight};
 pub use locate::{Locate, Located, Locations};
 pub use metrics::Metrics;
@@ -66,6 +68,7 @@ pub use plan::{Piece, Plan};
 pub use probe::Probed;
 pub use settings::{Settings, Verify, WindowSetting};
 pub use share::{Brake, Cut, Share};
+pub use sources::SharedError;
 pub use tally::Tally;
 #[doc(hidden)]
 pub use upstream::recorded_answer;

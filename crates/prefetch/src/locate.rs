@@ -4,11 +4,13 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use http::HeaderValue;
 
+use crate::sources::SharedError;
+
 /// The servers that hold a volume, as `host:port`, without order.
 pub type Locations = Arc<[Arc<str>]>;
 
-/// A lookup on its way; an error is a sentence.
-pub type Located<'a> = Pin<Box<dyn Future<Output = Result<Locations, Arc<str>>> + Send + 'a>>;
+/// A lookup on its way. What an error says itself is a whole sentence: its sources are no part of it.
+pub type Located<'a> = Pin<Box<dyn Future<Output = Result<Locations, SharedError>> + Send + 'a>>;
 
 /// Tells where volumes are.
 pub trait Locate: Send + Sync {

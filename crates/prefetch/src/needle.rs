@@ -4,7 +4,7 @@ use std::{fmt, future::Future, ops::Range, pin::Pin, sync::Arc};
 
 use http::HeaderValue;
 
-use crate::{DecodeError, FetchError, Moved, Tally};
+use crate::{FetchError, Moved, SharedError, Tally};
 
 /// What sealing adds to a chunk at most, in bytes: a 12-byte nonce and a 16-byte tag, and the worst case of gzip on
 /// bytes that do not compress.
@@ -34,13 +34,12 @@ pub enum Start<'a> {
 }
 
 /// A decoder on its way.
-pub type Coming<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Decode>, DecodeError>> + Send + 'a>>;
+pub type Coming<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Decode>, SharedError>> + Send + 'a>>;
 
 /// Opens a needle that can only be read whole: one that is sealed with AES-GCM.
 pub trait Opener: Send + Sync {
-    /// Opens the stored bytes in place and says where among them what was sealed is now. An error is a sentence without key
-    /// material.
-    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, String>;
+    /// Opens the stored bytes in place and says where among them what was sealed is now. An error says nothing of keys.
+    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, SharedError>;
 }
 
 /// A byte range of one needle.

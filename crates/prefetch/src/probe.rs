@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Cause, Engine, NeedleRead,
+    Cause, Engine, NeedleRead, SharedError,
     fetch::{Wanted, ask},
     urgency::{Priority, Urgency},
 };
@@ -16,8 +16,8 @@ impl Engine {
     /// known. An empty list: no server holds the volume.
     ///
     /// # Errors
-    /// In words, when the volume cannot be located.
-    pub async fn probe(&self, read: &NeedleRead) -> Result<Vec<Probed>, Arc<str>> {
+    /// When the volume cannot be located.
+    pub async fn probe(&self, read: &NeedleRead) -> Result<Vec<Probed>, SharedError> {
         let context = &self.shared.fetch;
         let locations = context.locate.locate(read.volume, false).await?;
         let mut probed = Vec::with_capacity(locations.len());

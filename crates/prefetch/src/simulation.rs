@@ -17,7 +17,7 @@ use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Answer, Engine, Locate, Located, Metrics, NeedleRead, Piece, Plan, Settings, Upstream, UpstreamBody,
+    Answer, Engine, Locate, Located, Metrics, NeedleRead, Piece, Plan, Settings, SharedError, Upstream, UpstreamBody,
     testing::{body_of, collect},
 };
 
@@ -97,7 +97,9 @@ impl Upstream for Cluster {
                 (from.parse::<u64>().unwrap(), to.parse::<u64>().unwrap() + 1)
             });
             match kind {
-                Kind::Restarting if (FROM..2 * FROM).contains(&since) => return Err("connection refused".into()),
+                Kind::Restarting if (FROM..2 * FROM).contains(&since) => {
+                    return Err(Arc::new(io::Error::from(io::ErrorKind::ConnectionRefused)) as SharedError);
+                }
                 Kind::Hung if since >= FROM => std::future::pending().await,
                 Kind::Limited if seen.open > 4 => return Ok(status(429)),
                 Kind::Lacking if key % 2 == 0 => {

@@ -19,7 +19,7 @@ use tokio_util::io::StreamReader;
 
 use crate::{
     Body, ChunkCache, Decode, Download, Engine, FetchError, Locate, Located, Locations, Metrics, NeedleRead, Piece,
-    Plan, Settings, Start, Transform, Upstream, UpstreamBody, upstream::Answer,
+    Plan, Settings, SharedError, Start, Transform, Upstream, UpstreamBody, upstream::Answer,
 };
 
 /// What one request meets instead of a plain answer.
@@ -121,7 +121,9 @@ impl Upstream for Script {
             let late = if let Some(Fault::Late(late)) = fault { late } else { Duration::ZERO };
             tokio::time::sleep(latency + late).await;
             match &fault {
-                Some(Fault::Refuse) => return Err("connection refused".into()),
+                Some(Fault::Refuse) => {
+                    return Err(Arc::new(io::Error::from(io::ErrorKind::ConnectionRefused)) as SharedError);
+                }
                 Some(Fault::Hang) => std::future::pending().await,
                 Some(Fault::Status(status)) => return Ok(empty(StatusCode::from_u16(*status).unwrap())),
                 _ => {}

@@ -4,7 +4,6 @@
 //! the client, where a client library has a buffer of its own in between.
 
 mod body;
-mod chain;
 mod connect;
 mod connection;
 mod framing;
@@ -26,7 +25,6 @@ use tokio::{
 };
 
 pub use self::body::Body;
-pub(crate) use self::chain::chain;
 #[doc(hidden)]
 pub use self::recorded::recorded_answer;
 use self::{
@@ -36,17 +34,18 @@ use self::{
     head::Outgoing,
     idle::{Idle, LONGEST_REST},
 };
+use crate::sources::SharedError;
 
 /// The body of an answer, of whichever upstream.
 pub type UpstreamBody = Pin<Box<dyn Body>>;
 
 /// The answer on its way, boxed so that an [`Upstream`] can stand behind a pointer.
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<UpstreamBody>, Arc<str>>> + Send + 'a>>;
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<UpstreamBody>, SharedError>> + Send + 'a>>;
 
 /// Sends one request to a volume server.
 pub trait Upstream: Send + Sync + 'static {
-    /// The answer's head and its body still to be read. An error is a sentence: no connection, or it broke before the
-    /// answer began. Dropping the future or the body gives the request up.
+    /// The answer's head and its body still to be read. An error: there is no connection, or it broke before the answer
+    /// began. It and its sources are one sentence. Dropping the future or the body gives the request up.
     fn send(&self, request: Request<()>) -> Answer<'_>;
 }
 
@@ -74,7 +73,7 @@ impl HttpUpstream {
 
     /// Sends a request over a connection that rests, or a new one. One that rested may have been closed meanwhile: where
     /// nothing came over it, the request goes over another.
-    async fn send_pooled(&self, request: &Outgoing) -> Result<Response<UpstreamBody>, Arc<str>> {
+    async fn send_pooled(&self, request: &Outgoing) -> Result<Response<UpstreamBody>, SharedError> {
         loop {
             let (mut connection, is_new) = self.connection(request).await?;
             match connection.exchange(request).await {
@@ -83,14 +82,14 @@ impl HttpUpstream {
                     return Ok(with_body(answered, connection, Some(home)));
                 }
                 Err(unanswered) if unanswered.nothing_came && !is_new => {}
-                Err(unanswered) => return Err(chain(&unanswered.error).into()),
+                Err(unanswered) => return Err(Arc::new(unanswered.error)),
             }
         }
     }
 
     /// A connection, and whether it is new. Where one comes back before the new one is made, that is used, and the new one
     /// rests when it is there.
-    async fn connection(&self, request: &Outgoing) -> Result<(Connection, bool), Arc<str>> {
+    async fn connection(&self, request: &Outgoing) -> Result<(Connection, bool), SharedError> {
         if let Some(connection) = self.idle.take(&request.authority) {
             return Ok((connection, false));
         }
@@ -134,7 +133,8 @@ fn with_body(answered: Answered, connection: Connection, home: Option<Home>) -> 
 impl Upstream for HttpUpstream {
     fn send(&self, request: Request<()>) -> Answer<'_> {
         Box::pin(async move {
-            let request = Outgoing::of(&request, self.connector.default_port()).map_err(|error| error.to_string())?;
+            let request = Outgoing::of(&request, self.connector.default_port());
+            let request = request.map_err(|error| Arc::new(error) as SharedError)?;
             tokio::select! {
                 biased;
                 answer = self.send_pooled(&request) => answer,

@@ -21,7 +21,7 @@ use self::{
     stored::{Stored, stored},
 };
 use crate::{
-    FetchError, NeedleRead, Opener, Verify,
+    ContentError, FetchError, NeedleRead, Opener, Verify,
     budget::{Account, BLOCK, LONGEST_WAIT, Reservation, blocks, in_line},
     context::Shared,
     fetch::Wanted,
@@ -173,15 +173,15 @@ async fn opened(
     read: &NeedleRead,
 ) -> Result<NeedleBytes, FetchError> {
     if bytes.len() <= SMALL {
-        let place = opener.open(&mut bytes).map_err(|reason| unopened(read, reason))?;
+        let place = opener.open(&mut bytes).map_err(|error| unopened(read, ContentError::Sealed(error)))?;
         return Ok(NeedleBytes::new(memory.buffer(bytes), place));
     }
     let opener = Arc::clone(opener);
     let open = move || {
-        let place = opener.open(&mut bytes)?;
+        let place = opener.open(&mut bytes).map_err(ContentError::Sealed)?;
         Ok(NeedleBytes::new(memory.buffer(bytes), place))
     };
-    let opened: Option<Result<_, String>> = shared.pool.run(open).await;
+    let opened: Option<Result<_, ContentError>> = shared.pool.run(open).await;
     opened.ok_or_else(|| FetchError::Lost(Arc::clone(&read.fid)))?.map_err(|reason| unopened(read, reason))
 }
 
@@ -193,7 +193,7 @@ fn check_length(content: &Content, stored: u64, read: &NeedleRead, slices: &[Sli
     if is_sealed_size && slices.iter().all(|slice| slice.end().is_none_or(|end| end <= len)) {
         return Ok(());
     }
-    Err(unopened(read, format!("opens to {len} bytes instead of {}", read.size)))
+    Err(unopened(read, ContentError::Length { found: len, expected: read.size }))
 }
 
 /// Passes the slices on, a piece at a time. More is worked out when the client has taken what was.
@@ -276,7 +276,7 @@ async fn inflated_by_servers(
             let memory = waited_for(shared, account, blocks(len)).await?;
             let wanted = Wanted::Range { range: part, size: read.size };
             let Stored::Here { mut bytes, .. } = stored(&shared.fetch, read, &wanted, len, &priority).await? else {
-                return Err(unopened(read, "more bytes came than were asked for".to_owned()));
+                return Err(unopened(read, ContentError::TooMany));
             };
             if let Some(decoder) = &mut decoder {
                 decoder.apply(&mut bytes);
@@ -341,11 +341,11 @@ pub(crate) async fn stored_length(shared: &Shared, read: &NeedleRead) -> Result<
 
 /// A server says no length of what it stores, or sends more than it said.
 fn unmeasured(read: &NeedleRead) -> FetchError {
-    unopened(read, "its length is not said".to_owned())
+    unopened(read, ContentError::Unmeasured)
 }
 
-fn unopened(read: &NeedleRead, reason: String) -> FetchError {
-    FetchError::Open { fid: Arc::clone(&read.fid), reason: reason.into() }
+fn unopened(read: &NeedleRead, reason: ContentError) -> FetchError {
+    FetchError::Open { fid: Arc::clone(&read.fid), reason }
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::*;
 use crate::{
-    Answer, ChunkCache, Engine, Metrics, NeedleRead, Opener, Piece, Settings, Upstream, Verify, WindowSetting,
+    Answer, ChunkCache, Engine, Metrics, NeedleRead, Opener, Piece, Settings, SharedError, Upstream, Verify,
+    WindowSetting,
     testing::{Fault, Script, body_of, collect},
 };
 
@@ -25,7 +26,7 @@ const MIB: usize = 1 << 20;
 struct Plain;
 
 impl Opener for Plain {
-    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, String> {
+    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, SharedError> {
         Ok(0..stored.len())
     }
 }

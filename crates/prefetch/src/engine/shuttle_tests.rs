@@ -23,7 +23,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::{
-    NeedleRead, Opener, Piece, WindowSetting,
+    NeedleRead, Opener, Piece, SharedError, WindowSetting,
     budget::BLOCK,
     testing::{Fault, Script},
 };
@@ -136,7 +136,7 @@ fn meet(script: &Script, clients: &Arc<Clients>, is_sound: bool) {
 struct Unsealed;
 
 impl Opener for Unsealed {
-    fn open(&self, stored: &mut [u8]) -> Result<std::ops::Range<usize>, String> {
+    fn open(&self, stored: &mut [u8]) -> Result<std::ops::Range<usize>, SharedError> {
         Ok(0..stored.len())
     }
 }

@@ -33,9 +33,9 @@ pub(crate) use self::{
 };
 use self::{target::Target, version::Is};
 use crate::{
-    Cause, ChunkCache, Decode, FetchError, NeedleRead, UpstreamBody, Verify, budget::BLOCK, checksum::Checksum,
-    chunk_cache::Fetched, crc, handover::Handover, metrics::InFlight, outcome::Outcome, servers::Attempt,
-    stored_crc::StoredCrc, upstream::chain, urgency::Priority,
+    Cause, ChunkCache, Decode, FetchError, LengthError, NeedleRead, UpstreamBody, Verify, budget::BLOCK,
+    checksum::Checksum, chunk_cache::Fetched, crc, handover::Handover, metrics::InFlight, outcome::Outcome,
+    servers::Attempt, stored_crc::StoredCrc, urgency::Priority,
 };
 
 /// What one fetch is to do.
@@ -386,9 +386,9 @@ impl<'a> Fetch<'a> {
 
     /// Counts what was read.
     fn read(&self, read: io::Result<usize>, attempt: &Attempt) -> Result<usize, Cause> {
-        let bytes = read.map_err(|error| Cause::Broken(chain(&error).into()))?;
+        let bytes = read.map_err(|error| Cause::Broken(Arc::new(error)))?;
         if bytes == 0 {
-            return Err(Cause::Length(format!("ended {} bytes early", self.job.reach - self.position).into()));
+            return Err(Cause::Length(LengthError::Early(self.job.reach - self.position)));
         }
         attempt.heard();
         self.context.metrics.bytes.inc_by(bytes as u64);
@@ -475,7 +475,7 @@ async fn hungry(handover: Option<&Handover>) {
 /// Looks whether a body goes on where it should end, as far as more of it is here.
 fn no_more(body: &mut UpstreamBody) -> Result<(), Cause> {
     match body.read(&mut [0]).now_or_never() {
-        Some(Ok(bytes)) if bytes > 0 => Err(Cause::Length("sent more bytes than announced".into())),
+        Some(Ok(bytes)) if bytes > 0 => Err(Cause::Length(LengthError::Late)),
         _ => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use tokio::time::timeout;
 
 use crate::{
-    Cause, NeedleRead, UpstreamBody,
+    Cause, LengthError, NeedleRead, UpstreamBody,
     content_range::ContentRange,
     fetch::{FetchContext, replicas::Failure},
     servers::Attempt,
@@ -136,7 +136,7 @@ async fn exchange(
     if let Some(name) = &read.request {
         request = request.header(REQUEST_ID, name);
     }
-    let request = request.body(()).map_err(|error| Cause::Connect(error.to_string().into()))?;
+    let request = request.body(()).map_err(|error| Cause::Connect(Arc::new(error)))?;
     if let Some(tally) = &read.tally {
         tally.requested();
     }
@@ -159,17 +159,17 @@ async fn exchange(
 fn check_length(answer: &Response<UpstreamBody>, wanted: &Wanted, partial: bool) -> Result<(), Cause> {
     let Wanted::Range { range, size } = wanted else { return Ok(()) };
     if partial {
-        let part = ContentRange::of(answer.headers()).map_err(|error| Cause::Length(error.to_string().into()))?;
+        let part = ContentRange::of(answer.headers()).map_err(|error| Cause::Length(error.into()))?;
         if part.range != *range || part.size < *size {
-            let ContentRange { range: given, size: of } = part;
-            return Err(Cause::Length(format!("bytes {given:?} of {of} instead of {range:?} of {size}").into()));
+            let (wanted, size) = (range.clone(), *size);
+            return Err(Cause::Length(LengthError::Range { given: part.range, of: part.size, wanted, size }));
         }
     }
     match length(answer) {
         // Of a needle that is longer a part is asked for next.
         Some(length) if length > *size && !partial => Ok(()),
-        Some(length) if length != wanted.len() => {
-            Err(Cause::Length(format!("Content-Length {length} instead of {}", wanted.len()).into()))
+        Some(given) if given != wanted.len() => {
+            Err(Cause::Length(LengthError::ContentLength { given, wanted: wanted.len() }))
         }
         _ => Ok(()),
     }

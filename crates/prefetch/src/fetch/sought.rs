@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Moved, Opener, Piece, Plan, Relocated, Settings, Whereabouts, WindowSetting,
+        Moved, Opener, Piece, Plan, Relocated, Settings, SharedError, Whereabouts, WindowSetting,
         testing::{Fault, Script, collect},
     };
 
@@ -85,7 +85,7 @@ mod tests {
     struct AsItIs;
 
     impl Opener for AsItIs {
-        fn open(&self, stored: &mut [u8]) -> Result<std::ops::Range<usize>, String> {
+        fn open(&self, stored: &mut [u8]) -> Result<std::ops::Range<usize>, SharedError> {
             Ok(0..stored.len())
         }
     }

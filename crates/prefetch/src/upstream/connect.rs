@@ -1,6 +1,6 @@
 //! New connections to volume servers: names, addresses, and TLS.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{error::Error, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -8,14 +8,15 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::ClientConfig;
 use tower_service::Service;
 
-use super::{chain::chain, connection::Connection};
+use super::connection::Connection;
+use crate::sources::SharedError;
 
 /// How long the other machine's system may say nothing: to what was sent, or to the probes of an idle connection.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
 const TCP_PROBES: Duration = Duration::from_secs(5);
 
-/// A connection on its way. An error is a sentence.
-pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<Connection, Arc<str>>> + Send>>;
+/// A connection on its way.
+pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<Connection, SharedError>> + Send>>;
 
 /// Makes connections, with TLS on all of them or on none.
 pub(super) enum Connector {
@@ -59,21 +60,25 @@ impl Connector {
             Self::Plain(connector) => {
                 let mut connector = connector.clone();
                 Box::pin(async move {
-                    let uri = uri.map_err(|error| chain(&error))?;
-                    let stream = connector.call(uri).await.map_err(|error| chain(&error))?;
+                    let uri = uri.map_err(shared)?;
+                    let stream = connector.call(uri).await.map_err(shared)?;
                     Ok(Connection::new(stream.into_inner()))
                 })
             }
             Self::Tls(connector) => {
                 let mut connector = connector.clone();
                 Box::pin(async move {
-                    let uri = uri.map_err(|error| chain(&error))?;
-                    match connector.call(uri).await.map_err(|error| chain(&*error))? {
+                    let uri = uri.map_err(shared)?;
+                    match connector.call(uri).await.map_err(SharedError::from)? {
                         MaybeHttpsStream::Https(stream) => Ok(Connection::new(stream.into_inner())),
-                        MaybeHttpsStream::Http(_) => Err("a connection without TLS".into()),
+                        MaybeHttpsStream::Http(_) => Err(shared(io::Error::other("a connection without TLS"))),
                     }
                 })
             }
         }
     }
+}
+
+fn shared(error: impl Error + Send + Sync + 'static) -> SharedError {
+    Arc::new(error)
 }

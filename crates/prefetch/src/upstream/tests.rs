@@ -1,6 +1,7 @@
 //! The reader against what a server may send: beside hyper's for the same bytes, and over real sockets.
 
 use std::{
+    error::Error,
     future::poll_fn,
     io::{self, IoSliceMut},
 };
@@ -16,7 +17,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::*;
+use super::{connection::LineError, framing::FramingError, *};
 
 /// An answer as a reader saw it: its status and body. `None`: it was refused, or broke off.
 type Seen = Option<(StatusCode, Vec<u8>)>;
@@ -205,11 +206,17 @@ fn upstream() -> HttpUpstream {
     HttpUpstream::new(4, Duration::from_secs(5), None)
 }
 
-async fn get(upstream: &HttpUpstream, authority: &str) -> Result<String, Arc<str>> {
+async fn get(upstream: &HttpUpstream, authority: &str) -> Result<String, SharedError> {
     let request = Request::get(format!("http://{authority}/3,01")).body(()).unwrap();
     let mut answer = upstream.send(request).await?;
-    let body = read(answer.body_mut()).await.map_err(|error| Arc::from(chain(&error)))?;
+    let body = read(answer.body_mut()).await.map_err(|error| Arc::new(error) as SharedError)?;
     Ok(String::from_utf8(body).unwrap())
+}
+
+/// What was wrong with an answer, whether it came out while the head was read or the body.
+fn why(error: &SharedError) -> &LineError {
+    let of_body = || error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref();
+    error.downcast_ref().or_else(of_body).unwrap_or_else(|| panic!("{error}"))
 }
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -221,7 +228,7 @@ async fn requests_go_one_after_the_other_over_one_connection() {
     let (authority, served) = server(vec![vec![HELLO, chunked, empty, HELLO]]).await;
     let upstream = upstream();
     for expected in ["hello", "chunk", "", "hello"] {
-        assert_eq!(get(&upstream, &authority).await.as_deref(), Ok(expected));
+        assert_eq!(get(&upstream, &authority).await.unwrap(), expected);
     }
     assert_eq!(served.await.unwrap(), [4]);
 }
@@ -231,7 +238,7 @@ async fn a_connection_that_was_closed_while_it_rested_costs_nobody_a_failure() {
     let (authority, served) = server(vec![vec![HELLO], vec![HELLO]]).await;
     let upstream = upstream();
     for _ in 0..2 {
-        assert_eq!(get(&upstream, &authority).await.as_deref(), Ok("hello"));
+        assert_eq!(get(&upstream, &authority).await.unwrap(), "hello");
     }
     assert_eq!(served.await.unwrap(), [1, 1]);
 }
@@ -241,7 +248,7 @@ async fn a_request_that_was_taken_and_not_answered_goes_over_another_connection_
     let (authority, served) = server(vec![vec![HELLO, b""], vec![HELLO]]).await;
     let upstream = upstream();
     for _ in 0..2 {
-        assert_eq!(get(&upstream, &authority).await.as_deref(), Ok("hello"));
+        assert_eq!(get(&upstream, &authority).await.unwrap(), "hello");
     }
     assert_eq!(served.await.unwrap(), [2, 1]);
 }
@@ -249,7 +256,8 @@ async fn a_request_that_was_taken_and_not_answered_goes_over_another_connection_
 #[tokio::test]
 async fn a_new_connection_that_is_closed_without_an_answer_is_a_failure() {
     let (authority, served) = server(vec![vec![b""]]).await;
-    assert_eq!(get(&upstream(), &authority).await.unwrap_err(), "the connection was closed before the answer".into());
+    let error = get(&upstream(), &authority).await.unwrap_err();
+    assert!(matches!(why(&error), LineError::Closed), "{error}");
     assert_eq!(served.await.unwrap(), [1]);
 }
 
@@ -257,9 +265,10 @@ async fn a_new_connection_that_is_closed_without_an_answer_is_a_failure() {
 async fn an_answer_that_has_begun_is_not_asked_for_again() {
     let (authority, served) = server(vec![vec![HELLO, b"HTTP/1.1 2"], vec![HELLO]]).await;
     let upstream = upstream();
-    assert_eq!(get(&upstream, &authority).await.as_deref(), Ok("hello"));
-    assert_eq!(get(&upstream, &authority).await.unwrap_err(), "the connection was closed before the answer".into());
-    assert_eq!(get(&upstream, &authority).await.as_deref(), Ok("hello"), "over a new one");
+    assert_eq!(get(&upstream, &authority).await.unwrap(), "hello");
+    let error = get(&upstream, &authority).await.unwrap_err();
+    assert!(matches!(why(&error), LineError::Closed), "{error}");
+    assert_eq!(get(&upstream, &authority).await.unwrap(), "hello", "over a new one");
     assert_eq!(served.await.unwrap(), [2, 1]);
 }
 
@@ -269,7 +278,7 @@ async fn what_a_server_sends_beyond_an_answer_is_in_no_other() {
     let (authority, served) = server(vec![vec![surplus, HELLO], vec![HELLO]]).await;
     let upstream = upstream();
     for _ in 0..2 {
-        assert_eq!(get(&upstream, &authority).await.as_deref(), Ok("hello"));
+        assert_eq!(get(&upstream, &authority).await.unwrap(), "hello");
     }
     assert_eq!(served.await.unwrap(), [1, 1]);
 }
@@ -295,7 +304,7 @@ async fn what_comes_with_the_end_of_a_body_is_not_of_it() {
     // So that all of it is here when it is read.
     sleep(Duration::from_millis(50)).await;
     assert_eq!(read(answer.body_mut()).await.unwrap(), [b'a'; 53]);
-    assert_eq!(get(&upstream, &authority).await.as_deref(), Ok("hello"), "over another connection");
+    assert_eq!(get(&upstream, &authority).await.unwrap(), "hello", "over another connection");
     drop(served.await.unwrap());
 }
 
@@ -308,9 +317,11 @@ async fn a_body_that_ends_early_fails_and_one_that_ends_with_its_connection_does
     ])
     .await;
     let upstream = upstream();
-    assert_eq!(get(&upstream, &authority).await.unwrap_err(), "the body ended 4 bytes early".into());
-    assert_eq!(get(&upstream, &authority).await.as_deref(), Ok("hello"));
-    assert_eq!(get(&upstream, &authority).await.unwrap_err(), "the body ended before its last chunk".into());
+    let error = get(&upstream, &authority).await.unwrap_err();
+    assert!(matches!(why(&error), LineError::Framing(FramingError::Early(4))), "{error}");
+    assert_eq!(get(&upstream, &authority).await.unwrap(), "hello");
+    let error = get(&upstream, &authority).await.unwrap_err();
+    assert!(matches!(why(&error), LineError::Framing(FramingError::EarlyChunk)), "{error}");
 }
 
 #[tokio::test]
@@ -320,7 +331,7 @@ async fn an_error_that_nobody_reads_leaves_its_connection_for_others() {
     let upstream = upstream();
     let request = Request::get(format!("http://{authority}/3,01")).body(()).unwrap();
     drop(upstream.send(request).await.unwrap());
-    assert_eq!(get(&upstream, &authority).await.as_deref(), Ok("hello"));
+    assert_eq!(get(&upstream, &authority).await.unwrap(), "hello");
     assert_eq!(served.await.unwrap(), [2]);
 }
 
@@ -331,7 +342,7 @@ async fn a_body_that_is_dropped_closes_its_connection() {
     let upstream = upstream();
     let request = Request::get(format!("http://{authority}/3,01")).body(()).unwrap();
     drop(upstream.send(request).await.unwrap());
-    assert_eq!(get(&upstream, &authority).await.as_deref(), Ok("hello"));
+    assert_eq!(get(&upstream, &authority).await.unwrap(), "hello");
     assert_eq!(served.await.unwrap(), [1, 1]);
 }
 
@@ -341,14 +352,19 @@ async fn nobody_listens() {
     let authority = listener.local_addr().unwrap().to_string();
     drop(listener);
     let error = get(&upstream(), &authority).await.unwrap_err();
-    assert!(error.starts_with("tcp connect error: Connection refused"), "{error}");
+    let mut innermost: &dyn Error = &*error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let kind = innermost.downcast_ref().map(io::Error::kind);
+    assert_eq!(kind, Some(io::ErrorKind::ConnectionRefused), "{error}");
 }
 
 #[tokio::test]
 async fn a_connection_that_rests_ends_after_half_a_minute() {
     let (authority, served) = server(vec![vec![HELLO, HELLO]]).await;
     let upstream = upstream();
-    assert_eq!(get(&upstream, &authority).await.as_deref(), Ok("hello"));
+    assert_eq!(get(&upstream, &authority).await.unwrap(), "hello");
     tokio::time::pause();
     sleep(LONGEST_REST - Duration::from_secs(1)).await;
     assert!(!served.is_finished());

@@ -3,7 +3,7 @@
 //! Knows gzip. A chunk is inflated front to back and never held whole: of the text only what is asked for is kept.
 
 use std::{
-    io::{Cursor, Read},
+    io::{self, Cursor, Read},
     ops::Range,
     sync::Arc,
 };
@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 
-use crate::{Decode, budget::Buffer};
+use crate::{ContentError, Decode, budget::Buffer};
 
 /// The first bytes of gzip, and of the other compression that SeaweedFS has known (`weed/util/compression.go` @4.48).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -64,16 +64,16 @@ impl Content {
     /// Bytes that are the chunk, or hold it `compressed`.
     ///
     /// # Errors
-    /// In words, when it is compressed in a way that is not known.
-    pub(super) fn new(needle: NeedleBytes, compressed: bool) -> Result<Self, String> {
+    /// When it is compressed in a way that is not known.
+    pub(super) fn new(needle: NeedleBytes, compressed: bool) -> Result<Self, ContentError> {
         if !compressed {
             return Ok(Self::Raw(needle));
         }
         if needle.bytes().starts_with(&ZSTD) {
-            return Err("compressed with zstd, which is not supported".to_owned());
+            return Err(ContentError::Zstd);
         }
         if !needle.bytes().starts_with(&GZIP) {
-            return Err("compressed in another way than gzip, which is not supported".to_owned());
+            return Err(ContentError::NotGzip);
         }
         Ok(Self::Gzip(Box::new(Inflating::new(needle))))
     }
@@ -106,7 +106,7 @@ impl Content {
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub(super) fn reach(&mut self, start: u64) -> Result<bool, String> {
+    pub(super) fn reach(&mut self, start: u64) -> Result<bool, ContentError> {
         match self {
             Self::Raw(_) => Ok(true),
             Self::Gzip(inflating) => inflating.reach(start),
@@ -116,8 +116,13 @@ impl Content {
     /// Writes the chunk's bytes from `start` on, which was reached, by way of `decoder`, which begins there.
     ///
     /// # Errors
-    /// In words, when it is no gzip, or ends too soon.
-    pub(super) fn write(&mut self, start: u64, to: &mut [u8], decoder: Option<&mut dyn Decode>) -> Result<(), String> {
+    /// When it is no gzip, or ends too soon.
+    pub(super) fn write(
+        &mut self,
+        start: u64,
+        to: &mut [u8],
+        decoder: Option<&mut dyn Decode>,
+    ) -> Result<(), ContentError> {
         match (self, decoder) {
             (Self::Raw(needle), decoder) => {
                 let from = &needle.bytes()[start as usize..][..to.len()];
@@ -141,11 +146,11 @@ impl Content {
     /// place has more text than it has bytes: then nothing is to be checked.
     ///
     /// # Errors
-    /// In words, when the text does not match its checksum.
-    pub(super) fn check_end(&mut self, size: u64) -> Result<(), String> {
+    /// When the text does not match its checksum.
+    pub(super) fn check_end(&mut self, size: u64) -> Result<(), ContentError> {
         match self {
             Self::Gzip(inflating) if inflating.position == size => {
-                inflating.decoder.read(&mut [0]).map(drop).map_err(|error| format!("gzip: {error}"))
+                inflating.decoder.read(&mut [0]).map(drop).map_err(gzip)
             }
             _ => Ok(()),
         }
@@ -158,7 +163,7 @@ impl Inflating {
         Self { needle, decoder, position: 0 }
     }
 
-    fn reach(&mut self, start: u64) -> Result<bool, String> {
+    fn reach(&mut self, start: u64) -> Result<bool, ContentError> {
         if start < self.position {
             *self = Self::new(self.needle.clone());
         }
@@ -173,11 +178,11 @@ impl Inflating {
         Ok(self.position == start)
     }
 
-    fn read(&mut self, to: &mut [u8]) -> Result<(), String> {
+    fn read(&mut self, to: &mut [u8]) -> Result<(), ContentError> {
         let mut done = 0;
         while done < to.len() {
-            match self.decoder.read(&mut to[done..]).map_err(|error| format!("gzip: {error}"))? {
-                0 => return Err(format!("inflates to {} bytes only", self.position)),
+            match self.decoder.read(&mut to[done..]).map_err(gzip)? {
+                0 => return Err(ContentError::EndsEarly(self.position)),
                 bytes => {
                     done += bytes;
                     self.position += bytes as u64;
@@ -186,4 +191,8 @@ impl Inflating {
         }
         Ok(())
     }
+}
+
+fn gzip(error: io::Error) -> ContentError {
+    ContentError::Gzip(Arc::new(error))
 }

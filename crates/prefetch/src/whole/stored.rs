@@ -7,7 +7,7 @@ use http::header;
 use tokio::{io::AsyncReadExt, time::timeout};
 
 use crate::{
-    Cause, FetchError, NeedleRead, Verify,
+    Cause, FetchError, LengthError, NeedleRead, Verify,
     budget::BLOCK,
     crc,
     fetch::{Asked, Failure, FetchContext, Replicas, Sought, Wanted, ask, is_compressed, length},
@@ -15,7 +15,6 @@ use crate::{
     outcome::Outcome,
     servers::Attempt,
     stored_crc::StoredCrc,
-    upstream::chain,
     urgency::Priority,
 };
 
@@ -129,7 +128,7 @@ async fn collect(
             body.read_buf(&mut (&mut bytes).limit(left)).await
         };
         let read = timeout(context.idle_timeout, read).await.map_err(|_| Cause::Timeout)?;
-        let read = read.map_err(|error| Cause::Broken(chain(&error).into()))?;
+        let read = read.map_err(|error| Cause::Broken(Arc::new(error)))?;
         if read == 0 {
             break;
         }
@@ -140,11 +139,11 @@ async fn collect(
             return Ok(Stored::Longer(None));
         }
         if left == 0 {
-            return Err(Cause::Length(format!("more bytes than {most}").into()));
+            return Err(Cause::Length(LengthError::More(most)));
         }
     }
     if let Some(announced) = announced.filter(|announced| *announced != bytes.len() as u64) {
-        return Err(Cause::Length(format!("{} bytes instead of {announced}", bytes.len()).into()));
+        return Err(Cause::Length(LengthError::Announced { given: bytes.len(), announced }));
     }
     Ok(Stored::Here { bytes, gzip })
 }

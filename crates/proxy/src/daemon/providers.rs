@@ -89,7 +89,7 @@ fn openbao(bao: config::OpenBao, tls: Option<&ClientTls>) -> Result<crate::keys:
         address: bao.address,
         login,
         transit_path: bao.transit_path,
-        tls: ClientTls::config_of(tls).map_err(|error| broken(error.to_string()))?,
+        tls: ClientTls::config_of(tls).map_err(|error| broken(error.to_string()).caused_by(error))?,
         request_timeout: bao.request_timeout.0,
         max_retries: bao.max_retries,
     })

@@ -125,7 +125,8 @@ impl Manifests {
 /// # Errors
 /// Blames the filer if it is no manifest, or lists too many.
 pub fn list(fid: &Fid, content: &[u8]) -> Result<Vec<pb::FileChunk>> {
-    let no_manifest = |_| broken(format!("chunk {fid} is marked as a manifest but is none"));
+    let no_manifest =
+        |error: DecodeError| broken(format!("chunk {fid} is marked as a manifest but is none")).caused_by(error);
     if listed(content).map_err(no_manifest)? > MAX_LISTED {
         return Err(broken(format!("the manifest {fid} lists more than {MAX_LISTED} chunks")));
     }

@@ -1,10 +1,14 @@
 //! The bridge between the two crates that do not know each other: a keystream as a transform, a sealed chunk as an opener.
 
-use std::{io::Read, ops::Range};
+use std::{
+    io::{self, Read},
+    ops::Range,
+    sync::Arc,
+};
 
-use crypto::{Decryption, KeyStart, Keystream, Layout, VerifiedKey, open_chunk};
+use crypto::{ChunkError, Decryption, KeyStart, Keystream, Layout, VerifiedKey, open_chunk};
 use http::StatusCode;
-use prefetch::{Decode, Opener, Start, Transform};
+use prefetch::{Decode, Opener, SharedError, Start, Transform};
 use zeroize::Zeroizing;
 
 use crate::{Blame, Error, Result};
@@ -60,13 +64,26 @@ impl OpenSealed {
 }
 
 impl Opener for OpenSealed {
-    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, String> {
-        open_chunk(&self.cipher_key, stored).map_err(|error| error.to_string())
+    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, SharedError> {
+        open_chunk(&self.cipher_key, stored).map_err(|error| Arc::new(error) as SharedError)
     }
 }
 
 /// The first two bytes of gzip.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Why a sealed needle is not what it should hold.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SealedError {
+    #[error(transparent)]
+    Sealed(#[from] ChunkError),
+    #[error("compressed in another way than gzip, which is not supported")]
+    NotGzip,
+    #[error("gzip: {0}")]
+    Gzip(#[source] io::Error),
+    #[error("inflates to more than {0} bytes")]
+    TooLong(u64),
+}
 
 /// Opens a sealed needle whose size is not known beforehand, only that it is `limit` bytes at most.
 pub(super) fn open_sealed(
@@ -74,29 +91,26 @@ pub(super) fn open_sealed(
     compressed: bool,
     mut stored: Vec<u8>,
     limit: u64,
-) -> Result<Vec<u8>, String> {
-    let plain = open_chunk(cipher_key, &mut stored).map_err(|error| error.to_string())?;
+) -> Result<Vec<u8>, SealedError> {
+    let plain = open_chunk(cipher_key, &mut stored)?;
     stored.truncate(plain.end);
     stored.drain(..plain.start);
     if !compressed {
         return Ok(stored);
     }
     if !stored.starts_with(&GZIP) {
-        return Err("compressed in another way than gzip, which is not supported".to_owned());
+        return Err(SealedError::NotGzip);
     }
     inflate(&stored, limit)
 }
 
 /// Inflates to `limit` bytes at most; one more is an error, so that no bomb goes off.
-fn inflate(gzip: &[u8], limit: u64) -> Result<Vec<u8>, String> {
+fn inflate(gzip: &[u8], limit: u64) -> Result<Vec<u8>, SealedError> {
     // All of it at once: a growing vector would take more than was reserved.
     let mut plain = Vec::with_capacity(usize::try_from(limit + 1).unwrap_or(0));
-    flate2::read::GzDecoder::new(gzip)
-        .take(limit + 1)
-        .read_to_end(&mut plain)
-        .map_err(|error| format!("gzip: {error}"))?;
+    flate2::read::GzDecoder::new(gzip).take(limit + 1).read_to_end(&mut plain).map_err(SealedError::Gzip)?;
     if plain.len() as u64 > limit {
-        return Err(format!("inflates to more than {limit} bytes"));
+        return Err(SealedError::TooLong(limit));
     }
     Ok(plain)
 }
@@ -117,10 +131,10 @@ mod tests {
         let mut stored = hex::decode(SEALED).unwrap();
         let place = opener.open(&mut stored).unwrap();
         assert_eq!(&stored[place], b"attack at dawn");
-        assert!(opener.open(&mut [0; 40]).unwrap_err().contains("tag"));
+        assert_eq!(opener.open(&mut [0; 40]).unwrap_err().downcast_ref(), Some(&ChunkError::Tag));
         let manifest = |compressed, limit| open_sealed(&key, compressed, hex::decode(SEALED).unwrap(), limit);
         assert_eq!(manifest(false, 14).unwrap(), b"attack at dawn");
-        assert!(manifest(true, 14).unwrap_err().contains("gzip"));
+        assert!(matches!(manifest(true, 14), Err(SealedError::NotGzip)));
     }
 
     #[test]
@@ -129,7 +143,7 @@ mod tests {
         encoder.write_all(&[7; 1000]).unwrap();
         let gzip = encoder.finish().unwrap();
         assert_eq!(inflate(&gzip, 1000).unwrap(), [7; 1000]);
-        assert!(inflate(&gzip, 999).unwrap_err().contains("more than"));
-        assert!(inflate(&gzip[..10], 1000).is_err());
+        assert!(matches!(inflate(&gzip, 999), Err(SealedError::TooLong(999))));
+        assert!(matches!(inflate(&gzip[..10], 1000), Err(SealedError::Gzip(_))));
     }
 }

@@ -10,7 +10,7 @@ use crate::{Blame, Error};
 /// The answer to a failed fetch, before anything was sent.
 pub(super) fn to_error(error: &FetchError) -> Error {
     let message = error.to_string();
-    match error {
+    let answer = match error {
         FetchError::Locate { .. } => {
             Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(Duration::from_secs(2))
         }
@@ -23,7 +23,7 @@ pub(super) fn to_error(error: &FetchError) -> Error {
         }
         // It was made on our side of the seam.
         FetchError::Key { error, .. } => match error.downcast_ref::<Error>() {
-            Some(error) => error.clone(),
+            Some(error) => return error.clone(),
             None => Error::new(Blame::Kms, StatusCode::INTERNAL_SERVER_ERROR, message),
         },
         FetchError::Lost(_) => Error::new(Blame::Volume, StatusCode::INTERNAL_SERVER_ERROR, message),
@@ -33,12 +33,15 @@ pub(super) fn to_error(error: &FetchError) -> Error {
         FetchError::Exhausted { .. } | FetchError::NoLocation(_) => {
             Error::new(Blame::Volume, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(Duration::from_secs(2))
         }
-    }
+    };
+    answer.caused_by(error.clone())
 }
 
 #[cfg(test)]
 mod tests {
-    use prefetch::Cause;
+    use std::error::Error as _;
+
+    use prefetch::{Cause, ContentError, LengthError};
 
     use super::*;
 
@@ -54,12 +57,21 @@ mod tests {
         assert!(helped.message().contains("at least 20971520 bytes"), "{}", helped.message());
         let others = [
             FetchError::TooLarge { fid: fid(), size: 9 << 20, limit: 1 << 20 },
-            FetchError::Open { fid: fid(), reason: "opens to 1000 bytes instead of 1002".into() },
+            FetchError::Open { fid: fid(), reason: ContentError::Length { found: 1000, expected: 1002 } },
         ];
         for other in others.iter().map(to_error) {
             assert_eq!((other.status(), other.blame()), (StatusCode::BAD_GATEWAY, Blame::Volume));
             assert!(!other.message().contains("memory"), "{}", other.message());
         }
+    }
+
+    #[test]
+    fn why_a_fetch_failed_is_kept_to_its_first_cause() {
+        let error = to_error(&exhausted(Cause::Length(LengthError::Late)));
+        let fetch = error.source().unwrap();
+        assert!(fetch.is::<FetchError>(), "{fetch}");
+        let length = fetch.source().and_then(|cause| cause.source()).and_then(|length| length.downcast_ref());
+        assert_eq!(length, Some(&LengthError::Late));
     }
 
     #[test]

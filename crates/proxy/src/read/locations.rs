@@ -8,9 +8,10 @@ use std::{
 
 use http::HeaderValue;
 use moka::future::Cache;
-use prefetch::{Locate, Located, Locations};
+use prefetch::{Locate, Located, Locations, SharedError};
 
 use crate::{
+    Error, Result,
     access::VolumeMint,
     filer::FilerClient,
     metrics::{CacheCounters, CacheOutcome, Held},
@@ -59,8 +60,8 @@ impl VolumeLocations {
         self.known.run_pending_tasks().await;
     }
 
-    async fn ask(&self, volume: u32) -> Result<Locations, Arc<str>> {
-        let found = self.filer.lookup_volume(volume).await.map_err(|error| Arc::from(error.message()))?;
+    async fn ask(&self, volume: u32) -> Result<Locations> {
+        let found = self.filer.lookup_volume(volume).await?;
         let mut locations = Vec::with_capacity(found.len());
         for location in found {
             let authority: Arc<str> = location.url.into();
@@ -98,7 +99,7 @@ impl Locate for VolumeLocations {
             // Whoever asks for the same volume meanwhile waits for this one answer. Boxed: it takes 4 KiB, for which those
             // who find the answer above need not make room.
             let asked = Box::pin(self.flights.try_get_with(volume, self.ask(volume)));
-            let found = asked.await.map_err(|reason| Arc::clone(&*reason))?;
+            let found = asked.await.map_err(|error: Arc<Error>| error as SharedError)?;
             if found.is_empty() {
                 // A server that restarts is not named until it is back: it is looked for where it was.
                 return Ok(known.unwrap_or(found));

@@ -50,9 +50,9 @@ fn opened(manifest: &Pending, stored: Bytes) -> Result<Vec<pb::FileChunk>> {
         return list(&manifest.fid, &stored);
     }
     let content =
-        decode::open_sealed(&chunk.cipher_key, chunk.is_compressed, stored.into(), LIMIT).map_err(|reason| {
-            let message = format!("the chunk manifest {} cannot be read: {reason}", manifest.fid);
-            Error::new(Blame::Volume, StatusCode::BAD_GATEWAY, message)
+        decode::open_sealed(&chunk.cipher_key, chunk.is_compressed, stored.into(), LIMIT).map_err(|error| {
+            let message = format!("the chunk manifest {} cannot be read: {error}", manifest.fid);
+            Error::new(Blame::Volume, StatusCode::BAD_GATEWAY, message).caused_by(error)
         })?;
     list(&manifest.fid, &content)
 }

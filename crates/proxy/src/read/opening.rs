@@ -14,7 +14,7 @@ use std::{
 use crypto::{KeyStart, Layout, Scheme, VerifiedKey};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
-use prefetch::{DecodeError, Start, Transform};
+use prefetch::{SharedError, Start, Transform};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::decode::Decrypt;
@@ -158,7 +158,7 @@ impl Transform for LateDecrypt {
                     Some(known) => known,
                     None => self.keys.get(self.place, Urgency::Ahead).await.and_then(decoder),
                 };
-                decoder.map_err(|error: Error| Arc::new(error) as DecodeError)
+                decoder.map_err(|error: Error| Arc::new(error) as SharedError)
             })),
         }
     }

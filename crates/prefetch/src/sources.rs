@@ -1,8 +1,11 @@
-//! Errors in one sentence.
+//! What errors come of.
 
-use std::error::Error;
+use std::{error::Error, sync::Arc};
 
-/// An error with its sources, `tcp connect error: Connection refused (os error 111)`.
+/// An error that all get who waited for the same thing.
+pub type SharedError = Arc<dyn Error + Send + Sync>;
+
+/// An error with its sources in one sentence, `tcp connect error: Connection refused (os error 111)`.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
