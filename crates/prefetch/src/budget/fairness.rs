@@ -75,6 +75,11 @@ mod tests {
     }
 
     #[test]
+    fn the_reasons_are_values_of_a_label() {
+        assert_eq!([Reason::Share, Reason::Slow].map(Reason::label), ["share", "slow"]);
+    }
+
+    #[test]
     fn the_slowest_of_who_has_most_makes_room() {
         let held = [holding(1, 500), holding(1, 90), holding(1, 700), holding(2, 10)];
         assert_eq!(gives_up(&held, 3, 1, 0), Some((1, Reason::Share)));

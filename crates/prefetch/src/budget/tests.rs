@@ -13,11 +13,17 @@ use prometheus::{IntGauge, Registry};
 use super::{floors::FLOOR, *};
 use crate::{
     Metrics, Share,
+    line::TURNS,
+    share::Cut,
     urgency::Urgency::{Ahead, Head},
 };
 
 /// Bytes per second that a client must take where others wait.
 const LEAST_RATE: u64 = 1000;
+
+fn peer(last: u8) -> Share {
+    Share { peer: Some([127, 0, 0, last].into()), ..Share::default() }
+}
 
 /// With `shared` blocks, and as many for floors.
 fn budget(shared: usize) -> (Arc<Budget>, IntGauge) {
@@ -198,15 +204,116 @@ async fn who_wants_little_goes_first_but_not_for_ever() {
 #[tokio::test]
 async fn whoever_has_more_than_a_part_is_served_after_others() {
     let (budget, _) = budget(16);
-    let of = |last| Share { peer: Some(std::net::IpAddr::from([127, 0, 0, last])), ..Share::default() };
-    let rich = futures_util::future::join_all((0..2).map(|_| budget.admit(&of(1)))).await;
-    let poor = budget.admit(&of(2)).await;
+    let rich = futures_util::future::join_all((0..2).map(|_| budget.admit(&peer(1)))).await;
+    let poor = budget.admit(&peer(2)).await;
     let held = [head(&rich[0], 12, 12).unwrap(), head(&rich[0], 4, 4).unwrap()];
     let mut turns = [&rich[1], &poor].map(|account| Reservation::line_up(account, 4));
     let [_all, some] = held;
     drop(some);
     let served = turns.each_mut().map(|turn| futures_util::FutureExt::now_or_never(turn).is_some());
     assert_eq!(served, [false, true]);
+}
+
+#[tokio::test]
+async fn whoever_has_just_a_part_has_his_turn() {
+    let (budget, _) = budget(16);
+    let accounts = [budget.admit(&peer(1)).await, budget.admit(&peer(2)).await, budget.admit(&peer(3)).await];
+    // A third of all, between those who have something and one more.
+    let _part = head(&accounts[0], 5, 5).unwrap();
+    let mut rest = head(&accounts[1], 11, 11).unwrap();
+    let mut turns = [&accounts[0], &accounts[2]].map(|account| Reservation::line_up(account, 4));
+    rest.shrink(7);
+    let served = turns.each_mut().map(futures_util::FutureExt::now_or_never);
+    assert_eq!(served.each_ref().map(Option::is_some), [true, false]);
+}
+
+#[tokio::test]
+async fn what_a_peer_has_given_back_does_not_count_any_more() {
+    let (budget, _) = budget(16);
+    let accounts = [budget.admit(&peer(1)).await, budget.admit(&peer(2)).await, budget.admit(&peer(3)).await];
+    drop(head(&accounts[0], 12, 12).unwrap());
+    let mut all = head(&accounts[1], 16, 16).unwrap();
+    let mut turns = [&accounts[0], &accounts[2]].map(|account| Reservation::line_up(account, 4));
+    all.shrink(12);
+    let served = turns.each_mut().map(futures_util::FutureExt::now_or_never);
+    assert_eq!(served.each_ref().map(Option::is_some), [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_passed_over_stops_the_others_only_while_blocks_are_put_by() {
+    let (budget, _) = budget(16);
+    let account = budget.admit(&Share::default()).await;
+    let held = head(&account, 8, 8).unwrap();
+    let mut much = pin!(Reservation::line_up(&account, 16));
+    assert!(poll!(much.as_mut()).is_pending());
+    let mut passed = 0;
+    let mut little = loop {
+        let mut little = Box::pin(Reservation::line_up(&account, 4));
+        if poll!(little.as_mut()).is_pending() {
+            break little;
+        }
+        passed += 1;
+        assert!(passed < TURNS, "what is free is kept for the one who waits");
+    };
+    assert_eq!(passed, TURNS - 1);
+    tokio::time::advance(PUTS_BY).await;
+    drop(held);
+    let all = poll!(much.as_mut());
+    assert!(all.is_ready(), "now there is enough, and it is his turn");
+    assert!(poll!(little.as_mut()).is_pending());
+}
+
+/// Counts how often it is cut.
+#[derive(Default)]
+struct Cuts(AtomicUsize);
+
+impl Cut for Cuts {
+    fn cut(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_downloads_are_cut_as_have_what_all_wait_for() {
+    let (budget, _) = budget(16);
+    let cuts = Arc::<Cuts>::default();
+    let idle = Share::of([127, 0, 0, 1].into(), Arc::clone(&cuts) as Arc<dyn Cut>);
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let account = budget.admit(&idle).await;
+        account.client_takes(10);
+        held.push((head(&account, 5, 5).unwrap(), account));
+    }
+    let waits = [budget.admit(&peer(2)).await, budget.admit(&peer(3)).await];
+    let lines = waits.map(|account| in_line(account, 5, Duration::from_secs(10)));
+    let ended = futures_util::future::join_all(lines).await;
+    assert!(ended.iter().all(|ended| matches!(ended, Err(FetchError::NoMemory))), "nothing came back");
+    assert_eq!(cuts.0.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn the_insight_says_who_has_how_much_and_how_many_wait() {
+    let (budget, _) = budget(3 * FLOOR);
+    let accounts = [budget.admit(&peer(1)).await, budget.admit(&peer(1)).await, budget.admit(&peer(2)).await];
+    let mut held = head(&accounts[0], 3, 3).unwrap();
+    held.shrink(2);
+    let fourth = budget.admit(&peer(3));
+    let MemoryInsight { limit, most_downloads, waiting, mut holders } = budget.insight();
+    assert_eq!((limit, most_downloads, waiting), ((6 * FLOOR * BLOCK) as u64, 3, 1));
+    holders.sort_by_key(|holder| holder.peer);
+    let holder = |last, downloads, blocks: usize| HolderInsight {
+        peer: peer(last).peer,
+        downloads,
+        bytes: (blocks * BLOCK) as u64,
+    };
+    assert_eq!(holders, [holder(1, 2, 2 * FLOOR + 2), holder(2, 1, FLOOR)]);
+    drop(fourth);
+    assert_eq!(budget.insight().waiting, 0, "it gave up");
+}
+
+#[test]
+fn the_least_memory_is_one_floor_and_as_much_that_is_shared() {
+    assert_eq!((floors(0), budget(0).0.blocks()), (1, FLOOR));
 }
 
 #[tokio::test]
@@ -340,6 +447,9 @@ async fn memory_is_kept_to_be_used_again_and_given_back_when_nobody_has_needed_i
     look().await;
     look().await;
     assert_eq!(budget.kept(), 256);
+    look().await;
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert_eq!(tasks, 0, "nobody looks where no more is kept than always may be");
 }
 
 #[tokio::test(start_paused = true)]
@@ -406,6 +516,18 @@ async fn whoever_waits_for_more_than_there_is_any_more_still_gets_it() {
     assert_eq!(budget.there(), 100);
     drop(gives_up);
     assert_eq!((budget.there(), budget.free()), (4, 4));
+}
+
+#[tokio::test]
+async fn what_was_there_for_one_who_gives_up_is_there_no_more() {
+    let (budget, _) = budget(16);
+    let account = budget.admit(&Share::default()).await;
+    let _held = head(&account, 10, 10).unwrap();
+    let gives_up = Reservation::line_up(&account, 16);
+    budget.resize((2 * 8 * BLOCK) as u64, LEAST_RATE);
+    assert_eq!((budget.there(), budget.free()), (16, 6));
+    drop(gives_up);
+    assert_eq!((budget.there(), budget.free()), (10, 0));
 }
 
 #[tokio::test]

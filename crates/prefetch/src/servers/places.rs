@@ -232,6 +232,15 @@ mod tests {
         waiting.now_or_never()
     }
 
+    #[test]
+    fn what_is_left_free_is_never_all_of_it() {
+        let left = |kind: Kind| [1, 2, 3, 8, 16].map(|most| kind.leaves(most));
+        assert_eq!(left(Kind::SmallHead), [0; 5]);
+        assert_eq!(left(Kind::LargeHead), [0, 0, 1, 1, 2]);
+        assert_eq!(left(Kind::SmallAhead), [0, 1, 1, 2, 4]);
+        assert_eq!(left(Kind::LargeAhead), [0, 1, 1, 2, 4]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_small_read_does_not_wait_behind_what_lies_ahead_of_somebody() {
         let places = Places::new(1);
@@ -365,6 +374,24 @@ mod tests {
             longest = Some(waiting);
         }
         panic!("it never had its turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_too_long_waits_for_a_place_and_has_the_first() {
+        let places = Places::new(1);
+        let mut place = enters(&places, Urgency::Head, 10);
+        let mut longest = waits(&places, Urgency::Ahead, LARGE);
+        for _ in 1..TURNS {
+            let mut head = waits(&places, Urgency::Head, 10);
+            drop(place);
+            place = has(&mut head).expect("it is not the other one's turn");
+        }
+        tokio::time::advance(PATIENCE).await;
+        drop(waits(&places, Urgency::Head, 10));
+        assert!(has(&mut longest).is_none(), "there is one place, and it is taken");
+        let mut head = waits(&places, Urgency::Head, 10);
+        drop(place);
+        assert!(has(&mut head).is_none() && has(&mut longest).is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -86,6 +86,45 @@ async fn the_last_eighth_is_for_others_than_who_has_as_many() {
     assert!(poll!(&mut floors.line_up(&Share::default())).is_ready(), "a read of our own");
 }
 
+#[tokio::test]
+async fn whoever_has_as_much_as_the_last_eighth_leaves_it_to_others() {
+    let (floors, cuts) = (floors(16), Arc::default());
+    let _many: Vec<_> = futures_util::future::join_all((0..13).map(|_| taken(&floors, 1, &cuts))).await;
+    let _two = [taken(&floors, 2, &cuts).await, taken(&floors, 2, &cuts).await];
+    let mut third = floors.line_up(&share(2, &cuts));
+    assert!(poll!(&mut third).is_pending());
+    assert!(poll!(&mut floors.line_up(&share(3, &cuts))).is_ready());
+}
+
+/// Some with each a floor and `shared` blocks, whose clients take next to nothing.
+async fn crawlers(
+    floors: &Arc<Floors>,
+    peers: impl Iterator<Item = u32>,
+    shared: usize,
+    cuts: &Arc<Cuts>,
+) -> Vec<Floor> {
+    let held = futures_util::future::join_all(peers.map(|peer| taken(floors, peer, cuts))).await;
+    for floor in &held {
+        floor.holder.meter.takes(10);
+        floor.holder.has_shared(shared);
+    }
+    held
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixteen_are_cut_at_once_and_more_a_moment_later() {
+    let (floors, cuts, other) = (floors(40), Arc::<Cuts>::default(), Arc::default());
+    let _held = crawlers(&floors, 0..40, 0, &cuts).await;
+    let _turns: Vec<_> = (100..120).map(|peer| floors.line_up(&share(peer, &other))).collect();
+    sleep(10 * SUFFERS).await;
+    floors.relieve();
+    floors.relieve();
+    assert_eq!(cuts.number(), AT_ONCE);
+    sleep(LOOKS).await;
+    floors.relieve();
+    assert_eq!(cuts.number(), 20, "one for each who waits");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_download_is_cut_for_one_who_has_waited_for_two_seconds() {
     let (floors, crawls, other) = (floors(7), Arc::<Cuts>::default(), Arc::default());
@@ -179,6 +218,44 @@ async fn for_shared_memory_those_are_cut_whose_blocks_do_not_come_back() {
     look().await;
     assert_eq!((idle.number(), other.number()), (2, 0), "and no more while that comes back");
     assert_eq!(number(&floors, Reason::Share), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_cut_for_shared_memory_than_have_what_is_wanted() {
+    let (floors, cuts) = (floors(7), Arc::<Cuts>::default());
+    let _held = crawlers(&floors, [1; 5].into_iter(), 2, &cuts).await;
+    let waits = taken(&floors, 2, &Arc::default()).await;
+    sleep(2 * SUFFERS).await;
+    floors.relieve_shared(&waits.holder, 4, 4);
+    assert_eq!(cuts.number(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn for_shared_memory_too_sixteen_are_cut_at_once() {
+    let (floors, cuts) = (floors(200), Arc::<Cuts>::default());
+    let _held = crawlers(&floors, [1; 20].into_iter(), 2, &cuts).await;
+    let waits = taken(&floors, 2, &Arc::default()).await;
+    sleep(2 * SUFFERS).await;
+    floors.relieve_shared(&waits.holder, 4, 40);
+    floors.relieve_shared(&waits.holder, 4, 40);
+    assert_eq!(cuts.number(), AT_ONCE);
+    sleep(LOOKS).await;
+    floors.relieve_shared(&waits.holder, 4, 40);
+    assert_eq!(cuts.number(), 20, "as many as have what is wanted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_takes_something_now_and_then_keeps_what_is_shared() {
+    let (floors, cuts) = (floors(7), Arc::<Cuts>::default());
+    let held = crawlers(&floors, [1].into_iter(), 8, &cuts).await;
+    let waits = taken(&floors, 2, &Arc::default()).await;
+    sleep(5 * SUFFERS).await;
+    held[0].holder.meter.takes(10);
+    floors.relieve_shared(&waits.holder, 1, 1);
+    assert_eq!(cuts.number(), 0);
+    sleep(SUFFERS).await;
+    floors.relieve_shared(&waits.holder, 1, 1);
+    assert_eq!(cuts.number(), 1);
 }
 
 /// Ten thousand clients of a hundred addresses: a fifth crawl, all of ten addresses, and hold on for as long as they may. The

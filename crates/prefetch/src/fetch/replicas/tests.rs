@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    Piece, Plan, Settings,
+    Piece, Plan, Settings, SharedError,
     testing::{Fault, Script, collect},
 };
 
@@ -75,4 +75,83 @@ async fn what_lies_ahead_waits_for_retries_and_what_is_waited_for_does_not() {
     let begin = Instant::now();
     assert!(three.next(1).await.is_err());
     assert_eq!(begin.elapsed(), Duration::ZERO);
+}
+
+/// The pauses before each time that the only server is asked, of which it makes the same each time.
+async fn pauses(cause: Cause) -> Vec<Duration> {
+    let script = Script::default();
+    let (read, _) = script.needle(1, 1000);
+    let (engine, _) = script.engine(Settings::default());
+    let priority = Priority::new(Urgency::Head);
+    let mut replicas = Replicas::new(&engine.shared.fetch, &read, &priority);
+    let (mut pauses, mut since) = (Vec::new(), Instant::now());
+    while let Ok(attempt) = replicas.next(1).await {
+        attempt.ended(cause.outcome());
+        pauses.push(since.elapsed());
+        since = Instant::now();
+        replicas.failed(Failure { server: "a:1".into(), cause: cause.clone() });
+    }
+    pauses
+}
+
+/// Whether a pause is within these, which become twice as long each round.
+fn is_pause(pause: Duration, (least, most): (Duration, Duration), round: u32) -> bool {
+    // A timer is a millisecond late at most.
+    (least * 2u32.pow(round)..=most * 2u32.pow(round) + Duration::from_millis(1)).contains(&pause)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_busy_is_given_longer_each_time_and_not_for_ever() {
+    let pauses = pauses(Cause::Busy(503)).await;
+    assert_eq!(pauses.len() as u32, 1 + ROUNDS + 1, "at first, after each pause, and when it was looked up afresh");
+    assert_eq!((pauses[0], pauses[pauses.len() - 1]), (Duration::ZERO, Duration::ZERO));
+    for (round, pause) in (0..ROUNDS).zip(&pauses[1..]) {
+        assert!(is_pause(*pause, BUSY, round), "{round}: {pause:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_accept_the_token_is_given_time_once() {
+    let pauses = pauses(Cause::Unauthorized).await;
+    assert_eq!((pauses.len(), pauses[0], pauses[2]), (3, Duration::ZERO, Duration::ZERO));
+    assert!(is_pause(pauses[1], BUSY, 0), "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_gone_is_asked_at_once_where_it_was_looked_up_afresh_and_then_less_and_less() {
+    let refused: SharedError = Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+    let pauses = pauses(Cause::Connect(refused)).await;
+    assert_eq!(pauses[..2], [Duration::ZERO; 2]);
+    // After five failures it is asked by probes alone.
+    for (round, pause) in (0..3).zip(&pauses[2..]) {
+        assert!(is_pause(*pause, GONE, round), "{round}: {pause:?}");
+    }
+    let all: Duration = pauses.iter().sum();
+    assert!((RESTART / 2..=RESTART).contains(&all), "{pauses:?}");
+}
+
+/// How often the volume of a needle is looked up when the first of these servers has answered so.
+async fn lookups(servers: &[&'static str], causes: &[Cause]) -> usize {
+    const MANY: usize = 9;
+    let script = Script::default();
+    script.locations(vec![servers.to_vec(); MANY]);
+    let (read, _) = script.needle(1, 1000);
+    let (engine, _) = script.engine(Settings::default());
+    let priority = Priority::new(Urgency::Head);
+    for cause in causes {
+        let mut replicas = Replicas::new(&engine.shared.fetch, &read, &priority);
+        drop(replicas.next(1).await.unwrap());
+        replicas.failed(Failure { server: servers[0].into(), cause: cause.clone() });
+        tokio::task::yield_now().await;
+    }
+    MANY - script.0.lock().unwrap().locations.len() - causes.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_is_looked_up_again_where_one_of_several_does_not_have_the_needle_and_once_for_many() {
+    let missing = Cause::NotFound;
+    assert_eq!(lookups(&["a:1", "b:1"], std::slice::from_ref(&missing)).await, 1);
+    assert_eq!(lookups(&["a:1", "b:1"], &[missing.clone(), missing.clone()]).await, 1);
+    assert_eq!(lookups(&["a:1"], &[missing]).await, 0, "that comes next anyway");
+    assert_eq!(lookups(&["a:1", "b:1"], &[Cause::Status(500)]).await, 0);
 }
