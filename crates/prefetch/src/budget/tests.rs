@@ -106,6 +106,17 @@ async fn a_head_has_its_floor_where_the_rest_is_no_more_than_that() {
 }
 
 #[tokio::test]
+async fn a_floor_comes_back_as_it_was_however_it_was_parted() {
+    let (budget, _) = budget(4);
+    let account = budget.admit(&Share::default()).await;
+    let _shared = head(&account, 4, 4).unwrap();
+    let mut floor = head(&account, 1, FLOOR).unwrap();
+    let block = floor.block();
+    drop((block, floor));
+    assert_eq!(head(&account, 1, 99).unwrap().blocks(), FLOOR);
+}
+
+#[tokio::test]
 async fn a_block_counts_until_its_last_reference_is_gone() {
     let (budget, gauge) = budget(2);
     let account = budget.admit(&Share::default()).await;
@@ -291,6 +302,23 @@ async fn as_many_downloads_are_cut_as_have_what_all_wait_for() {
     assert_eq!(cuts.0.load(Ordering::SeqCst), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_floor_has_the_download_cut_whose_client_is_slow() {
+    for (waits, number) in [(false, 1), (true, 0)] {
+        let (budget, _) = budget(FLOOR);
+        let cuts = Arc::<Cuts>::default();
+        let account = budget.admit(&Share::of([127, 0, 0, 1].into(), Arc::clone(&cuts) as Arc<dyn Cut>)).await;
+        account.client_takes(10);
+        if waits {
+            account.client_waits();
+        }
+        let _turn = budget.admit(&peer(2));
+        tokio::time::advance(10 * SUFFERS).await;
+        budget.relieve();
+        assert_eq!(cuts.0.load(Ordering::SeqCst), number, "it is not the client that is slow: {waits}");
+    }
+}
+
 #[tokio::test]
 async fn the_insight_says_who_has_how_much_and_how_many_wait() {
     let (budget, _) = budget(3 * FLOOR);
@@ -418,6 +446,8 @@ async fn nothing_is_no_reservation() {
     let account = budget.admit(&Share::default()).await;
     let _all = head(&account, 4, 4).unwrap();
     assert!(ahead(&account, 0, 4).is_none());
+    let _floor = head(&account, 1, FLOOR).unwrap();
+    assert!(head(&account, 0, 4).is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -73,3 +73,22 @@ impl Flaws {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_server_the_last_flaw_is_remembered_and_is_new_once() {
+        let flaws = Flaws::new();
+        let (fid, a, b) = (Arc::from("3,01"), Arc::from("a:1"), Arc::from("b:1"));
+        assert!(flaws.of("3,01").is_empty());
+        assert!(flaws.note(&fid, &a, Flaw::Missing) && !flaws.note(&fid, &a, Flaw::Missing));
+        assert!(flaws.note(&fid, &b, Flaw::Unsound));
+        assert!(flaws.note(&fid, &a, Flaw::Unsound), "another one");
+        let mut known = flaws.of("3,01").to_vec();
+        known.sort_by(|one, other| one.0.cmp(&other.0));
+        assert_eq!(known, [(a, Flaw::Unsound), (b, Flaw::Unsound)]);
+        assert!(flaws.of("3,02").is_empty());
+    }
+}

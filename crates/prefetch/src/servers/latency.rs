@@ -61,3 +61,55 @@ impl Class {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    use super::*;
+
+    /// As many milliseconds.
+    fn ms(milliseconds: usize) -> Duration {
+        Duration::from_millis(milliseconds as u64)
+    }
+
+    #[test]
+    fn a_class_goes_up_to_its_bound() {
+        for (before, bound) in [(0, 65_536), (65_536, 262_144), (262_144, 1_048_576), (1_048_576, u64::MAX)] {
+            let latencies = Latencies::default();
+            (0..BASIS).for_each(|_| latencies.record(bound, ms(10)));
+            let late = [before, before + 1, bound].map(|bytes| latencies.late(bytes).is_some());
+            assert_eq!(late, [before == 0, true, true], "{bound}");
+            assert_eq!(latencies.late(bound.saturating_add(1)).is_some(), bound == u64::MAX);
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_on_less_than_the_basis_and_then_now_and_then() {
+        let mut class = Class::default();
+        let said: Vec<_> = (1..=128)
+            .filter(|sample| {
+                let before = class.late;
+                class.record(ms(*sample));
+                class.late != before
+            })
+            .collect();
+        assert_eq!(said, [64, 96, 128]);
+        assert_eq!(class.late, Some(ms(122)), "five of a hundred are later");
+    }
+
+    #[test]
+    fn the_oldest_samples_are_forgotten() {
+        let mut class = Class::default();
+        (0..KEPT).for_each(|_| class.record(ms(500)));
+        assert_eq!(class.late, Some(ms(500)));
+        (0..KEPT).for_each(|_| class.record(ms(5)));
+        assert_eq!((class.late, class.samples.len()), (Some(ms(5)), KEPT));
+    }
+
+    #[test]
+    fn what_is_finer_than_the_timer_is_not_late() {
+        let mut class = Class::default();
+        (0..BASIS).for_each(|_| class.record(Duration::from_micros(100)));
+        assert_eq!(class.late, Some(LEAST));
+    }
+}

@@ -124,6 +124,31 @@ mod tests {
         assert!(pace.penalty(now) < 1.3, "or by a few sound answers");
     }
 
+    fn is_about(value: f64, expected: f64) -> bool {
+        (value / expected - 1.0).abs() < 1e-9
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn old_answers_count_less_and_less() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        pace.observe(Duration::from_millis(100), now);
+        let later = now + MEMORY;
+        assert!(is_about(pace.latency(later), 0.1 * (-1f64).exp()));
+        pace.observe(Duration::from_millis(10), later);
+        let expected = 0.1 * (-2f64).exp() + 0.01 * (1.0 - (-1f64).exp());
+        assert!(is_about(pace.latency(later), expected) && is_about(pace.answered(later), expected));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sound_answer_takes_half_of_a_penalty_away() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        pace.failed(now);
+        pace.sound(now);
+        assert!(is_about(pace.penalty(now), 2.5));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn one_late_answer_does_not_make_a_server_slow_and_many_do() {
         let now = Instant::now();
@@ -142,6 +167,6 @@ mod tests {
         let mut pace = Pace::new(now);
         pace.observe(Duration::from_millis(1), now);
         (0..8).for_each(|_| pace.waited(Duration::from_secs(1), now));
-        assert!(pace.latency(now) > 0.9 && pace.answered(now) <= 1e-3);
+        assert!(pace.latency(now) > 0.9 && is_about(pace.answered(now), 1e-3));
     }
 }

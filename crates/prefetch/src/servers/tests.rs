@@ -321,3 +321,121 @@ fn a_volume_is_looked_up_afresh_only_so_often() {
     assert!(servers.may_look_up(7) && servers.may_look_up(8));
     assert!((0..1000).any(|_| !servers.may_look_up(7)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_the_end_of_the_probe_says_that_it_is_lost() {
+    let (servers, _) = servers(4);
+    let a = Arc::from("a:1");
+    for _ in 0..5 {
+        servers.one("a:1", Duration::ZERO, Outcome::Failed).await;
+    }
+    let other = servers.attempt_at(&a);
+    tokio::time::advance(ASIDE).await;
+    let probe = servers.attempt_at(&a);
+    drop(other);
+    tokio::time::advance(ASIDE).await;
+    let server = servers.get(&a);
+    assert!(!server.may_be_asked(Instant::now()), "one is finding out");
+    drop(probe);
+    tokio::time::advance(ASIDE).await;
+    assert!(server.may_be_asked(Instant::now()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_insight_has_every_server_that_is_known() {
+    let (servers, _) = servers(4);
+    for authority in ["a:1", "b:1"] {
+        servers.one(authority, Duration::ZERO, Outcome::Sound).await;
+    }
+    let mut known: Vec<_> = servers.insight().into_iter().map(|server| server.authority).collect();
+    known.sort();
+    assert_eq!(known, tried(&["a:1", "b:1"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_metric_has_how_many_are_set_aside() {
+    let (servers, _) = servers(4);
+    let a = Arc::from("a:1");
+    let aside = || servers.series.of(&a).aside.get();
+    let fail = async || {
+        for _ in 0..5 {
+            servers.one("a:1", Duration::ZERO, Outcome::Failed).await;
+        }
+    };
+    fail().await;
+    assert_eq!(aside(), 1);
+    tokio::time::advance(ASIDE).await;
+    servers.attempt_at(&a).ended(Outcome::Sound);
+    assert_eq!(aside(), 0);
+    fail().await;
+    servers.get(&Arc::from("good:1"));
+    servers.known.lock().unwrap().clear();
+    assert_eq!(aside(), 0, "nobody knows them any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_costs_latency_times_load_times_what_failures_multiply_it_with() {
+    let (servers, _) = servers(4);
+    servers.one("a:1", Duration::from_millis(10), Outcome::Sound).await;
+    let server = servers.get(&Arc::from("a:1"));
+    let costs = |expected: f64| (server.cost(Instant::now(), 0.0) / expected - 1.0).abs() < 1e-9;
+    assert!(costs(0.01));
+    let _load = sent(servers.attempt_at(&Arc::from("a:1")));
+    assert!(costs(0.02));
+    servers.attempt_at(&Arc::from("a:1")).ended(Outcome::Failed);
+    assert!(costs(0.08));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_not_asked_for_long_is_silent_from_its_first_request_on() {
+    let (servers, _) = servers(4);
+    let a = Arc::from("a:1");
+    servers.one("a:1", Duration::ZERO, Outcome::Sound).await;
+    let server = servers.get(&a);
+    tokio::time::advance(MANY_SECONDS).await;
+    let _first = sent(servers.attempt_at(&a));
+    assert_eq!(server.silent_for(), Duration::ZERO);
+    let half = Duration::from_millis(500);
+    tokio::time::advance(half).await;
+    let _second = sent(servers.attempt_at(&a));
+    assert_eq!(server.silent_for(), half);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_slow_to_begin_stands_still_after_eight_times_as_long() {
+    let (servers, _) = servers(4);
+    let a = Arc::from("a:1");
+    servers.one("a:1", Duration::from_secs(1), Outcome::Sound).await;
+    let _sent = sent(servers.attempt_at(&a));
+    let server = servers.get(&a);
+    let mut stands_still = std::pin::pin!(server.stands_still());
+    assert!(stands_still.as_mut().now_or_never().is_none());
+    tokio::time::advance(Duration::from_millis(7900)).await;
+    assert!(stands_still.as_mut().now_or_never().is_none());
+    tokio::time::advance(Duration::from_millis(200)).await;
+    assert!(stands_still.as_mut().now_or_never().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_set_aside_is_probed_when_that_time_is_over_and_nobody_else_is() {
+    let (servers, _) = servers(4);
+    let server = servers.get(&Arc::from("a:1"));
+    assert_eq!(server.probed_at(), None);
+    for _ in 0..5 {
+        servers.one("a:1", Duration::ZERO, Outcome::Failed).await;
+    }
+    assert_eq!(server.probed_at(), Some(Instant::now() + ASIDE));
+    tokio::time::advance(ASIDE).await;
+    let _probe = servers.attempt_at(&Arc::from("a:1"));
+    assert_eq!(server.probed_at(), None, "one is finding out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_is_forgotten_after_its_time_and_not_before() {
+    let (servers, _) = servers(4);
+    let server = servers.get(&Arc::from("a:1"));
+    tokio::time::advance(FORGOTTEN).await;
+    assert!(!server.is_forgotten(FORGOTTEN));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(server.is_forgotten(FORGOTTEN));
+}
