@@ -108,6 +108,7 @@ mod tests {
         assert_eq!(read(r#"{"allowed_methods":["GET"],"allowed_methods":null}"#), Some(Claims::default()));
         assert_eq!(read(r#"{"exp":1.7e9,"aud":["a"],"iat":0}"#).unwrap().exp, Some(1_700_000_000));
         assert_eq!(read(r#"{"allowed_prefixes":[null]}"#).unwrap().allowed_prefixes, [""]);
+        assert_eq!(read(r#"{"iss":"weed","jti":null}"#), Some(Claims::default()));
     }
 
     #[test]
@@ -119,7 +120,11 @@ mod tests {
             r#"{"exp":1e30}"#,
             r#"{"nbf":{}}"#,
             r#"{"iat":[]}"#,
+            r#"{"exp":9e18}"#,
+            r#"{"nbf":-9e18}"#,
             r#"{"sub":1}"#,
+            r#"{"iss":1}"#,
+            r#"{"jti":[]}"#,
             r#"{"aud":1}"#,
             r#"{"aud":[1]}"#,
             r#"{"allowed_prefixes":"/a"}"#,

@@ -43,6 +43,7 @@ mod tests {
     fn what_was_replaced_is_gone_for_every_clone() {
         let (one, other) = (CurrentKey::new(Some(1)), CurrentKey::<i32>::new(None));
         let clone = one.clone();
+        assert!(one.is_some());
         one.replace(Some(2));
         assert_eq!(clone.get().as_deref(), Some(&2));
         clone.replace(None);

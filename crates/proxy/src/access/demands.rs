@@ -256,6 +256,8 @@ impl Filers for FilerConnections {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use tracing::{Event, Level, Metadata, Subscriber, span};
+
     use super::*;
     use crate::Blame;
 
@@ -315,6 +317,29 @@ mod tests {
         }
     }
 
+    /// The levels of all that is logged here.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<Level>>>);
+
+    impl Subscriber for Log {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.is_event() && metadata.target() == module_path!().trim_end_matches("::tests")
+        }
+
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            unreachable!("only events are enabled")
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
     fn demands(status: u16) -> (Demands<Arc<Script>>, Arc<Script>, CurrentKey<SigningKey>) {
         let (script, key) = (Arc::new(Script::default()), CurrentKey::new(None));
         script.answers(status);
@@ -348,6 +373,57 @@ mod tests {
         script.answers(401);
         key.replace(Some(SigningKey::new(b"l")));
         assert_eq!(blame(&demands).await, Some(Blame::Config));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_filer_is_asked_again_when_what_it_was_asked_with_is_doubted() {
+        let (demands, script, _) = demands(404);
+        assert_eq!(blame(&demands).await, None);
+        script.answers(401);
+        demands.doubt();
+        assert_eq!(blame(&demands).await, Some(Blame::Config));
+        script.answers(404);
+        demands.doubt();
+        assert_eq!((blame(&demands).await, script.asked()), (None, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_filer_that_may_not_be_read_from_is_asked_every_second() {
+        let (demands, script, _) = demands(401);
+        let task = tokio::spawn(async move { demands.run().await });
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!((55..=61).contains(&script.asked()), "{}", script.asked());
+        task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_word_of_a_filer_that_falls_silent_ends_with_its_time() {
+        let (demands, script, _) = demands(404);
+        assert_eq!(blame(&demands).await, None);
+        let answered = Instant::now();
+        *script.status.lock().unwrap() = None;
+        let at = async |time: Duration| {
+            tokio::time::advance(time - answered.elapsed()).await;
+            blame(&demands).await
+        };
+        // It is asked then, and nothing is waited for after that.
+        assert_eq!(at(GRACE - OVERDUE + Duration::from_secs(1)).await, None);
+        assert_eq!(at(GRACE - Duration::from_millis(1)).await, None);
+        assert_eq!(at(GRACE).await, Some(Blame::Filer));
+        assert_eq!(answered.elapsed(), GRACE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_log_has_each_change_once() {
+        let log = Log::default();
+        let _guard = tracing::subscriber::set_default(log.clone());
+        let (demands, script, _) = demands(404);
+        for status in [404, 404, 401, 401, 404, 404] {
+            script.answers(status);
+            demands.doubt();
+            let _ = demands.check().await;
+        }
+        assert_eq!(*log.0.lock().unwrap(), [Level::DEBUG, Level::ERROR, Level::INFO]);
     }
 
     #[tokio::test(start_paused = true)]

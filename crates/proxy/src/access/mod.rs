@@ -124,6 +124,19 @@ mod tests {
     }
 
     #[test]
+    fn only_where_there_is_a_key_and_something_is_read_a_token_is_wanted() {
+        let wants = |method: &str, uri: &str, key: Option<SigningKey>| {
+            let read_key = CurrentKey::new(key);
+            let access = Access { read_key, system_paths: true, managed_keys: ManagedKeyPolicy::Any };
+            access.wants_token(&Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0)
+        };
+        let key = || Some(SigningKey::new(b"k"));
+        assert!(wants("GET", "/a", key()) && wants("HEAD", "/a", key()));
+        assert!(!wants("PUT", "/a", key()) && !wants("GET", "/healthz", key()));
+        assert!(!wants("GET", "/a", None) && !wants("PUT", "/a", None));
+    }
+
+    #[test]
     fn what_a_copy_or_a_move_reads_wants_a_token_whatever_the_method() {
         for method in ["POST", "PUT", "DELETE", "PATCH"] {
             for query in ["cp.from=/b/y", "mv.from=/b/y", "cp.from=/a/x&mv.from=/b/y", "%63p.from=%2Fb/y"] {

@@ -126,6 +126,19 @@ mod tests {
     }
 
     #[test]
+    fn whoever_operates_tidegate_reads_what_to_set() {
+        for (demand, named) in [
+            (Demand::Token, &["filer.security_toml", "jwt.filer_signing.read.key"][..]),
+            (Demand::OtherToken, &["filer.security_toml", "jwt.filer_signing.read.key", "SIGHUP"]),
+            (Demand::Tls, &["https.client.enabled", "filer.security_toml"]),
+            (Demand::Other(StatusCode::FORBIDDEN), &["403"]),
+        ] {
+            let error = judge(false, &[Verdict::Demands(demand)]).unwrap_err();
+            assert!(named.iter().all(|name| error.message().contains(name)), "{error}");
+        }
+    }
+
+    #[test]
     fn the_strictest_filer_counts_unless_tokens_are_wanted_here_too() {
         let (open, demands) = (Verdict::Open, Verdict::Demands(Demand::Token));
         let unclear = Verdict::Unclear(String::new());

@@ -56,6 +56,15 @@ mod tests {
     }
 
     #[test]
+    fn without_a_key_there_is_no_token() {
+        let key = CurrentKey::new(Some(VolumeTokens { key: SigningKey::new(b"v"), lifetime: None }));
+        let mint = VolumeMint::new(key.clone());
+        assert!(mint.mint("3,01637037d6").is_some());
+        key.replace(None);
+        assert!(mint.mint("3,01637037d6").is_none());
+    }
+
+    #[test]
     fn names_the_needle_and_its_end() {
         let minute = Some(Duration::from_secs(60));
         assert_eq!(claims(minute, "3,01637037d6"), serde_json::json!({ "fid": "3,01637037d6", "exp": 160 }));

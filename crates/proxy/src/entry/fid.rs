@@ -130,6 +130,7 @@ mod tests {
             ("+3,01637037d6", FidError::Volume),
             ("4294967296,01637037d6", FidError::Volume),
             ("3,637037d6", FidError::KeyCookie),
+            ("3,1234567", FidError::KeyCookie),
             ("3,+1637037d6", FidError::KeyCookie),
             ("3,0x637037d6", FidError::KeyCookie),
             ("3,00000000000000001637037d6", FidError::KeyCookie),

@@ -222,6 +222,7 @@ mod tests {
         let error = Manifests::new(vec![data(0, 1); MAX_CHUNKS + 1], 0..1).unwrap_err();
         assert!(error.message().contains("more than"), "{error}");
         assert!(Manifests::new(vec![data(0, 1); MAX_CHUNKS + 1], 1..2).is_ok());
+        assert!(Manifests::new(vec![data(0, 1); MAX_CHUNKS], 0..1).is_ok());
     }
 
     #[test]

@@ -172,6 +172,15 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_shown_without_the_slash_at_its_end_which_is_remembered() {
+        for (raw, slash) in [("/a%20b/c", false), ("/a%20b/c/", true)] {
+            let path = EntryPath::parse(raw).unwrap();
+            assert_eq!(path.had_trailing_slash(), slash, "{raw}");
+            assert_eq!((path.to_string(), format!("{path:?}")), ("/a b/c".into(), r#"EntryPath("/a b/c")"#.into()));
+        }
+    }
+
+    #[test]
     fn cleans_what_the_filer_cleans() {
         for raw in [
             "/d/a.txt",

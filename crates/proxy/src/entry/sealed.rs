@@ -145,11 +145,16 @@ mod tests {
         as_plain(&mut entry);
         assert_eq!(witness(&entry), Some(&sealed(2000, 528, false)));
         as_plain_by_witness(&mut entry);
-        assert_eq!(entry.size(), 2500);
+        assert_eq!((entry.size(), recorded(&entry)), (2500, 2500));
         assert_eq!(entry.chunks.iter().map(|chunk| chunk.size).collect::<Vec<_>>(), [1000, 1000, 500]);
         for none in [sealed(0, 28, false), sealed(0, 90, true), pb::FileChunk { size: 90, ..Default::default() }] {
             assert_eq!(witness(&pb::Entry { chunks: vec![none], ..Default::default() }), None);
         }
+    }
+
+    #[test]
+    fn a_chunk_of_nothing_but_its_seal_is_not_smaller_than_what_it_holds() {
+        assert!(!may_be_smaller(&sealed(0, SEAL, true)) && may_be_smaller(&sealed(0, SEAL + 1, true)));
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn digest(chunk: &pb::FileChunk) -> Vec<u8> {
 mod tests {
     use bytes::Bytes;
 
-    use crate::pb::{Entry, FileChunk, FileId, FuseAttributes};
+    use crate::pb::{Entry, FileChunk, FileId, FuseAttributes, RemoteEntry};
 
     const DIGEST: &str = "kAFQmDzST7DWlj99KOF/cg==";
 
@@ -128,6 +128,15 @@ mod tests {
         let longer =
             Entry { attributes: Some(FuseAttributes { file_size: 99, ..Default::default() }), ..file(base().into()) };
         assert_ne!(longer.etag().unwrap(), tag(base().to_vec()));
+    }
+
+    #[test]
+    fn of_a_file_that_is_elsewhere_the_tag_there_counts_if_there_is_one() {
+        let of = |remote_e_tag: &str| {
+            let remote = RemoteEntry { remote_size: 9, remote_e_tag: remote_e_tag.to_owned(), ..Default::default() };
+            Entry { remote_entry: Some(remote), ..file(vec![]) }.etag()
+        };
+        assert_eq!((of("abc-2").as_deref(), of("")), (Some("abc-2"), None));
     }
 
     #[test]

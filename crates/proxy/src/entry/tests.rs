@@ -50,8 +50,13 @@ fn kinds_are_told_apart() {
         entry.kind()
     };
     assert_eq!(with_mode(0o660), Kind::File);
-    assert_eq!(with_mode(MODE_SYMLINK | 0o777), Kind::Symlink);
-    assert_eq!(with_mode(1 << 25), Kind::Special);
+    assert_eq!(with_mode(1 << 27 | 0o777), Kind::Symlink);
+    for device in [26, 25, 24, 21, 19] {
+        assert_eq!(with_mode(1 << device), Kind::Special, "{device}");
+    }
+    for other in [23, 22, 20] {
+        assert_eq!(with_mode(1 << other | 0o777), with_mode(0o644), "{other}");
+    }
     assert_eq!(Entry { is_directory: true, ..file(0, vec![]) }.kind(), Kind::Directory);
     assert_eq!(Entry { remote_entry: remote(1, 5), ..file(0, vec![]) }.kind(), Kind::RemoteOnly);
     assert_eq!(Entry { remote_entry: remote(1, 5), ..file(0, vec![chunk(0, 5, "")]) }.kind(), Kind::File);
