@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    Cause, Engine, Metrics, NeedleRead, Piece, Plan, Settings, Verify, WindowSetting,
-    testing::{Fault, Script, collect},
+    Cause, Engine, Metrics, NeedleRead, Piece, Plan, Settings, Start, Transform, Verify, WindowSetting,
+    testing::{Fault, Positional, Script, collect},
 };
 
 struct Setup {
@@ -56,6 +56,29 @@ async fn many_who_ask_at_once_wait_for_one_fetch() {
     assert_eq!((setup.metrics.ok.get(), setup.cache().flying()), (1, 0));
     assert_eq!(setup.read(&read).await.unwrap(), bytes);
     assert_eq!((setup.script.requests().len(), setup.metrics.ok.get()), (1, 1), "a hit is no fetch");
+}
+
+/// Counts how often something is to be decoded.
+#[derive(Default)]
+struct Counted(AtomicUsize);
+
+impl Transform for Counted {
+    fn start(&self, offset: u64) -> Start<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Positional.start(offset)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_as_it_is_stored_and_nobody_is_asked_for_a_key_for_it() {
+    let setup = setup(Settings::default());
+    let (mut read, bytes) = setup.script.needle(1, 5000);
+    let counted = Arc::<Counted>::default();
+    read.transform = Some(Arc::clone(&counted) as Arc<dyn Transform>);
+    for got in setup.all_at_once(&read, 3).await {
+        assert_eq!(got.unwrap(), bytes);
+    }
+    assert_eq!(counted.0.load(Ordering::Relaxed), 3, "once for each who reads it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,7 +88,7 @@ pub(crate) async fn run(context: Arc<FetchContext>, job: Job, mut writer: SpanWr
 async fn needle(context: Arc<FetchContext>, read: NeedleRead, priority: Arc<Priority>) -> Result<Fetched, FetchError> {
     let size = read.size;
     let checksum = (context.verify != Verify::Off).then(|| Arc::new(Checksum::new(size)));
-    let read = NeedleRead { start: 0, end: size, transform: None, ..read };
+    let read = NeedleRead { transform: None, ..read };
     let job = Job { read, span: 0..size, reach: size, checksum, version: Arc::default(), priority };
     let buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     let mut fetch = Fetch::new(&context, &job, Target::Needle(buffer), None);

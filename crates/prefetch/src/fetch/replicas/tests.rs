@@ -155,3 +155,65 @@ async fn a_volume_is_looked_up_again_where_one_of_several_does_not_have_the_need
     assert_eq!(lookups(&["a:1"], &[missing]).await, 0, "that comes next anyway");
     assert_eq!(lookups(&["a:1", "b:1"], &[Cause::Status(500)]).await, 0);
 }
+
+/// A request that has the only place at a server.
+fn full(context: &FetchContext, authority: &str) -> Attempt {
+    let mut attempt = context.servers.attempt_at(&authority.into());
+    assert!(attempt.try_place(&Priority::new(Urgency::Head), 1));
+    attempt.sent();
+    attempt
+}
+
+/// An engine that asks two servers, one request at a time, and a needle of both.
+fn of_two() -> (crate::Engine, NeedleRead) {
+    let script = Script::default();
+    script.locations([vec!["a:1", "b:1"]]);
+    let (read, _) = script.needle(1, 1000);
+    (script.engine(Settings { per_server: 1, ..Settings::default() }).0, read)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_goes_to_another_server_when_the_first_stands_still() {
+    let (engine, read) = of_two();
+    let (context, priority) = (&engine.shared.fetch, Priority::new(Urgency::Head));
+    let (_a, b) = (full(context, "a:1"), full(context, "b:1"));
+    let mut longer_line = context.servers.attempt_at(&"b:1".into());
+    let mut waits = Box::pin(longer_line.place(&priority, 1));
+    assert!(futures_util::poll!(waits.as_mut()).is_pending());
+    let mut replicas = Replicas::new(context, &read, &priority);
+    let mut next = Box::pin(replicas.next(1));
+    assert!(futures_util::poll!(next.as_mut()).is_pending());
+    drop((waits, b));
+    let begin = Instant::now();
+    assert_eq!(&**next.await.unwrap().authority(), "b:1");
+    assert!((SHORT / 2..SHORT).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_request_needs_a_place_and_leave() {
+    let (engine, read) = of_two();
+    let (context, priority) = (&engine.shared.fetch, Priority::new(Urgency::Head));
+    let (a, b) = (context.servers.get(&"a:1".into()), context.servers.get(&"b:1".into()));
+    let mut replicas = Replicas::new(context, &read, &priority);
+    drop(replicas.next(1).await.unwrap());
+    assert!(replicas.hedge(&a, 1).is_none(), "one in fifty");
+    (0..100).for_each(|_| context.servers.fetch_begins(&b));
+    let elsewhere = full(context, "b:1");
+    assert!(replicas.hedge(&a, 1).is_none(), "it is full");
+    drop(elsewhere);
+    assert_eq!(&**replicas.hedge(&a, 1).unwrap().authority(), "b:1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_one_that_stands_still_another_is_asked_though_it_has_more_to_do() {
+    let script = Script::default();
+    script.locations([vec!["a:1", "b:1"]]);
+    let (read, _) = script.needle(1, 1000);
+    let (engine, _) = script.engine(Settings { per_server: 9, ..Settings::default() });
+    let (context, priority) = (&engine.shared.fetch, Priority::new(Urgency::Head));
+    let mut replicas = Replicas::new(context, &read, &priority);
+    drop(replicas.next(1).await.unwrap());
+    let _load: Vec<_> = (0..3).map(|_| full(context, "b:1")).collect();
+    let stands_still = context.servers.get(&"a:1".into());
+    assert_eq!(&**replicas.beside(&stands_still, 1).await.unwrap().authority(), "b:1");
+}
