@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::{
-    Cause, ChunkCache, NeedleRead, Piece, Settings, Tally, Verify, WindowSetting,
+    Cause, ChunkCache, LengthError, NeedleRead, Piece, Settings, Tally, Verify, WindowSetting,
     testing::{Fault, Script, collect},
 };
 
@@ -568,4 +568,20 @@ async fn a_replica_that_keeps_the_needle_compressed_goes_on_where_the_other_brok
             assert_eq!((metrics.failed.get(), metrics.crc_failures.get()), (0, 0));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_always_ends_early_says_how_much_is_missing() {
+    let script = Script::default();
+    let (read, _) = script.needle(1, 1000);
+    script.fault("a:1", std::iter::once(Fault::EndAfter(400)).chain(vec![Fault::EndAfter(0); 20]));
+    let (engine, _) = script.engine(Settings::default());
+    let error = match engine.download(Plan::from_iter([Piece::Needle(read)])).await {
+        Ok(download) => collect(download).await.unwrap_err().1,
+        Err(error) => error,
+    };
+    let FetchError::Exhausted { cause: Cause::Length(LengthError::Early(missing)), .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(missing, 600);
 }
