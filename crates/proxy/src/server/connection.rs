@@ -235,7 +235,7 @@ impl<F: Front> Talk<F> {
             Pause::Ended => None,
             Pause::Waits => {
                 let parts = connection.into_parts();
-                Some(parts.io.into_inner().resumed(parts.read_buf))
+                Some(parts.io.into_inner().resumed(&parts.read_buf))
             }
         }
     }

@@ -38,11 +38,12 @@ impl<S: AsyncRead + Unpin> Line<S> {
         Self { stream, activity, read: Bytes::new() }
     }
 
-    /// The line again, when what was read from it has not been used.
-    pub(super) fn resumed(mut self, unused: Bytes) -> Self {
+    /// The line again, when what was read from it has not been used. Holds none of the buffer that it was read into: even
+    /// no byte of that keeps all of it.
+    pub(super) fn resumed(mut self, unused: &[u8]) -> Self {
         self.activity.read(unused.len());
         debug_assert!(self.read.is_empty(), "it is given out first");
-        self.read = unused;
+        self.read = Bytes::copy_from_slice(unused);
         self
     }
 
