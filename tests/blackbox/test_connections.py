@@ -132,6 +132,20 @@ def idle_without_probes(local: set[int], remote: set[int]) -> tuple[set[int], se
     return connected, unprobed
 
 
+def test_connections_at_rest_hold_no_buffers_and_leave_nothing_behind(small: Front, start_tidegate: StartTidegate) -> None:
+    """2,000 that have had an answer, all at once: a buffer that one is read into has 16 KiB."""
+    gate = start_tidegate(small)
+    is_served(gate)
+    before = resident(gate)
+    with many(gate, 2000, GET) as lines:
+        for line in lines:
+            line.settimeout(20)
+            assert line.recv(1 << 16).split(b" ", 2)[1] == b"200"
+        until(lambda: resident(gate) - before < 14, "buffers are given back", 20)
+        is_served(gate)
+    until(lambda: resident(gate) - before < 6, "what they held is given back", 20)
+
+
 def test_every_idle_socket_is_probed(front_1mb: Front, objects: Catalogue, start_tidegate: StartTidegate, kms: Kms) -> None:
     gate = start_tidegate(front_1mb)
     thing = objects.get(front_1mb, Encryption.SSE_KMS, Shape.MANY)

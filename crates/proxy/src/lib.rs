@@ -17,6 +17,7 @@ pub mod entry;
 pub mod error;
 pub mod explain;
 pub mod filer;
+pub mod free_memory;
 mod journal;
 pub mod keys;
 mod layers;

@@ -8,7 +8,7 @@ use std::{io::Write as _, process::ExitCode, sync::Arc};
 use tidegate::{
     cli::{self, Command},
     daemon::{self, Loaded, StartError},
-    logging,
+    free_memory, logging,
     metrics::LostLines,
     open_files, settings, top, undumpable,
 };
@@ -103,7 +103,7 @@ fn misconfigured(reason: &dyn std::fmt::Display) -> ExitCode {
 }
 
 fn runtime() -> Option<tokio::runtime::Runtime> {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_park(free_memory::give_back).build() {
         Ok(runtime) => Some(runtime),
         Err(error) => {
             eprintln!("tidegate: cannot start threads: {error}");
