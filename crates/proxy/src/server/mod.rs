@@ -45,7 +45,7 @@ use std::{
 };
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{mpsc, watch},
     task::JoinSet,
     time::timeout,
@@ -96,11 +96,23 @@ impl Listen {
             Self::Bind(addr) => {
                 let unbound =
                     |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"));
-                Ok(vec![TcpListener::bind(addr).await.map_err(unbound)?])
+                Ok(vec![listen(addr).map_err(unbound)?])
             }
             Self::On(sockets) => sockets.into_iter().map(TcpListener::from_std).collect(),
         }
     }
+}
+
+/// Connections that may wait until they are accepted, as far as the system allows (`net.core.somaxconn`). Of 128, which is the
+/// standard library's, a burst leaves some out, whose clients try again after a second.
+const BACKLOG: u32 = 4096;
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A daemon that starts again takes its address although connections of the one before are not forgotten yet.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 /// The listeners of the daemon, bound one by one and then run together.

@@ -53,6 +53,17 @@ async fn names_of_headers_are_written_as_the_listener_says() {
 }
 
 #[tokio::test]
+async fn a_burst_of_connections_waits_until_it_is_accepted() {
+    let sockets = Listen::Bind(loopback()).sockets().await.unwrap();
+    let addr = sockets[0].local_addr().unwrap();
+    let mut waiting = Vec::new();
+    for number in 0..300 {
+        let connected = timeout(Duration::from_millis(900), TcpStream::connect(addr)).await;
+        waiting.push(connected.unwrap_or_else(|_| panic!("number {number} has no place")).unwrap());
+    }
+}
+
+#[tokio::test]
 async fn the_front_knows_its_peer() {
     let server = start_fn(|_, peer| async move { Response::new(Body::full(peer.addr.to_string())) }).await;
     let mut client = server.connect().await;
