@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use super::{client::FilerClient, hedging::STANDS_STILL, standing::becomes, status};
-use crate::metrics::FilerQuestion;
+use crate::metrics::{FilerHedge, FilerQuestion};
 
 impl FilerClient {
     /// Asks the filer that answers, then the next where it fails or loses its place meanwhile. One that is late has another
@@ -27,6 +27,7 @@ impl FilerClient {
         let mut leaves = std::pin::pin!(self.leaves(first));
         // Whether the first one may still be found to be late, and to have lost its place.
         let (mut in_time, mut in_place) = (!left.is_empty(), !left.is_empty());
+        let mut hedged = None;
         loop {
             let (index, answer) = tokio::select! {
                 biased;
@@ -36,6 +37,8 @@ impl FilerClient {
                     if let Some(second) = self.second(first, &left) {
                         left.retain(|index| *index != second);
                         calls.push(ask(second));
+                        hedged = Some(second);
+                        self.count_hedge(first, FilerHedge::Sent);
                     }
                     continue;
                 }
@@ -60,6 +63,9 @@ impl FilerClient {
                 Err(status) if !calls.is_empty() && !status::is_not_found(&status) => {}
                 answered => {
                     self.stands(index, true);
+                    if hedged == Some(index) {
+                        self.count_hedge(first, FilerHedge::Won);
+                    }
                     if index != first {
                         self.latencies(first).record(begin.elapsed());
                     }
@@ -107,6 +113,12 @@ impl FilerClient {
         let store = self.store(late)?;
         let standings = self.standings.borrow();
         left.iter().copied().find(|index| !standings.is_away(*index) && self.store(*index) == Some(store))
+    }
+
+    fn count_hedge(&self, late: usize, outcome: FilerHedge) {
+        if let Some(counted) = &self.counted {
+            counted.hedged(self.http_name(late), outcome);
+        }
     }
 
     fn store(&self, index: usize) -> Option<i32> {

@@ -7,7 +7,7 @@ use tonic::{Code, Status, transport::Channel};
 
 use self::scripted::{Answer, Scripted};
 use super::{FilerClient, Succession};
-use crate::{Blame, Error, correlation::Correlation, entry::EntryPath, pb};
+use crate::{Blame, Error, correlation::Correlation, entry::EntryPath, metrics::Filers, pb};
 
 mod scripted;
 
@@ -224,12 +224,20 @@ async fn a_connection_that_stands_still_is_replaced() {
 async fn a_late_filer_has_another_one_asked_beside_it_only_of_the_same_store() {
     for (signatures, seconds) in [((7, 7), 1), ((7, 8), 10), ((0, 0), 10)] {
         let (hanging, second) = (Scripted::new(Answer::Hang), Scripted::new(found("key")));
-        let client = client(&[&hanging, &second]);
+        let registry = prometheus::Registry::new();
+        let filers = Arc::new(Filers::register(&registry).unwrap());
+        filers.configured(["http1:1".to_owned(), "http2:1".to_owned()]);
+        let client = client(&[&hanging, &second]).counted(filers);
         client.signature(0).set(signatures.0, 0);
         client.signature(1).set(signatures.1, 0);
         let start = tokio::time::Instant::now();
         assert!(client.lookup(&path()).await.unwrap().is_some());
         assert_eq!(start.elapsed().as_secs(), seconds);
+        let hedges =
+            registry.gather().into_iter().find(|family| family.name() == "tidegate_filer_hedges_total").unwrap();
+        let counts: Vec<_> = hedges.get_metric().iter().map(|series| series.get_counter().get_value() as u64).collect();
+        let hedged = u64::from(seconds == 1);
+        assert_eq!(counts, [hedged, hedged, 0, 0], "sent and won beside the first filer, and beside the second");
     }
 }
 

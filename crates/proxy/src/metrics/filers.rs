@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use prometheus::{HistogramOpts, HistogramVec, IntGaugeVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 /// What a filer is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,27 @@ impl FilerQuestion {
     }
 }
 
+/// What comes of a second question, asked of another filer beside a late one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilerHedge {
+    /// It was asked.
+    Sent,
+    /// The other filer answered first.
+    Won,
+}
+
+impl FilerHedge {
+    const ALL: [Self; 2] = [Self::Sent, Self::Won];
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Won => "won",
+        }
+    }
+}
+
 /// Seconds. From a filer beside us to one that deletes a large directory.
 const SECONDS: [f64; 12] = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 10.0, 60.0];
 
@@ -40,6 +61,7 @@ const SECONDS: [f64; 12] = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 
 pub struct Filers {
     seconds: HistogramVec,
     up: IntGaugeVec,
+    hedges: IntCounterVec,
     names: Mutex<BTreeSet<String>>,
 }
 
@@ -59,9 +81,15 @@ impl Filers {
             "Whether a filer looked entries up when it was last asked: 1 or 0, by the filer.",
         );
         let up = IntGaugeVec::new(up, &["filer"])?;
+        let hedges = Opts::new(
+            "tidegate_filer_hedges_total",
+            "Questions that were asked of a second filer beside one that was late, by the late one, and of these those that it answered first.",
+        );
+        let hedges = IntCounterVec::new(hedges, &["filer", "outcome"])?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(up.clone()))?;
-        Ok(Self { seconds, up, names: Mutex::default() })
+        registry.register(Box::new(hedges.clone()))?;
+        Ok(Self { seconds, up, hedges, names: Mutex::default() })
     }
 
     /// From now on the filers are those with these HTTP authorities.
@@ -74,12 +102,18 @@ impl Filers {
             for question in FilerQuestion::ALL {
                 let _ = self.seconds.remove_label_values(&[gone.as_str(), question.as_str()]);
             }
+            for outcome in FilerHedge::ALL {
+                let _ = self.hedges.remove_label_values(&[gone.as_str(), outcome.as_str()]);
+            }
         }
         for new in authorities.difference(&names) {
             // Until it is known otherwise.
             self.up.with_label_values(&[new.as_str()]).set(1);
             for question in FilerQuestion::ALL {
                 self.seconds.with_label_values(&[new.as_str(), question.as_str()]);
+            }
+            for outcome in FilerHedge::ALL {
+                self.hedges.with_label_values(&[new.as_str(), outcome.as_str()]);
             }
         }
         *names = authorities;
@@ -96,6 +130,13 @@ impl Filers {
     pub(crate) fn stands(&self, authority: &str, answers: bool) {
         if self.names().contains(authority) {
             self.up.with_label_values(&[authority]).set(answers.into());
+        }
+    }
+
+    /// Beside the filer at this address, which is late, another one was asked.
+    pub(crate) fn hedged(&self, late: &str, outcome: FilerHedge) {
+        if self.names().contains(late) {
+            self.hedges.with_label_values(&[late, outcome.as_str()]).inc();
         }
     }
 
@@ -126,5 +167,11 @@ mod tests {
         assert_eq!(series(), ["b:1", "c:1"]);
         let up = ["b:1", "c:1"].map(|name| filers.up.with_label_values(&[name]).get());
         assert_eq!(up, [0, 1], "what is known of one stays");
+        filers.hedged("a:1", FilerHedge::Sent);
+        filers.hedged("b:1", FilerHedge::Sent);
+        let hedges =
+            registry.gather().into_iter().find(|family| family.name() == "tidegate_filer_hedges_total").unwrap();
+        assert_eq!(hedges.get_metric().len(), 4, "of two filers, two outcomes each");
+        assert_eq!(filers.hedges.with_label_values(&["b:1", "sent"]).get(), 1);
     }
 }

@@ -38,7 +38,7 @@ pub use self::{
     cache_sizes::{Held, Look},
     certificates::Certificates,
     connections::{Connections, RefusedConnection},
-    filers::{FilerQuestion, Filers},
+    filers::{FilerHedge, FilerQuestion, Filers},
     front::FrontLabel,
     kms::{Kms, KmsCounters, KmsOutcome},
     limits::{Limit, LimitsHit},
