@@ -78,6 +78,41 @@ def test_the_first_of_two_filers_hangs(two: list[Front], start_tidegate: StartTi
         first.filer.signal(signal.SIGCONT)
 
 
+def seconds(url: str) -> float:
+    """How long a read took that was answered."""
+    begun = time.monotonic()
+    assert status(url) == 200
+    return time.monotonic() - begun
+
+
+def test_lookups_stay_quick_while_one_of_two_filers_is_slow(two: list[Front], start_tidegate: StartTidegate) -> None:
+    """It answers, 0.6 s late: the other one is asked beside it."""
+    first, second = two
+    write(first, "/slow/file")
+    distant = Relay((HOST, 0), (HOST, first.filer.grpc_port))
+    slow = f"{HOST}:{first.filer.port}.{distant.port}"
+    no_entries: dict[str, object] = {"cache": {"entries": "off"}}
+    alone = start_tidegate(first, {"filer": {"addresses": [slow]}, **no_entries})
+    gate = start_tidegate(first, {"filer": {"addresses": [slow, second.filer.address]}, **no_entries})
+
+    def hedges(outcome: str) -> float:
+        return gate.metrics().sum("tidegate_filer_hedges_total", filer=f"{HOST}:{first.filer.port}", outcome=outcome)
+
+    try:
+        for _ in range(100):  # it is known then what is late, and that both have the same store
+            assert status(f"{gate.url}/slow/file") == 200
+            time.sleep(0.03)
+        asked_before = hedges("sent")
+        distant.behaviour.delay = 0.3
+        assert seconds(f"{alone.url}/slow/file") >= 0.6
+        took = sorted(seconds(f"{gate.url}/slow/file") for _ in range(20))
+        assert took[-3] < 0.5, took
+        assert hedges("won") >= 18 and hedges("sent") - asked_before <= 40
+        assert gate.metrics().sum("tidegate_filer_up") == 2, "the slow one has not lost its place"
+    finally:
+        distant.stop()
+
+
 class Lines:
     """One filer behind relays for HTTP and gRPC, and a tidegate that knows it by them."""
 
