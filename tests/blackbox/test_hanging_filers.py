@@ -156,7 +156,10 @@ def test_pooled_http_connections_to_the_filer_stand_still(front_1mb: Front, line
     url = f"{lines.gate.url}/listed/"
     write(front_1mb, "/listed/file")
     with ThreadPoolExecutor(30) as clients:
+        # Each is still waiting for its answer when the last one is asked for, so each needs a connection of its own.
+        lines.http.behaviour.delay = 0.5
         assert set(clients.map(lambda _: status(url), range(30))) == {200}
+        lines.http.behaviour.delay = 0.0
         assert lines.http.freeze() >= 12
         begun = time.monotonic()
         answers = list(clients.map(lambda _: (status(url, 20), time.monotonic() - begun), range(30)))
