@@ -1,5 +1,6 @@
 """Everybody who stands between a client and the stored bytes in `all.py`, and what one turn of each costs."""
 
+import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ class BareRelay(Balancer):
         super().__init__("relay", [binary, f"{HOST}:{self.port}={front.filer.address}"], root / "relay.log")
 
 
-def processor_time(process: Process) -> float:
+def processor_time(process: Process | subprocess.Popen[bytes]) -> float:
     """Seconds of processor that a process has had, to the nanosecond: the clock that clock_getcpuclockid(3) names."""
     return time.clock_gettime(~process.pid << 3 | 2)
 

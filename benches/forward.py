@@ -28,7 +28,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 NGINX = """
 daemon off; master_process off; pid {root}/nginx.pid; error_log stderr warn;
-events {{ worker_connections 64; }}
+events {{ worker_connections {connections}; }}
 http {{
     access_log off;
     client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/fastcgi;
@@ -48,13 +48,14 @@ http {{
 class Nginx(Process):
     """nginx as one process, before a filer."""
 
-    def __init__(self, root: Path, front: Front, name: str, buffers: str) -> None:
+    def __init__(self, root: Path, front: Front, name: str, buffers: str, connections: int = 64) -> None:
         home = root / name
         home.mkdir(parents=True)
         self.url = f"http://{HOST}:{free_port()}"
         listen = self.url.removeprefix("http://")
         config = home / "nginx.conf"
-        config.write_text(NGINX.format(root=home, filer=front.filer.address, listen=listen, buffers=buffers))
+        values = {"filer": front.filer.address, "listen": listen, "buffers": buffers, "connections": connections}
+        config.write_text(NGINX.format(root=home, **values))
         super().__init__(name, ["nginx", "-p", home, "-c", config], home / "log")
 
     def start(self) -> None:
