@@ -259,11 +259,17 @@ impl State {
     }
 
     fn relieve(&mut self, now: Instant) -> Vec<(Arc<Holder>, Reason)> {
-        let suffer = |one: &&Waiting| now.duration_since(one.since) >= SUFFERS;
-        let mut waiting: Vec<_> = self.waiting.values().filter(suffer).map(|one| one.peer).collect();
-        if waiting.is_empty() || !self.looks(now) {
+        // First, and cheap: of thousands that wait each asks for it.
+        if !self.may_look(now) {
             return Vec::new();
         }
+        // Those behind one that came too lately came later still.
+        let suffers = |one: &&Waiting| now.duration_since(one.since) >= SUFFERS;
+        let mut waiting: Vec<_> = self.waiting.values().take_while(suffers).map(|one| one.peer).collect();
+        if waiting.is_empty() {
+            return Vec::new();
+        }
+        self.looked = Some(now);
         waiting.sort_by_key(|peer| self.of(*peer));
         let mut cutting = Cutting::of(&self.holders, |holder| holder.of_floors(now));
         // For the first of them others are on their way out already.
@@ -274,9 +280,10 @@ impl State {
     }
 
     fn relieve_shared(&mut self, now: Instant, waiting: Peer, wants: usize, all: usize) -> Vec<(Arc<Holder>, Reason)> {
-        if !self.looks(now) {
+        if !self.may_look(now) {
             return Vec::new();
         }
+        self.looked = Some(now);
         let mut cutting = Cutting::of(&self.holders, |holder| holder.of_shared(now));
         let mut comes: usize = cutting.on_their_way.iter().map(|holding| holding.has).sum();
         while comes < all
@@ -289,12 +296,8 @@ impl State {
     }
 
     /// Whether it is time to look again who gives up.
-    fn looks(&mut self, now: Instant) -> bool {
-        let looks = self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOKS);
-        if looks {
-            self.looked = Some(now);
-        }
-        looks
+    fn may_look(&self, now: Instant) -> bool {
+        self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOKS)
     }
 }
 

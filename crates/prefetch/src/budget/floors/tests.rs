@@ -136,9 +136,12 @@ async fn one_download_is_cut_for_one_who_has_waited_for_two_seconds() {
     floors.relieve();
     assert_eq!(crawls.number(), 0, "nobody waits");
     let mut turn = floors.line_up(&share(2, &other));
-    sleep(SUFFERS - LOOKS).await;
+    sleep(SUFFERS - LOOKS / 2).await;
     floors.relieve();
     assert_eq!(crawls.number(), 0, "not for long");
+    sleep(LOOKS / 2).await;
+    floors.relieve();
+    assert_eq!(crawls.number(), 1, "a look that was for nobody holds up no other");
     for _ in 0..20 {
         sleep(LOOKS).await;
         floors.relieve();
