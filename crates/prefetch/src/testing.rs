@@ -49,6 +49,8 @@ pub(crate) enum Fault {
     Late(Duration),
     /// Another ETag, and other bytes.
     Replaced,
+    /// No ETag, and one bit of that byte is flipped.
+    UnnamedFlip(usize),
     /// The server keeps the needle compressed, and the body breaks off with an error after so many bytes.
     InflatedBreakAfter(usize),
     /// That much time passes before each 10,000 bytes of the body.
@@ -152,9 +154,11 @@ impl Upstream for Script {
             if request.headers().contains_key(header::ACCEPT_ENCODING) && matches!(fault, Some(Fault::Inflated)) {
                 answer = answer.header(header::CONTENT_ENCODING, "gzip");
             }
-            answer = answer.header(header::ETAG, format!("\"{crc:08x}\""));
+            if !matches!(fault, Some(Fault::UnnamedFlip(_))) {
+                answer = answer.header(header::ETAG, format!("\"{crc:08x}\""));
+            }
             let flip = match fault {
-                Some(Fault::Flip(at)) => Some(at),
+                Some(Fault::Flip(at) | Fault::UnnamedFlip(at)) => Some(at),
                 Some(Fault::FlipWhole(at)) if range.is_none() => Some(at),
                 Some(Fault::Replaced) => Some(0),
                 _ => None,

@@ -479,3 +479,6 @@ fn no_more(body: &mut UpstreamBody) -> Result<(), Cause> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

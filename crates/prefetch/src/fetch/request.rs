@@ -208,3 +208,187 @@ pub(super) async fn stored_as(context: &FetchContext, authority: &Arc<str>, read
 pub(crate) fn length(answer: &Response<UpstreamBody>) -> Option<u64> {
     answer.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, sync::Mutex};
+
+    use futures_util::stream;
+    use http::HeaderMap;
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::{
+        Engine, Metrics, Opener, Settings, SharedError, Upstream,
+        content_range::ContentRangeError,
+        testing::{Script, body_of},
+        upstream::Answer,
+    };
+
+    /// An answer that is nothing but its head: status, `Content-Range`, `Content-Length`.
+    type Head = (u16, Option<&'static str>, Option<u64>);
+
+    /// A server that gives these answers, one after the other, and keeps what it was asked.
+    struct Answers {
+        heads: Mutex<VecDeque<Head>>,
+        asked: Mutex<Vec<(Method, HeaderMap)>>,
+    }
+
+    impl Upstream for Answers {
+        fn send(&self, request: Request<()>) -> Answer<'_> {
+            self.asked.lock().unwrap().push((request.method().clone(), request.headers().clone()));
+            let (status, part, length) = self.heads.lock().unwrap().pop_front().expect("one request too many");
+            let mut answer = Response::builder().status(status);
+            if let Some(part) = part {
+                answer = answer.header(header::CONTENT_RANGE, part);
+            }
+            if let Some(length) = length {
+                answer = answer.header(header::CONTENT_LENGTH, length);
+            }
+            Box::pin(async move { Ok(answer.body(body_of(stream::empty())).unwrap()) })
+        }
+    }
+
+    /// Whether the needle is longer than was thought, or why the answer is not taken; and what was asked.
+    async fn asked(
+        wanted: &Wanted,
+        heads: impl IntoIterator<Item = Head>,
+    ) -> (Result<bool, Cause>, Vec<(Method, HeaderMap)>) {
+        let answers =
+            Arc::new(Answers { heads: Mutex::new(heads.into_iter().collect()), asked: Mutex::new(Vec::new()) });
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        let upstream = Arc::clone(&answers) as Arc<dyn Upstream>;
+        let engine = Engine::new(Settings::default(), upstream, None, Arc::new(Script::default()), metrics);
+        let context = &engine.shared.fetch;
+        let mut attempt = context.servers.attempt_at(&"a:1".into());
+        attempt.place(&Priority::new(Urgency::Head), 0).await;
+        let result = ask(context, attempt, &NeedleRead::of(3, "3,0100000001".to_owned(), 100), wanted).await;
+        assert!(answers.heads.lock().unwrap().is_empty(), "an answer was not asked for");
+        (result.map(|asked| asked.is_longer).map_err(|failure| failure.cause), answers.asked.lock().unwrap().clone())
+    }
+
+    fn range(range: Range<u64>) -> Wanted {
+        Wanted::Range { range, size: 100 }
+    }
+
+    /// A cause with all that it says, to be compared.
+    fn words(cause: Cause) -> String {
+        format!("{cause:?}")
+    }
+
+    fn other_range(given: Range<u64>, of: u64, wanted: Range<u64>) -> String {
+        words(Cause::Length(LengthError::Range { given, of, wanted, size: 100 }))
+    }
+
+    fn other_length(given: u64, wanted: u64) -> String {
+        words(Cause::Length(LengthError::ContentLength { given, wanted }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_is_taken_only_where_it_is_the_one_that_was_asked_for() {
+        let cases: [(Head, Result<bool, String>); 19] = [
+            ((206, Some("bytes 10-19/100"), Some(10)), Ok(false)),
+            ((206, Some("bytes 10-19/100"), None), Ok(false)),
+            // A file that was cut short in place keeps its needles.
+            ((206, Some("bytes 10-19/101"), Some(10)), Ok(true)),
+            ((206, Some("bytes 10-19/99"), Some(10)), Err(other_range(10..20, 99, 10..20))),
+            ((206, Some("bytes 11-20/100"), Some(10)), Err(other_range(11..21, 100, 10..20))),
+            ((206, Some("bytes 0-19/100"), Some(20)), Err(other_range(0..20, 100, 10..20))),
+            ((206, Some("bytes 10-20/100"), Some(11)), Err(other_range(10..21, 100, 10..20))),
+            ((206, Some("bytes 10-18/100"), Some(9)), Err(other_range(10..19, 100, 10..20))),
+            ((206, Some("bytes 11-20/101"), Some(10)), Err(other_range(11..21, 101, 10..20))),
+            ((206, None, Some(10)), Err(words(Cause::Length(ContentRangeError::Missing.into())))),
+            ((206, Some("bytes 10-19/100"), Some(9)), Err(other_length(9, 10))),
+            ((206, Some("bytes 10-19/100"), Some(11)), Err(other_length(11, 10))),
+            // Longer than the needle is no better.
+            ((206, Some("bytes 10-19/100"), Some(101)), Err(other_length(101, 10))),
+            ((206, Some("bytes 10-19/100"), Some(0)), Err(other_length(0, 10))),
+            // The whole needle in place of the part, and its first bytes.
+            ((200, None, Some(100)), Err(words(Cause::Status(200)))),
+            ((200, Some("bytes 10-19/100"), Some(10)), Err(words(Cause::Status(200)))),
+            ((204, None, None), Err(words(Cause::Status(204)))),
+            ((404, None, None), Err(words(Cause::NotFound))),
+            ((503, None, None), Err(words(Cause::Busy(503)))),
+        ];
+        for (head, expected) in cases {
+            let (result, requests) = asked(&range(10..20), [head]).await;
+            assert_eq!(result.map_err(words), expected, "{head:?}");
+            let (method, headers) = &requests[0];
+            assert_eq!((method, &headers[header::RANGE]), (&Method::GET, &HeaderValue::from_static("bytes=10-19")));
+            assert!(!headers.contains_key(header::ACCEPT_ENCODING), "a range would count bytes of the gzip");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_needle_is_taken_only_in_its_length() {
+        let cases: [(Head, Result<bool, String>); 7] = [
+            ((200, None, Some(100)), Ok(false)),
+            ((200, None, None), Ok(false)),
+            ((200, None, Some(99)), Err(other_length(99, 100))),
+            ((200, None, Some(0)), Err(other_length(0, 100))),
+            ((206, Some("bytes 0-99/100"), Some(100)), Err(words(Cause::Status(206)))),
+            ((401, None, None), Err(words(Cause::Unauthorized))),
+            ((429, None, None), Err(words(Cause::Busy(429)))),
+        ];
+        for (head, expected) in cases {
+            let (result, requests) = asked(&range(0..100), [head]).await;
+            assert_eq!(result.map_err(words), expected, "{head:?}");
+            assert!(!requests[0].1.contains_key(header::RANGE));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_needle_that_is_longer_the_part_is_asked_for() {
+        let whole: Head = (200, None, Some(101));
+        let (result, requests) = asked(&range(0..100), [whole, (206, Some("bytes 0-99/101"), Some(100))]).await;
+        assert!(result.unwrap());
+        assert_eq!(requests[1].1[header::RANGE], "bytes=0-99");
+        for (again, expected) in [
+            (whole, words(Cause::Status(200))),
+            ((206, Some("bytes 0-98/101"), Some(99)), other_range(0..99, 101, 0..100)),
+            ((206, Some("bytes 0-99/101"), Some(101)), other_length(101, 100)),
+        ] {
+            let (result, _) = asked(&range(0..100), [whole, again]).await;
+            assert_eq!(result.map_err(words), Err(expected), "{again:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_needle_of_unknown_length_is_taken_in_any() {
+        for (wanted, method, takes_gzip) in [
+            (Wanted::Needle, Method::GET, false),
+            (Wanted::Gzip, Method::GET, true),
+            (Wanted::Head, Method::HEAD, true),
+        ] {
+            for length in [None, Some(0), Some(99), Some(101)] {
+                let (result, requests) = asked(&wanted, [(200, None, length)]).await;
+                assert!(!result.unwrap());
+                assert_eq!(requests[0].0, method);
+                assert_eq!(requests[0].1.contains_key(header::ACCEPT_ENCODING), takes_gzip);
+            }
+        }
+    }
+
+    struct AsItIs;
+
+    impl Opener for AsItIs {
+        fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, SharedError> {
+            Ok(0..stored.len())
+        }
+    }
+
+    #[test]
+    fn how_much_a_request_brings_is_known_of_all_but_manifests() {
+        let plain = NeedleRead::of(3, "3,0100000001".to_owned(), 100);
+        let sealed = NeedleRead { opener: Some(Arc::new(AsItIs)), ..plain.clone() };
+        for (wanted, of_plain, of_sealed) in [
+            (range(10..20), 10, 10),
+            (Wanted::Gzip, 100, 100),
+            // One that is not opened may be a manifest, which is small.
+            (Wanted::Needle, 0, 100),
+            (Wanted::Head, 0, 0),
+        ] {
+            assert_eq!((wanted.len_of(&plain), wanted.len_of(&sealed)), (of_plain, of_sealed));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
-    Piece, Plan, Settings, SharedError,
+    Piece, Plan, Settings,
+    outcome::Outcome,
     testing::{Fault, Script, collect},
 };
 
@@ -77,6 +78,10 @@ async fn what_lies_ahead_waits_for_retries_and_what_is_waited_for_does_not() {
     assert_eq!(begin.elapsed(), Duration::ZERO);
 }
 
+fn refused() -> Cause {
+    Cause::Connect(Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)))
+}
+
 /// The pauses before each time that the only server is asked, of which it makes the same each time.
 async fn pauses(cause: Cause) -> Vec<Duration> {
     let script = Script::default();
@@ -119,8 +124,7 @@ async fn a_server_that_does_not_accept_the_token_is_given_time_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_gone_is_asked_at_once_where_it_was_looked_up_afresh_and_then_less_and_less() {
-    let refused: SharedError = Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
-    let pauses = pauses(Cause::Connect(refused)).await;
+    let pauses = pauses(refused()).await;
     assert_eq!(pauses[..2], [Duration::ZERO; 2]);
     // After five failures it is asked by probes alone.
     for (round, pause) in (0..3).zip(&pauses[2..]) {
@@ -216,4 +220,66 @@ async fn beside_one_that_stands_still_another_is_asked_though_it_has_more_to_do(
     let _load: Vec<_> = (0..3).map(|_| full(context, "b:1")).collect();
     let stands_still = context.servers.get(&"a:1".into());
     assert_eq!(&**replicas.beside(&stands_still, 1).await.unwrap().authority(), "b:1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_waited_for_is_asked_without_a_retry() {
+    let script = Script::default();
+    let (read, _) = script.needle(1, 1000);
+    let (engine, _) = script.engine(Settings::default());
+    let (context, priority) = (&engine.shared.fetch, Priority::new(Urgency::Head));
+    let server = context.servers.get(&"a:1".into());
+    let mut replicas = Replicas::new(context, &read, &priority);
+    for _ in 0..2 {
+        let attempt = replicas.next(1).await.unwrap();
+        attempt.ended(refused().outcome());
+        replicas.failed(Failure { server: "a:1".into(), cause: refused() });
+    }
+    let begin = Instant::now();
+    let others_retry = async {
+        loop {
+            while server.may_be_asked_again(Urgency::Head) {}
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = others_retry => unreachable!(),
+        next = replicas.next(1) => assert!(next.is_ok(), "there is no retry left, and none is needed"),
+    }
+    assert!(begin.elapsed() >= GONE.0, "it was not waited for: {:?}", begin.elapsed());
+}
+
+/// The pauses before each time that the only server is asked, which breaks off each time, though others hear from it. It is
+/// asked so many times at most.
+async fn broken_off(most: usize, gives_bytes: bool) -> Vec<Duration> {
+    let script = Script::default();
+    let (read, _) = script.needle(1, 1000);
+    let (engine, _) = script.engine(Settings::default());
+    let (context, priority) = (&engine.shared.fetch, Priority::new(Urgency::Head));
+    let mut replicas = Replicas::new(context, &read, &priority);
+    let (mut pauses, mut since) = (Vec::new(), Instant::now());
+    while pauses.len() < most
+        && let Ok(attempt) = replicas.next(1).await
+    {
+        pauses.push(since.elapsed());
+        since = Instant::now();
+        context.servers.attempt_at(&"a:1".into()).ended(Outcome::Sound);
+        attempt.ended(refused().outcome());
+        if gives_bytes {
+            replicas.goes_on();
+        }
+        replicas.failed(Failure { server: "a:1".into(), cause: refused() });
+    }
+    pauses
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_breaks_off_is_asked_again_as_long_as_bytes_come() {
+    const MANY: usize = 300;
+    let stuck: Duration = broken_off(MANY, false).await.iter().sum();
+    assert!((RESTART..=2 * RESTART).contains(&stuck), "{stuck:?}");
+    let pauses = broken_off(MANY, true).await;
+    assert_eq!(pauses.len(), MANY);
+    assert!(pauses[2..].iter().all(|pause| is_pause(*pause, GONE, 0)), "none of them longer: {pauses:?}");
 }
