@@ -416,6 +416,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_log_has_each_change_once() {
         let log = Log::default();
+        // Where there is but one, tracing has the first thread that comes to an event decide for all whether anybody wants it,
+        // and other tests come to these without a subscriber.
+        let _second = tracing::Dispatch::new(log.clone());
         let _guard = tracing::subscriber::set_default(log.clone());
         let (demands, script, _) = demands(404);
         for status in [404, 404, 401, 401, 404, 404] {
