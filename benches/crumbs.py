@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import setting  # noqa: F401  # It has the harness found.
 from harness import Front
 from harness.protobuf import fields_of, message
 
