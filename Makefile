@@ -61,7 +61,7 @@ s3: venv build ## Who may read what by S3, held against the real gateway (TIDEGA
 	TIDEGATE_BIN=$(abspath $(TARGET))/debug/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/s3
 
 # What only an optimizing compiler finds: types that are too deep for it, and what is too slow without it to happen. The packager's
-# profile has the optimization of the release within each crate, and is built in a fraction of the time.
+# profile has the optimization of the release within each crate. From nothing it takes as long, after a change a fraction.
 optimized: venv cargo ## The same with an optimized binary
 	$(CARGO) build --locked --profile packager --bin tidegate $(EVERY_KMS)
 	TIDEGATE_BIN=$(abspath $(TARGET))/packager/tidegate $(VENV)/bin/python -m pytest -c tests/pytest.ini tests/s3
