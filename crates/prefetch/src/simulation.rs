@@ -17,8 +17,8 @@ use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Answer, Engine, Locate, Located, Metrics, NeedleRead, Piece, Plan, Settings, SharedError, Upstream, UpstreamBody,
-    testing::{body_of, collect},
+    Answer, Engine, Locate, Located, Metrics, NeedleRead, Piece, Plan, Settings, Upstream, UpstreamBody,
+    testing::{body_of, collect, refused},
 };
 
 const CLIENTS: u64 = 200;
@@ -98,7 +98,7 @@ impl Upstream for Cluster {
             });
             match kind {
                 Kind::Restarting if (FROM..2 * FROM).contains(&since) => {
-                    return Err(Arc::new(io::Error::from(io::ErrorKind::ConnectionRefused)) as SharedError);
+                    return Err(refused());
                 }
                 Kind::Hung if since >= FROM => std::future::pending().await,
                 Kind::Limited if seen.open > 4 => return Ok(status(429)),

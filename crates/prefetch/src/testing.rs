@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     io::{self, IoSliceMut, Write as _},
+    ops::Range,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
@@ -18,8 +19,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::StreamReader;
 
 use crate::{
-    Body, ChunkCache, Decode, Download, Engine, FetchError, Locate, Located, Locations, Metrics, NeedleRead, Piece,
-    Plan, Settings, SharedError, Start, Transform, Upstream, UpstreamBody, upstream::Answer,
+    Body, ChunkCache, Decode, Download, Engine, FetchError, Locate, Located, Locations, Metrics, NeedleRead, Opener,
+    Piece, Plan, Settings, SharedError, Start, Transform, Upstream, UpstreamBody, upstream::Answer,
 };
 
 /// What one request meets instead of a plain answer.
@@ -124,7 +125,7 @@ impl Upstream for Script {
             tokio::time::sleep(latency + late).await;
             match &fault {
                 Some(Fault::Refuse) => {
-                    return Err(Arc::new(io::Error::from(io::ErrorKind::ConnectionRefused)) as SharedError);
+                    return Err(refused());
                 }
                 Some(Fault::Hang) => std::future::pending().await,
                 Some(Fault::Status(status)) => return Ok(empty(StatusCode::from_u16(*status).unwrap())),
@@ -253,6 +254,20 @@ impl Locate for Script {
         };
         let servers: Locations = servers.into_iter().map(Arc::from).collect();
         Box::pin(async move { Ok(servers) })
+    }
+}
+
+/// What a server that accepts no connection makes.
+pub(crate) fn refused() -> SharedError {
+    Arc::new(io::Error::from(io::ErrorKind::ConnectionRefused))
+}
+
+/// Opens a needle to what is stored.
+pub(crate) struct AsItIs;
+
+impl Opener for AsItIs {
+    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, SharedError> {
+        Ok(0..stored.len())
     }
 }
 

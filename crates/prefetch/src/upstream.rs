@@ -34,7 +34,7 @@ use self::{
     head::Outgoing,
     idle::{Idle, LONGEST_REST},
 };
-use crate::sources::SharedError;
+use crate::sources::{SharedError, shared};
 
 /// The body of an answer, of whichever upstream.
 pub type UpstreamBody = Pin<Box<dyn Body>>;
@@ -82,7 +82,7 @@ impl HttpUpstream {
                     return Ok(with_body(answered, connection, Some(home)));
                 }
                 Err(unanswered) if unanswered.nothing_came && !is_new => {}
-                Err(unanswered) => return Err(Arc::new(unanswered.error)),
+                Err(unanswered) => return Err(shared(unanswered.error)),
             }
         }
     }
@@ -133,8 +133,7 @@ fn with_body(answered: Answered, connection: Connection, home: Option<Home>) -> 
 impl Upstream for HttpUpstream {
     fn send(&self, request: Request<()>) -> Answer<'_> {
         Box::pin(async move {
-            let request = Outgoing::of(&request, self.connector.default_port());
-            let request = request.map_err(|error| Arc::new(error) as SharedError)?;
+            let request = Outgoing::of(&request, self.connector.default_port()).map_err(shared)?;
             tokio::select! {
                 biased;
                 answer = self.send_pooled(&request) => answer,

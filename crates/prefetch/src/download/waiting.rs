@@ -1,7 +1,6 @@
 //! What a download waits for, and what must not wait for it.
 
 use std::{
-    ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -15,25 +14,15 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::*;
 use crate::{
-    Answer, ChunkCache, Engine, Metrics, NeedleRead, Opener, Piece, Settings, SharedError, Upstream, Verify,
-    WindowSetting,
-    testing::{Fault, Script, body_of, collect},
+    Answer, ChunkCache, Engine, Metrics, NeedleRead, Piece, Settings, Upstream, Verify, WindowSetting,
+    testing::{AsItIs, Fault, Script, body_of, collect},
 };
 
 const MIB: usize = 1 << 20;
 
-/// Opens to what is stored.
-struct Plain;
-
-impl Opener for Plain {
-    fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, SharedError> {
-        Ok(0..stored.len())
-    }
-}
-
 /// A needle that can only be read whole.
 fn sealed(script: &Script, key: u32, size: usize) -> NeedleRead {
-    NeedleRead { opener: Some(Arc::new(Plain)), ..script.needle(key, size).0 }
+    NeedleRead { opener: Some(Arc::new(AsItIs)), ..script.needle(key, size).0 }
 }
 
 fn plan(reads: impl IntoIterator<Item = NeedleRead>) -> Plan {

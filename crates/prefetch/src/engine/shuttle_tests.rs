@@ -23,9 +23,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::{
-    NeedleRead, Opener, Piece, SharedError, WindowSetting,
+    NeedleRead, Piece, WindowSetting,
     budget::BLOCK,
-    testing::{Fault, Script},
+    testing::{AsItIs, Fault, Script},
 };
 
 /// Runs of each test with each scheduler.
@@ -132,15 +132,6 @@ fn meet(script: &Script, clients: &Arc<Clients>, is_sound: bool) {
     }
 }
 
-/// What is sealed with no seal at all.
-struct Unsealed;
-
-impl Opener for Unsealed {
-    fn open(&self, stored: &mut [u8]) -> Result<std::ops::Range<usize>, SharedError> {
-        Ok(0..stored.len())
-    }
-}
-
 /// What clients want, and the needles that it is in.
 struct Clients {
     stored: Script,
@@ -156,7 +147,7 @@ impl Clients {
         let (part, bytes) = stored.needle(1, 200_000);
         let part = (Piece::Needle(NeedleRead { start: 40_000, end: 180_000, ..part }), bytes[40_000..180_000].to_vec());
         let (sealed, bytes) = stored.needle(2, 90_000);
-        let sealed = (Piece::Needle(NeedleRead { opener: Some(Arc::new(Unsealed)), ..sealed }), bytes);
+        let sealed = (Piece::Needle(NeedleRead { opener: Some(Arc::new(AsItIs)), ..sealed }), bytes);
         let pieces = [
             needle(stored.needle(3, 150_000)),
             part,

@@ -219,9 +219,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        Engine, Metrics, Opener, Settings, SharedError, Upstream,
+        Engine, Metrics, Settings, Upstream,
         content_range::ContentRangeError,
-        testing::{Script, body_of},
+        testing::{AsItIs, Script, body_of},
         upstream::Answer,
     };
 
@@ -366,14 +366,6 @@ mod tests {
                 assert_eq!(requests[0].0, method);
                 assert_eq!(requests[0].1.contains_key(header::ACCEPT_ENCODING), takes_gzip);
             }
-        }
-    }
-
-    struct AsItIs;
-
-    impl Opener for AsItIs {
-        fn open(&self, stored: &mut [u8]) -> Result<Range<usize>, SharedError> {
-            Ok(0..stored.len())
         }
     }
 

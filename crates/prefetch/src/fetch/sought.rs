@@ -50,8 +50,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Moved, Opener, Piece, Plan, Relocated, Settings, SharedError, Whereabouts, WindowSetting,
-        testing::{Fault, Script, collect},
+        Moved, Opener, Piece, Plan, Relocated, Settings, Whereabouts, WindowSetting,
+        testing::{AsItIs, Fault, Script, collect},
     };
 
     /// Says one place after the other, and notes for which fid it was asked.
@@ -80,14 +80,6 @@ mod tests {
         let needles = &mut script.0.lock().unwrap().needles;
         let needle = needles.remove(from).unwrap();
         to.map(|to| needles.insert(to.to_owned(), needle));
-    }
-
-    struct AsItIs;
-
-    impl Opener for AsItIs {
-        fn open(&self, stored: &mut [u8]) -> Result<std::ops::Range<usize>, SharedError> {
-            Ok(0..stored.len())
-        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! New connections to volume servers: names, addresses, and TLS.
 
-use std::{error::Error, future::Future, io, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, io, pin::Pin, time::Duration};
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use tower_service::Service;
 
 use super::connection::Connection;
-use crate::sources::SharedError;
+use crate::sources::{SharedError, shared};
 
 /// How long the other machine's system may say nothing: to what was sent, or to the probes of an idle connection.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,8 +77,4 @@ impl Connector {
             }
         }
     }
-}
-
-fn shared(error: impl Error + Send + Sync + 'static) -> SharedError {
-    Arc::new(error)
 }

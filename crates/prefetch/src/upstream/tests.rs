@@ -209,7 +209,7 @@ fn upstream() -> HttpUpstream {
 async fn get(upstream: &HttpUpstream, authority: &str) -> Result<String, SharedError> {
     let request = Request::get(format!("http://{authority}/3,01")).body(()).unwrap();
     let mut answer = upstream.send(request).await?;
-    let body = read(answer.body_mut()).await.map_err(|error| Arc::new(error) as SharedError)?;
+    let body = read(answer.body_mut()).await.map_err(shared)?;
     Ok(String::from_utf8(body).unwrap())
 }
 

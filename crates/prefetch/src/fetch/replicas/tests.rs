@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     Piece, Plan, Settings,
     outcome::Outcome,
-    testing::{Fault, Script, collect},
+    testing::{self, Fault, Script, collect},
 };
 
 const SHORT: Duration = Duration::from_secs(2);
@@ -79,7 +79,7 @@ async fn what_lies_ahead_waits_for_retries_and_what_is_waited_for_does_not() {
 }
 
 fn refused() -> Cause {
-    Cause::Connect(Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)))
+    Cause::Connect(testing::refused())
 }
 
 /// The pauses before each time that the only server is asked, of which it makes the same each time.
