@@ -56,3 +56,8 @@ def json_error(answer: Answer) -> str:
     assert isinstance(body["retry"], bool)
     assert body.keys() <= {"error", "code", "blame", "retry"}
     return body["error"]
+
+
+def error_code(answer: Answer) -> str:
+    """The code of an error body."""
+    return json.loads(answer.body)["code"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from catalogue import Catalogue, Object
 from conftest import StartTidegate
-from expect import json_error, read, same_bytes
+from expect import error_code, json_error, read, same_bytes
 from harness import Encryption, Front, Kms, request
 from harness.clouds import CLIENT_SECRET, Cloud, GoogleKms, KeyVault, Refused
 from harness.entry_tool import change_entry
@@ -127,7 +127,7 @@ def test_refusals_are_told_apart(
     gate = start_tidegate(front_1mb, block(cloud, tmp_path))
     cloud.fault = fault[cloud.kind]
     answer = read(gate, thing)
-    assert (answer.status, json.loads(answer.body)["code"]) == (status, code[cloud.kind]), answer.body
+    assert (answer.status, error_code(answer)) == (status, code[cloud.kind]), answer.body
     assert "cloud" in json_error(answer)
     assert (answer.header("Retry-After") != "") == (status == 503)
     assert cloud.asked.count("decrypt") == (2 if status == 503 else 1)
@@ -160,7 +160,7 @@ def test_what_lost_bytes_is_refused_with_the_reason(
 ) -> None:
     thing = rewrapped(front_1mb, kms, objects, cloud, lossy=True)
     answer = read(start_tidegate(front_1mb, block(cloud, tmp_path)), thing)
-    assert (answer.status, json.loads(answer.body)["code"]) == (403, "InvalidCiphertext")
+    assert (answer.status, error_code(answer)) == (403, "InvalidCiphertext")
     assert "lost bytes" in json_error(answer)
     assert cloud.asked == []
 
@@ -198,5 +198,5 @@ def test_wrong_credentials_blame_the_configuration(
         "gcp": ("invalid_grant", "Invalid JWT Signature"),
         "azure": ("invalid_client", "AADSTS7000215"),
     }[cloud.kind]
-    assert json.loads(answer.body)["code"] == code and words in json_error(answer)
+    assert error_code(answer) == code and words in json_error(answer)
     assert cloud.asked == []

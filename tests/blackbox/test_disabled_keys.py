@@ -1,6 +1,5 @@
 """Keys that are disabled or about to be deleted, by a KMS that refuses them itself: 409 in its own words."""
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 from catalogue import Catalogue
 from conftest import StartTidegate
-from expect import json_error, read, same_bytes
+from expect import error_code, json_error, read, same_bytes
 from harness import Cluster, Encryption, Front
 from harness.kms import StrictKms
 
@@ -43,13 +42,13 @@ def test_a_disabled_key_is_a_409_until_it_is_enabled(
     key = strict.client()
     key.disable_key(KeyId=strict.key_id)
     answer = read(gate, thing)
-    assert (answer.status, json.loads(answer.body)["code"]) == (409, "DisabledException")
+    assert (answer.status, error_code(answer)) == (409, "DisabledException")
     assert "enable the key" in json_error(answer) and answer.header("Retry-After") == ""
     key.enable_key(KeyId=strict.key_id)
     same_bytes(read(gate, thing).body, thing.content)
     key.schedule_key_deletion(KeyId=strict.key_id, PendingWindowInDays=7)
     answer = read(gate, thing)
-    assert (answer.status, json.loads(answer.body)["code"]) == (409, "KMSInvalidStateException")
+    assert (answer.status, error_code(answer)) == (409, "KMSInvalidStateException")
     key.cancel_key_deletion(KeyId=strict.key_id)
     key.enable_key(KeyId=strict.key_id)
     same_bytes(read(gate, thing).body, thing.content)

@@ -6,7 +6,7 @@ import json
 import pytest
 from catalogue import Catalogue, Object
 from conftest import StartTidegate
-from expect import json_error, read, same_bytes
+from expect import error_code, json_error, read, same_bytes
 from harness import Encryption, Front, request
 from harness.entry_tool import change_entry
 
@@ -107,7 +107,7 @@ def test_broken_metadata_of_the_entry_under_silent_chunks(
     change_entry(grpc, thing.path(), sse_metadata=b"", extended={"x-seaweedfs-sse-kms-key": value})
     answer = read(gate_1mb, thing)
     assert answer.status == 500, answer.body[:300]
-    assert json.loads(answer.body)["code"] == "InvalidEncryptionMetadata"
+    assert error_code(answer) == "InvalidEncryptionMetadata"
     assert field in json_error(answer)
 
 

@@ -1,6 +1,5 @@
 """SSE-KMS with OpenBao or Vault: the gateway writes, tidegate reads, both through one transit server."""
 
-import json
 import ssl
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from catalogue import PART_SIZES, Catalogue, Object, Shape
 from conftest import StartTidegate
-from expect import json_error, read, same_bytes
+from expect import error_code, json_error, read, same_bytes
 from harness import Cluster, Encryption, Front, Payload, Tidegate, Transit, open_stream, request, toml
 from harness.authority import Authority
 from harness.tidegate import run
@@ -194,7 +193,7 @@ def test_a_wrong_secret_id_blames_the_configuration(
     thing = written.get(bao, Encryption.SSE_KMS, Shape.BYTE)
     gate = start_tidegate(bao, {"kms": {"providers": {"bao": {"secret_id": "another"}}}})
     answer = read(gate, thing)
-    assert (answer.status, json.loads(answer.body)["code"]) == (500, "KmsCredentials")
+    assert (answer.status, error_code(answer)) == (500, "KmsCredentials")
     message = json_error(answer)
     assert "another" not in message and SECRET_ID not in message
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from catalogue import BUCKET, CUSTOMER_KEY, Catalogue, Object, Shape
-from expect import json_error, read, same_bytes
+from expect import error_code, json_error, read, same_bytes
 from harness import Cluster, Encryption, Front, Kms, Payload, Tidegate, request
 from harness.entry_tool import change_entry
 from harness.s3 import ACCESS_KEY, SECRET_KEY, sse_arguments
@@ -59,7 +59,7 @@ def refused(gate: Tidegate, thing: Object, why: str) -> None:
         answer = read(gate, thing, **headers)
         assert answer.status == 500, answer.body[:100]
         assert why in json_error(answer) and "sse_type of chunk" in json_error(answer)
-        assert json.loads(answer.body)["code"] == "InvalidEncryptionMetadata"
+        assert error_code(answer) == "InvalidEncryptionMetadata"
         assert "ETag" not in answer.headers and "Content-Range" not in answer.headers
 
 
