@@ -183,14 +183,20 @@ mod tests {
 
     const SPAN: usize = 6 * BLOCK + 100;
 
-    async fn writer() -> (SpanWriter, Arc<Handover>) {
-        let account = Budget::new(64 * BLOCK as u64, 0, &Metrics::register(&Registry::new()).unwrap())
-            .admit(&Share::default())
-            .await;
-        let memory = Reservation::take(&account, 7, 7, Urgency::Ahead).unwrap();
+    /// A writer of so many bytes, and the memory that it is in.
+    async fn writer_of(span: usize, withhold: bool) -> (SpanWriter, Arc<Handover>, Arc<Budget>) {
+        let budget = Budget::new(64 * BLOCK as u64, 0, &Metrics::register(&Registry::new()).unwrap());
+        let account = budget.admit(&Share::default()).await;
+        let blocks = span.div_ceil(BLOCK);
+        let memory = Reservation::take(&account, blocks, blocks, Urgency::Ahead).unwrap();
         let handover = Arc::new(Handover::default());
         let sender = Sender::new(Arc::clone(&handover), "3,01".into(), Arc::new(Running::default()));
-        (SpanWriter::new(SPAN as u64, false, memory, sender), handover)
+        (SpanWriter::new(span as u64, withhold, memory, sender), handover, budget)
+    }
+
+    async fn writer() -> (SpanWriter, Arc<Handover>) {
+        let (writer, handover, _) = writer_of(SPAN, false).await;
+        (writer, handover)
     }
 
     /// Writes bytes in pieces, as a body gives them.
@@ -243,5 +249,67 @@ mod tests {
         writer.finish();
         all.extend(passed_on(&handover));
         assert!(all == bytes);
+    }
+
+    /// It is checked before it goes.
+    #[tokio::test]
+    async fn the_last_block_waits_for_the_end_of_the_span_even_when_it_is_full() {
+        let (mut writer, handover, _) = writer_of(2 * BLOCK, false).await;
+        write(&mut writer, &[7; 2 * BLOCK], BLOCK);
+        assert_eq!(passed_on(&handover).len(), BLOCK);
+        writer.finish();
+        assert_eq!(passed_on(&handover).len(), BLOCK);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_passed_on_before_a_block_is_full_unless_it_is_asked_for() {
+        let (mut writer, handover, _) = writer_of(SPAN, false).await;
+        write(&mut writer, &[7; BLOCK - 1], 1000);
+        assert!(passed_on(&handover).is_empty());
+        write(&mut writer, &[7], 1);
+        assert_eq!(passed_on(&handover).len(), BLOCK);
+    }
+
+    #[tokio::test]
+    async fn the_client_is_asked_whether_it_waits_where_there_is_something_to_give_before_the_end() {
+        let (mut writer, _, _) = writer_of(2000, false).await;
+        assert!(writer.wanted().is_none(), "nothing has come");
+        write(&mut writer, &[7; 1000], 1000);
+        assert!(writer.wanted().is_some());
+        write(&mut writer, &[7; 1000], 1000);
+        assert!(writer.wanted().is_none(), "the rest goes when it is checked");
+
+        let (mut writer, _, _) = writer_of(2000, true).await;
+        write(&mut writer, &[7; 1000], 1000);
+        assert!(writer.wanted().is_none(), "nothing is given before all is checked");
+    }
+
+    /// How many blocks more a writer takes to pass on a part, which is what it has got of `size` bytes. `blocks`: those that it
+    /// filled and took back before. `ahead`: the bytes that it was ready to read.
+    async fn taken_for_a_part(size: usize, blocks: usize, ahead: usize) -> usize {
+        let (mut writer, handover, budget) = writer_of(SPAN, false).await;
+        write(&mut writer, &vec![7; blocks * BLOCK], BLOCK);
+        assert!(writer.take_back());
+        writer.spare(ahead);
+        writer.take(size, 0, None);
+        let free = budget.free();
+        writer.flush();
+        let taken = free - budget.free();
+        assert_eq!(passed_on(&handover).len(), size);
+        write(&mut writer, &vec![7; SPAN - size], BLOCK);
+        writer.finish();
+        assert_eq!(passed_on(&handover).len(), SPAN - size);
+        taken
+    }
+
+    #[tokio::test]
+    async fn a_part_that_goes_out_early_takes_a_block_more_only_where_the_rest_would_not_fit() {
+        // What the span does not fill of its last block is what a part may leave of its own.
+        for blocks in 0..=6 {
+            for ahead in [BLOCK, 2 * BLOCK, 4 * BLOCK] {
+                assert_eq!(taken_for_a_part(100, blocks, ahead).await, 0, "{blocks} {ahead}");
+                assert_eq!(taken_for_a_part(99, blocks, ahead).await, 1, "{blocks} {ahead}");
+            }
+        }
     }
 }

@@ -173,3 +173,37 @@ async fn what_comes_while_nobody_waits_is_passed_on_in_full_blocks() {
     let [_, full @ .., _] = &lengths[..] else { panic!("{lengths:?}") };
     assert!(!full.is_empty() && full.iter().all(|length| *length == BLOCK), "{lengths:?}");
 }
+
+/// Its bytes were mixed with those of the version that took its place.
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_replaced_while_its_other_form_is_asked_for_is_not_read_on() {
+    let script = Script::default();
+    script.latency(Duration::from_millis(10));
+    script.locations([vec!["b:1"]]);
+    script.fault("b:1", vec![Fault::Inflated; 100]);
+    let (read, _) = script.needle(1, 1000);
+    let crc = crc32c::crc32c(&script.0.lock().unwrap().needles[&*read.fid]);
+    let (engine, _) = script.engine(Settings::default());
+    // Another fetch of the download has begun, at a server that does not keep it compressed.
+    let (version, elsewhere) = (Arc::<Version>::default(), "a:1".into());
+    assert!(version.of(&format!("\"{crc:08x}\"").parse().unwrap(), &elsewhere, &mut false, true) == Is::Same);
+    let job = Job {
+        read,
+        span: 100..900,
+        reach: 900,
+        checksum: None,
+        version: Arc::clone(&version),
+        priority: Arc::new(Priority::new(Urgency::Head)),
+    };
+    let mut fetch = Fetch::new(&engine.shared.fetch, &job, Target::Needle(Vec::new()), None);
+    let replaced = async {
+        // This one has its answer, and has asked for both forms: it asks once more now.
+        sleep(Duration::from_millis(25)).await;
+        assert!(version.of(&HeaderValue::from_static("\"2\""), &elsewhere, &mut true, true) == Is::Same);
+    };
+    let (ended, ()) = futures_util::join!(fetch.run(), replaced);
+    let error = ended.unwrap_err();
+    assert!(matches!(error, FetchError::Exhausted { cause: Cause::Changed, .. }), "{error}");
+    let whole = |server| format!("{server} 3,0100000001 whole");
+    assert_eq!(script.requests()[1..3], [whole("b:1"), whole("a:1")]);
+}

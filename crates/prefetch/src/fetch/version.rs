@@ -166,4 +166,63 @@ mod tests {
         assert!(version.of(&two, &server, &mut second, true) == Is::Same && second);
         assert!(version.of(&one, &server, &mut first, true) == Is::Unknown, "the other one has begun");
     }
+
+    /// A download that reads the first of these from "a:1" and finds the second at "b:1", where the needle is kept compressed.
+    /// Meanwhile `meanwhile` happens to what it knows.
+    async fn are_two_forms(first: &str, second: &str, meanwhile: impl FnOnce(&Version)) -> (Version, bool) {
+        let script = Script::default();
+        script.latency(Duration::from_millis(10));
+        script.fault("b:1", vec![Fault::Inflated; 10]);
+        let (read, _) = script.needle(1, 1000);
+        let (engine, _) = script.engine(Settings::default());
+        let version = Version::default();
+        let etag = |text: &str| HeaderValue::from_str(text).unwrap();
+        let a_has = version.of(&etag(first), &"a:1".into(), &mut false, true);
+        assert!(a_has == Is::Same);
+        let (server, second) = ("b:1".into(), etag(second));
+        let is = {
+            let mut asking = std::pin::pin!(version.has_two_forms(&engine.shared.fetch, &read, &server, &second));
+            assert!(futures_util::poll!(asking.as_mut()).is_pending());
+            meanwhile(&version);
+            asking.await
+        };
+        (version, is)
+    }
+
+    /// The ETags of the needle of [`are_two_forms`]: as it is, and compressed.
+    fn two_forms() -> (String, String) {
+        let script = Script::default();
+        let (read, _) = script.needle(1, 1000);
+        let crc = crc32c::crc32c(&script.0.lock().unwrap().needles[&*read.fid]);
+        (format!("\"{crc:08x}\""), format!("\"{:08x}\"", crc ^ 1))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_servers_have_two_forms_only_of_what_both_of_them_have_named() {
+        let (plain, compressed) = two_forms();
+        let nothing = |_: &Version| ();
+        let (version, are) = are_two_forms(&plain, &compressed, nothing).await;
+        assert!(are);
+        let is_read_on = version.of(&compressed.parse().unwrap(), &"b:1".into(), &mut false, false);
+        assert!(is_read_on == Is::Same);
+        // What was named is there no more: at one, at the other, at neither.
+        for (first, second) in [(&*plain, "\"0\""), ("\"0\"", &*compressed), ("\"0\"", "\"1\"")] {
+            assert!(!are_two_forms(first, second, nothing).await.1, "{first} {second}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_became_of_the_version_meanwhile_counts() {
+        let (plain, compressed) = two_forms();
+        // The only fetch that had begun has gone on with another version.
+        let replaced = |version: &Version| {
+            let another = HeaderValue::from_static("\"2\"");
+            assert!(version.of(&another, &"a:1".into(), &mut true, true) == Is::Same);
+        };
+        assert!(!are_two_forms(&plain, &compressed, replaced).await.1);
+        // Another fetch has found the second form under another name.
+        let named =
+            |version: &Version| version.state().as_mut().unwrap().other = Some(HeaderValue::from_static("\"3\""));
+        assert!(!are_two_forms(&plain, &compressed, named).await.1);
+    }
 }
