@@ -34,7 +34,7 @@ use keyring::Keyring;
 pub use kind::Kind;
 use parsed_entry::{ParsedEntry, metadata_place};
 pub use starts::KeyStart;
-pub use unlabelled::Reading;
+pub use unlabelled::UnlabelledReading;
 
 /// How to decrypt an object. See [`Layout::read`].
 pub struct Layout {

@@ -47,7 +47,7 @@ pub use envelope::{Envelope, context_json};
 pub use error::{Doubt, MetadataError, Place, Problem};
 pub use kek::{Kek, KekError, OpenError};
 pub use keystream::Keystream;
-pub use layout::{KeyStart, Kind, Layout, Reading};
+pub use layout::{KeyStart, Kind, Layout, UnlabelledReading};
 pub use scheme::Scheme;
 pub use stored::{History, StoredChunk};
 pub use verified::{Decryption, VerifiedKey};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    daemon::Loaded,
+    daemon::CheckedConfig,
     settings::{Environment, Error},
     top::Sort,
 };
@@ -85,8 +85,8 @@ impl Invocation {
     ///
     /// # Errors
     /// The first thing wrong with it, on one line.
-    pub fn load(&self) -> Result<Loaded, Error> {
-        Loaded::read(self.config.as_deref(), &Environment::of_process()?)
+    pub fn load(&self) -> Result<CheckedConfig, Error> {
+        CheckedConfig::read(self.config.as_deref(), &Environment::of_process()?)
     }
 }
 

@@ -5,17 +5,17 @@
 mod access_lines;
 mod board;
 mod caches;
+mod checked_config;
 mod files;
 mod in_force;
 mod key_ring;
-mod lasting;
-mod loaded;
-mod made;
 mod parts;
+mod process_state;
 mod providers;
 mod reload;
 mod replaceable;
-mod sourced;
+mod reusable_part;
+mod source_parts;
 mod start_error;
 mod strangers;
 mod tasks;
@@ -25,11 +25,11 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use self::{
-    access_lines::{AccessOutput, Reopened},
+    access_lines::{AccessOutput, ReopenableFile},
     files::Files,
-    in_force::InForce,
-    lasting::Lasting,
+    in_force::PartsInForce,
     parts::Parts,
+    process_state::ProcessState,
     reload::Reload,
     replaceable::Replaceable,
     tasks::Tasks,
@@ -43,14 +43,14 @@ use crate::{
     metrics::{FrontLabel, LostLines},
     open_files, s3,
     server::{
-        Admin, Drained, HeaderNames, Inherited, Limits, Listen, Ready, Server, Terms, TlsConfig, reloads, reopens,
-        signals,
+        Admin, CachedReadiness, DrainOutcome, HeaderNames, InheritedSockets, Limits, ListenSource, Server, Terms,
+        TlsConfig, reloads, reopens, signals,
     },
     settings,
     tls::Tls,
 };
 
-pub use self::{loaded::Loaded, start_error::StartError};
+pub use self::{checked_config::CheckedConfig, start_error::StartError};
 
 /// How long writing the last lines of the access log may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -60,8 +60,8 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When a setting turns out not to work.
-pub fn check(loaded: Loaded) -> Result<(), StartError> {
-    Parts::new(&Lasting::new(&loaded.config)?, loaded, None).map(|_| ())
+pub fn check(loaded: CheckedConfig) -> Result<(), StartError> {
+    Parts::new(&ProcessState::new(&loaded.config)?, loaded, None).map(|_| ())
 }
 
 /// Explains the file at `path`, or the object `s3://bucket/key`, with the filer, the keys and the limits of this
@@ -70,10 +70,10 @@ pub fn check(loaded: Loaded) -> Result<(), StartError> {
 /// # Errors
 /// When there is no such file, or the filer cannot be asked; a [`settings::Error`] when a setting turns
 /// out not to work.
-pub async fn explain(loaded: Loaded, path: &str) -> Result<Report, StartError> {
-    let lasting = Lasting::new(&loaded.config)?;
-    let mut parts = Parts::new(&lasting, loaded, None)?;
-    parts.take_over(&lasting, None);
+pub async fn explain(loaded: CheckedConfig, path: &str) -> Result<Report, StartError> {
+    let process = ProcessState::new(&loaded.config)?;
+    let mut parts = Parts::new(&process, loaded, None)?;
+    parts.take_over(&process, None);
     let (source, keys) = (parts.source(), &parts.keys);
     let Some(object) = path.strip_prefix("s3://") else { return explain::report(source, keys, path).await };
     let explained = s3::explain::explain(parts.stages(), object).await?;
@@ -86,10 +86,14 @@ pub async fn explain(loaded: Loaded, path: &str) -> Result<Report, StartError> {
 /// # Errors
 /// When an address cannot be listened on, or a setting turns out not to work. The latter is a
 /// [`settings::Error`].
-pub async fn run(loaded: Loaded, lost: Arc<LostLines>, log: logging::Change) -> Result<Drained, StartError> {
-    let lasting = Arc::new(Lasting::new(&loaded.config)?);
-    lost.register(&lasting.metrics.registry)?;
-    let (reopened, again) = (Reopened::default(), loaded.again());
+pub async fn run(
+    loaded: CheckedConfig,
+    lost: Arc<LostLines>,
+    log: logging::Change,
+) -> Result<DrainOutcome, StartError> {
+    let process = Arc::new(ProcessState::new(&loaded.config)?);
+    lost.register(&process.metrics.registry)?;
+    let (reopened, again) = (ReopenableFile::default(), loaded.again());
     let access = AccessOutput::of(&loaded.config.log, &lost, None).map_err(|sentence| loaded.unusable(&sentence))?;
     reopened.take(&access);
     tokio::spawn(reopened.clone().run(reopens()?));
@@ -99,21 +103,21 @@ pub async fn run(loaded: Loaded, lost: Arc<LostLines>, log: logging::Change) -> 
         started.map_err(|error| loaded.unusable(&format!("tracing.endpoint: {error}")))?;
     }
     let mut files = Files::new(loaded.files());
-    let mut parts = Parts::new(&lasting, loaded, None)?;
+    let mut parts = Parts::new(&process, loaded, None)?;
     files.watch(parts.files.iter().cloned());
-    parts.take_over(&lasting, None);
+    parts.take_over(&process, None);
     let (stop, reloads) = (signals()?, reloads()?);
 
-    let (config, mut inherited) = (&parts.config, Inherited::take()?);
-    let mut server = Server::new(limits(&config.server), Arc::clone(&lasting.metrics.connections));
-    let front = Arc::new(Replaceable::new(parts.filer_front(&lasting, access.lines.clone())));
+    let (config, mut inherited) = (&parts.config, InheritedSockets::take()?);
+    let mut server = Server::new(limits(&config.server), Arc::clone(&process.metrics.connections));
+    let front = Arc::new(Replaceable::new(parts.filer_front(&process, access.lines.clone())));
     let filer_terms = watch::Sender::new(filer_terms(&parts));
-    let listen = Listen::on_or_at(inherited.named("front"), config.server.listen);
+    let listen = ListenSource::on_or_at(inherited.named("front"), config.server.listen);
     let listening = server.listen_on(listen, filer_terms.subscribe(), Arc::clone(&front)).await?;
-    let s3 = parts.s3_front(&lasting, access.lines.clone()).map(|front| Arc::new(Replaceable::new(front)));
+    let s3 = parts.s3_front(&process, access.lines.clone()).map(|front| Arc::new(Replaceable::new(front)));
     let s3_terms = watch::Sender::new(s3_terms(&parts));
     if let (Some(s3), Some(listen)) = (&s3, config.s3.listen) {
-        let listen = Listen::on_or_at(inherited.named("s3"), listen);
+        let listen = ListenSource::on_or_at(inherited.named("s3"), listen);
         let listening = server.listen_on(listen, s3_terms.subscribe(), Arc::clone(s3)).await?;
         tracing::info!(%listening, "serving S3");
     }
@@ -121,24 +125,24 @@ pub async fn run(loaded: Loaded, lost: Arc<LostLines>, log: logging::Change) -> 
         let said = "a socket is called \"s3\", but there is no S3 front; set s3.listen, or stop the socket's unit";
         return Err(settings::Error::at("LISTEN_FDNAMES", said).into());
     }
-    let in_force = watch::Sender::new(InForce::of(&parts, access.lines.clone()));
-    caches::count(&lasting.metrics.registry, &in_force.subscribe())?;
-    let ready = Ready::new(readiness(in_force.subscribe()), server.draining());
-    let (registry, running) = (lasting.metrics.registry.clone(), lasting.running.clone());
+    let in_force = watch::Sender::new(PartsInForce::of(&parts, access.lines.clone()));
+    caches::count(&process.metrics.registry, &in_force.subscribe())?;
+    let ready = CachedReadiness::new(readiness(in_force.subscribe()), server.draining());
+    let (registry, running) = (process.metrics.registry.clone(), process.running.clone());
     let board = board::new(board::sources(registry.clone(), running, in_force.subscribe()), &ready);
-    let (told, over) = (Arc::clone(&board), server.draining().is_over());
-    tokio::spawn(async move { told.run(over).await });
+    let (shown, over) = (Arc::clone(&board), server.draining().is_over());
+    tokio::spawn(async move { shown.run(over).await });
     let names = in_force.subscribe();
     let names = Box::new(move || Arc::clone(&names.borrow().admin_names));
     let admin = Admin::new(registry, ready, board, names);
-    let listen = Listen::on_or_at(inherited.named("admin"), config.server.admin);
+    let listen = ListenSource::on_or_at(inherited.named("admin"), config.server.admin);
     let admin = server.listen_admin(listen, Arc::new(admin)).await?;
     tracing::info!(%listening, %admin, version = env!("CARGO_PKG_VERSION"), "serving");
     let mut tasks = Tasks::default();
-    tasks.renew(&parts, &lasting).await;
+    tasks.renew(&parts, &process).await;
 
     let draining = server.draining();
-    let (control, now, shared) = (server.control(), in_force.subscribe(), Arc::clone(&lasting));
+    let (control, now, shared) = (server.control(), in_force.subscribe(), Arc::clone(&process));
     let put = move |parts: &Parts, access: &AccessOutput| {
         front.replace(parts.filer_front(&shared, access.lines.clone()));
         filer_terms.send_replace(self::filer_terms(parts));
@@ -149,11 +153,11 @@ pub async fn run(loaded: Loaded, lost: Arc<LostLines>, log: logging::Change) -> 
             }
         }
         control.limit(limits(&parts.config.server));
-        in_force.send_replace(InForce::of(parts, access.lines.clone()));
+        in_force.send_replace(PartsInForce::of(parts, access.lines.clone()));
         reopened.take(access);
         log(&parts.config.log);
     };
-    let reload = Reload { again, lasting, parts, access, lost, tasks, files, put, told: reloads, draining };
+    let reload = Reload { again, process, parts, access, lost, tasks, files, put, requests: reloads, draining };
     tokio::spawn(reload.run());
     let drained = server.run(stop, || now.borrow().ending).await;
     let lines = now.borrow().access_lines.clone();
@@ -207,10 +211,10 @@ fn limits(server: &config::Server) -> Limits {
 
 /// Ready is for whom a filer looks entries up, who has what it demands of readers, and of whose S3 gateways one answers.
 fn readiness(
-    in_force: watch::Receiver<InForce>,
+    in_force: watch::Receiver<PartsInForce>,
 ) -> impl Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync + 'static {
     move || {
-        let InForce { filer, demands, gateways, .. } = in_force.borrow().clone();
+        let PartsInForce { filer, demands, gateways, .. } = in_force.borrow().clone();
         Box::pin(async move {
             let ready = async {
                 filer.check_lookup().await?;

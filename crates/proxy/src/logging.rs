@@ -5,7 +5,7 @@
 
 mod entries;
 mod kinds;
-mod of_request;
+mod request_id_format;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -20,8 +20,8 @@ use tracing_subscriber::{
 
 use self::{
     entries::Entries,
-    kinds::{Kinds, Limited},
-    of_request::OfRequest,
+    kinds::{FloodFilter, Kinds},
+    request_id_format::RequestIdFormat,
 };
 use crate::{
     config::{Log, LogFormat, LogLevel},
@@ -108,7 +108,7 @@ where
     let (lines, form) = reload::Layer::new(lines(style(log.format), writer.clone()));
     let (filter, level) = reload::Layer::new(targets(log.level));
     // Filters of all, none of one layer: those do not get over an event that every layer refuses.
-    let lines = registry().with(lines).with(filter).with(Limited(kinds));
+    let lines = registry().with(lines).with(filter).with(FloodFilter(kinds));
     let change = move |log: &Log| {
         // They fail when the log is gone.
         let _ = form.reload(self::lines(style(log.format), writer.clone()));
@@ -125,14 +125,14 @@ where
     let bare = format().with_ansi(false).without_time();
     match style {
         LineStyle::Json => {
-            let lines = OfRequest { lines: format().json().flatten_event(true), json: true };
+            let lines = RequestIdFormat { lines: format().json().flatten_event(true), json: true };
             layer.json().event_format(lines).boxed()
         }
         LineStyle::Text { colours, time: true } => {
-            layer.event_format(OfRequest { lines: format().with_ansi(colours), json: false }).boxed()
+            layer.event_format(RequestIdFormat { lines: format().with_ansi(colours), json: false }).boxed()
         }
-        LineStyle::Text { time: false, .. } => layer.event_format(OfRequest { lines: bare, json: false }).boxed(),
-        LineStyle::Entry => layer.event_format(Entries(OfRequest { lines: bare, json: false })).boxed(),
+        LineStyle::Text { time: false, .. } => layer.event_format(RequestIdFormat { lines: bare, json: false }).boxed(),
+        LineStyle::Entry => layer.event_format(Entries(RequestIdFormat { lines: bare, json: false })).boxed(),
     }
 }
 
@@ -240,7 +240,7 @@ mod tests {
         let dress = LineStyle::Text { colours: true, time: true };
         let current = Correlation::of(&Extensions::new());
         let id = current.id.to_string();
-        let of_request = current.scope(async {
+        let lines = current.scope(async {
             let events = || {
                 tracing::warn!(target: "tidegate", "one {}", "\"}");
                 tracing::warn!(target: "tidegate", request = "its own", "two");
@@ -248,7 +248,7 @@ mod tests {
             let json = logged(LogLevel::Info, LineStyle::Json, events);
             (json, logged(LogLevel::Info, PLAIN, events))
         });
-        let (json, text) = of_request.await;
+        let (json, text) = lines.await;
         let ids: Vec<_> =
             json.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["request"].clone()).collect();
         assert_eq!(ids, [Value::from(&*id), "its own".into()]);

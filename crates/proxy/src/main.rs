@@ -7,7 +7,7 @@ use std::{io::Write as _, process::ExitCode, sync::Arc};
 
 use tidegate::{
     cli::{self, Command},
-    daemon::{self, Loaded, StartError},
+    daemon::{self, CheckedConfig, StartError},
     free_memory, logging,
     metrics::LostLines,
     open_files, settings, top, undumpable,
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints what is in force, if a daemon could start with it.
-fn check(loaded: Loaded) -> ExitCode {
+fn check(loaded: CheckedConfig) -> ExitCode {
     let Some(runtime) = runtime() else { return ExitCode::FAILURE };
     let page = loaded.to_toml();
     // Connections are made of parts that want to be made within a runtime.
@@ -64,7 +64,7 @@ fn check(loaded: Loaded) -> ExitCode {
 }
 
 /// Prints what there is to know of one file.
-fn explain(loaded: Loaded, path: &str, json: bool) -> ExitCode {
+fn explain(loaded: CheckedConfig, path: &str, json: bool) -> ExitCode {
     let Some(runtime) = runtime() else { return ExitCode::FAILURE };
     let report = match runtime.block_on(daemon::explain(loaded, path)) {
         Ok(report) => report,
@@ -113,7 +113,7 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
 }
 
 /// Serves until told to stop.
-fn serve(loaded: Loaded) -> ExitCode {
+fn serve(loaded: CheckedConfig) -> ExitCode {
     let logging = LostLines::new().map_err(StartError::from).and_then(|lost| {
         let logging = logging::init(&loaded.config.log, &lost)?;
         Ok((logging, Arc::new(lost)))

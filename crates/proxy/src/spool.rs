@@ -16,12 +16,12 @@ const KEPT: usize = 64 << 10;
 /// Takes lines and has a thread write them, in their order. What finds no room is lost, and counted. Clones are the same spool,
 /// whose thread ends with the last of them, when all is written.
 #[derive(Clone)]
-pub(crate) struct Spool(Arc<Taker>);
+pub(crate) struct Spool(Arc<Producer>);
 
 /// Whoever may still bring lines.
-struct Taker(Arc<Shared>);
+struct Producer(Arc<Queue>);
 
-struct Shared {
+struct Queue {
     state: Mutex<State>,
     came: Condvar,
     gone: Condvar,
@@ -54,10 +54,10 @@ impl Spool {
         lost: IntCounter,
     ) -> io::Result<Self> {
         let state = Mutex::new(State::default());
-        let shared = Arc::new(Shared { state, came: Condvar::new(), gone: Condvar::new(), room, lost });
+        let shared = Arc::new(Queue { state, came: Condvar::new(), gone: Condvar::new(), room, lost });
         let writing = Arc::clone(&shared);
         std::thread::Builder::new().name(name.to_owned()).spawn(move || writing.write_to(writer))?;
-        Ok(Self(Arc::new(Taker(shared))))
+        Ok(Self(Arc::new(Producer(shared))))
     }
 
     /// Takes one line, with its line break, or loses it.
@@ -85,14 +85,14 @@ impl Spool {
     }
 }
 
-impl Drop for Taker {
+impl Drop for Producer {
     fn drop(&mut self) {
         self.0.state().closed = true;
         self.0.came.notify_one();
     }
 }
 
-impl Shared {
+impl Queue {
     /// No code that could panic runs under the lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

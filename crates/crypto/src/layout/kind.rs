@@ -4,7 +4,7 @@
 
 use super::{
     parsed_entry::ParsedEntry,
-    unlabelled::{self, Reading},
+    unlabelled::{self, UnlabelledReading},
 };
 use crate::{attributes::name, error::MetadataError, scheme::Scheme};
 
@@ -28,7 +28,7 @@ pub enum Kind {
     /// Chunks, or inline content, without an IV of their own are one stream over the whole object, at the entry's IV.
     EntryStream,
     /// No chunk says that it is encrypted, though the entry does; how they are read is told from the entry's past.
-    Unlabelled(Reading),
+    Unlabelled(UnlabelledReading),
 }
 
 impl Kind {
@@ -40,9 +40,9 @@ impl Kind {
             Self::EqualRuns => "equal runs",
             Self::UploadParts => "upload parts",
             Self::EntryStream => "entry stream",
-            Self::Unlabelled(Reading::Ciphertext) => "unlabelled, one stream",
-            Self::Unlabelled(Reading::Raw) => "unlabelled, raw",
-            Self::Unlabelled(Reading::Unproven(_)) => "unlabelled, unproven",
+            Self::Unlabelled(UnlabelledReading::Ciphertext) => "unlabelled, one stream",
+            Self::Unlabelled(UnlabelledReading::Raw) => "unlabelled, raw",
+            Self::Unlabelled(UnlabelledReading::Unproven(_)) => "unlabelled, unproven",
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     keyring::Keyring,
     kind::Kind,
     parsed_entry::{ParsedEntry, metadata_place},
-    unlabelled::{Reading, is_raw_beside_labels},
+    unlabelled::{UnlabelledReading, is_raw_beside_labels},
 };
 use crate::{
     attributes::name,
@@ -49,9 +49,11 @@ pub(super) fn starts(
     keyring: &mut Keyring,
 ) -> Result<Vec<Option<KeyStart>>, MetadataError> {
     match kind {
-        Kind::Plain | Kind::Unlabelled(Reading::Raw) => Ok(vec![None; object.chunks.len()]),
-        Kind::Unlabelled(Reading::Unproven(doubt)) => Err(object.first_label().fails(Problem::Unlabelled(doubt))),
-        Kind::Unlabelled(Reading::Ciphertext) => unlabelled(object, keyring),
+        Kind::Plain | Kind::Unlabelled(UnlabelledReading::Raw) => Ok(vec![None; object.chunks.len()]),
+        Kind::Unlabelled(UnlabelledReading::Unproven(doubt)) => {
+            Err(object.first_label().fails(Problem::Unlabelled(doubt)))
+        }
+        Kind::Unlabelled(UnlabelledReading::Ciphertext) => unlabelled(object, keyring),
         Kind::SelfDescribing => labelled(object, keyring, |chunk| Ok(chunk.own_start())),
         Kind::EqualRuns => equal_runs(object, keyring),
         Kind::UploadParts => upload_parts(object, keyring),

@@ -33,7 +33,7 @@ const MOUNT_WRITES_NS: i64 = 600 * SECOND_NS;
 
 /// How chunks without a label are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
+pub enum UnlabelledReading {
     /// One stream at the entry's IV.
     Ciphertext,
     /// As they are.
@@ -60,21 +60,21 @@ enum Writer {
 ///
 /// # Errors
 /// When the part boundaries are needed and cannot be understood.
-pub(super) fn reading(object: &ParsedEntry<'_>) -> Result<Reading, MetadataError> {
+pub(super) fn reading(object: &ParsedEntry<'_>) -> Result<UnlabelledReading, MetadataError> {
     let has_iv = object.entry.iv.is_some();
     let has_keys = has_iv && object.entry.key.is_some();
     let mut writers = object.data_chunks().map(|chunk| writer(object.history, chunk, has_keys));
     let one = writers.next().unwrap_or(Writer::Unknown);
     let writer = if writers.all(|other| other == one) { one } else { Writer::Unknown };
     Ok(match writer {
-        Writer::Mount => Reading::Raw,
-        Writer::Unknown => Reading::Unproven(Doubt::Changed),
+        Writer::Mount => UnlabelledReading::Raw,
+        Writer::Unknown => UnlabelledReading::Unproven(Doubt::Changed),
         // Not one part of the upload was encrypted: the first that is leaves its IV, and the others their labels.
-        Writer::Gateway if object.scheme == Scheme::C && !has_iv => Reading::Raw,
-        _ if !has_keys => Reading::Unproven(Doubt::KeyLost),
-        _ if !is_one_part(object)? => Reading::Unproven(Doubt::Parts),
-        _ if !object.history.has_md5 && !is_one_stream(object, writer) => Reading::Unproven(Doubt::NoMd5),
-        _ => Reading::Ciphertext,
+        Writer::Gateway if object.scheme == Scheme::C && !has_iv => UnlabelledReading::Raw,
+        _ if !has_keys => UnlabelledReading::Unproven(Doubt::KeyLost),
+        _ if !is_one_part(object)? => UnlabelledReading::Unproven(Doubt::Parts),
+        _ if !object.history.has_md5 && !is_one_stream(object, writer) => UnlabelledReading::Unproven(Doubt::NoMd5),
+        _ => UnlabelledReading::Ciphertext,
     })
 }
 

@@ -15,14 +15,14 @@ pub(super) trait Setting: Sized {
     const OPTIONAL: bool = false;
 
     /// Reads the text form.
-    fn parse(text: &str) -> Result<Self, Invalid>;
+    fn parse(text: &str) -> Result<Self, InvalidValue>;
 
     /// The value as TOML, to be read back by this type; `None` where nothing is set.
     fn show(&self) -> Option<String>;
 
     /// Reads a value of the merged configuration.
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
-        value.as_str().ok_or(Invalid::type_or_form()).and_then(Self::parse)
+    fn from_value(value: &Value) -> Result<Self, InvalidValue> {
+        value.as_str().ok_or(InvalidValue::type_or_form()).and_then(Self::parse)
     }
 
     /// What holds when the key is absent and has no default; `None`: it must be set.
@@ -42,11 +42,11 @@ impl<T: Setting> Setting for Option<T> {
     const SECRET: bool = T::SECRET;
     const OPTIONAL: bool = true;
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
     }
 
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
+    fn from_value(value: &Value) -> Result<Self, InvalidValue> {
         if value.as_str() == Some("") { Ok(None) } else { T::from_value(value).map(Some) }
     }
 
@@ -61,9 +61,9 @@ impl<T: Setting> Setting for Option<T> {
 
 /// Why a value was not accepted.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Invalid(Option<String>);
+pub(super) struct InvalidValue(Option<String>);
 
-impl Invalid {
+impl InvalidValue {
     /// Not what is expected; there is no more to say.
     pub(super) fn type_or_form() -> Self {
         Self(None)

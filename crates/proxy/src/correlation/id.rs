@@ -28,7 +28,7 @@ pub struct RequestId {
     /// Nothing but [these](is_plain).
     text: HeaderValue,
     /// Somebody else has chosen it.
-    told: bool,
+    foreign: bool,
 }
 
 impl RequestId {
@@ -44,19 +44,19 @@ impl RequestId {
         // Writing to a text does not fail, and hex digits are a header's value.
         let _ = write!(text, "{nanoseconds:016X}{:08X}", NEXT.fetch_add(1, Ordering::Relaxed));
         let text = HeaderValue::try_from(text).unwrap_or(const { HeaderValue::from_static("none") });
-        Self { text, told: false }
+        Self { text, foreign: false }
     }
 
     /// What headers of somebody who is believed call their request: by `X-Request-Id`, or else by the trace of `traceparent`.
     /// `None`: nothing that can be used.
-    pub(crate) fn told(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let named = TraceParent::only(headers, &REQUEST_ID).filter(|name| is_plain(name));
         // Copied: a part of the request's head would keep all of it in memory.
         let text = match named {
             Some(name) => HeaderValue::from_bytes(name),
             None => HeaderValue::try_from(TraceParent::of(headers)?.trace()),
         };
-        Some(Self { text: text.ok()?, told: true })
+        Some(Self { text: text.ok()?, foreign: true })
     }
 
     /// That of a request, which its connection gave it; a new one where it has none.
@@ -68,7 +68,7 @@ impl RequestId {
     /// Names the request in an answer. One that is the filer's, found in its log, keeps its name. Whoever has chosen a name
     /// is told that it was taken.
     pub fn name(&self, headers: &mut HeaderMap) {
-        if self.told {
+        if self.foreign {
             headers.insert(REQUEST_ID, self.text.clone());
         }
         headers.entry(AMZ).or_insert_with(|| self.text.clone());
@@ -122,35 +122,35 @@ mod tests {
         assert_eq!((&headers[AMZ], headers.len()), (&HeaderValue::from_static("18"), 1));
     }
 
-    fn told(lines: &[(&'static str, &str)]) -> Option<String> {
+    fn named_by(lines: &[(&'static str, &str)]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        RequestId::told(&headers).map(|id| id.to_string())
+        RequestId::from_headers(&headers).map(|id| id.to_string())
     }
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
     fn a_name_is_taken_from_others_where_it_can_be_used() {
-        assert_eq!(told(&[("x-request-id", "a-1_B.:/+=@~")]).as_deref(), Some("a-1_B.:/+=@~"));
-        assert_eq!(told(&[("x-request-id", &"a".repeat(128))]), Some("a".repeat(128)));
-        assert_eq!(told(&[("traceparent", TRACE)]).as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
-        assert_eq!(told(&[("x-request-id", "one"), ("traceparent", TRACE)]).as_deref(), Some("one"));
+        assert_eq!(named_by(&[("x-request-id", "a-1_B.:/+=@~")]).as_deref(), Some("a-1_B.:/+=@~"));
+        assert_eq!(named_by(&[("x-request-id", &"a".repeat(128))]), Some("a".repeat(128)));
+        assert_eq!(named_by(&[("traceparent", TRACE)]).as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+        assert_eq!(named_by(&[("x-request-id", "one"), ("traceparent", TRACE)]).as_deref(), Some("one"));
         for unusable in ["", "a b", "a\"b", "<a>", "a&b", "ä", "a,b", "a\\b", "{a}", &"a".repeat(129)] {
-            assert_eq!(told(&[("x-request-id", unusable)]), None, "{unusable}");
-            let traced = told(&[("x-request-id", unusable), ("traceparent", TRACE)]);
+            assert_eq!(named_by(&[("x-request-id", unusable)]), None, "{unusable}");
+            let traced = named_by(&[("x-request-id", unusable), ("traceparent", TRACE)]);
             assert_eq!(traced.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"), "{unusable}");
         }
-        assert_eq!(told(&[("x-request-id", "one"), ("x-request-id", "two")]), None, "which of them?");
-        assert_eq!(told(&[]), None);
+        assert_eq!(named_by(&[("x-request-id", "one"), ("x-request-id", "two")]), None, "which of them?");
+        assert_eq!(named_by(&[]), None);
     }
 
     #[test]
     fn whoever_has_chosen_a_name_is_told_that_it_was_taken() {
         let mut headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static("one"))]);
-        let id = RequestId::told(&headers).unwrap();
+        let id = RequestId::from_headers(&headers).unwrap();
         headers.clear();
         id.name(&mut headers);
         assert_eq!((&headers[REQUEST_ID], &headers[AMZ]), (id.value(), id.value()));
@@ -159,7 +159,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_taken_needs_no_quotes(name in "[ -~]{0,140}") {
-            if let Some(taken) = told(&[("x-request-id", &name)]) {
+            if let Some(taken) = named_by(&[("x-request-id", &name)]) {
                 prop_assert_eq!(&taken, &name);
                 prop_assert_eq!(serde_json::to_string(&taken).unwrap(), format!("\"{name}\""));
                 prop_assert!(taken.len() <= 128 && !taken.contains(['<', '>', '&', '\'', ' ', ',', ';']));

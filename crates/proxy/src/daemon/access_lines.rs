@@ -26,7 +26,7 @@ const ROOM: usize = 4 << 20;
 const MODE: u32 = 0o640;
 
 /// A file that can be opened anew.
-struct Named {
+struct NamedFile {
     path: PathBuf,
     /// What was opened last, until the first write to it.
     anew: Mutex<Option<File>>,
@@ -35,13 +35,13 @@ struct Named {
 /// What writes to it.
 struct Writer {
     file: File,
-    named: Arc<Named>,
+    named: Arc<NamedFile>,
 }
 
 /// The access log of one configuration.
 pub(super) struct AccessOutput {
     of: (AccessLog, LogFormat, Option<String>),
-    named: Option<Arc<Named>>,
+    named: Option<Arc<NamedFile>>,
     /// Where its lines go.
     outlet: Outlet,
     pub(super) lines: Option<Arc<AccessLines>>,
@@ -72,14 +72,14 @@ impl AccessOutput {
 }
 
 /// The file, if there is one; where the lines go; and what takes them.
-fn opened(path: Option<&String>, lost: &LostLines) -> Result<(Option<Arc<Named>>, Outlet, Spool), String> {
+fn opened(path: Option<&String>, lost: &LostLines) -> Result<(Option<Arc<NamedFile>>, Outlet, Spool), String> {
     let (named, outlet, writer): (_, _, Box<dyn Write + Send>) = match path {
         None => {
             let (outlet, writer) = Outlet::behind(io::stdout);
             (None, outlet, writer)
         }
         Some(path) => {
-            let named = Arc::new(Named { path: path.into(), anew: Mutex::default() });
+            let named = Arc::new(NamedFile { path: path.into(), anew: Mutex::default() });
             let file = named.open().map_err(|error| {
                 format!("log.access_file: {path} cannot be opened: {error}; let the user of tidegate write it")
             })?;
@@ -93,17 +93,17 @@ fn opened(path: Option<&String>, lost: &LostLines) -> Result<(Option<Arc<Named>>
 
 /// The file that is opened anew at SIGUSR1, if there is one.
 #[derive(Clone, Default)]
-pub(super) struct Reopened(Arc<Mutex<Option<Arc<Named>>>>);
+pub(super) struct ReopenableFile(Arc<Mutex<Option<Arc<NamedFile>>>>);
 
-impl Reopened {
+impl ReopenableFile {
     /// From now on it is that of `output`.
     pub(super) fn take(&self, output: &AccessOutput) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&output.named);
     }
 
-    /// Opens it anew each time `told`. Where there is none, the signal is only kept from ending the process.
-    pub(super) async fn run(self, mut told: mpsc::Receiver<()>) {
-        while told.recv().await.is_some() {
+    /// Opens it anew at each of the `signals`. Where there is none, the signal is only kept from ending the process.
+    pub(super) async fn run(self, mut signals: mpsc::Receiver<()>) {
+        while signals.recv().await.is_some() {
             let named = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(named) = named {
                 reopen(named).await;
@@ -112,7 +112,7 @@ impl Reopened {
     }
 }
 
-async fn reopen(named: Arc<Named>) {
+async fn reopen(named: Arc<NamedFile>) {
     let opening = Arc::clone(&named);
     let opened = tokio::task::spawn_blocking(move || opening.open()).await.map_err(io::Error::other).flatten();
     match opened {
@@ -128,7 +128,7 @@ async fn reopen(named: Arc<Named>) {
     }
 }
 
-impl Named {
+impl NamedFile {
     fn open(&self) -> io::Result<File> {
         OpenOptions::new().append(true).create(true).mode(MODE).open(&self.path)
     }

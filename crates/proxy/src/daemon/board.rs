@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::in_force::InForce;
+use super::in_force::PartsInForce;
 use crate::{
-    layers::Running,
+    layers::RunningRequests,
     metrics::Registry,
-    server::{Readiness, Ready},
-    status::{Board, LimitSetting, Sources, Told},
+    server::{CachedReadiness, Readiness},
+    status::{Board, LimitSetting, Sources, StatusParts},
 };
 
 /// The counters of those who came to a limit.
@@ -18,7 +18,7 @@ const REFUSED: &str = "tidegate_connections_refused_total";
 const MEMORY_WAITS: &str = "tidegate_prefetch_memory_waits_total";
 
 /// A board that tells of `sources`.
-pub(super) fn new<R: Readiness>(sources: Sources, ready: &Arc<Ready<R>>) -> Arc<Board> {
+pub(super) fn new<R: Readiness>(sources: Sources, ready: &Arc<CachedReadiness<R>>) -> Arc<Board> {
     let ready = Arc::clone(ready);
     Board::new(
         sources,
@@ -30,17 +30,21 @@ pub(super) fn new<R: Readiness>(sources: Sources, ready: &Arc<Ready<R>>) -> Arc<
 }
 
 /// What it tells of: counters, the requests that run, and what is in force.
-pub(super) fn sources(registry: Registry, running: Running, in_force: watch::Receiver<InForce>) -> Sources {
-    let told = move || {
-        let InForce { stages, told, .. } = in_force.borrow().clone();
-        Told {
+pub(super) fn sources(
+    registry: Registry,
+    running: RunningRequests,
+    in_force: watch::Receiver<PartsInForce>,
+) -> Sources {
+    let parts = move || {
+        let PartsInForce { stages, settings, .. } = in_force.borrow().clone();
+        StatusParts {
             filer: Arc::clone(&stages.source.filer),
             source: Arc::clone(&stages.source),
             keys: Arc::clone(&stages.keys),
-            settings: told,
+            settings,
         }
     };
-    Sources { registry, running, told: Box::new(told), limits: &LIMITS }
+    Sources { registry, running, parts: Box::new(parts), limits: &LIMITS }
 }
 
 /// The limits that clients come to, and who counts it.

@@ -17,14 +17,14 @@ use tokio::time::sleep;
 const EVERY: Duration = Duration::from_secs(2);
 
 /// What tells one state of a file from another. `None`: it is not there.
-type Mark = Option<(u64, u64, u64, i64, i64, i64, i64)>;
-type Marks = HashMap<PathBuf, Mark>;
+type FileMark = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+type FileMarks = HashMap<PathBuf, FileMark>;
 
 /// Files, as they were when somebody was about to read them.
 pub(super) struct Files {
-    known: Marks,
+    known: FileMarks,
     /// At the last look, where that was another state than the known one.
-    changing: Option<Marks>,
+    changing: Option<FileMarks>,
 }
 
 impl Files {
@@ -61,14 +61,14 @@ impl Files {
         }
     }
 
-    async fn look(&self) -> Marks {
+    async fn look(&self) -> FileMarks {
         let paths: Vec<_> = self.known.keys().cloned().collect();
         let looked = tokio::task::spawn_blocking(move || looked(paths)).await;
         looked.unwrap_or_else(|_| self.known.clone())
     }
 }
 
-fn looked(paths: impl IntoIterator<Item = PathBuf>) -> Marks {
+fn looked(paths: impl IntoIterator<Item = PathBuf>) -> FileMarks {
     let marked = |path: PathBuf| {
         let mark = mark(&path);
         (path, mark)
@@ -76,7 +76,7 @@ fn looked(paths: impl IntoIterator<Item = PathBuf>) -> Marks {
     paths.into_iter().map(marked).collect()
 }
 
-fn mark(path: &Path) -> Mark {
+fn mark(path: &Path) -> FileMark {
     let file = fs::metadata(path).ok()?;
     let (written, changed) = ((file.mtime(), file.mtime_nsec()), (file.ctime(), file.ctime_nsec()));
     Some((file.dev(), file.ino(), file.size(), written.0, written.1, changed.0, changed.1))

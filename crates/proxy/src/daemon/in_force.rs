@@ -5,25 +5,25 @@ use std::sync::Arc;
 use super::parts::Parts;
 use crate::{
     access::Demands, config::Domain, filer::FilerClient, layers::AccessLines, read::Stages, s3::Gateways,
-    server::Ending, status,
+    server::DrainTimes, status,
 };
 
-/// That.
+/// The parts in force that they ask for.
 #[derive(Clone)]
-pub(super) struct InForce {
+pub(super) struct PartsInForce {
     pub(super) filer: Arc<FilerClient>,
     pub(super) demands: Arc<Demands>,
     pub(super) gateways: Option<Arc<Gateways>>,
-    pub(super) ending: Ending,
+    pub(super) ending: DrainTimes,
     pub(super) access_lines: Option<Arc<AccessLines>>,
     /// By which the admin listener may be asked.
     pub(super) admin_names: Arc<[Domain]>,
     pub(super) stages: Arc<Stages>,
     /// What of it the status tells.
-    pub(super) told: status::Settings,
+    pub(super) settings: status::Settings,
 }
 
-impl InForce {
+impl PartsInForce {
     /// With these parts, and these lines of the access log.
     pub(super) fn of(parts: &Parts, access_lines: Option<Arc<AccessLines>>) -> Self {
         let server = &parts.config.server;
@@ -31,16 +31,16 @@ impl InForce {
             filer: Arc::clone(parts.filer()),
             demands: Arc::clone(parts.demands()),
             gateways: parts.gateways().cloned(),
-            ending: Ending { lame_duck: server.lame_duck, drain_timeout: server.drain_timeout },
+            ending: DrainTimes { lame_duck: server.lame_duck, drain_timeout: server.drain_timeout },
             access_lines,
             admin_names: parts.config.admin.hosts.as_slice().into(),
             stages: Arc::clone(parts.stages()),
-            told: told(parts),
+            settings: status_settings(parts),
         }
     }
 }
 
-fn told(parts: &Parts) -> status::Settings {
+fn status_settings(parts: &Parts) -> status::Settings {
     let config = &parts.config;
     status::Settings {
         show_paths: config.admin.show_paths,

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::{lasting::Lasting, made::Made, providers, start_error::StartError};
+use super::{process_state::ProcessState, providers, reusable_part::ReusablePart, start_error::StartError};
 use crate::{
     config::{self, Config, Secret},
     keys::{
@@ -34,23 +34,23 @@ fn text(secret: &mut Option<Secret>) -> Option<Zeroizing<String>> {
 /// When what is set is no key.
 pub(super) fn sse_s3(
     section: &mut config::SseS3,
-    lasting: &Lasting,
+    process: &ProcessState,
     key_file: &watch::Sender<Arc<Source>>,
-    before: Option<&Made<Fingerprint, Arc<SseS3>>>,
-) -> Result<Made<Fingerprint, Arc<SseS3>>, StartError> {
+    before: Option<&ReusablePart<Fingerprint, Arc<SseS3>>>,
+) -> Result<ReusablePart<Fingerprint, Arc<SseS3>>, StartError> {
     let settings = sse_s3::Settings {
         key: text(&mut section.key),
         kek: text(&mut section.kek),
         kek_passphrase: text(&mut section.kek_passphrase),
     };
-    let mut fingerprint = Sha256::new_with_prefix(lasting.salt);
+    let mut fingerprint = Sha256::new_with_prefix(process.salt);
     for secret in [&settings.key, &settings.kek, &settings.kek_passphrase] {
         let text = secret.as_deref().map(String::as_str).unwrap_or_default();
         fingerprint.update([u8::from(secret.is_some())]);
         fingerprint.update((text.len() as u64).to_le_bytes());
         fingerprint.update(text);
     }
-    Made::again(before, fingerprint.finalize().into(), |_| {
+    ReusablePart::again(before, fingerprint.finalize().into(), |_| {
         Ok(Arc::new(SseS3::new(settings, Arc::new(FilerKek(key_file.subscribe())))?))
     })
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{
-    access_lines::AccessOutput, files::Files, lasting::Lasting, loaded::Loaded, parts::Parts, start_error::StartError,
-    strangers, tasks::Tasks,
+    access_lines::AccessOutput, checked_config::CheckedConfig, files::Files, parts::Parts, process_state::ProcessState,
+    start_error::StartError, strangers, tasks::Tasks,
 };
 use crate::{
     config::GatewayUrl,
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Reload<R, P> {
     /// Reads it again. Blocks on the file system.
     pub(super) again: R,
-    pub(super) lasting: Arc<Lasting>,
+    pub(super) process: Arc<ProcessState>,
     pub(super) parts: Parts,
     pub(super) access: AccessOutput,
     pub(super) lost: Arc<LostLines>,
@@ -31,13 +31,13 @@ pub(super) struct Reload<R, P> {
     pub(super) files: Files,
     /// Has requests and connections from now on served with these parts.
     pub(super) put: P,
-    pub(super) told: mpsc::Receiver<()>,
+    pub(super) requests: mpsc::Receiver<()>,
     pub(super) draining: Draining,
 }
 
 impl<R, P> Reload<R, P>
 where
-    R: Fn() -> Result<Loaded, settings::Error> + Clone + Send + 'static,
+    R: Fn() -> Result<CheckedConfig, settings::Error> + Clone + Send + 'static,
     P: Fn(&Parts, &AccessOutput) + Send,
 {
     /// Reads the SSE-S3 key, then everything each time it is told to or a file has changed. None of it ends the daemon: what
@@ -46,7 +46,7 @@ where
         self.ask().await;
         loop {
             tokio::select! {
-                told = self.told.recv() => match told {
+                request = self.requests.recv() => match request {
                     Some(()) => tracing::info!("reloading"),
                     None => return,
                 },
@@ -61,7 +61,7 @@ where
     }
 
     async fn reload(&mut self) {
-        let reloads = Arc::clone(&self.lasting.metrics.reloads);
+        let reloads = Arc::clone(&self.process.metrics.reloads);
         systemd(Notice::Reloading);
         match self.next().await {
             Ok((parts, access)) => {
@@ -91,15 +91,15 @@ where
         let loaded = tokio::task::spawn_blocking(self.again.clone()).await??;
         let access = AccessOutput::of(&loaded.config.log, &self.lost, Some(&self.access));
         let access = access.map_err(|sentence| loaded.unusable(&sentence))?;
-        let parts = Parts::new(&self.lasting, loaded, Some(&self.parts))?;
+        let parts = Parts::new(&self.process, loaded, Some(&self.parts))?;
         Ok((parts, access))
     }
 
     async fn put_in_force(&mut self, mut parts: Parts, access: AccessOutput) {
-        parts.take_over(&self.lasting, Some(&self.parts));
+        parts.take_over(&self.process, Some(&self.parts));
         (self.put)(&parts, &access);
         self.files.watch(parts.files.iter().cloned());
-        self.tasks.renew(&parts, &self.lasting).await;
+        self.tasks.renew(&parts, &self.process).await;
         (self.parts, self.access) = (parts, access);
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::{
     Error,
-    wire::{Body, Front, Peer, Received, RequestId},
+    wire::{Body, Front, Peer, RequestBody, RequestId},
 };
 
 /// Has each request answered by the front that is in place when it comes. Those that are on their way stay with theirs.
@@ -35,7 +35,7 @@ impl<F: Front> Front for Replaceable<F> {
         self.in_place().request_id(headers, peer)
     }
 
-    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<F::Body> {
+    async fn handle(&self, request: Request<RequestBody>, peer: Peer) -> Response<F::Body> {
         let front = self.in_place();
         front.handle(request, peer).await
     }

@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
 
-use super::{lasting::Lasting, parts::Parts};
+use super::{parts::Parts, process_state::ProcessState};
 use crate::{
     access::Demands,
     entries::{Entries, Follower},
     filer::FilerClient,
     keys::KeyRing,
-    read::{Derived, Source},
+    read::{DerivedFile, Source},
     s3::Gateways,
 };
 
@@ -27,7 +27,7 @@ struct Task<T> {
 #[derive(Default)]
 pub(super) struct Tasks {
     filer: Option<Task<FilerClient>>,
-    entries: Option<Task<Entries<Derived>>>,
+    entries: Option<Task<Entries<DerivedFile>>>,
     demands: Option<Task<Demands>>,
     gateways: Option<Task<Gateways>>,
     keys: Option<Task<KeyRing>>,
@@ -36,10 +36,10 @@ pub(super) struct Tasks {
 
 impl Tasks {
     /// Ends those of parts that `parts` has no more, and starts those of parts that are new.
-    pub(super) async fn renew(&mut self, parts: &Parts, lasting: &Lasting) {
+    pub(super) async fn renew(&mut self, parts: &Parts, process: &ProcessState) {
         renew(&mut self.filer, Some(parts.filer()), |filer| async move { filer.watch().await }).await;
         let followed = (parts.config.cache.entries.bytes() > 0).then(|| parts.entries());
-        let (filer, up) = (Arc::clone(parts.filer()), lasting.metrics.followed.clone());
+        let (filer, up) = (Arc::clone(parts.filer()), process.metrics.followed.clone());
         renew(&mut self.entries, followed, |entries| Follower::new(entries, filer, up).run()).await;
         renew(&mut self.demands, Some(parts.demands()), |demands| async move { demands.run().await }).await;
         renew(&mut self.gateways, parts.gateways(), |gateways| async move { gateways.watch().await }).await;

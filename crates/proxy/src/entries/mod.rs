@@ -59,8 +59,8 @@ use self::{
 pub(crate) use self::{follow::Follower, write_invalidation::WriteInvalidation};
 use crate::{
     entry::Kind,
-    filer::Found,
-    metrics::{CacheCounters, CacheOutcome, Held},
+    filer::EntrySnapshot,
+    metrics::{CacheContents, CacheCounters, CacheOutcome},
     pb,
 };
 
@@ -125,10 +125,10 @@ impl<D: Send + Sync + 'static> Entries<D> {
     }
 
     /// What is kept now.
-    pub(crate) fn held(&self) -> Held {
-        let Some(kept) = &self.kept else { return Held { entries: 0, bytes: Some(0) } };
+    pub(crate) fn contents(&self) -> CacheContents {
+        let Some(kept) = &self.kept else { return CacheContents { entries: 0, bytes: Some(0) } };
         kept.cache.run_pending_tasks();
-        Held { entries: kept.cache.entry_count(), bytes: Some(kept.cache.weighted_size()) }
+        CacheContents { entries: kept.cache.entry_count(), bytes: Some(kept.cache.weighted_size()) }
     }
 
     /// To be called before the filer is asked for an entry.
@@ -137,7 +137,7 @@ impl<D: Send + Sync + 'static> Entries<D> {
     }
 
     /// What the filer answered to a lookup, kept if the rule allows.
-    pub(crate) fn store(&self, lookup: &Lookup, path: &str, found: Found, derived: D) -> Arc<CachedEntry<D>> {
+    pub(crate) fn store(&self, lookup: &Lookup, path: &str, found: EntrySnapshot, derived: D) -> Arc<CachedEntry<D>> {
         let position = (found.log_signature, found.log_ts_ns);
         let (Some(kept), Some(ticket)) = (&self.kept, lookup.0.as_ref().filter(|_| may_be_kept(path, &found.entry)))
         else {

@@ -16,10 +16,10 @@ fn entries() -> Arc<Entries<()>> {
     Entries::new(1 << 20, counters())
 }
 
-fn found(version: u64, position: i64) -> Found {
+fn found(version: u64, position: i64) -> EntrySnapshot {
     let attributes = pb::FuseAttributes { file_size: version, ..Default::default() };
     let entry = pb::Entry { attributes: Some(attributes), ..Default::default() };
-    Found { entry, log_ts_ns: position, log_signature: SIGNATURE }
+    EntrySnapshot { entry, log_ts_ns: position, log_signature: SIGNATURE }
 }
 
 fn live(entries: &Entries<()>) {
@@ -220,7 +220,7 @@ fn only_the_store_that_is_followed_is_believed() {
     entries.open(Session { signature: SIGNATURE, since: 100 });
     entries.caught_up();
     let keeps = |signature: i32, position: i64| {
-        let found = Found { log_signature: signature, ..found(1, position) };
+        let found = EntrySnapshot { log_signature: signature, ..found(1, position) };
         let lookup = entries.begin();
         entries.store(&lookup, "/d/a", found, ());
         let kept = entries.get("/d/a").is_some();

@@ -12,11 +12,11 @@ use crate::entry::{EntryPath, EntryPathError, query};
 /// may change nothing could empty the cache.
 pub(crate) struct WriteInvalidation<D: Send + Sync + 'static> {
     entries: Arc<Entries<D>>,
-    changed: Vec<Changed>,
+    changed: Vec<ChangedPath>,
 }
 
 /// What one path of a request stands for.
-enum Changed {
+enum ChangedPath {
     /// This entry, and what is below.
     At(EntryPath),
     /// Only the filer knows what it makes of such a path.
@@ -44,8 +44,8 @@ impl<D: Send + Sync + 'static> WriteInvalidation<D> {
         }
         for changed in &self.changed {
             match changed {
-                Changed::At(path) => self.entries.forget(path.as_str()),
-                Changed::Anything => self.entries.forget_all(),
+                ChangedPath::At(path) => self.entries.forget(path.as_str()),
+                ChangedPath::Anything => self.entries.forget_all(),
             }
         }
     }
@@ -53,10 +53,10 @@ impl<D: Send + Sync + 'static> WriteInvalidation<D> {
 
 /// What a path stands for. `None`: no entry is there. Uploads in pieces (tus) are sent to such a path, and the file that
 /// the last piece makes is not named.
-fn at(path: Result<EntryPath, EntryPathError>) -> Option<Changed> {
+fn at(path: Result<EntryPath, EntryPathError>) -> Option<ChangedPath> {
     match path {
-        Ok(path) => Some(Changed::At(path)),
+        Ok(path) => Some(ChangedPath::At(path)),
         Err(EntryPathError::Reserved) => None,
-        Err(EntryPathError::Root | EntryPathError::Odd) => Some(Changed::Anything),
+        Err(EntryPathError::Root | EntryPathError::Odd) => Some(ChangedPath::Anything),
     }
 }

@@ -27,7 +27,7 @@ const MAX_LISTED: usize = 100_000;
 pub struct Manifests {
     range: Range<u64>,
     chunks: Vec<pb::FileChunk>,
-    pending: Vec<Pending>,
+    pending: Vec<PendingManifest>,
     /// How many were taken and not resolved yet.
     taken: usize,
     /// Manifests met so far. One that comes again, in a circle or not, adds nothing.
@@ -36,7 +36,7 @@ pub struct Manifests {
 
 /// A manifest chunk whose content is needed.
 #[derive(Clone, Debug)]
-pub struct Pending {
+pub struct PendingManifest {
     /// The needle that holds the manifest.
     pub fid: Fid,
     /// The chunk, for its cipher key and whether it is compressed. Its offset and size are those of the range that it
@@ -58,7 +58,7 @@ impl Manifests {
 
     /// The manifests to fetch next; they may be fetched at the same time. Each must come back through
     /// [`resolve`](Self::resolve). Empty and nothing outstanding: done.
-    pub fn take_pending(&mut self) -> Vec<Pending> {
+    pub fn take_pending(&mut self) -> Vec<PendingManifest> {
         self.taken += self.pending.len();
         std::mem::take(&mut self.pending)
     }
@@ -67,7 +67,7 @@ impl Manifests {
     ///
     /// # Errors
     /// Blames the filer if the content is no manifest, or the bounds are exceeded.
-    pub fn resolve(&mut self, manifest: &Pending, content: &[u8]) -> Result<()> {
+    pub fn resolve(&mut self, manifest: &PendingManifest, content: &[u8]) -> Result<()> {
         self.put(manifest, list(&manifest.fid, content)?)
     }
 
@@ -75,7 +75,7 @@ impl Manifests {
     ///
     /// # Errors
     /// Blames the filer if the bounds are exceeded.
-    pub fn put(&mut self, manifest: &Pending, listed: Vec<pb::FileChunk>) -> Result<()> {
+    pub fn put(&mut self, manifest: &PendingManifest, listed: Vec<pb::FileChunk>) -> Result<()> {
         self.taken = self.taken.saturating_sub(1);
         self.add(listed, manifest.depth + 1)
     }
@@ -114,7 +114,7 @@ impl Manifests {
         let fid = Fid::of(&chunk)
             .map_err(|error| broken(format!("a manifest of the file has a bad id: {error}")).caused_by(error))?;
         if self.seen.insert(fid) {
-            self.pending.push(Pending { fid, chunk, depth });
+            self.pending.push(PendingManifest { fid, chunk, depth });
         }
         Ok(())
     }

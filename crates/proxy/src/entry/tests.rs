@@ -97,7 +97,7 @@ fn debug_shows_no_secrets() {
         ..chunk(0, 3, "")
     };
     entry.chunks.push(chunk.clone());
-    let found = crate::filer::Found { entry: entry.clone(), log_ts_ns: 0, log_signature: 0 };
+    let found = crate::filer::EntrySnapshot { entry: entry.clone(), log_ts_ns: 0, log_signature: 0 };
     let manifest = pb::FileChunkManifest { chunks: vec![chunk.clone()] };
     let answer = pb::LookupDirectoryEntryResponse { entry: Some(entry.clone()), log_ts_ns: 0, log_signature: 0 };
     for shown in [

@@ -12,7 +12,7 @@ use crate::{Blame, Error, Result, pb};
 
 /// A run of bytes that one chunk provides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Visible {
+pub struct VisibleRun {
     /// Bytes of the file; not empty.
     pub range: Range<u64>,
     /// Index into the list of chunks.
@@ -36,10 +36,10 @@ struct Layer {
 /// # Errors
 /// Blames the filer for a chunk at a negative offset, or one that ends after the last byte that SeaweedFS can
 /// address.
-pub fn visible(chunks: &[pb::FileChunk]) -> Result<Vec<Visible>> {
+pub fn visible(chunks: &[pb::FileChunk]) -> Result<Vec<VisibleRun>> {
     let mut layers = layers(chunks)?;
     layers.sort_unstable_by_key(|layer| layer.start);
-    let mut runs: Vec<Visible> = Vec::with_capacity(layers.len());
+    let mut runs: Vec<VisibleRun> = Vec::with_capacity(layers.len());
     let mut covering = BinaryHeap::new();
     let mut position = 0;
     // `layers` is sorted so that the next one to begin is the last.
@@ -82,12 +82,12 @@ fn layers(chunks: &[pb::FileChunk]) -> Result<Vec<Layer>> {
 }
 
 /// Adds a run of a chunk's bytes, joined to the last one if that is of the same chunk.
-fn extend(runs: &mut Vec<Visible>, layer: &Layer, range: Range<u64>) {
+fn extend(runs: &mut Vec<VisibleRun>, layer: &Layer, range: Range<u64>) {
     match runs.last_mut() {
         Some(last) if last.chunk == layer.index.0 && last.range.end == range.start => last.range.end = range.end,
         _ => {
             let offset_in_chunk = range.start - layer.start.0;
-            runs.push(Visible { range, chunk: layer.index.0, offset_in_chunk });
+            runs.push(VisibleRun { range, chunk: layer.index.0, offset_in_chunk });
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     entry::{
         self, EntryPath,
-        visible::{Visible, visible},
+        visible::{VisibleRun, visible},
     },
     keys::{KeyRing, Urgency},
     pb,
@@ -111,7 +111,7 @@ async fn explained(
 }
 
 /// The runs as far as the file goes.
-fn inside(mut runs: Vec<Visible>, size: u64) -> Vec<Visible> {
+fn inside(mut runs: Vec<VisibleRun>, size: u64) -> Vec<VisibleRun> {
     runs.retain(|run| run.range.start < size);
     for run in &mut runs {
         run.range.end = run.range.end.min(size);

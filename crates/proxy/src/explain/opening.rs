@@ -9,7 +9,7 @@ use prefetch::{FetchError, Piece, Plan};
 
 use super::report::Chunk;
 use crate::{
-    entry::visible::Visible,
+    entry::visible::VisibleRun,
     pb,
     read::{Source, object},
 };
@@ -21,7 +21,7 @@ const AT_ONCE: usize = 4;
 
 /// Opens those of the chunks that are sealed or compressed, and says in `chunks` how that went. `runs` are the bytes of the
 /// file that come from them.
-pub(super) async fn open(source: &Source, stored: &[pb::FileChunk], runs: &[Visible], chunks: &mut [Chunk]) {
+pub(super) async fn open(source: &Source, stored: &[pb::FileChunk], runs: &[VisibleRun], chunks: &mut [Chunk]) {
     let ends = ends(stored.len(), runs);
     let mut wanted = Vec::new();
     for (index, (stored, chunk)) in stored.iter().zip(chunks.iter_mut()).enumerate() {
@@ -54,7 +54,7 @@ pub(super) async fn open(source: &Source, stored: &[pb::FileChunk], runs: &[Visi
 }
 
 /// Where in each of so many chunks the last byte that is read of it ends; 0: none is.
-fn ends(chunks: usize, runs: &[Visible]) -> Vec<u64> {
+fn ends(chunks: usize, runs: &[VisibleRun]) -> Vec<u64> {
     let mut ends = vec![0; chunks];
     for run in runs {
         let end = run.offset_in_chunk + (run.range.end - run.range.start);
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_last_byte_that_is_read_of_a_chunk_may_not_be_its_last() {
-        let run = |range: std::ops::Range<u64>, chunk, offset_in_chunk| Visible { range, chunk, offset_in_chunk };
+        let run = |range: std::ops::Range<u64>, chunk, offset_in_chunk| VisibleRun { range, chunk, offset_in_chunk };
         // The second chunk lies over the middle of the first, and the third under both.
         let runs = [run(0..10, 0, 0), run(10..20, 1, 0), run(20..25, 0, 20)];
         assert_eq!(ends(3, &runs), [25, 10, 0]);

@@ -43,7 +43,7 @@ pub struct FilerClient {
 
 /// An entry as it was found, and how new it is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found {
+pub struct EntrySnapshot {
     /// The entry.
     pub entry: pb::Entry,
     /// Every event of the filer's log at or below this position (nanoseconds) is in the entry already.
@@ -128,7 +128,7 @@ impl FilerClient {
     ///
     /// # Errors
     /// Blames the filer: 503 when none could be reached in time, 502 when one answered with an error.
-    pub async fn lookup(&self, path: &EntryPath) -> Result<Option<Found>> {
+    pub async fn lookup(&self, path: &EntryPath) -> Result<Option<EntrySnapshot>> {
         let request =
             pb::LookupDirectoryEntryRequest { directory: path.directory().to_owned(), name: path.name().to_owned() };
         let answer: Option<pb::LookupDirectoryEntryResponse> = match self.call("LookupDirectoryEntry", request).await {
@@ -140,7 +140,7 @@ impl FilerClient {
             let (log_ts_ns, log_signature) = (answer.log_ts_ns, answer.log_signature);
             answer.entry.map(|mut entry| {
                 sealed::as_plain(&mut entry);
-                Found { entry, log_ts_ns, log_signature }
+                EntrySnapshot { entry, log_ts_ns, log_signature }
             })
         }))
     }

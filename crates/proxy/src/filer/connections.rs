@@ -12,18 +12,18 @@ use http::Uri;
 use tower_service::Service;
 
 /// Connects as `inner` does, and counts each before it is made, so that no answer comes over one that is not counted.
-pub(super) struct Counted<C> {
+pub(super) struct CountingConnector<C> {
     inner: C,
     begun: Arc<AtomicU64>,
 }
 
-impl<C> Counted<C> {
+impl<C> CountingConnector<C> {
     pub(super) fn new(inner: C, begun: Arc<AtomicU64>) -> Self {
         Self { inner, begun }
     }
 }
 
-impl<C: Service<Uri>> Service<Uri> for Counted<C> {
+impl<C: Service<Uri>> Service<Uri> for CountingConnector<C> {
     type Response = C::Response;
     type Error = C::Error;
     type Future = C::Future;

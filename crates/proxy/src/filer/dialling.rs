@@ -10,7 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::ClientConfig;
 use tonic::transport::{Channel, Endpoint};
 
-use super::connections::Counted;
+use super::connections::CountingConnector;
 
 /// How long connecting may take before the next filer is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -24,13 +24,13 @@ const TCP_PROBES: Duration = Duration::from_secs(5);
 
 /// A channel without TLS, whose connections are counted in `begun`. It connects at the first call.
 pub(super) fn plain(endpoint: &Endpoint, begun: Arc<AtomicU64>) -> Channel {
-    endpoint.connect_with_connector_lazy(Counted::new(tcp(), begun))
+    endpoint.connect_with_connector_lazy(CountingConnector::new(tcp(), begun))
 }
 
 /// The same with `tls`.
 pub(super) fn with_tls(endpoint: &Endpoint, begun: Arc<AtomicU64>, tls: ClientConfig) -> Channel {
     let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http2();
-    endpoint.connect_with_connector_lazy(Counted::new(https.wrap_connector(tcp()), begun))
+    endpoint.connect_with_connector_lazy(CountingConnector::new(https.wrap_connector(tcp()), begun))
 }
 
 fn tcp() -> HttpConnector {

@@ -23,10 +23,10 @@ const SAVED: u32 = 50;
 
 /// How long one filer takes for its answers.
 #[derive(Debug, Default)]
-pub(super) struct Latencies(Mutex<Recent>);
+pub(super) struct Latencies(Mutex<LatencyWindow>);
 
 #[derive(Debug, Default)]
-struct Recent {
+struct LatencyWindow {
     latencies: Vec<Duration>,
     next: usize,
     /// What 95 in 100 take at most, as of the last time that it was reckoned.

@@ -38,7 +38,7 @@ pub(super) fn question() -> pb::LookupDirectoryEntryRequest {
 }
 
 /// A channel, and the counter of the connections that it begins.
-pub(super) type Dialled = (Channel, Arc<AtomicU64>);
+pub(super) type CountedChannel = (Channel, Arc<AtomicU64>);
 
 /// A channel to a filer. It connects again by itself when its connection breaks, but not when that stands still.
 pub(super) struct Line {
@@ -49,7 +49,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    fn new((channel, begun): Dialled, before: u64) -> Self {
+    fn new((channel, begun): CountedChannel, before: u64) -> Self {
         Self { channel, begun, before }
     }
 
@@ -121,7 +121,7 @@ fn path_of(method: &str) -> Result<PathAndQuery, Status> {
 pub(super) struct Filer {
     pub(super) grpc_authority: String,
     pub(super) http_authority: String,
-    dial: Box<dyn Fn() -> Dialled + Send + Sync>,
+    dial: Box<dyn Fn() -> CountedChannel + Send + Sync>,
     line: watch::Sender<Arc<Line>>,
 }
 
@@ -130,7 +130,7 @@ impl Filer {
     pub(super) fn new(
         grpc_authority: String,
         http_authority: String,
-        dial: impl Fn() -> Dialled + Send + Sync + 'static,
+        dial: impl Fn() -> CountedChannel + Send + Sync + 'static,
     ) -> Self {
         let line = watch::Sender::new(Arc::new(Line::new(dial(), 0)));
         Self { grpc_authority, http_authority, dial: Box::new(dial), line }

@@ -15,7 +15,7 @@ mod status;
 mod tenure;
 mod watching;
 
-pub use client::{FilerClient, Found};
+pub use client::{EntrySnapshot, FilerClient};
 pub(crate) use tenure::Succession;
 
 #[cfg(test)]

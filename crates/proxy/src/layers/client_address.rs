@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, Request, Response};
 
 use crate::{
     peers::Networks,
-    wire::{Front, Layer, Peer, Received},
+    wire::{Front, Layer, Peer, RequestBody},
 };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -37,8 +37,8 @@ impl<F: Front> Layer for ClientAddress<F> {
         &self.front
     }
 
-    async fn pass(&self, request: Request<Received>, mut peer: Peer) -> Response<F::Body> {
-        if let Some(client) = told(peer.client, request.headers(), &self.trusted) {
+    async fn pass(&self, request: Request<RequestBody>, mut peer: Peer) -> Response<F::Body> {
+        if let Some(client) = forwarded_client(peer.client, request.headers(), &self.trusted) {
             peer.client = client;
         }
         self.front.handle(request, peer).await
@@ -49,7 +49,7 @@ impl<F: Front> Layer for ClientAddress<F> {
 ///
 /// Read from the right, each address was written by the one before it, and is believed as long as that one is trusted. The first
 /// that is not is the client: whatever stands before it, the client wrote itself.
-fn told(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> Option<IpAddr> {
+fn forwarded_client(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> Option<IpAddr> {
     if !trusted.has(peer) {
         return None;
     }
@@ -84,7 +84,7 @@ mod tests {
     fn client(peer: &str, lines: &[&str]) -> String {
         let headers = lines.iter().map(|line| (X_FORWARDED_FOR, HeaderValue::from_str(line).unwrap())).collect();
         let peer = peer.parse().unwrap();
-        told(peer, &headers, &Networks::parse(TRUSTED)).unwrap_or(peer).to_string()
+        forwarded_client(peer, &headers, &Networks::parse(TRUSTED)).unwrap_or(peer).to_string()
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
             let peer = IpAddr::V4(peer.into());
             let trusted = Networks::parse(TRUSTED);
             let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_str(&line).unwrap())]);
-            prop_assert!(trusted.has(peer) || told(peer, &headers, &trusted).is_none());
+            prop_assert!(trusted.has(peer) || forwarded_client(peer, &headers, &trusted).is_none());
         }
 
         /// What a client wrote before it came to the outermost proxy.
@@ -145,7 +145,7 @@ mod tests {
                 line += &format!(", 10.1.{}.{}", hop >> 8, hop & 255);
             }
             let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_str(&line).unwrap())]);
-            prop_assert_eq!(told(IpAddr::from([10, 0, 0, 1]), &headers, &trusted), Some(client));
+            prop_assert_eq!(forwarded_client(IpAddr::from([10, 0, 0, 1]), &headers, &trusted), Some(client));
         }
     }
 }

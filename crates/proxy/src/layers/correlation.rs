@@ -8,23 +8,23 @@ use crate::{
     correlation::{Correlation, TraceParent},
     peers::Networks,
     spans,
-    wire::{Front, Layer, Peer, Received, RequestId},
+    wire::{Front, Layer, Peer, RequestBody, RequestId},
 };
 
 /// Has whatever the front inside does known as done for the request.
-pub(crate) struct Correlated<F> {
+pub(crate) struct CorrelationLayer<F> {
     front: F,
     trusted: Arc<Networks>,
 }
 
-impl<F> Correlated<F> {
+impl<F> CorrelationLayer<F> {
     /// Takes the names that the proxies in `trusted` tell, and nobody else's.
     pub(crate) fn new(front: F, trusted: Arc<Networks>) -> Self {
         Self { front, trusted }
     }
 }
 
-impl<F: Front> Layer for Correlated<F> {
+impl<F: Front> Layer for CorrelationLayer<F> {
     type Inner = F;
     type Body = F::Body;
 
@@ -33,11 +33,11 @@ impl<F: Front> Layer for Correlated<F> {
     }
 
     fn request_id(&self, headers: &HeaderMap, peer: &Peer) -> RequestId {
-        let told = self.trusted.has(peer.client).then(|| RequestId::told(headers)).flatten();
+        let told = self.trusted.has(peer.client).then(|| RequestId::from_headers(headers)).flatten();
         told.unwrap_or_default()
     }
 
-    async fn pass(&self, mut request: Request<Received>, peer: Peer) -> Response<F::Body> {
+    async fn pass(&self, mut request: Request<RequestBody>, peer: Peer) -> Response<F::Body> {
         // The first of all layers: the connection is the proxy's still.
         let told = self.trusted.has(peer.client).then(|| TraceParent::of(request.headers())).flatten();
         if let Some(hop) = spans::hop(told) {
@@ -59,15 +59,15 @@ mod tests {
 
     /// What a request with both headers from there is called, and its trace.
     async fn called(from: [u8; 4]) -> (String, Option<String>) {
-        let front = FrontFn(|request: Request<Received>, _| async move {
+        let front = FrontFn(|request: Request<RequestBody>, _| async move {
             let current = Correlation::current().unwrap();
             assert_eq!(current.id, RequestId::of(request.extensions()));
             let mut answer = Response::new(Body::empty());
             answer.extensions_mut().insert(current.trace.and_then(TraceParent::value));
             answer
         });
-        let front = Correlated::new(front, Arc::new(Networks::parse("10.0.0.0/8")));
-        let (mut request, peer) = (Request::new(Received::none()), Peer::plain((from, 1).into()));
+        let front = CorrelationLayer::new(front, Arc::new(Networks::parse("10.0.0.0/8")));
+        let (mut request, peer) = (Request::new(RequestBody::none()), Peer::plain((from, 1).into()));
         request.headers_mut().insert("x-request-id", HeaderValue::from_static("one"));
         request.headers_mut().insert("traceparent", HeaderValue::from_static(PARENT));
         let id = Front::request_id(&front, request.headers(), &peer);

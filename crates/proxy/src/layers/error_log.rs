@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     Blame,
-    wire::{BoxError, Front, Layer, Peer, Received, Refusal, RequestId},
+    wire::{BoxError, Front, Layer, Peer, Refusal, RequestBody, RequestId},
 };
 
 /// Tells the log of what goes wrong with the requests of a front.
@@ -55,7 +55,7 @@ impl<F: Front> Layer for ErrorLog<F> {
         &self.0
     }
 
-    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    async fn pass(&self, request: Request<RequestBody>, peer: Peer) -> Response<Self::Body> {
         let (parts, body) = request.into_parts();
         let line = RequestLine::of(&parts, &peer);
         let response = self.0.handle(Request::from_parts(parts, body), peer).await;

@@ -17,7 +17,7 @@ use crate::{
     Blame, Error,
     metrics::{Limit, LimitsHit},
     peers::{Full, Slot, Slots},
-    wire::{self, BoxError, Front, Layer, Peer, Received, RequestId},
+    wire::{self, BoxError, Front, Layer, Peer, RequestBody, RequestId},
 };
 
 /// When who is refused may try again: some answer is out by then.
@@ -45,7 +45,7 @@ impl<F: Front> Layer for InFlight<F> {
         &self.front
     }
 
-    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    async fn pass(&self, request: Request<RequestBody>, peer: Peer) -> Response<Self::Body> {
         let place = match self.places.take(peer.client) {
             Ok(place) => place,
             Err(full) => {
@@ -110,11 +110,11 @@ mod tests {
     use super::*;
     use crate::server::testing::FrontFn;
 
-    type Limited = InFlight<FrontFn<fn(Request<Received>, Peer) -> std::future::Ready<Response<wire::Body>>>>;
+    type Limited = InFlight<FrontFn<fn(Request<RequestBody>, Peer) -> std::future::Ready<Response<wire::Body>>>>;
 
     /// Answers with two pieces, of which the second fails where the path is `/broken`.
     fn limited(most: usize, per_peer: usize) -> Limited {
-        fn answer(request: Request<Received>, _: Peer) -> std::future::Ready<Response<wire::Body>> {
+        fn answer(request: Request<RequestBody>, _: Peer) -> std::future::Ready<Response<wire::Body>> {
             let second = if request.uri().path() == "/broken" { Err("broken".into()) } else { Ok("def".into()) };
             std::future::ready(Response::new(wire::Body::from_stream(
                 Some(6),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     async fn asked(front: &Limited, path: &str, client: u8) -> Response<<Limited as Front>::Body> {
-        let mut request = Request::new(Received::none());
+        let mut request = Request::new(RequestBody::none());
         *request.uri_mut() = path.parse().unwrap();
         front.handle(request, Peer::plain(([127, 0, 0, client], 1).into())).await
     }
@@ -159,7 +159,7 @@ mod tests {
             LimitsHit::unread(),
         );
         let mut asking =
-            Box::pin(unanswered.handle(Request::new(Received::none()), Peer::plain(([127, 0, 0, 1], 1).into())));
+            Box::pin(unanswered.handle(Request::new(RequestBody::none()), Peer::plain(([127, 0, 0, 1], 1).into())));
         assert!(futures_util::poll!(asking.as_mut()).is_pending());
         assert_eq!(asked(&front, "/", 1).await.status(), 503, "fronts that share places have them together");
         drop(asking);

@@ -16,23 +16,23 @@ mod correlation;
 mod error_log;
 mod in_flight;
 mod request_rate;
+#[cfg(feature = "otlp")]
+mod request_spans;
 mod running;
 mod shares;
 mod throughput;
-#[cfg(feature = "otlp")]
-mod traced;
 mod watched;
 
 use std::sync::Arc;
 
 pub(crate) use self::{
     access_log::AccessLines,
-    running::{Exchange, Running},
+    running::{Exchange, RunningRequests},
     throughput::{BytesPerSecond, Rates},
 };
 use self::{
-    access_log::AccessLog, accounting::Accounting, client_address::ClientAddress, correlation::Correlated,
-    error_log::ErrorLog, in_flight::InFlight, request_rate::RequestRate, running::Listed, shares::Shares,
+    access_log::AccessLog, accounting::Accounting, client_address::ClientAddress, correlation::CorrelationLayer,
+    error_log::ErrorLog, in_flight::InFlight, request_rate::RequestRate, running::ListingLayer, shares::Shares,
     throughput::Throughput,
 };
 use crate::{
@@ -43,7 +43,7 @@ use crate::{
 
 /// What the layers share between fronts.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct LayerState {
     /// The counters of requests.
     pub(crate) requests: Arc<Requests>,
     /// Who is believed to say where clients are.
@@ -57,24 +57,24 @@ pub(crate) struct Shared {
     /// The access log; `None`: there is none.
     pub(crate) access: Option<Arc<AccessLines>>,
     /// The list of those that run.
-    pub(crate) running: Running,
+    pub(crate) running: RunningRequests,
     /// How fast bodies may go.
     pub(crate) bytes_per_second: Rates,
 }
 
 /// `front` with all layers around it; the lowest line is the first that a request meets.
-pub(crate) fn around<F: Front>(front: F, label: FrontLabel, shared: &Shared) -> impl Front + use<F> {
+pub(crate) fn around<F: Front>(front: F, label: FrontLabel, shared: &LayerState) -> impl Front + use<F> {
     let front = Shares::new(front);
     let hit = || Arc::clone(&shared.hit);
     let front = Throughput::new(front, Arc::clone(&shared.bytes_per_second), hit());
     let front = InFlight::new(front, shared.places.clone(), hit());
     let front = RequestRate::new(front, shared.request_rate.clone(), hit());
     let front = Accounting::new(front, Arc::clone(&shared.requests));
-    let front = Listed::new(front, label, shared.running.clone());
+    let front = ListingLayer::new(front, label, shared.running.clone());
     let front = ErrorLog::new(front);
     let front = AccessLog::new(front, shared.access.clone());
     let front = ClientAddress::new(front, Arc::clone(&shared.trusted_proxies));
     #[cfg(feature = "otlp")]
-    let front = traced::Traced::new(front);
-    Correlated::new(front, Arc::clone(&shared.trusted_proxies))
+    let front = request_spans::RequestSpans::new(front);
+    CorrelationLayer::new(front, Arc::clone(&shared.trusted_proxies))
 }

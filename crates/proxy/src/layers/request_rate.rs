@@ -9,7 +9,7 @@ use crate::{
     Blame, Error,
     metrics::{Limit, LimitsHit},
     peers::Buckets,
-    wire::{self, Front, Layer, Peer, Received, RequestId},
+    wire::{self, Front, Layer, Peer, RequestBody, RequestId},
 };
 
 /// Has the front inside answer the requests for which their clients have a token.
@@ -35,7 +35,7 @@ impl<F: Front> Layer for RequestRate<F> {
         &self.front
     }
 
-    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    async fn pass(&self, request: Request<RequestBody>, peer: Peer) -> Response<Self::Body> {
         if let Some(Err(wait)) = self.tokens.as_ref().map(|tokens| tokens.take(peer.client)) {
             self.hit.count(Limit::RequestsPerSecondPerPeer);
             let id = RequestId::of(request.extensions());
@@ -57,7 +57,8 @@ mod tests {
     use crate::{peers::Rate, server::testing::FrontFn};
 
     async fn status(front: &impl Front, client: u8) -> (StatusCode, Option<String>) {
-        let answer = front.handle(Request::new(Received::none()), Peer::plain(([127, 0, 0, client], 1).into())).await;
+        let answer =
+            front.handle(Request::new(RequestBody::none()), Peer::plain(([127, 0, 0, client], 1).into())).await;
         let retry = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
         (answer.status(), retry)
     }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::watched::{End, Watch, WatchedBody};
 use crate::{
     metrics::{FrontLabel, SseLabel},
-    wire::{Front, Layer, Peer, Received, Relayed, RequestId},
+    wire::{Front, Layer, Peer, RelayedAnswer, RequestBody, RequestId},
 };
 
 /// Parts of the list, so that who looks at it does not keep all others waiting.
@@ -30,7 +30,7 @@ const SPAN: Duration = Duration::from_millis(900);
 
 /// All requests that run. Clones are the same list.
 #[derive(Clone, Default)]
-pub(crate) struct Running(Arc<List>);
+pub(crate) struct RunningRequests(Arc<List>);
 
 #[derive(Default)]
 struct List {
@@ -48,7 +48,7 @@ pub(crate) struct Exchange {
     uri: Uri,
     answer: OnceLock<Answer>,
     sent: AtomicU64,
-    marks: Mutex<Marks>,
+    mark: Mutex<RateMark>,
 }
 
 /// What is known of an answer when it begins.
@@ -62,13 +62,13 @@ pub(crate) struct Answer {
 }
 
 /// When somebody looked, and what was out by then.
-struct Marks {
+struct RateMark {
     at: Instant,
     sent: u64,
     rate: u64,
 }
 
-impl Running {
+impl RunningRequests {
     /// All of them, in no order. What ends meanwhile may be among them.
     pub(crate) fn all(&self) -> Vec<Arc<Exchange>> {
         self.0.shards.iter().flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>()).collect()
@@ -111,13 +111,13 @@ impl Exchange {
     /// Bytes a second, since somebody looked before, or else since the request came.
     pub(crate) fn rate(&self) -> u64 {
         let (now, sent) = (Instant::now(), self.sent());
-        let mut marks = lock(&self.marks);
-        let time = now.duration_since(marks.at);
+        let mut mark = lock(&self.mark);
+        let time = now.duration_since(mark.at);
         if time >= SPAN {
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            *marks = Marks { at: now, sent, rate: (sent - marks.sent).saturating_mul(1000) / millis };
+            *mark = RateMark { at: now, sent, rate: (sent - mark.sent).saturating_mul(1000) / millis };
         }
-        marks.rate
+        mark.rate
     }
 }
 
@@ -146,20 +146,20 @@ impl Watch for Entry {
 }
 
 /// Has the requests of the front inside in the list while they run.
-pub(crate) struct Listed<F> {
+pub(crate) struct ListingLayer<F> {
     front: F,
     label: FrontLabel,
-    running: Running,
+    running: RunningRequests,
 }
 
-impl<F> Listed<F> {
+impl<F> ListingLayer<F> {
     /// The fronts that share `running` are in one list.
-    pub(crate) fn new(front: F, label: FrontLabel, running: Running) -> Self {
+    pub(crate) fn new(front: F, label: FrontLabel, running: RunningRequests) -> Self {
         Self { front, label, running }
     }
 }
 
-impl<F: Front> Layer for Listed<F> {
+impl<F: Front> Layer for ListingLayer<F> {
     type Inner = F;
     type Body = WatchedBody<F::Body, Entry>;
 
@@ -167,7 +167,7 @@ impl<F: Front> Layer for Listed<F> {
         &self.front
     }
 
-    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    async fn pass(&self, request: Request<RequestBody>, peer: Peer) -> Response<Self::Body> {
         let (now, method) = (Instant::now(), request.method().clone());
         let entry = self.running.begin(Exchange {
             id: RequestId::of(request.extensions()),
@@ -178,14 +178,14 @@ impl<F: Front> Layer for Listed<F> {
             uri: request.uri().clone(),
             answer: OnceLock::new(),
             sent: AtomicU64::new(0),
-            marks: Mutex::new(Marks { at: now, sent: 0, rate: 0 }),
+            mark: Mutex::new(RateMark { at: now, sent: 0, rate: 0 }),
         });
         let response = self.front.handle(request, peer).await;
-        let told = response.extensions();
+        let extensions = response.extensions();
         let answer = Answer {
             status: response.status().as_u16(),
-            sse: told.get().copied().unwrap_or_default(),
-            is_relayed: told.get::<Relayed>().is_some(),
+            sse: extensions.get().copied().unwrap_or_default(),
+            is_relayed: extensions.get::<RelayedAnswer>().is_some(),
             total: response.body().size_hint().exact(),
         };
         // It is set here alone.
@@ -204,20 +204,20 @@ mod tests {
     use super::*;
     use crate::{server::testing::FrontFn, wire};
 
-    type Answering = FrontFn<fn(Request<Received>, Peer) -> std::future::Ready<Response<wire::Body>>>;
+    type Answering = FrontFn<fn(Request<RequestBody>, Peer) -> std::future::Ready<Response<wire::Body>>>;
 
-    fn listed() -> Listed<Answering> {
-        fn answer(_: Request<Received>, _: Peer) -> std::future::Ready<Response<wire::Body>> {
+    fn listed() -> ListingLayer<Answering> {
+        fn answer(_: Request<RequestBody>, _: Peer) -> std::future::Ready<Response<wire::Body>> {
             let pieces = stream::iter([Ok(Bytes::from(vec![0; 4000])), Ok(Bytes::from(vec![0; 6000]))]);
             let mut response = Response::new(wire::Body::from_stream(Some(10_000), pieces));
             response.extensions_mut().insert(SseLabel::Kms);
             std::future::ready(response)
         }
-        Listed::new(FrontFn(answer), FrontLabel::S3, Running::default())
+        ListingLayer::new(FrontFn(answer), FrontLabel::S3, RunningRequests::default())
     }
 
-    async fn asked(front: &Listed<Answering>) -> Response<<Listed<Answering> as Front>::Body> {
-        let mut request = Request::new(Received::none());
+    async fn asked(front: &ListingLayer<Answering>) -> Response<<ListingLayer<Answering> as Front>::Body> {
+        let mut request = Request::new(RequestBody::none());
         *request.uri_mut() = "/a/b?sig=secret".parse().unwrap();
         front.handle(request, Peer::plain(([127, 0, 0, 7], 1).into())).await
     }
@@ -251,9 +251,9 @@ mod tests {
         drop(other);
         assert!(front.running.all().is_empty());
         let never = FrontFn(|_, _| std::future::pending::<Response<wire::Body>>());
-        let waiting = Listed::new(never, FrontLabel::Filer, front.running.clone());
+        let waiting = ListingLayer::new(never, FrontLabel::Filer, front.running.clone());
         let mut asking =
-            Box::pin(waiting.handle(Request::new(Received::none()), Peer::plain(([127, 0, 0, 1], 1).into())));
+            Box::pin(waiting.handle(Request::new(RequestBody::none()), Peer::plain(([127, 0, 0, 1], 1).into())));
         assert!(futures_util::poll!(asking.as_mut()).is_pending());
         assert!(front.running.all().pop().unwrap().answer().is_none());
         drop(asking);

@@ -7,7 +7,7 @@ use prefetch::{Brake, Share};
 
 use crate::{
     peers::PeerId,
-    wire::{Cutter, Front, Layer, Peer, Received},
+    wire::{Cutter, Front, Layer, Peer, RequestBody},
 };
 
 /// Tells the front inside whose share a request takes, as a [`Share`] among the request's extensions.
@@ -27,7 +27,7 @@ impl<F: Front> Layer for Shares<F> {
         &self.0
     }
 
-    async fn pass(&self, mut request: Request<Received>, peer: Peer) -> Response<F::Body> {
+    async fn pass(&self, mut request: Request<RequestBody>, peer: Peer) -> Response<F::Body> {
         if let Some(cutter) = request.extensions_mut().remove::<Cutter>() {
             let share = Share::of(PeerId::at(peer.client).address(), Arc::new(cutter));
             let share = match request.extensions_mut().remove::<Brake>() {

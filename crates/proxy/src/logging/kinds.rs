@@ -90,9 +90,9 @@ impl Kinds {
 const MESSAGE: &str = "lines of one kind came too often, so these were left out";
 
 /// Lets through what is not too much. Whoever traces wants all.
-pub(super) struct Limited(pub(super) Arc<Kinds>);
+pub(super) struct FloodFilter(pub(super) Arc<Kinds>);
 
-impl<S: Subscriber> Layer<S> for Limited {
+impl<S: Subscriber> Layer<S> for FloodFilter {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let place = event.metadata();
         *place.level() == Level::TRACE || place.target() == TOLD_BY || self.0.admits(place, Instant::now())

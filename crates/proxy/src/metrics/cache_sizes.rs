@@ -10,7 +10,7 @@ use super::Cache;
 
 /// What a cache holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct CacheContents {
     /// How many.
     pub entries: u64,
     /// What they take of the memory that the cache may take; `None`: it is bounded by their number.
@@ -18,13 +18,13 @@ pub struct Held {
 }
 
 /// Looks into a cache, without waiting for anybody.
-pub type Look = Box<dyn Fn() -> Held + Send + Sync>;
+pub type CacheReader = Box<dyn Fn() -> CacheContents + Send + Sync>;
 
 /// `tidegate_cache_bytes` and `tidegate_cache_entries`.
 pub(crate) struct CacheSizes {
     bytes: IntGaugeVec,
     entries: IntGaugeVec,
-    of: Vec<(Look, IntGauge, Option<IntGauge>)>,
+    of: Vec<(CacheReader, IntGauge, Option<IntGauge>)>,
 }
 
 impl CacheSizes {
@@ -34,12 +34,12 @@ impl CacheSizes {
     /// When a name is registered twice, which is a bug.
     pub(crate) fn register(
         registry: &Registry,
-        caches: impl IntoIterator<Item = (Cache, Look)>,
+        caches: impl IntoIterator<Item = (Cache, CacheReader)>,
     ) -> prometheus::Result<()> {
         let bytes = Opts::new("tidegate_cache_bytes", "Memory that what is kept takes, of what the cache may take.");
         let bytes = IntGaugeVec::new(bytes, &["cache"])?;
         let entries = IntGaugeVec::new(Opts::new("tidegate_cache_entries", "What is kept, by the cache."), &["cache"])?;
-        let gauges = |(cache, look): (Cache, Look)| {
+        let gauges = |(cache, look): (Cache, CacheReader)| {
             let label = [cache.as_str()];
             let bytes = look().bytes.map(|_| bytes.with_label_values(&label));
             (look, entries.with_label_values(&label), bytes)

@@ -35,7 +35,7 @@ pub(crate) use self::{
 };
 pub use self::{
     cache::{Cache, CacheCounters, CacheOutcome, Caches},
-    cache_sizes::{Held, Look},
+    cache_sizes::{CacheContents, CacheReader},
     certificates::Certificates,
     connections::{Connections, RefusedConnection},
     filers::{FilerHedge, FilerQuestion, Filers},

@@ -10,7 +10,7 @@ fn all() -> Metrics {
     LostLines::new().unwrap().register(&metrics.registry).unwrap();
     S3::register(&metrics.registry, ["304"], ["small"]).unwrap();
     Filers::register(&metrics.registry).unwrap().configured(["filer:8888".to_owned()]);
-    let look: Look = Box::new(|| Held { entries: 0, bytes: Some(0) });
+    let look: CacheReader = Box::new(|| CacheContents { entries: 0, bytes: Some(0) });
     CacheSizes::register(&metrics.registry, [(Cache::Chunks, look)]).unwrap();
     prefetch::Metrics::register(&metrics.registry).unwrap();
     metrics.certificates.in_use([("server".to_owned(), 1)].into());

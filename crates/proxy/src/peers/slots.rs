@@ -10,14 +10,14 @@ use super::PeerId;
 
 /// Room for so many. Clones are the same room.
 #[derive(Clone)]
-pub(crate) struct Slots(Arc<Room>);
+pub(crate) struct Slots(Arc<SlotPool>);
 
-struct Room {
-    taken: Mutex<Taken>,
+struct SlotPool {
+    taken: Mutex<SlotCounts>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct SlotCounts {
     most: usize,
     most_per_peer: usize,
     in_all: usize,
@@ -27,7 +27,7 @@ struct Taken {
 
 /// The place of one, until it is dropped.
 pub(crate) struct Slot {
-    room: Arc<Room>,
+    room: Arc<SlotPool>,
     peer: PeerId,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Full {
 impl Slots {
     /// Room for `most`, of which one peer may have `most_per_peer`.
     pub(crate) fn new(most: usize, most_per_peer: usize) -> Self {
-        Self(Arc::new(Room { taken: Mutex::new(Taken { most, most_per_peer, ..Taken::default() }) }))
+        Self(Arc::new(SlotPool { taken: Mutex::new(SlotCounts { most, most_per_peer, ..SlotCounts::default() }) }))
     }
 
     /// From now on there is room for so many. Nobody loses a place for it.
@@ -68,7 +68,7 @@ impl Slots {
     }
 }
 
-impl Taken {
+impl SlotCounts {
     fn add(&mut self, peer: PeerId) -> Result<(), Full> {
         let of_peer = self.of_peer.get(&peer).copied().unwrap_or(0);
         if of_peer >= self.most_per_peer {

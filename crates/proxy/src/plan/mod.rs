@@ -11,7 +11,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use self::parts::Section;
-use crate::entry::visible::Visible;
+use crate::entry::visible::VisibleRun;
 
 /// One part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub fn hull(sections: &[Section]) -> Range<u64> {
 
 /// The pieces of `range` (bytes of the file), in order and without gaps: their lengths add up to that of `range`.
 /// `visible` is what [`visible`](crate::entry::visible::visible) gives. Takes time for the pieces that are needed only.
-pub fn plan(visible: &[Visible], range: Range<u64>) -> Vec<Piece> {
+pub fn plan(visible: &[VisibleRun], range: Range<u64>) -> Vec<Piece> {
     let first = visible.partition_point(|run| run.range.end <= range.start);
     let mut pieces = Vec::new();
     let mut position = range.start;

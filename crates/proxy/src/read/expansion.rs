@@ -17,9 +17,9 @@ use crate::{
     entry::{
         manifest::Manifests,
         sealed,
-        visible::{Visible, visible},
+        visible::{VisibleRun, visible},
     },
-    metrics::{CacheCounters, CacheOutcome, Held},
+    metrics::{CacheContents, CacheCounters, CacheOutcome},
     pb,
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct Expansion {
     /// How they are encrypted.
     pub(crate) layout: Arc<Layout>,
     /// Which byte comes from which of them.
-    pub(super) runs: Vec<Visible>,
+    pub(super) runs: Vec<VisibleRun>,
     /// Whether some of them may be smaller than they say.
     pub(super) has_doubtful: bool,
     /// The entry's own layout. While this is here, no other has its address.
@@ -83,9 +83,9 @@ impl Expansions {
     }
 
     /// What is kept, as of when that was last [swept](Self::sweep) or found out by itself.
-    pub(crate) fn held(&self) -> Held {
+    pub(crate) fn contents(&self) -> CacheContents {
         let (entries, bytes) = self.kept.as_ref().map_or((0, 0), |kept| (kept.entry_count(), kept.weighted_size()));
-        Held { entries, bytes: Some(bytes) }
+        CacheContents { entries, bytes: Some(bytes) }
     }
 
     /// Drops what is over its time, which happens by itself only while it is used.
@@ -244,7 +244,7 @@ async fn listed(
     }
 }
 
-type Listing = (Vec<pb::FileChunk>, Layout, Vec<Visible>);
+type Listing = (Vec<pb::FileChunk>, Layout, Vec<VisibleRun>);
 
 /// How the chunks of an entry of that scheme are read.
 async fn laid_out(entry: &pb::Entry, chunks: Vec<pb::FileChunk>, scheme: Scheme) -> Result<Listing> {

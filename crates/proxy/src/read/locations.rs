@@ -14,7 +14,7 @@ use crate::{
     Error, Result,
     access::VolumeMint,
     filer::FilerClient,
-    metrics::{CacheCounters, CacheOutcome, Held},
+    metrics::{CacheContents, CacheCounters, CacheOutcome},
 };
 
 /// How long a volume's locations are used before they are asked for again. A move within that time costs one failed
@@ -51,8 +51,8 @@ impl VolumeLocations {
     }
 
     /// What is remembered, as of when that was last [swept](Self::sweep) or found out by itself.
-    pub(crate) fn held(&self) -> Held {
-        Held { entries: self.known.entry_count(), bytes: None }
+    pub(crate) fn contents(&self) -> CacheContents {
+        CacheContents { entries: self.known.entry_count(), bytes: None }
     }
 
     /// Drops what is over its time, which happens by itself only while it is used.

@@ -13,13 +13,13 @@ use crate::{
     entries::{self, Entries},
     entry::{
         ContentTypes, EntryPath, Kind, headers, sealed,
-        visible::{Visible, visible},
+        visible::{VisibleRun, visible},
     },
     pb,
 };
 
 /// What is worked out once for a file; `None` for what has no bytes of its own.
-pub(crate) type Derived = Option<File>;
+pub(crate) type DerivedFile = Option<File>;
 
 /// What every answer about a file is made from.
 pub(crate) struct File {
@@ -33,7 +33,7 @@ pub(crate) struct File {
     pub(crate) size: u64,
     /// Which byte comes from which chunk, where the entry lists the chunks themselves and their sizes are beyond doubt. `None`:
     /// each read finds out.
-    pub(super) runs: Option<Vec<Visible>>,
+    pub(super) runs: Option<Vec<VisibleRun>>,
 }
 
 impl File {
@@ -63,7 +63,7 @@ pub(crate) fn add_echo(headers: &mut HeaderMap, layout: &Layout) {
 }
 
 /// An entry that was looked up.
-pub(crate) type CachedEntry = entries::CachedEntry<Derived>;
+pub(crate) type CachedEntry = entries::CachedEntry<DerivedFile>;
 
 /// The entry at `path`; `None`: there is none.
 ///
@@ -71,7 +71,7 @@ pub(crate) type CachedEntry = entries::CachedEntry<Derived>;
 /// When no filer answers, or the entry's encryption metadata cannot be used.
 pub(super) async fn entry(
     source: &Source,
-    entries: &Entries<Derived>,
+    entries: &Entries<DerivedFile>,
     path: &EntryPath,
     types: &ContentTypes,
 ) -> Result<Option<Arc<CachedEntry>>> {

@@ -9,7 +9,7 @@ use prefetch::{Engine, FetchError};
 use super::{decode, failure, object};
 use crate::{
     Blame, Error, Result,
-    entry::manifest::{Pending, list},
+    entry::manifest::{PendingManifest, list},
     pb,
 };
 
@@ -23,7 +23,7 @@ const LONG: usize = 128 << 10;
 ///
 /// # Errors
 /// When it cannot be fetched or is none.
-pub(super) async fn read(engine: &Engine, manifest: &Pending) -> Result<Vec<pb::FileChunk>> {
+pub(super) async fn read(engine: &Engine, manifest: &PendingManifest) -> Result<Vec<pb::FileChunk>> {
     let chunk = &manifest.chunk;
     let stored = engine.read_needle(object::needle(&manifest.fid, chunk, 0..0), LIMIT).await;
     let stored = stored.map_err(|error| match error {
@@ -43,7 +43,7 @@ pub(super) async fn read(engine: &Engine, manifest: &Pending) -> Result<Vec<pb::
     })?
 }
 
-fn opened(manifest: &Pending, stored: Bytes) -> Result<Vec<pb::FileChunk>> {
+fn opened(manifest: &PendingManifest, stored: Bytes) -> Result<Vec<pb::FileChunk>> {
     let chunk = &manifest.chunk;
     if chunk.cipher_key.is_empty() {
         // Compressed or not, the volume server has inflated it.

@@ -34,7 +34,7 @@ pub(crate) use self::{
     expansion::Expansions,
     kek::FilerKek,
     locations::VolumeLocations,
-    lookup::{CachedEntry, Derived, File, add_echo},
+    lookup::{CachedEntry, DerivedFile, File, add_echo},
     route::bucket,
     source::Source,
     stages::Stages,
@@ -54,7 +54,7 @@ use crate::{
     redact,
     relay::Relay,
     spans,
-    wire::{Body, Front, Peer, Received, RequestId, Subject, error_response},
+    wire::{Body, Front, Peer, RequestBody, RequestId, Subject, error_response},
 };
 
 /// What the operator allows.
@@ -79,7 +79,7 @@ pub struct Reader {
 impl Front for Reader {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<RequestBody>, peer: Peer) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let id = RequestId::of(&parts.extensions);
         let mut sse = SseLabel::None;

@@ -10,18 +10,18 @@ use prefetch::{Moved, Relocated, Whereabouts};
 use crate::{entry::Fid, pb};
 
 /// Gives the chunks that the file has now, from that byte of it on; `None`: there is no such file, or nobody says.
-pub(super) type Ask = Box<dyn Fn(u64) -> BoxFuture<'static, Option<Vec<pb::FileChunk>>> + Send + Sync>;
+pub(super) type ChunkLookup = Box<dyn Fn(u64) -> BoxFuture<'static, Option<Vec<pb::FileChunk>>> + Send + Sync>;
 
 /// One file under one download.
 pub(super) struct FileMoves {
-    ask: Ask,
+    ask: ChunkLookup,
     /// What was answered last. Held while somebody asks, so that the others find the answer.
     asking: tokio::sync::Mutex<()>,
     chunks: Mutex<Arc<[pb::FileChunk]>>,
 }
 
 impl FileMoves {
-    pub(super) fn new(ask: Ask) -> Arc<Self> {
+    pub(super) fn new(ask: ChunkLookup) -> Arc<Self> {
         Arc::new(Self { ask, asking: tokio::sync::Mutex::default(), chunks: Mutex::new(Arc::new([])) })
     }
 

@@ -21,9 +21,9 @@ use crate::{
     Blame, Error, Result,
     entry::{
         EntryPath,
-        visible::{Visible, visible},
+        visible::{VisibleRun, visible},
     },
-    filer::{FilerClient, Found},
+    filer::{EntrySnapshot, FilerClient},
     pb,
     plan::{self, Piece, parts::Section},
 };
@@ -47,7 +47,7 @@ pub(super) struct ReadPlan<'e> {
 
 /// On whose behalf a download is.
 #[derive(Default)]
-pub(super) struct Behalf<'a> {
+pub(super) struct DownloadOwner<'a> {
     /// Follows chunks that get another file id meanwhile.
     pub(super) moves: Option<Arc<FileMoves>>,
     /// Whose memory it takes, if it is for a client.
@@ -88,7 +88,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`FilerClient::lookup`].
-    pub(crate) async fn lookup(&self, path: &EntryPath) -> Result<Option<Found>> {
+    pub(crate) async fn lookup(&self, path: &EntryPath) -> Result<Option<EntrySnapshot>> {
         let mut found = self.filer.lookup(path).await?;
         if let Some(found) = &mut found {
             sealed_sizes::of_file(&self.engine, &mut found.entry).await;
@@ -113,7 +113,7 @@ impl Source {
         &self,
         entry: &'e pb::Entry,
         layout: Arc<Layout>,
-        runs: Option<&[Visible]>,
+        runs: Option<&[VisibleRun]>,
         sections: &[Section],
     ) -> Result<ReadPlan<'e>> {
         let content = entry.content.clone();
@@ -154,12 +154,12 @@ impl Source {
         &self,
         planned: &ReadPlan<'_>,
         unlocked: &ReadKeys,
-        behalf: &Behalf<'_>,
+        owner: &DownloadOwner<'_>,
     ) -> Result<Download> {
-        let bind = |piece| bind(planned, unlocked, piece, behalf);
+        let bind = |piece| bind(planned, unlocked, piece, owner);
         let pieces: Vec<_> = planned.pieces.iter().map(bind).collect::<Result<_>>()?;
         let (plan, nobody) = (Plan::from_iter(pieces), Share::default());
-        let download = self.engine.download_for(behalf.share.unwrap_or(&nobody), plan).await;
+        let download = self.engine.download_for(owner.share.unwrap_or(&nobody), plan).await;
         download.map_err(|error| failure::to_error(&error))
     }
 
@@ -182,7 +182,7 @@ impl Source {
             return Err(Error::new(Blame::Filer, StatusCode::INTERNAL_SERVER_ERROR, message));
         }
         let planned = self.plan(entry, Arc::new(layout), None, &[Section::File(0..length(entry))]).await?;
-        self.download(&planned, &ReadKeys::Nothing, &Behalf::default()).await
+        self.download(&planned, &ReadKeys::Nothing, &DownloadOwner::default()).await
     }
 }
 
@@ -192,7 +192,12 @@ pub(super) fn length(entry: &pb::Entry) -> u64 {
 }
 
 /// Turns a planned piece into one that can be fetched, with what decrypts it.
-fn bind(planned: &ReadPlan<'_>, unlocked: &ReadKeys, piece: &Piece, behalf: &Behalf<'_>) -> Result<prefetch::Piece> {
+fn bind(
+    planned: &ReadPlan<'_>,
+    unlocked: &ReadKeys,
+    piece: &Piece,
+    owner: &DownloadOwner<'_>,
+) -> Result<prefetch::Piece> {
     Ok(match piece {
         Piece::Zeros { len } => prefetch::Piece::Zeros(*len),
         Piece::Framing(text) => prefetch::Piece::Inline(text.clone()),
@@ -210,8 +215,8 @@ fn bind(planned: &ReadPlan<'_>, unlocked: &ReadKeys, piece: &Piece, behalf: &Beh
                 chunk: *index,
                 transform: unlocked.chunk(&planned.layout, *index)?,
                 opener: object::opener(chunk).map(|opener| Arc::new(opener) as Arc<_>),
-                moved: behalf.moves.as_ref().and_then(|moves| moves.of(chunk)),
-                tally: behalf.tally.cloned(),
+                moved: owner.moves.as_ref().and_then(|moves| moves.of(chunk)),
+                tally: owner.tally.cloned(),
                 ..object::needle(&object::fid(chunk)?, chunk, range.clone())
             })
         }

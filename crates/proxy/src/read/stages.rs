@@ -12,10 +12,10 @@ use prefetch::Download;
 
 use super::{
     Source,
-    lookup::{self, CachedEntry, Derived, File},
+    lookup::{self, CachedEntry, DerivedFile, File},
     moved::FileMoves,
     route,
-    source::Behalf,
+    source::DownloadOwner,
     unlock,
 };
 use crate::{
@@ -33,7 +33,7 @@ use crate::{
 /// What reads are made with. Shared by the fronts.
 pub(crate) struct Stages {
     pub(crate) source: Arc<Source>,
-    pub(crate) entries: Arc<Entries<Derived>>,
+    pub(crate) entries: Arc<Entries<DerivedFile>>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) types: ContentTypes,
 }
@@ -67,8 +67,8 @@ impl Stages {
         let bucket = route::bucket(path);
         let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket);
         let unlocked = spans::during("keys", unlocked).await?;
-        let behalf = Behalf { moves: Some(self.moves(path)), share: extensions.get(), tally: extensions.get() };
-        let download = self.source.download(&planned, &unlocked, &behalf);
+        let owner = DownloadOwner { moves: Some(self.moves(path)), share: extensions.get(), tally: extensions.get() };
+        let download = self.source.download(&planned, &unlocked, &owner);
         let download = spans::during("first bytes", download).await?;
         Ok(body(download, sections.iter().map(Section::len).sum()))
     }

@@ -104,27 +104,27 @@ pub(super) struct Watch {
 /// What a gate said.
 pub(super) enum Decision {
     Send,
-    Refused(Unwanted),
+    Refused(UnwantedBody),
 }
 
 /// The filer answered without asking for the body.
 #[derive(Debug)]
-pub(super) struct Unwanted;
+pub(super) struct UnwantedBody;
 
-impl fmt::Display for Unwanted {
+impl fmt::Display for UnwantedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the filer did not want the body")
     }
 }
 
-impl std::error::Error for Unwanted {}
+impl std::error::Error for UnwantedBody {}
 
 impl Watch {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Decision> {
         self.state.waker.register(cx.waker());
         match self.state.gate.load(Ordering::Acquire) {
             OPEN => return Poll::Ready(Decision::Send),
-            REFUSED => return Poll::Ready(Decision::Refused(Unwanted)),
+            REFUSED => return Poll::Ready(Decision::Refused(UnwantedBody)),
             ANSWERED => return Poll::Pending,
             _ => {}
         }
@@ -180,7 +180,7 @@ mod tests {
         advance(PATIENCE * 2).await;
         assert!(poll!(waiting.as_mut()).is_pending());
         drop(gate);
-        assert!(matches!(waiting.await, Decision::Refused(Unwanted)));
+        assert!(matches!(waiting.await, Decision::Refused(UnwantedBody)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -190,6 +190,6 @@ mod tests {
         let mut waiting = std::pin::pin!(held(&mut watch));
         assert!(poll!(waiting.as_mut()).is_pending());
         drop(gate);
-        assert!(matches!(waiting.await, Decision::Refused(Unwanted)));
+        assert!(matches!(waiting.await, Decision::Refused(UnwantedBody)));
     }
 }

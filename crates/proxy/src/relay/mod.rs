@@ -35,13 +35,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 use self::{
     expect::Gate,
     far_side::FarSide,
-    progress::{Progress, Waits},
+    progress::{Progress, Wait},
     upload::{ClientGone, UnreadBody, Upload},
 };
 use crate::{
     Blame, Error, Result,
     metrics::{FilerQuestion, Filers},
-    wire::{Body, BoxError, Peer, Received, Relayed, SERVER},
+    wire::{Body, BoxError, Peer, RelayedAnswer, RequestBody, SERVER},
 };
 
 type Http = Client<HttpsConnector<HttpConnector>, Upload>;
@@ -145,7 +145,7 @@ impl Relay {
     ///
     /// # Errors
     /// The same.
-    pub async fn forward(&self, request: Request<Received>, authority: &str, peer: &Peer) -> Result<Response<Body>> {
+    pub async fn forward(&self, request: Request<RequestBody>, authority: &str, peer: &Peer) -> Result<Response<Body>> {
         self.forward_to_any(request, || std::iter::once(authority), peer).await
     }
 
@@ -165,7 +165,7 @@ impl Relay {
     /// `host:port`.
     pub async fn forward_to_any<'a, A: Iterator<Item = &'a str>>(
         &self,
-        request: Request<Received>,
+        request: Request<RequestBody>,
         authorities: impl Fn() -> A,
         peer: &Peer,
     ) -> Result<Response<Body>> {
@@ -375,11 +375,11 @@ fn addressed_to(uri: &Uri, scheme: &Scheme, authority: &str, setting: &str) -> R
 }
 
 /// Whether sending the request twice does the same as sending it once.
-fn replayable(method: &Method, body: &Received) -> bool {
+fn replayable(method: &Method, body: &RequestBody) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && body.is_end_stream()
 }
 
-fn wants_continue(parts: &Parts, body: &Received) -> bool {
+fn wants_continue(parts: &Parts, body: &RequestBody) -> bool {
     let asks = |headers: &HeaderMap| {
         headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     };
@@ -392,7 +392,7 @@ fn returned(response: Response<Incoming>, gate: Option<Gate>, patience: Duration
     headers::end_hop(&mut parts.headers);
     // The version is that of the filer's hop; ours is the connection's.
     parts.version = Version::HTTP_11;
-    parts.extensions.insert(Relayed);
+    parts.extensions.insert(RelayedAnswer);
     let held = gate.map(|gate| {
         gate.answered();
         Box::new(gate) as Box<dyn Send>
@@ -441,9 +441,9 @@ impl Relay {
     }
 
     /// Says who did not get on. What a server was asked to change it may still do.
-    fn stalled(&self, waits: Waits, method: &Method, authority: &str) -> Error {
+    fn stalled(&self, waits: Wait, method: &Method, authority: &str) -> Error {
         let timeout = self.progress_timeout;
-        if waits == Waits::ForClient {
+        if waits == Wait::ForClient {
             let text = format!("nothing came of the request's body for {timeout:?}");
             return Error::new(Blame::Client, StatusCode::REQUEST_TIMEOUT, text);
         }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Whom an exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
+pub(super) enum Wait {
     /// For the client to send more of its body.
     ForClient,
     /// For the filer to take what was sent, or to answer.
@@ -51,11 +51,11 @@ impl Progress {
     }
 
     /// Resolves when the exchange has not got on for `timeout`.
-    pub(super) async fn stalls(&self, timeout: Duration) -> Waits {
+    pub(super) async fn stalls(&self, timeout: Duration) -> Wait {
         loop {
             let due = self.0.began + Duration::from_nanos(self.0.last.load(Ordering::Relaxed)) + timeout;
             if due <= Instant::now() {
-                return if self.0.for_client.load(Ordering::Relaxed) { Waits::ForClient } else { Waits::ForFiler };
+                return if self.0.for_client.load(Ordering::Relaxed) { Wait::ForClient } else { Wait::ForFiler };
             }
             sleep_until(due).await;
         }
@@ -86,7 +86,7 @@ mod tests {
         };
         let begin = Instant::now();
         let (stalled, ()) = tokio::join!(progress.stalls(SECOND * 3), getting_on);
-        assert_eq!((stalled, begin.elapsed()), (Waits::ForFiler, SECOND * 203));
+        assert_eq!((stalled, begin.elapsed()), (Wait::ForFiler, SECOND * 203));
     }
 
     #[tokio::test(start_paused = true)]
@@ -99,6 +99,6 @@ mod tests {
         sleep(SECOND * 2).await;
         progress.wants_more();
         let begin = Instant::now();
-        assert_eq!((progress.stalls(SECOND * 3).await, begin.elapsed()), (Waits::ForClient, SECOND));
+        assert_eq!((progress.stalls(SECOND * 3).await, begin.elapsed()), (Wait::ForClient, SECOND));
     }
 }

@@ -27,7 +27,7 @@ struct Relaying {
 impl Front for Relaying {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<RequestBody>, peer: Peer) -> Response<Body> {
         let method = request.method().clone();
         match self.relay.forward(request, &self.filer, &peer).await {
             Ok(response) => response,
@@ -318,7 +318,7 @@ async fn a_relay_that_leads_to_itself_is_noticed() {
     impl Front for Arc<Late> {
         type Body = Body;
 
-        async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
+        async fn handle(&self, request: Request<RequestBody>, peer: Peer) -> Response<Body> {
             let method = request.method().clone();
             match self.0.forward(request, self.1.get().unwrap(), &peer).await {
                 Ok(response) => response,

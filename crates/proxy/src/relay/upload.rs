@@ -10,7 +10,7 @@
 //! ```
 //!
 //! One that is refused goes back likewise, with the drop of its Upload. What is dropped for good reads what the client still
-//! sends, and throws it away ([`Received`]).
+//! sends, and throws it away ([`RequestBody`]).
 
 use std::{
     fmt,
@@ -26,14 +26,14 @@ use super::{
     expect::{Decision, Watch},
     progress::Progress,
 };
-use crate::wire::{BoxError, Received};
+use crate::wire::{BoxError, RequestBody};
 
 /// What the filer's connection reads from: the client's body, once the gate (if there is one) lets it.
 ///
 /// A client that sent `Expect: 100-continue` is told to go on when its body is first polled, so a body behind a closed
 /// gate is not polled.
 pub(super) struct Upload {
-    body: Option<Received>,
+    body: Option<RequestBody>,
     gate: Option<Watch>,
     /// Where the body goes back to if nobody has read from it.
     unread: Option<UnreadBody>,
@@ -42,10 +42,10 @@ pub(super) struct Upload {
 
 /// A body of which nothing was read yet, to be sent to whoever takes the connection.
 #[derive(Clone)]
-pub(super) struct UnreadBody(Arc<Mutex<Option<Received>>>);
+pub(super) struct UnreadBody(Arc<Mutex<Option<RequestBody>>>);
 
 impl UnreadBody {
-    pub(super) fn new(body: Received) -> Self {
+    pub(super) fn new(body: RequestBody) -> Self {
         Self(Arc::new(Mutex::new(Some(body))))
     }
 

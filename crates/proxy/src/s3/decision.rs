@@ -12,13 +12,13 @@ use tokio::time::timeout;
 use super::{
     Gateways, Policies,
     gateways::is_tried,
-    way::{ObjectRead, Question, Relayed},
+    way::{ObjectRead, Question, RelayReason},
 };
 use crate::{
     Blame, Error, Result,
     metrics::{self, S3Outcome},
     read::Stages,
-    wire::{Body, Peer, Received},
+    wire::{Body, Peer, RequestBody},
 };
 
 /// What the gateway said.
@@ -28,11 +28,11 @@ pub(super) enum Decision {
     /// This is the answer, whatever it says: the client's own request would have had it, too.
     Answered(Box<Response<Body>>),
     /// The answer is about the question, and not about the request: only the request itself can tell.
-    Unclear(Relayed),
+    Unclear(RelayReason),
 }
 
 /// Who is asked.
-pub(super) struct Asked<'a> {
+pub(super) struct DecisionPoint<'a> {
     pub(super) stages: &'a Arc<Stages>,
     pub(super) policies: &'a Policies,
     pub(super) gateways: &'a Gateways,
@@ -41,7 +41,7 @@ pub(super) struct Asked<'a> {
     pub(super) metrics: &'a metrics::S3,
 }
 
-impl Asked<'_> {
+impl DecisionPoint<'_> {
     /// Asks whether `request`, which is the `read`, is allowed. `has_policy`: the bucket is known to have a policy, which may
     /// ask for tags. Where none is known, the filer is asked beside the gateway: what was put a moment ago is true for the
     /// gateway already, and its event may still be on the way to us.
@@ -77,7 +77,7 @@ impl Asked<'_> {
         };
         let timing = self.metrics.decision(question.as_str());
         let answer =
-            timeout(self.patience, self.gateways.relay(Request::from_parts(asked, Received::none()), self.peer));
+            timeout(self.patience, self.gateways.relay(Request::from_parts(asked, RequestBody::none()), self.peer));
         let decision = match answer.await {
             Ok(Ok(answer)) => understood(answer, question, request.headers.contains_key(header::RANGE)).await,
             Ok(Err(error)) => {
@@ -110,13 +110,13 @@ async fn understood(answer: Response<Body>, question: Question, had_range: bool)
             // Read to its end, so that the connection can be used again.
             match Limited::new(body, 1).collect().await {
                 Ok(_) => Decision::Allowed(parts.headers),
-                Err(_) => Decision::Unclear(Relayed::Failed),
+                Err(_) => Decision::Unclear(RelayReason::Failed),
             }
         }
         // An empty object has no first byte.
-        (Question::FirstByte, StatusCode::RANGE_NOT_SATISFIABLE) => Decision::Unclear(Relayed::Range),
+        (Question::FirstByte, StatusCode::RANGE_NOT_SATISFIABLE) => Decision::Unclear(RelayReason::Range),
         // Whoever does not heed one range may heed another.
-        (Question::FirstByte, status) if had_range && status.is_success() => Decision::Unclear(Relayed::Range),
+        (Question::FirstByte, status) if had_range && status.is_success() => Decision::Unclear(RelayReason::Range),
         _ => Decision::Answered(Box::new(answer)),
     }
 }

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{
     object,
     target::{Host, Target},
-    way::{self, Question, Relayed},
+    way::{self, Question, RelayReason},
 };
 use crate::read::Stages;
 
@@ -16,7 +16,7 @@ use crate::read::Stages;
 const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
 /// The way of a plain GET.
-pub(crate) struct Explained {
+pub(crate) struct Explanation {
     /// Where the filer has the object.
     pub(crate) path: String,
     /// One sentence.
@@ -27,26 +27,26 @@ pub(crate) struct Explained {
 ///
 /// # Errors
 /// A sentence, where that names no object.
-pub(crate) async fn explain(stages: &Stages, name: &str) -> Result<Explained, String> {
+pub(crate) async fn explain(stages: &Stages, name: &str) -> Result<Explanation, String> {
     let (name, version) = match name.rsplit_once("?versionId=") {
         Some((name, version)) => (name, Some(version)),
         None => (name, None),
     };
     let raw = format!("/{}", utf8_percent_encode(name, &ENCODED));
     let target = Target::of(&Host::PathStyle, &raw)
-        .ok_or_else(|| format!("s3://{name}: {}, so the S3 gateway answers", Relayed::Target.sentence()))?;
+        .ok_or_else(|| format!("s3://{name}: {}, so the S3 gateway answers", RelayReason::Target.sentence()))?;
     let query = version.map(|version| format!("?versionId={}", utf8_percent_encode(version, &ENCODED)));
     let uri = raw + query.as_deref().unwrap_or("");
     let request = Request::get(uri).body(()).map_err(|error| error.to_string())?;
     let (request, ()) = request.into_parts();
     let path = target.path();
     match way_of(stages, &request).await {
-        Ok((path, question)) => Ok(Explained { path, way: served(question) }),
-        Err(reason) => Ok(Explained { path, way: format!("relayed to the S3 gateway: {}", reason.sentence()) }),
+        Ok((path, question)) => Ok(Explanation { path, way: served(question) }),
+        Err(reason) => Ok(Explanation { path, way: format!("relayed to the S3 gateway: {}", reason.sentence()) }),
     }
 }
 
-async fn way_of(stages: &Stages, request: &http::request::Parts) -> Result<(String, Question), Relayed> {
+async fn way_of(stages: &Stages, request: &http::request::Parts) -> Result<(String, Question), RelayReason> {
     let read = way::read_of(request, false, Some(&Host::PathStyle))?;
     let bucket = object::bucket(stages, &read.target).await;
     let found = object::find(stages, &read, bucket).await?;

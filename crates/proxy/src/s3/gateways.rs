@@ -23,7 +23,7 @@ use super::{
 use crate::{
     Blame, Error, Result,
     relay::Relay,
-    wire::{Body, Peer, Received},
+    wire::{Body, Peer, RequestBody},
 };
 
 /// How often each is asked how it is.
@@ -86,7 +86,7 @@ impl Gateways {
     ///
     /// # Errors
     /// The same.
-    pub(crate) async fn relay(&self, request: Request<Received>, peer: &Peer) -> Result<Response<Body>> {
+    pub(crate) async fn relay(&self, request: Request<RequestBody>, peer: &Peer) -> Result<Response<Body>> {
         self.relay.forward_to_any(request, || self.authorities(), peer).await
     }
 

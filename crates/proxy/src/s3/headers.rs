@@ -28,7 +28,7 @@ use crate::{
 const OF_THE_QUESTION: [HeaderName; 6] = [CONTENT_LENGTH, CONTENT_RANGE, CONNECTION, DATE, TRAILER, TRANSFER_ENCODING];
 
 /// An object that the gateway has decided about.
-pub(super) struct Object<'o> {
+pub(super) struct ObjectFacts<'o> {
     pub(super) entry: &'o pb::Entry,
     pub(super) file: &'o File,
     /// As `x-amz-version-id` has it; `None`: the bucket never had versions.
@@ -37,13 +37,13 @@ pub(super) struct Object<'o> {
 
 /// The headers of an answer with the object, short of its length and range. `decision`: the gateway's answer to the question.
 pub(super) fn of_object(
-    object: &Object<'_>,
+    object: &ObjectFacts<'_>,
     decision: &HeaderMap,
     request: &HeaderMap,
     query: &Query<'_>,
     types: &ContentTypes,
 ) -> HeaderMap {
-    let Object { entry, file, version } = object;
+    let ObjectFacts { entry, file, version } = object;
     let mut headers = decision.clone();
     for name in OF_THE_QUESTION {
         headers.remove(name);

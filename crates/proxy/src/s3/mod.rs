@@ -27,11 +27,11 @@ use http::{Method, Request, Response};
 use http_body::Body as _;
 
 pub(crate) use self::{gateways::Gateways, policy::Policies};
-use self::{target::Host, way::Relayed, writes::Written};
+use self::{target::Host, way::RelayReason, writes::WriteScope};
 use crate::{
     Error, metrics,
     read::Stages,
-    wire::{Body, Front, Peer, Received, RequestId},
+    wire::{Body, Front, Peer, RequestBody, RequestId},
 };
 
 /// The front that S3 clients ask in the gateway's place.
@@ -47,7 +47,7 @@ pub(crate) struct S3Front {
 impl Front for S3Front {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<RequestBody>, peer: Peer) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         if let Err(error) = forwarding::prepare(&mut parts, &peer) {
             return refusal::of(&error, &parts.method, parts.uri.path(), &RequestId::of(&parts.extensions));
@@ -75,16 +75,16 @@ impl S3Front {
     /// The gateway's own answer.
     async fn relayed(
         &self,
-        request: Request<Received>,
+        request: Request<RequestBody>,
         host: Option<&Host>,
-        reason: Relayed,
+        reason: RelayReason,
         peer: &Peer,
     ) -> Response<Body> {
         self.metrics.relayed(reason.as_str());
         let (parts, body) = request.into_parts();
         let (method, resource) = (parts.method.clone(), parts.uri.path().to_owned());
         let id = RequestId::of(&parts.extensions);
-        let written = Written::by(&parts, host);
+        let written = WriteScope::by(&parts, host);
         match Box::pin(self.gateways.relay(Request::from_parts(parts, body), peer)).await {
             Ok(answer) => {
                 // Whoever reads after this answer reads what was written.

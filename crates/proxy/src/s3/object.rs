@@ -10,7 +10,7 @@ use http::{HeaderMap, header, request::Parts};
 use super::{
     target::Target,
     version::{self, BucketFacts, Location},
-    way::{ObjectRead, Relayed, is_customer_key},
+    way::{ObjectRead, RelayReason, is_customer_key},
 };
 use crate::{
     entry::{EntryPath, Kind},
@@ -23,7 +23,7 @@ use crate::{
 const SMALL: u64 = 16 << 10;
 
 /// An object that was found.
-pub(super) struct Found {
+pub(super) struct FoundObject {
     pub(super) path: EntryPath,
     pub(super) known: Arc<CachedEntry>,
     /// As `x-amz-version-id` has it; `None`: the bucket never had versions.
@@ -33,7 +33,7 @@ pub(super) struct Found {
 }
 
 /// What of the object is to be sent, with what it is opened by.
-pub(super) struct Wanted {
+pub(super) struct Selection {
     pub(super) customer: Option<Arc<DataKey>>,
     /// `None`: all of it, by 200.
     pub(super) range: Option<Range<u64>>,
@@ -57,85 +57,89 @@ pub(super) async fn has_policy_now(stages: &Stages, target: &Target) -> bool {
 ///
 /// # Errors
 /// The reason why only the gateway can tell.
-pub(super) async fn find(stages: &Stages, read: &ObjectRead<'_>, bucket: BucketFacts) -> Result<Found, Relayed> {
+pub(super) async fn find(
+    stages: &Stages,
+    read: &ObjectRead<'_>,
+    bucket: BucketFacts,
+) -> Result<FoundObject, RelayReason> {
     let location = match (bucket.is_versioned, read.query.first("versionId")) {
         (false, None) => None,
-        (false, Some(_)) => return Err(Relayed::Object),
-        (true, Some(id)) => Some(version::by_id(&read.target, id).ok_or(Relayed::Object)?),
+        (false, Some(_)) => return Err(RelayReason::Object),
+        (true, Some(id)) => Some(version::by_id(&read.target, id).ok_or(RelayReason::Object)?),
         (true, None) => Some(newest(stages, &read.target).await?),
     };
     let path = location.as_ref().map_or_else(|| read.target.path(), |location| location.path.clone());
-    let path = version::entry_path(&path).ok_or(Relayed::Object)?;
-    let known = lookup(stages, &path).await?.ok_or(Relayed::Object)?;
+    let path = version::entry_path(&path).ok_or(RelayReason::Object)?;
+    let known = lookup(stages, &path).await?.ok_or(RelayReason::Object)?;
     let is_it = location.as_ref().is_none_or(|location| version::is_version(&known.entry, &location.id));
     let (Kind::File, Some(file), true) = (known.entry.kind(), &known.derived, is_it) else {
-        return Err(Relayed::Object);
+        return Err(RelayReason::Object);
     };
     let etag = version::etag(&known.entry, file.etag.as_deref());
-    Ok(Found { path, etag, version: location.map(|location| location.id), known })
+    Ok(FoundObject { path, etag, version: location.map(|location| location.id), known })
 }
 
-async fn newest(stages: &Stages, target: &Target) -> Result<Location, Relayed> {
-    let path = version::entry_path(&version::directory_path(target)).ok_or(Relayed::Object)?;
+async fn newest(stages: &Stages, target: &Target) -> Result<Location, RelayReason> {
+    let path = version::entry_path(&version::directory_path(target)).ok_or(RelayReason::Object)?;
     let directory = lookup(stages, &path).await?;
-    version::newest(target, directory.as_ref().map(|known| &known.entry)).ok_or(Relayed::Object)
+    version::newest(target, directory.as_ref().map(|known| &known.entry)).ok_or(RelayReason::Object)
 }
 
-async fn lookup(stages: &Stages, path: &EntryPath) -> Result<Option<Arc<CachedEntry>>, Relayed> {
-    stages.entry(path).await.map_err(|_| Relayed::Failed)
+async fn lookup(stages: &Stages, path: &EntryPath) -> Result<Option<Arc<CachedEntry>>, RelayReason> {
+    stages.entry(path).await.map_err(|_| RelayReason::Failed)
 }
 
-impl Found {
+impl FoundObject {
     /// # Errors
     /// If it is no file, which those that are found are.
-    pub(super) fn file(&self) -> Result<&File, Relayed> {
-        self.known.derived.as_ref().ok_or(Relayed::Object)
+    pub(super) fn file(&self) -> Result<&File, RelayReason> {
+        self.known.derived.as_ref().ok_or(RelayReason::Object)
     }
 
     /// What of the object the request wants.
     ///
     /// # Errors
     /// The reason why the gateway shall answer.
-    pub(super) fn wanted(&self, request: &Parts) -> Result<Wanted, Relayed> {
+    pub(super) fn selection(&self, request: &Parts) -> Result<Selection, RelayReason> {
         let File { layout, size, .. } = self.file()?;
         let brings_key = request.headers.keys().any(is_customer_key);
         if brings_key != (layout.scheme == Scheme::C) {
-            return Err(Relayed::Encryption);
+            return Err(RelayReason::Encryption);
         }
         // Errors about keys are the gateway's own.
-        let customer = unlock::customer_key(layout, &request.headers).map_err(|_| Relayed::Encryption)?;
+        let customer = unlock::customer_key(layout, &request.headers).map_err(|_| RelayReason::Encryption)?;
         let range = asked_range(&request.headers, *size)?;
         self.is_worth_it(range.as_ref())?;
-        Ok(Wanted { customer, range })
+        Ok(Selection { customer, range })
     }
 
     /// Whether we do it better than the gateway.
     ///
     /// # Errors
     /// If not.
-    pub(super) fn is_worth_it(&self, range: Option<&Range<u64>>) -> Result<(), Relayed> {
+    pub(super) fn is_worth_it(&self, range: Option<&Range<u64>>) -> Result<(), RelayReason> {
         let file = self.file()?;
         let length = range.map_or(file.size, |range| range.end - range.start);
-        if file.layout.scheme == Scheme::None && length < SMALL { Err(Relayed::Small) } else { Ok(()) }
+        if file.layout.scheme == Scheme::None && length < SMALL { Err(RelayReason::Small) } else { Ok(()) }
     }
 }
 
 /// The range of the request in an object of that size. Of all other forms than `bytes=0-1`, `bytes=1-` and `bytes=-1`, and of
 /// ranges that are not in the object, the gateway has its own opinion.
-fn asked_range(headers: &HeaderMap, size: u64) -> Result<Option<Range<u64>>, Relayed> {
+fn asked_range(headers: &HeaderMap, size: u64) -> Result<Option<Range<u64>>, RelayReason> {
     let Some(asked) = headers.get(header::RANGE) else { return Ok(None) };
-    let spec = asked.to_str().ok().and_then(|text| text.strip_prefix("bytes=")).ok_or(Relayed::Range)?;
-    let (first, last) = spec.split_once('-').ok_or(Relayed::Range)?;
+    let spec = asked.to_str().ok().and_then(|text| text.strip_prefix("bytes=")).ok_or(RelayReason::Range)?;
+    let (first, last) = spec.split_once('-').ok_or(RelayReason::Range)?;
     let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     if !is_number(first) || !is_number(last) || (first.is_empty() && last.is_empty()) {
-        return Err(Relayed::Range);
+        return Err(RelayReason::Range);
     }
     match range::parse(Some(asked), size) {
         Ranges::Some(ranges) => match &ranges[..] {
             [one] if !one.is_empty() => Ok(Some(one.clone())),
-            _ => Err(Relayed::Range),
+            _ => Err(RelayReason::Range),
         },
-        Ranges::Whole | Ranges::Unsatisfiable | Ranges::Malformed => Err(Relayed::Range),
+        Ranges::Whole | Ranges::Unsatisfiable | Ranges::Malformed => Err(RelayReason::Range),
     }
 }
 
@@ -145,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    fn range(text: &str) -> Result<Option<Range<u64>>, Relayed> {
+    fn range(text: &str) -> Result<Option<Range<u64>>, RelayReason> {
         asked_range(&HeaderMap::from_iter([(header::RANGE, HeaderValue::from_str(text).unwrap())]), 10)
     }
 
@@ -177,7 +181,7 @@ mod tests {
             "bytes=a-b",
             "bytes=0-99999999999999999999",
         ] {
-            assert_eq!(range(text), Err(Relayed::Range), "{text}");
+            assert_eq!(range(text), Err(RelayReason::Range), "{text}");
         }
     }
 }

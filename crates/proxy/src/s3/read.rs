@@ -10,12 +10,12 @@ use http::{
 
 use super::{
     S3Front,
-    decision::{Asked, Decision},
+    decision::{Decision, DecisionPoint},
     headers,
-    object::{self, Found, Wanted},
+    object::{self, FoundObject, Selection},
     refusal,
     version::BucketFacts,
-    way::{ObjectRead, Relayed},
+    way::{ObjectRead, RelayReason},
 };
 use crate::{
     Blame,
@@ -35,13 +35,13 @@ impl S3Front {
         request: &Parts,
         read: &ObjectRead<'_>,
         peer: &Peer,
-    ) -> Result<Response<Body>, Relayed> {
+    ) -> Result<Response<Body>, RelayReason> {
         let bucket = object::bucket(&self.stages, &read.target).await;
         // Where what is known does not fit the request, another version may be there by now. The gateway knows it, and whom
         // it has not allowed anything does not make us look again.
         let found = spans::during("entry", object::find(&self.stages, read, bucket)).await?;
-        let wanted = found.wanted(request)?;
-        let asked = Asked {
+        let selection = found.selection(request)?;
+        let point = DecisionPoint {
             stages: &self.stages,
             policies: &self.policies,
             gateways: &self.gateways,
@@ -49,7 +49,7 @@ impl S3Front {
             patience: self.decision_timeout,
             metrics: &self.metrics,
         };
-        let decision = match spans::during("access", asked.decide(request, read, bucket.has_policy)).await {
+        let decision = match spans::during("access", point.decide(request, read, bucket.has_policy)).await {
             Ok(Decision::Allowed(decision)) => decision,
             Ok(Decision::Answered(answer)) => return Ok(*answer),
             Ok(Decision::Unclear(reason)) => return Err(reason),
@@ -58,61 +58,61 @@ impl S3Front {
                 return Ok(refusal::of(&error, &request.method, request.uri.path(), &id));
             }
         };
-        let (found, wanted) = self.decided_about((found, wanted), &decision, request, read, bucket).await?;
-        self.served(request, read, &found, wanted, &decision).await
+        let (found, selection) = self.decided_about((found, selection), &decision, request, read, bucket).await?;
+        self.served(request, read, &found, selection, &decision).await
     }
 
     /// That object, if it is the one that the gateway has decided about, or else the one that is there now.
     async fn decided_about(
         &self,
-        (found, wanted): (Found, Wanted),
+        (found, selection): (FoundObject, Selection),
         decision: &HeaderMap,
         request: &Parts,
         read: &ObjectRead<'_>,
         bucket: BucketFacts,
-    ) -> Result<(Found, Wanted), Relayed> {
+    ) -> Result<(FoundObject, Selection), RelayReason> {
         if is_of(decision, &found) {
-            return Ok((found, wanted));
+            return Ok((found, selection));
         }
         self.stages.entries.forget(found.path.as_str());
         self.stages.entries.forget(&super::version::directory_path(&read.target));
         let found = object::find(&self.stages, read, bucket).await?;
-        let wanted = found.wanted(request)?;
-        if is_of(decision, &found) { Ok((found, wanted)) } else { Err(Relayed::Stale) }
+        let selection = found.selection(request)?;
+        if is_of(decision, &found) { Ok((found, selection)) } else { Err(RelayReason::Stale) }
     }
 
     async fn served(
         &self,
         request: &Parts,
         read: &ObjectRead<'_>,
-        found: &Found,
-        wanted: Wanted,
+        found: &FoundObject,
+        selection: Selection,
         decision: &HeaderMap,
-    ) -> Result<Response<Body>, Relayed> {
-        let Found { path, known, version, .. } = found;
+    ) -> Result<Response<Body>, RelayReason> {
+        let FoundObject { path, known, version, .. } = found;
         let (entry, file) = (&known.entry, found.file()?);
         let size = file.size;
-        let (status, section) = match &wanted.range {
+        let (status, section) = match &selection.range {
             None => (StatusCode::OK, 0..size),
             Some(range) => (StatusCode::PARTIAL_CONTENT, range.clone()),
         };
-        let object = headers::Object { entry, file, version: version.as_deref() };
+        let object = headers::ObjectFacts { entry, file, version: version.as_deref() };
         let mut headers = headers::of_object(&object, decision, &request.headers, &read.query, &self.stages.types);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(section.end - section.start));
-        if wanted.range.is_some()
+        if selection.range.is_some()
             && let Ok(value) = HeaderValue::try_from(range::content_range(&section, size))
         {
             headers.insert(CONTENT_RANGE, value);
         }
         let sections = [Section::File(section)];
-        let body = self.stages.body(path, entry, file, wanted.customer, &sections, &request.extensions).await;
+        let body = self.stages.body(path, entry, file, selection.customer, &sections, &request.extensions).await;
         let body = body.map_err(|error| {
             tracing::debug!(path = path.as_str(), blame = error.blame().as_str(), "left to the S3 gateway: {error}");
             if error.blame() == Blame::Volume {
                 // It may have been overwritten.
                 self.stages.entries.forget(path.as_str());
             }
-            Relayed::Failed
+            RelayReason::Failed
         })?;
         let mut response = Response::new(body);
         *response.status_mut() = status;
@@ -124,7 +124,7 @@ impl S3Front {
 }
 
 /// Whether the gateway has decided about that very object, as far as its answer tells.
-fn is_of(decision: &HeaderMap, found: &Found) -> bool {
+fn is_of(decision: &HeaderMap, found: &FoundObject) -> bool {
     let decided = decision.get(ETAG).and_then(|etag| etag.to_str().ok()).map(|etag| etag.trim_matches('"'));
     decided.is_some() && decided == found.etag.as_deref()
 }

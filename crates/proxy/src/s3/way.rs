@@ -21,7 +21,7 @@ use super::{
 
 /// Why a request is relayed without a question. The value is a label of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Relayed {
+pub(crate) enum RelayReason {
     /// It reads no object.
     NotRead,
     /// Its host or key may mean something else to the gateway.
@@ -46,7 +46,7 @@ pub(crate) enum Relayed {
     Failed,
 }
 
-impl Relayed {
+impl RelayReason {
     /// All there are.
     pub(crate) const ALL: [Self; 11] = [
         Self::NotRead,
@@ -80,7 +80,7 @@ impl Relayed {
     }
 }
 
-impl Relayed {
+impl RelayReason {
     /// The reason, for people.
     pub(crate) fn sentence(self) -> &'static str {
         match self {
@@ -137,11 +137,11 @@ impl ObjectRead<'_> {
     ///
     /// # Errors
     /// The reason why none can be asked.
-    pub(crate) fn question(&self, proven: bool) -> Result<Question, Relayed> {
+    pub(crate) fn question(&self, proven: bool) -> Result<Question, RelayReason> {
         match (proven, self.may_add_condition, self.may_set_range) {
             (true, true, _) => Ok(Question::Condition),
             (_, _, true) => Ok(Question::FirstByte),
-            _ => Err(Relayed::Signature),
+            _ => Err(RelayReason::Signature),
         }
     }
 }
@@ -150,29 +150,33 @@ impl ObjectRead<'_> {
 ///
 /// # Errors
 /// The reason why it is relayed.
-pub(crate) fn read_of<'q>(request: &'q Parts, has_body: bool, host: Option<&Host>) -> Result<ObjectRead<'q>, Relayed> {
+pub(crate) fn read_of<'q>(
+    request: &'q Parts,
+    has_body: bool,
+    host: Option<&Host>,
+) -> Result<ObjectRead<'q>, RelayReason> {
     let headers = &request.headers;
     if request.method != Method::GET || has_body || headers.contains_key(header::EXPECT) {
-        return Err(Relayed::NotRead);
+        return Err(RelayReason::NotRead);
     }
-    let target = host.and_then(|host| Target::of(host, request.uri.path())).ok_or(Relayed::Target)?;
-    let query = Query::parse(request.uri.query().unwrap_or("")).ok_or(Relayed::Query)?;
+    let target = host.and_then(|host| Target::of(host, request.uri.path())).ok_or(RelayReason::Target)?;
+    let query = Query::parse(request.uri.query().unwrap_or("")).ok_or(RelayReason::Query)?;
     if !query.is_of_read() {
-        return Err(Relayed::Query);
+        return Err(RelayReason::Query);
     }
-    let signature = Signature::of(headers, &query).ok_or(Relayed::Signature)?;
+    let signature = Signature::of(headers, &query).ok_or(RelayReason::Signature)?;
     // S3 lets only signed requests choose headers of the answer.
     if signature == Signature::None && query.overrides().next().is_some() {
-        return Err(Relayed::Query);
+        return Err(RelayReason::Query);
     }
     if CONDITIONS.iter().any(|name| headers.contains_key(name)) || !at_most_one(headers, &header::IF_MATCH) {
-        return Err(Relayed::Conditions);
+        return Err(RelayReason::Conditions);
     }
     if !at_most_one(headers, &header::RANGE) {
-        return Err(Relayed::Range);
+        return Err(RelayReason::Range);
     }
     if headers.keys().any(is_foreign_encryption) {
-        return Err(Relayed::Encryption);
+        return Err(RelayReason::Encryption);
     }
     Ok(ObjectRead {
         target,
@@ -233,7 +237,7 @@ mod tests {
         Host::of_address(crate::s3::target::without_port(host(parts)?)?)
     }
 
-    fn way(uri: &str, headers: &[(&str, &str)]) -> Result<(Question, Question), Relayed> {
+    fn way(uri: &str, headers: &[(&str, &str)]) -> Result<(Question, Question), RelayReason> {
         let parts = parts(uri, headers);
         let read = read_of(&parts, false, reading(&parts).as_ref())?;
         Ok((read.question(true)?, read.question(false)?))
@@ -243,7 +247,7 @@ mod tests {
         format!("AWS4-HMAC-SHA256 Credential=a, SignedHeaders={names}, Signature=b")
     }
 
-    const BOTH: Result<(Question, Question), Relayed> = Ok((Question::Condition, Question::FirstByte));
+    const BOTH: Result<(Question, Question), RelayReason> = Ok((Question::Condition, Question::FirstByte));
 
     #[test]
     fn a_plain_read_is_asked_about() {
@@ -257,45 +261,45 @@ mod tests {
     #[test]
     fn what_is_signed_is_not_added() {
         let with = |names| way("/bucket/key", &[("authorization", &signing(names))]);
-        assert_eq!(with("host;if-none-match;range"), Err(Relayed::Signature));
+        assert_eq!(with("host;if-none-match;range"), Err(RelayReason::Signature));
         assert_eq!(with("host;If-None-Match;x-amz-date").map(|(first, _)| first), Ok(Question::FirstByte));
         let parts = parts("/bucket/key", &[("authorization", &signing("host;range")), ("range", "bytes=0-1")]);
         let read = read_of(&parts, false, Some(&Host::PathStyle)).unwrap();
         assert_eq!(read.question(true), Ok(Question::Condition));
-        assert_eq!(read.question(false), Err(Relayed::Signature));
+        assert_eq!(read.question(false), Err(RelayReason::Signature));
     }
 
     #[test]
     fn what_is_not_understood_is_relayed() {
         for (uri, headers, reason) in [
-            ("/bucket/key", &[("expect", "100-continue")][..], Relayed::NotRead),
-            ("/bucket/key", &[("host", "other.example.org")], Relayed::Target),
-            ("/bucket/key", &[("host", "127.0.0.1"), ("host", "127.0.0.2")], Relayed::Target),
-            ("http://127.0.0.1/bucket/key", &[("host", "127.0.0.1")], Relayed::Target),
-            ("http://user@127.0.0.1/bucket/key", &[], Relayed::Target),
-            ("/bucket", &[], Relayed::Target),
-            ("/bucket/a/../b", &[], Relayed::Target),
-            ("/bucket/key?partNumber=1", &[], Relayed::Query),
-            ("/bucket/key?versionId=1&versionId=2", &[], Relayed::Query),
-            ("/bucket/key?versionId=1;a", &[], Relayed::Query),
-            ("/bucket/key?response-content-type=a", &[], Relayed::Query),
-            ("/bucket/key", &[("authorization", "Basic a")], Relayed::Signature),
-            ("/bucket/key", &[("if-none-match", "\"a\"")], Relayed::Conditions),
-            ("/bucket/key", &[("if-range", "\"a\"")], Relayed::Conditions),
-            ("/bucket/key", &[("if-modified-since", "x")], Relayed::Conditions),
-            ("/bucket/key", &[("if-unmodified-since", "x")], Relayed::Conditions),
-            ("/bucket/key", &[("if-match", "a"), ("if-match", "b")], Relayed::Conditions),
-            ("/bucket/key", &[("range", "bytes=0-1"), ("range", "bytes=2-3")], Relayed::Range),
-            ("/bucket/key", &[("x-amz-server-side-encryption", "AES256")], Relayed::Encryption),
-            ("/bucket/key", &[("x-amz-copy-source", "/a/b")], Relayed::Encryption),
+            ("/bucket/key", &[("expect", "100-continue")][..], RelayReason::NotRead),
+            ("/bucket/key", &[("host", "other.example.org")], RelayReason::Target),
+            ("/bucket/key", &[("host", "127.0.0.1"), ("host", "127.0.0.2")], RelayReason::Target),
+            ("http://127.0.0.1/bucket/key", &[("host", "127.0.0.1")], RelayReason::Target),
+            ("http://user@127.0.0.1/bucket/key", &[], RelayReason::Target),
+            ("/bucket", &[], RelayReason::Target),
+            ("/bucket/a/../b", &[], RelayReason::Target),
+            ("/bucket/key?partNumber=1", &[], RelayReason::Query),
+            ("/bucket/key?versionId=1&versionId=2", &[], RelayReason::Query),
+            ("/bucket/key?versionId=1;a", &[], RelayReason::Query),
+            ("/bucket/key?response-content-type=a", &[], RelayReason::Query),
+            ("/bucket/key", &[("authorization", "Basic a")], RelayReason::Signature),
+            ("/bucket/key", &[("if-none-match", "\"a\"")], RelayReason::Conditions),
+            ("/bucket/key", &[("if-range", "\"a\"")], RelayReason::Conditions),
+            ("/bucket/key", &[("if-modified-since", "x")], RelayReason::Conditions),
+            ("/bucket/key", &[("if-unmodified-since", "x")], RelayReason::Conditions),
+            ("/bucket/key", &[("if-match", "a"), ("if-match", "b")], RelayReason::Conditions),
+            ("/bucket/key", &[("range", "bytes=0-1"), ("range", "bytes=2-3")], RelayReason::Range),
+            ("/bucket/key", &[("x-amz-server-side-encryption", "AES256")], RelayReason::Encryption),
+            ("/bucket/key", &[("x-amz-copy-source", "/a/b")], RelayReason::Encryption),
         ] {
             assert_eq!(way(uri, headers), Err(reason), "{uri} {headers:?}");
         }
         let get = parts("/bucket/key", &[]);
-        assert_eq!(read_of(&get, true, Some(&Host::PathStyle)).err(), Some(Relayed::NotRead));
+        assert_eq!(read_of(&get, true, Some(&Host::PathStyle)).err(), Some(RelayReason::NotRead));
         let mut head = parts("/bucket/key", &[]);
         head.method = Method::HEAD;
-        assert_eq!(read_of(&head, false, Some(&Host::PathStyle)).err(), Some(Relayed::NotRead));
+        assert_eq!(read_of(&head, false, Some(&Host::PathStyle)).err(), Some(RelayReason::NotRead));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::entries::Entries;
 
 /// What must not be believed any more.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(super) enum WriteScope {
     /// Nothing: it was no write.
     Nothing,
     /// One object and its versions.
@@ -20,7 +20,7 @@ pub(super) enum Written {
     Anything,
 }
 
-impl Written {
+impl WriteScope {
     /// Reads a request's head. `host`: how its host is read, if that is known.
     pub(super) fn by(request: &Parts, host: Option<&Host>) -> Self {
         if matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
@@ -57,15 +57,15 @@ mod tests {
 
     use super::*;
 
-    fn written(method: &Method, host: Option<&Host>, path: &str) -> Written {
+    fn written(method: &Method, host: Option<&Host>, path: &str) -> WriteScope {
         let (parts, ()) = Request::builder().method(method).uri(path).body(()).unwrap().into_parts();
-        Written::by(&parts, host)
+        WriteScope::by(&parts, host)
     }
 
     #[test]
     fn a_write_names_its_object_or_its_bucket() {
         let (by_path, by_host) = (Some(&Host::PathStyle), Some(&Host::Bucket("bucket".into())));
-        let object = Written::Object(Target { bucket: "bucket".into(), key: "d/o".into() });
+        let object = WriteScope::Object(Target { bucket: "bucket".into(), key: "d/o".into() });
         assert_eq!(written(&Method::PUT, by_path, "/bucket/d/o"), object);
         assert_eq!(written(&Method::DELETE, by_host, "/d/o"), object);
         for (host, path) in [
@@ -75,18 +75,18 @@ mod tests {
             (by_path, "/bucket/a/../b"),
             (by_host, "/"),
         ] {
-            assert_eq!(written(&Method::POST, host, path), Written::Bucket("bucket".into()), "{host:?} {path}");
+            assert_eq!(written(&Method::POST, host, path), WriteScope::Bucket("bucket".into()), "{host:?} {path}");
         }
         for (host, path) in [(by_path, "/"), (by_path, "/Bu%63/a"), (None, "/bucket/a")] {
-            assert_eq!(written(&Method::PUT, host, path), Written::Anything, "{host:?} {path}");
+            assert_eq!(written(&Method::PUT, host, path), WriteScope::Anything, "{host:?} {path}");
         }
-        assert_eq!(written(&Method::GET, by_path, "/bucket/a"), Written::Nothing);
+        assert_eq!(written(&Method::GET, by_path, "/bucket/a"), WriteScope::Nothing);
     }
 
     #[test]
     fn a_rename_takes_away_more_than_it_names() {
         let request = Request::put("/bucket/new").header("x-amz-rename-source", "/bucket/old");
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        assert_eq!(Written::by(&parts, Some(&Host::PathStyle)), Written::Bucket("bucket".into()));
+        assert_eq!(WriteScope::by(&parts, Some(&Host::PathStyle)), WriteScope::Bucket("bucket".into()));
     }
 }

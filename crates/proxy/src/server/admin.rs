@@ -19,7 +19,7 @@ use super::{names, shutdown::Draining};
 use crate::{
     config::Domain,
     metrics,
-    wire::{Body, Front, Peer, Received, SERVER},
+    wire::{Body, Front, Peer, RequestBody, SERVER},
 };
 
 /// Answers whether requests can be served now: `Err` says in one sentence why not.
@@ -51,18 +51,18 @@ impl Pages for () {
 }
 
 /// Answers what names there are for it now, besides `localhost` and addresses.
-pub type Names = Box<dyn Fn() -> Arc<[Domain]> + Send + Sync>;
+pub type AdminNames = Box<dyn Fn() -> Arc<[Domain]> + Send + Sync>;
 
 /// `GET /metrics`, `/healthz` (the process answers), `/readyz` (requests can be served), and pages.
 pub struct Admin<R, P> {
     registry: Registry,
-    ready: Arc<Ready<R>>,
+    ready: Arc<CachedReadiness<R>>,
     pages: Arc<P>,
-    names: Names,
+    names: AdminNames,
 }
 
 /// Whether requests can be served, found out once a second at most however many ask.
-pub struct Ready<R> {
+pub struct CachedReadiness<R> {
     readiness: R,
     draining: Draining,
     /// The last answer and when it came. Held while asking, so that many probes ask once.
@@ -76,7 +76,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl<R: Readiness, P: Pages> Admin<R, P> {
     /// Serves what is in `registry`, what `ready` says, and `pages`, to those who ask by one of `names`.
-    pub fn new(registry: Registry, ready: Arc<Ready<R>>, pages: Arc<P>, names: Names) -> Self {
+    pub fn new(registry: Registry, ready: Arc<CachedReadiness<R>>, pages: Arc<P>, names: AdminNames) -> Self {
         Self { registry, ready, pages, names }
     }
 
@@ -130,7 +130,7 @@ impl<R: Readiness, P: Pages> Admin<R, P> {
     }
 }
 
-impl<R: Readiness> Ready<R> {
+impl<R: Readiness> CachedReadiness<R> {
     /// What `readiness` answers, until `draining` says otherwise.
     pub fn new(readiness: R, draining: Draining) -> Arc<Self> {
         Arc::new(Self { readiness, draining, last: Mutex::new(None) })
@@ -161,7 +161,7 @@ impl<R: Readiness> Ready<R> {
 impl<R: Readiness, P: Pages> Front for Admin<R, P> {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Received>, _peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<RequestBody>, _peer: Peer) -> Response<Body> {
         self.answer(request.method(), request.uri(), request.headers()).await
     }
 }
@@ -208,8 +208,8 @@ mod tests {
     ) -> (Admin<Script, ()>, Arc<AtomicUsize>, tokio::sync::watch::Sender<Stage>) {
         let (stage, stages) = Stages::new();
         let asked = Arc::new(AtomicUsize::new(0));
-        let ready = Ready::new(Script(script, asked.clone()), Draining(stages));
-        let names: Names = Box::new(|| ["gate.example".parse().unwrap()].into());
+        let ready = CachedReadiness::new(Script(script, asked.clone()), Draining(stages));
+        let names: AdminNames = Box::new(|| ["gate.example".parse().unwrap()].into());
         let admin = Admin::new(Registry::new(), ready, Arc::new(()), names);
         (admin, asked, stage)
     }

@@ -30,14 +30,14 @@ use super::{
     proxied,
     serving::{HeaderNames, Serving},
     shutdown::Stage,
-    socket::{Ending, Socket},
+    socket::{CloseMode, Socket},
     stream::{self, PacedBody, StreamExecutor},
 };
 use crate::{
     Blame, Error,
     metrics::RefusedConnection,
     peers::{Full, Networks, Slot},
-    wire::{Body, BoxError, Cutter, Front, Peer, PeerTls, Received},
+    wire::{Body, BoxError, Cutter, Front, Peer, PeerTls, RequestBody},
 };
 
 /// What is said on a connection until its end.
@@ -81,12 +81,12 @@ async fn begin<F: Front>(
         };
         match passed_on {
             Ok(source) => peer = source,
-            Err(Unwanted::Full(full)) => {
+            Err(RefusalReason::Full(full)) => {
                 drop(slot);
                 serving.refuse(stream, full);
                 return None;
             }
-            Err(Unwanted::Unnamed) => {
+            Err(RefusalReason::Unnamed) => {
                 serving.counted.refused(RefusedConnection::ProxyHeader);
                 return None;
             }
@@ -94,7 +94,9 @@ async fn begin<F: Front>(
     }
     let socket = Box::new(Socket::new(stream, slot, serving.limits.write_timeout));
     let ending = socket.ending();
-    let Some(tls) = &serving.tls else { return Some(Box::pin(Talk::new(ending, peer, serving).run(socket, None))) };
+    let Some(tls) = &serving.tls else {
+        return Some(Box::pin(HttpConversation::new(ending, peer, serving).run(socket, None)));
+    };
     let handshake = timeout(serving.limits.header_read_timeout, TlsAcceptor::from(tls()).accept(socket));
     let stream = tokio::select! {
         biased;
@@ -121,11 +123,11 @@ async fn begin<F: Front>(
         _ => None,
     };
     peer.tls = Some(told);
-    Some(Box::pin(Talk::new(ending, peer, serving).run(stream, agreed)))
+    Some(Box::pin(HttpConversation::new(ending, peer, serving).run(stream, agreed)))
 }
 
 /// Why a connection is not served that a proxy passes on, or should.
-enum Unwanted {
+enum RefusalReason {
     /// It is not said whom it comes from.
     Unnamed,
     /// There is no place for it.
@@ -142,27 +144,27 @@ async fn passed_on<F>(
     peer: Peer,
     proxies: &Networks,
     serving: &Serving<F>,
-) -> Result<Peer, Unwanted> {
+) -> Result<Peer, RefusalReason> {
     if !proxies.has(peer.client) {
         tracing::debug!(peer = %peer.client, "a connection past the proxies is closed");
-        return Err(Unwanted::Unnamed);
+        return Err(RefusalReason::Unnamed);
     }
     match proxied::source(stream, serving.limits.header_read_timeout).await {
         Ok(None) => Ok(peer),
         Ok(Some(source)) => {
-            slot.pass_to(source.ip()).map_err(Unwanted::Full)?;
+            slot.pass_to(source.ip()).map_err(RefusalReason::Full)?;
             Ok(peer.proxied(source))
         }
         Err(error) => {
             tracing::debug!(peer = %peer.client, %error, "a connection without a header of the PROXY protocol is closed");
-            Err(Unwanted::Unnamed)
+            Err(RefusalReason::Unnamed)
         }
     }
 }
 
 /// HTTP on a connection that is set up.
-struct Talk<F> {
-    ending: Ending,
+struct HttpConversation<F> {
+    ending: CloseMode,
     peer: Peer,
     serving: Serving<F>,
     activity: Arc<Activity>,
@@ -177,8 +179,8 @@ const REST: Duration = Duration::from_secs(1);
 /// How long a client of HTTP/2 that was told to go may take.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-impl<F: Front> Talk<F> {
-    fn new(ending: Ending, peer: Peer, serving: Serving<F>) -> Box<Self> {
+impl<F: Front> HttpConversation<F> {
+    fn new(ending: CloseMode, peer: Peer, serving: Serving<F>) -> Box<Self> {
         let activity = Activity::new(Heads::of_connection(&serving.heads), Arc::clone(&serving.counted));
         let age = Box::pin(sleep(serving.limits.max_age));
         Box::new(Self { ending, peer, serving, activity, age, cutter: Cutter::default() })
@@ -402,7 +404,7 @@ async fn answer<F: Front>(
     mut request: Request<Incoming>,
     peer: Peer,
     front: Arc<F>,
-    ending: Ending,
+    ending: CloseMode,
     running: InFlight,
     fits: bool,
 ) -> Result<Response<PacedBody<Either<F::Body, Body>>>, Infallible> {
@@ -419,7 +421,7 @@ async fn answer<F: Front>(
         Some(error) => Err(error),
         None => {
             // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
-            let handled = AssertUnwindSafe(async { front.handle(Received::of(request), peer).await });
+            let handled = AssertUnwindSafe(async { front.handle(RequestBody::of(request), peer).await });
             handled.catch_unwind().await.map_err(|_panic| {
                 tracing::error!(request = %id, %method, path = uri.path(), "a request ended in a panic; the trace is above");
                 bug()
@@ -481,7 +483,7 @@ mod tests {
 
     use super::{super::testing::FrontFn, *};
 
-    type NoFront = FrontFn<fn(Request<Received>, Peer) -> Ready<Response<Body>>>;
+    type NoFront = FrontFn<fn(Request<RequestBody>, Peer) -> Ready<Response<Body>>>;
 
     fn size_of_future<T, S, A, F>(_: fn(T, S, A) -> F) -> usize {
         size_of::<F>()
@@ -489,8 +491,8 @@ mod tests {
 
     #[test]
     fn a_connection_that_rests_is_small() {
-        let rests = size_of_future(Talk::<NoFront>::run::<Box<Socket>>);
-        let bytes = rests + size_of::<Talk<NoFront>>() + size_of::<Socket>() + size_of::<Activity>();
+        let rests = size_of_future(HttpConversation::<NoFront>::run::<Box<Socket>>);
+        let bytes = rests + size_of::<HttpConversation<NoFront>>() + size_of::<Socket>() + size_of::<Activity>();
         assert!(bytes <= 3000, "{bytes} bytes, {rests} of them its future");
     }
 }

@@ -21,12 +21,12 @@ const NAMES: [&str; 3] = ["front", "s3", "admin"];
 
 /// The sockets by name. They are there once: whoever takes them has them.
 #[derive(Default)]
-pub struct Inherited(BTreeMap<String, Vec<TcpListener>>);
+pub struct InheritedSockets(BTreeMap<String, Vec<TcpListener>>);
 
 /// Whether they were taken over, so that no descriptor is owned twice.
 static TAKEN: Mutex<bool> = Mutex::new(false);
 
-impl Inherited {
+impl InheritedSockets {
     /// Those that were passed to this process, the first time; none later.
     ///
     /// # Errors

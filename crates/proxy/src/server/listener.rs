@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     connection,
-    serving::{Current, Serving},
+    serving::{LiveTerms, Serving},
     watchdog::Question,
 };
 use crate::{
@@ -32,11 +32,11 @@ use crate::{
 };
 
 /// Where connections come from.
-pub(super) trait Accept: Send + 'static {
+pub(super) trait Acceptor: Send + 'static {
     fn accept(&mut self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
 }
 
-impl Accept for TcpListener {
+impl Acceptor for TcpListener {
     async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         TcpListener::accept(self).await
     }
@@ -45,7 +45,7 @@ impl Accept for TcpListener {
 /// What an accept loop works with.
 pub(super) struct Listener<F> {
     pub(super) serving: Serving<F>,
-    pub(super) current: Current,
+    pub(super) current: LiveTerms,
     /// Who wants to know whether the loop lives.
     pub(super) asked: mpsc::Receiver<Question>,
     /// Connections now open, of all listeners that share it.
@@ -54,7 +54,7 @@ pub(super) struct Listener<F> {
 
 impl<F: Front> Listener<F> {
     /// Accepts until the drain, then returns when the last connection has ended.
-    pub(super) async fn run(mut self, mut accept: impl Accept) {
+    pub(super) async fn run(mut self, mut accept: impl Acceptor) {
         let mut connections = JoinSet::new();
         let mut stages = self.serving.stages.clone();
         let drains_at = self.serving.drains_at;
@@ -102,7 +102,7 @@ impl<F: Front> Listener<F> {
 
     fn connection(&self, stream: TcpStream, slot: Slot, addr: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
         let serving = self.serving.with(&self.current);
-        let open = Open::new(&self.open, serving.counted.accepted(serving.label));
+        let open = OpenConnection::new(&self.open, serving.counted.accepted(serving.label));
         let served = connection::serve(stream, slot, Peer::plain(addr), serving);
         async move {
             let _open = open;
@@ -121,9 +121,9 @@ fn report(ended: Result<(), JoinError>) {
 }
 
 /// Counts an open connection for as long as it lives.
-struct Open(Arc<AtomicUsize>, IntGauge);
+struct OpenConnection(Arc<AtomicUsize>, IntGauge);
 
-impl Open {
+impl OpenConnection {
     /// `gauge` counts it already.
     fn new(count: &Arc<AtomicUsize>, gauge: IntGauge) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
@@ -131,7 +131,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
         self.1.dec();

@@ -52,40 +52,40 @@ use tokio::{
 };
 
 pub use self::{
-    admin::{Admin, Names, Pages, Readiness, Ready},
-    inherited::Inherited,
+    admin::{Admin, AdminNames, CachedReadiness, Pages, Readiness},
+    inherited::InheritedSockets,
     limits::Limits,
     notify::{Notice, systemd},
-    serving::{Control, Ending, HeaderNames, Terms, TlsConfig},
-    shutdown::{Drained, Draining, reloads, reopens, signals},
+    serving::{DrainTimes, HeaderNames, ServerControl, Terms, TlsConfig},
+    shutdown::{DrainOutcome, Draining, reloads, reopens, signals},
 };
 use self::{
     heads::HeadBudget,
     listener::Listener,
     refusal::Refusals,
-    serving::{Current, Serving},
+    serving::{LiveTerms, Serving},
     shutdown::{Stage, Stages},
     watchdog::{Asker, pulse},
 };
 use crate::{metrics::Connections, peers::Slots, wire::Front};
 
-type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
+type RunFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Where a listener gets its connections.
-pub enum Listen {
+pub enum ListenSource {
     /// From an address that is bound. Port 0 takes a free port.
     Bind(SocketAddr),
     /// From sockets that listen already, at least one.
     On(Vec<std::net::TcpListener>),
 }
 
-impl From<SocketAddr> for Listen {
+impl From<SocketAddr> for ListenSource {
     fn from(address: SocketAddr) -> Self {
         Self::Bind(address)
     }
 }
 
-impl Listen {
+impl ListenSource {
     /// On these sockets where there are any, else at `address`.
     pub fn on_or_at(sockets: Vec<std::net::TcpListener>, address: SocketAddr) -> Self {
         if sockets.is_empty() { Self::Bind(address) } else { Self::On(sockets) }
@@ -117,12 +117,12 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 
 /// The listeners of the daemon, bound one by one and then run together.
 pub struct Server {
-    control: Control,
+    control: ServerControl,
     counted: Arc<Connections>,
     stage: watch::Sender<Stage>,
     stages: Stages,
-    fronts: Vec<Run>,
-    admin: Vec<Run>,
+    fronts: Vec<RunFuture>,
+    admin: Vec<RunFuture>,
     open: Arc<AtomicUsize>,
     askers: Vec<Asker>,
     notify: Box<dyn Fn(Notice) + Send + Sync>,
@@ -132,7 +132,7 @@ impl Server {
     /// A server without listeners, that tells systemd of its state and has `counted` count its clients' connections.
     pub fn new(limits: Limits, counted: Arc<Connections>) -> Self {
         let (stage, stages) = Stages::new();
-        let control = Control {
+        let control = ServerControl {
             slots: Slots::new(limits.max_connections, limits.max_connections_per_peer),
             heads: HeadBudget::new(limits.header_memory),
             limits: Arc::new(watch::Sender::new(limits)),
@@ -172,7 +172,7 @@ impl Server {
     /// When the address cannot be bound; the message names it.
     pub async fn listen_on<F: Front>(
         &mut self,
-        listen: impl Into<Listen>,
+        listen: impl Into<ListenSource>,
         terms: watch::Receiver<Terms>,
         front: Arc<F>,
     ) -> io::Result<SocketAddr> {
@@ -186,7 +186,11 @@ impl Server {
     ///
     /// # Errors
     /// When the address cannot be bound; the message names it.
-    pub async fn listen_admin<F: Front>(&mut self, listen: impl Into<Listen>, front: Arc<F>) -> io::Result<SocketAddr> {
+    pub async fn listen_admin<F: Front>(
+        &mut self,
+        listen: impl Into<ListenSource>,
+        front: Arc<F>,
+    ) -> io::Result<SocketAddr> {
         let serving = Serving {
             slots: Slots::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS),
             heads: HeadBudget::new(ADMIN_HEADERS),
@@ -199,7 +203,7 @@ impl Server {
     }
 
     fn serving<F>(&self, front: Arc<F>, drains_at: Stage) -> Serving<F> {
-        let Self { control: Control { limits, slots, heads }, counted, stages, .. } = self;
+        let Self { control: ServerControl { limits, slots, heads }, counted, stages, .. } = self;
         let Terms { tls, names, label, proxies } = Terms::default();
         Serving {
             front,
@@ -220,17 +224,17 @@ impl Server {
 
     async fn bind<F: Front>(
         &mut self,
-        listen: Listen,
+        listen: ListenSource,
         serving: &Serving<F>,
         terms: &watch::Receiver<Terms>,
         open: &Arc<AtomicUsize>,
-    ) -> io::Result<(SocketAddr, Vec<Run>)> {
-        let (mut first, mut runs) = (None, Vec::<Run>::new());
-        let newcomers_grace = if matches!(listen, Listen::On(_)) { NEWCOMERS_GRACE } else { Duration::ZERO };
+    ) -> io::Result<(SocketAddr, Vec<RunFuture>)> {
+        let (mut first, mut runs) = (None, Vec::<RunFuture>::new());
+        let newcomers_grace = if matches!(listen, ListenSource::On(_)) { NEWCOMERS_GRACE } else { Duration::ZERO };
         for socket in listen.sockets().await? {
             let bound = socket.local_addr()?;
             first.get_or_insert(bound);
-            let current = Current { limits: self.control.limits.subscribe(), terms: terms.clone() };
+            let current = LiveTerms { limits: self.control.limits.subscribe(), terms: terms.clone() };
             let (asker, asked) = pulse(bound.to_string());
             self.askers.push(asker);
             let (serving, open) = (Serving { newcomers_grace, ..serving.clone() }, Arc::clone(open));
@@ -242,7 +246,7 @@ impl Server {
     }
 
     /// Changes what it serves with, also while it [runs](Self::run).
-    pub fn control(&self) -> Control {
+    pub fn control(&self) -> ServerControl {
         self.control.clone()
     }
 
@@ -254,7 +258,7 @@ impl Server {
     /// Serves until `stop` speaks (or its sender is gone). Then `ending` is asked: for its `lame_duck` it serves on without being
     /// ready, and drains: no new connections, idle ones closed, running answers finish. What still runs after `drain_timeout`,
     /// or when `stop` speaks again at any time, is cut.
-    pub async fn run(self, mut stop: mpsc::Receiver<()>, ending: impl FnOnce() -> Ending) -> Drained {
+    pub async fn run(self, mut stop: mpsc::Receiver<()>, ending: impl FnOnce() -> DrainTimes) -> DrainOutcome {
         let Self { stage, fronts, admin, open, notify, askers, .. } = self;
         let notify: Arc<dyn Fn(Notice) + Send + Sync> = notify.into();
         let mut fronts: JoinSet<()> = fronts.into_iter().collect();
@@ -266,7 +270,7 @@ impl Server {
             .map(|patience| tokio::spawn(watchdog::run(patience, askers, move || alive(Notice::Alive))));
 
         let _ = stop.recv().await;
-        let Ending { lame_duck, drain_timeout } = ending();
+        let DrainTimes { lame_duck, drain_timeout } = ending();
         tracing::info!(?lame_duck, ?drain_timeout, "stopping: running answers may finish");
         notify(Notice::Stopping(lame_duck + drain_timeout));
         stage.send_replace(Stage::Leaving);
@@ -276,7 +280,7 @@ impl Server {
             let done = async { while fronts.join_next().await.is_some() {} };
             shutdown::drain(done, &open, drain_timeout, &mut stop, &*notify).await
         } else {
-            Drained { cut: open.load(Ordering::Relaxed) }
+            DrainOutcome { cut: open.load(Ordering::Relaxed) }
         };
 
         stage.send_replace(Stage::Closing);

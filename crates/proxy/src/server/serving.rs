@@ -42,7 +42,7 @@ impl Terms {
 
 /// How long the end of the daemon may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Ending {
+pub struct DrainTimes {
     /// How long it serves without being ready.
     pub lame_duck: Duration,
     /// How long running answers may then take.
@@ -51,13 +51,13 @@ pub struct Ending {
 
 /// Changes what a server serves with, while it serves.
 #[derive(Clone)]
-pub struct Control {
+pub struct ServerControl {
     pub(super) limits: Arc<watch::Sender<Limits>>,
     pub(super) slots: Slots,
     pub(super) heads: HeadBudget,
 }
 
-impl Control {
+impl ServerControl {
     /// From now on these limits hold. What is counted counts on; times are those of connections from now on.
     pub fn limit(&self, limits: Limits) {
         self.slots.resize(limits.max_connections, limits.max_connections_per_peer);
@@ -68,7 +68,7 @@ impl Control {
 
 /// What a listener's next connection is served with, as far as it can change.
 #[derive(Clone)]
-pub(super) struct Current {
+pub(super) struct LiveTerms {
     pub(super) limits: watch::Receiver<Limits>,
     pub(super) terms: watch::Receiver<Terms>,
 }
@@ -117,7 +117,7 @@ impl<F> Serving<F> {
     }
 
     /// The same with what holds now.
-    pub(super) fn with(&self, current: &Current) -> Self {
+    pub(super) fn with(&self, current: &LiveTerms) -> Self {
         let Terms { tls, names, label, proxies } = current.terms.borrow().clone();
         Self { tls, names, label, proxies, limits: current.limits.borrow().clone(), ..self.clone() }
     }

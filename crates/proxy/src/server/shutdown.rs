@@ -94,7 +94,7 @@ pub fn signals() -> io::Result<mpsc::Receiver<()>> {
 /// # Errors
 /// When the handler cannot be installed.
 pub fn reloads() -> io::Result<mpsc::Receiver<()>> {
-    told_by(SignalKind::hangup())
+    deliveries_of(SignalKind::hangup())
 }
 
 /// SIGUSR1, likewise. Without a handler it would end the process.
@@ -102,14 +102,14 @@ pub fn reloads() -> io::Result<mpsc::Receiver<()>> {
 /// # Errors
 /// When the handler cannot be installed.
 pub fn reopens() -> io::Result<mpsc::Receiver<()>> {
-    told_by(SignalKind::user_defined1())
+    deliveries_of(SignalKind::user_defined1())
 }
 
-fn told_by(kind: SignalKind) -> io::Result<mpsc::Receiver<()>> {
-    let mut told = signal(kind)?;
+fn deliveries_of(kind: SignalKind) -> io::Result<mpsc::Receiver<()>> {
+    let mut signals = signal(kind)?;
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        while told.recv().await.is_some() {
+        while signals.recv().await.is_some() {
             if let Err(mpsc::error::TrySendError::Closed(())) = sender.try_send(()) {
                 return;
             }
@@ -120,7 +120,7 @@ fn told_by(kind: SignalKind) -> io::Result<mpsc::Receiver<()>> {
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drained {
+pub struct DrainOutcome {
     /// Connections that were cut because the time was up or a second signal came; 0: everyone got their answer.
     pub cut: usize,
 }
@@ -154,7 +154,7 @@ pub(super) async fn drain(
     timeout: Duration,
     stop: &mut mpsc::Receiver<()>,
     notify: &(dyn Fn(Notice) + Send + Sync),
-) -> Drained {
+) -> DrainOutcome {
     let deadline = Instant::now() + timeout;
     let mut second = interval_at(Instant::now(), Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -163,7 +163,7 @@ pub(super) async fn drain(
     loop {
         tokio::select! {
             biased;
-            () = fronts.as_mut() => return Drained { cut: 0 },
+            () = fronts.as_mut() => return DrainOutcome { cut: 0 },
             asked = stop.recv(), if listening => match asked {
                 Some(()) => {
                     tracing::warn!("asked to stop again: cutting what still runs");
@@ -178,7 +178,7 @@ pub(super) async fn drain(
             _ = second.tick() => notify(Notice::Status(progress(open, deadline))),
         }
     }
-    Drained { cut: open.load(Ordering::Relaxed) }
+    DrainOutcome { cut: open.load(Ordering::Relaxed) }
 }
 
 fn progress(open: &AtomicUsize, deadline: Instant) -> String {

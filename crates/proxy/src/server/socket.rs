@@ -54,7 +54,7 @@ pub(super) struct Socket {
     stream: TcpStream,
     /// Its place among all connections; taken out with the last of its life.
     slot: Option<Slot>,
-    ending: Ending,
+    ending: CloseMode,
     /// The client has closed its side.
     over: bool,
     write_timeout: Duration,
@@ -75,7 +75,7 @@ enum Flow {
 
 /// How the connection ends when the socket is closed. Clones speak of the same socket.
 #[derive(Clone, Default)]
-pub(super) struct Ending(Arc<Flags>);
+pub(super) struct CloseMode(Arc<Flags>);
 
 #[derive(Default)]
 struct Flags {
@@ -83,7 +83,7 @@ struct Flags {
     lingers: AtomicBool,
 }
 
-impl Ending {
+impl CloseMode {
     /// With a reset.
     pub(super) fn arm(&self) {
         self.0.resets.store(true, Ordering::Release);
@@ -123,7 +123,7 @@ impl Socket {
         Self {
             stream,
             slot: Some(slot),
-            ending: Ending::default(),
+            ending: CloseMode::default(),
             over: false,
             write_timeout,
             flow: Flow::Free,
@@ -131,7 +131,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn ending(&self) -> Ending {
+    pub(super) fn ending(&self) -> CloseMode {
         self.ending.clone()
     }
 

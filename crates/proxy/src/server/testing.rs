@@ -18,10 +18,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Drained, Ending, Limits, Notice, Server};
+use super::{DrainOutcome, DrainTimes, Limits, Notice, Server};
 use crate::{
     metrics::Connections,
-    wire::{Body, BoxError, Front, Peer, Received},
+    wire::{Body, BoxError, Front, Peer, RequestBody},
 };
 
 /// A front that is a function.
@@ -29,12 +29,12 @@ pub(crate) struct FrontFn<H>(pub(crate) H);
 
 impl<H, A> Front for FrontFn<H>
 where
-    H: Fn(Request<Received>, Peer) -> A + Send + Sync + 'static,
+    H: Fn(Request<RequestBody>, Peer) -> A + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send,
 {
     type Body = Body;
 
-    async fn handle(&self, request: Request<Received>, peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Request<RequestBody>, peer: Peer) -> Response<Body> {
         (self.0)(request, peer).await
     }
 }
@@ -44,7 +44,7 @@ pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     /// Each message is a signal to stop.
     pub(crate) stop: mpsc::Sender<()>,
-    pub(crate) ended: JoinHandle<Drained>,
+    pub(crate) ended: JoinHandle<DrainOutcome>,
     pub(crate) notices: Arc<Mutex<Vec<Notice>>>,
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn run(server: Server, addr: SocketAddr) -> Running {
         server.notify(move |notice| notices.lock().unwrap().push(notice))
     };
     let ended = tokio::spawn(
-        server.run(stopped, || Ending { lame_duck: Duration::ZERO, drain_timeout: Duration::from_secs(60) }),
+        server.run(stopped, || DrainTimes { lame_duck: Duration::ZERO, drain_timeout: Duration::from_secs(60) }),
     );
     Running { addr, stop, ended, notices }
 }
@@ -91,7 +91,7 @@ pub(crate) fn run(server: Server, addr: SocketAddr) -> Running {
 /// Serves what `handle` answers.
 pub(crate) async fn start_fn<H, A>(handle: H) -> Running
 where
-    H: Fn(Request<Received>, Peer) -> A + Send + Sync + 'static,
+    H: Fn(Request<RequestBody>, Peer) -> A + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
 {
     start(FrontFn(handle)).await

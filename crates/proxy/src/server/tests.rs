@@ -8,13 +8,13 @@ use tokio::{
 };
 
 use super::{
-    listener::Accept,
+    listener::Acceptor,
     testing::{FrontFn, Raw, counted, held_body, loopback, once, run, start, start_fn, start_held, start_silent},
     *,
 };
-use crate::wire::{Body, Received, RequestId, error_response};
+use crate::wire::{Body, RequestBody, RequestId, error_response};
 
-fn path(request: &Request<Received>) -> String {
+fn path(request: &Request<RequestBody>) -> String {
     request.uri().path().to_owned()
 }
 
@@ -54,7 +54,7 @@ async fn names_of_headers_are_written_as_the_listener_says() {
 
 #[tokio::test]
 async fn a_burst_of_connections_waits_until_it_is_accepted() {
-    let sockets = Listen::Bind(loopback()).sockets().await.unwrap();
+    let sockets = ListenSource::Bind(loopback()).sockets().await.unwrap();
     let addr = sockets[0].local_addr().unwrap();
     let mut waiting = Vec::new();
     for number in 0..300 {
@@ -261,7 +261,7 @@ async fn a_client_that_reads_slowly_is_left_alone() {
 /// Fails as often as it was told to, then accepts.
 struct Failing(VecDeque<i32>, TcpListener);
 
-impl Accept for Failing {
+impl Acceptor for Failing {
     async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         match self.0.pop_front() {
             Some(errno) => Err(io::Error::from_raw_os_error(errno)),
@@ -294,7 +294,7 @@ async fn a_daemon_out_of_files_waits_and_goes_on() {
             drains_at: Stage::Draining,
             newcomers_grace: Duration::ZERO,
         },
-        current: Current { limits: watch::channel(Limits::default()).1, terms: Terms::default().fixed() },
+        current: LiveTerms { limits: watch::channel(Limits::default()).1, terms: Terms::default().fixed() },
         asked: mpsc::channel(1).1,
         open: Arc::default(),
     };
@@ -328,7 +328,7 @@ async fn a_drain_lets_running_answers_finish_and_nothing_else() {
     assert_eq!(busy.exactly(5).await, "half ");
     go_on.send(Ok("whole")).unwrap();
     assert_eq!(busy.rest().await.0, "whole");
-    assert_eq!(server.ended.await.unwrap(), Drained { cut: 0 });
+    assert_eq!(server.ended.await.unwrap(), DrainOutcome { cut: 0 });
 
     let notices = server.notices.lock().unwrap();
     assert_eq!(
@@ -348,7 +348,7 @@ async fn a_drain_that_runs_out_of_time_cuts_and_says_so() {
     server.stop.send(()).await.unwrap();
     assert_eq!(client.rest().await.0, "");
     assert_eq!(started.elapsed().as_secs(), 60);
-    assert_eq!(server.ended.await.unwrap(), Drained { cut: 1 });
+    assert_eq!(server.ended.await.unwrap(), DrainOutcome { cut: 1 });
     assert!(gone.await.is_err());
 
     let notices = server.notices.lock().unwrap();
@@ -367,7 +367,7 @@ async fn a_second_signal_cuts_at_once() {
     server.stop.send(()).await.unwrap();
     server.stop.send(()).await.unwrap();
     assert_eq!(client.rest().await.0, "");
-    assert_eq!(server.ended.await.unwrap(), Drained { cut: 1 });
+    assert_eq!(server.ended.await.unwrap(), DrainOutcome { cut: 1 });
 }
 
 #[tokio::test]
@@ -378,7 +378,7 @@ async fn the_admin_listener_answers_until_the_drain_is_over() {
     let front = FrontFn(move |_, _| std::future::ready(Response::new(body())));
     let addr = server.listen(loopback(), Arc::new(front)).await.unwrap();
     let ready = || -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> { Box::pin(async { Ok(()) }) };
-    let ready = Ready::new(ready, server.draining());
+    let ready = CachedReadiness::new(ready, server.draining());
     let admin = Admin::new(prometheus::Registry::new(), ready, Arc::new(()), Box::new(|| [].into()));
     let admin = server.listen_admin(loopback(), Arc::new(admin)).await.unwrap();
     let server = run(server, addr);
@@ -396,7 +396,7 @@ async fn the_admin_listener_answers_until_the_drain_is_over() {
     assert_eq!(probe.exactly(14).await, "shutting down\n");
     go_on.send(Ok("whole")).unwrap();
     assert_eq!(client.rest().await.0, "half whole");
-    assert_eq!(server.ended.await.unwrap(), Drained { cut: 0 });
+    assert_eq!(server.ended.await.unwrap(), DrainOutcome { cut: 0 });
     assert_eq!(probe.rest().await.0, "");
 }
 

@@ -8,12 +8,12 @@ use super::{
     testing::{FrontFn, Raw, Running, counted, held_body, loopback, once, run, start_with},
     *,
 };
-use crate::wire::{Body, Received};
+use crate::wire::{Body, RequestBody};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 async fn start_limited(limits: Limits) -> Running {
-    start_with(limits, FrontFn(|_: http::Request<Received>, _| async { Response::new(Body::full("fine")) })).await
+    start_with(limits, FrontFn(|_: http::Request<RequestBody>, _| async { Response::new(Body::full("fine")) })).await
 }
 
 /// A connection from another address of this machine.

@@ -84,7 +84,7 @@ async fn a_drain_lets_running_streams_finish() {
     server.stop.send(()).await.unwrap();
     go_on.send(Ok("whole")).unwrap();
     assert_eq!(running.collect().await.unwrap().to_bytes(), "whole");
-    assert_eq!(server.ended.await.unwrap(), Drained { cut: 0 });
+    assert_eq!(server.ended.await.unwrap(), DrainOutcome { cut: 0 });
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ pub(super) fn sampled() -> Option<TraceParent> {
 }
 
 /// What there is to say of one span.
-pub(super) struct Ended {
+pub(super) struct FinishedSpan {
     pub(super) span: u64,
     pub(super) parent: u64,
     pub(super) kind: SpanKind,
@@ -79,7 +79,7 @@ pub(super) struct Ended {
 }
 
 /// Has a span sent that has ended just now.
-pub(super) fn send(trace: TraceParent, ended: Ended) {
+pub(super) fn send(trace: TraceParent, ended: FinishedSpan) {
     let Some(collector) = COLLECTOR.get() else { return };
     let id = TraceId::from_bytes(trace.trace.to_be_bytes());
     let span = |id: u64| SpanId::from_bytes(id.to_be_bytes());
@@ -120,6 +120,9 @@ impl Drop for StageSpan {
         let Self { trace, name, began } = *self;
         let (span, parent) = (trace.next().span, trace.span);
         let (name, attributes) = (Cow::Borrowed(name), Vec::new());
-        send(trace, Ended { span, parent, kind: SpanKind::Internal, name, began, attributes, status: Status::Unset });
+        send(
+            trace,
+            FinishedSpan { span, parent, kind: SpanKind::Internal, name, began, attributes, status: Status::Unset },
+        );
     }
 }

@@ -8,7 +8,7 @@ use opentelemetry::{
     trace::{SpanKind, Status},
 };
 
-use super::collector::{Ended, send};
+use super::collector::{FinishedSpan, send};
 use crate::correlation::{Correlation, RequestId, TraceParent};
 
 /// A request that is recorded. It ends when it is dropped: with its body, or without an answer.
@@ -60,7 +60,7 @@ impl Drop for RequestSpan {
             let attributes =
                 vec![KeyValue::new("http.response.body.size", i64::try_from(self.bytes).unwrap_or(i64::MAX))];
             let status = if self.whole == Some(true) { Status::Unset } else { Status::error("cut") };
-            send(trace, Ended { span, parent, kind: SpanKind::Internal, name, began, attributes, status });
+            send(trace, FinishedSpan { span, parent, kind: SpanKind::Internal, name, began, attributes, status });
         }
         let name = Cow::Owned(self.method.as_str().to_owned());
         let mut attributes = vec![
@@ -69,6 +69,6 @@ impl Drop for RequestSpan {
         ];
         attributes.extend(self.status.map(|s| KeyValue::new("http.response.status_code", i64::from(s.as_u16()))));
         let (span, parent, began) = (trace.span, trace.parent, self.began);
-        send(trace, Ended { span, parent, kind: SpanKind::Server, name, began, attributes, status });
+        send(trace, FinishedSpan { span, parent, kind: SpanKind::Server, name, began, attributes, status });
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Watchers {
 }
 
 /// One who watches, until it is dropped.
-struct Watching {
+struct Watcher {
     watchers: Arc<Watchers>,
     news: watch::Receiver<Bytes>,
 }
@@ -53,7 +53,7 @@ impl Watchers {
     pub(super) fn watch(self: &Arc<Self>) -> Option<Body> {
         let add = |watching| (watching < WATCHERS).then_some(watching + 1);
         self.watching.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).ok()?;
-        let watching = Watching { watchers: Arc::clone(self), news: self.news.subscribe() };
+        let watching = Watcher { watchers: Arc::clone(self), news: self.news.subscribe() };
         self.somebody.notify_one();
         // The first line goes out at once, so that the browser knows that it is connected.
         let begin = Bytes::from_static(b"retry: 2000\n\n");
@@ -86,7 +86,7 @@ impl Watchers {
     }
 }
 
-impl Drop for Watching {
+impl Drop for Watcher {
     fn drop(&mut self) {
         self.watchers.watching.fetch_sub(1, Ordering::AcqRel);
     }

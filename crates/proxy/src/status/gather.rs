@@ -12,16 +12,16 @@ use prometheus::Registry;
 use super::{
     health,
     readings::Readings,
-    recent::{Lately, Recent},
+    recent::{RecentActivity, RecentCounters},
     state::{
-        Build, Cache, Certificate, Connections, Download, Filer, Holder, Kms, Limit, Listed, Memory, Status, Traffic,
+        Build, Cache, Certificate, Connections, Download, Excerpt, Filer, Holder, Kms, Limit, Memory, Status, Traffic,
         VolumeServer,
     },
 };
 use crate::{
     filer::FilerClient,
     keys::KeyRing,
-    layers::{Exchange, Running},
+    layers::{Exchange, RunningRequests},
     metrics,
     read::Source,
 };
@@ -38,15 +38,15 @@ pub(crate) struct Sources {
     /// The metrics.
     pub(crate) registry: Registry,
     /// The requests that run.
-    pub(crate) running: Running,
+    pub(crate) running: RunningRequests,
     /// What is in force now.
-    pub(crate) told: Box<dyn Fn() -> Told + Send + Sync>,
+    pub(crate) parts: Box<dyn Fn() -> StatusParts + Send + Sync>,
     /// The limits that are told.
     pub(crate) limits: &'static [LimitSetting],
 }
 
 /// What is in force, and tells of itself.
-pub(crate) struct Told {
+pub(crate) struct StatusParts {
     /// The filers.
     pub(crate) filer: Arc<FilerClient>,
     /// The volume servers, and the memory.
@@ -81,10 +81,10 @@ pub(crate) struct LimitSetting {
 }
 
 /// All there is to tell now. `ready`: what `/readyz` says.
-pub(super) fn status(sources: &Sources, recent: &Recent, ready: &Result<(), String>) -> Status {
+pub(super) fn status(sources: &Sources, recent: &RecentCounters, ready: &Result<(), String>) -> Status {
     let readings = Readings::of(&sources.registry);
     let lately = recent.lately(&readings);
-    let Told { filer, source, keys, settings } = (sources.told)();
+    let StatusParts { filer, source, keys, settings } = (sources.parts)();
     let since_start = readings.sum("process_start_time_seconds", &[]);
     let mut status = Status {
         at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
@@ -127,7 +127,7 @@ fn build() -> Build {
     }
 }
 
-fn traffic(readings: &Readings, lately: &Lately) -> Traffic {
+fn traffic(readings: &Readings, lately: &RecentActivity) -> Traffic {
     Traffic {
         requests_in_flight: readings.count("tidegate_requests_in_flight", &[]),
         bytes_per_second: lately.bytes_per_second,
@@ -154,12 +154,12 @@ fn connections(readings: &Readings, values: &toml::Table) -> Connections {
     }
 }
 
-fn downloads(mut running: Vec<Arc<Exchange>>, show_paths: bool) -> Listed<Download> {
+fn downloads(mut running: Vec<Arc<Exchange>>, show_paths: bool) -> Excerpt<Download> {
     running.sort_by_key(|exchange| exchange.started);
     // Before the list is cut: a rate is since somebody looked last.
     let more = running.len().saturating_sub(DOWNLOADS);
     let listed = running.iter().take(DOWNLOADS).map(|exchange| download(exchange, show_paths)).collect();
-    Listed { listed, more }
+    Excerpt { listed, more }
 }
 
 fn download(exchange: &Exchange, show_paths: bool) -> Download {
@@ -191,7 +191,7 @@ fn filers(client: &FilerClient) -> Vec<Filer> {
     filers.map(filer).collect()
 }
 
-fn volume_servers(mut servers: Vec<ServerInsight>, places: usize) -> Listed<VolumeServer> {
+fn volume_servers(mut servers: Vec<ServerInsight>, places: usize) -> Excerpt<VolumeServer> {
     let load = |server: &ServerInsight| server.requests + server.waiting;
     servers.sort_by(|one, other| {
         let rank = |server: &ServerInsight| (server.standing == StandingInsight::Good, Reverse(load(server)));
@@ -213,7 +213,7 @@ fn volume_servers(mut servers: Vec<ServerInsight>, places: usize) -> Listed<Volu
         places,
         failing_for: server.failing_for.map(|time| time.as_secs_f64()),
     };
-    Listed { listed: servers.into_iter().take(SERVERS).map(server).collect(), more }
+    Excerpt { listed: servers.into_iter().take(SERVERS).map(server).collect(), more }
 }
 
 fn kms(keys: &KeyRing, readings: &Readings) -> Vec<Kms> {
@@ -269,7 +269,7 @@ fn memory(source: &Source, readings: &Readings) -> Memory {
         downloads: insight.holders.iter().map(|holder| holder.downloads).sum(),
         most_downloads: insight.most_downloads,
         waiting: insight.waiting,
-        peers: Listed { listed: insight.holders.iter().take(HOLDERS).map(holder).collect(), more },
+        peers: Excerpt { listed: insight.holders.iter().take(HOLDERS).map(holder).collect(), more },
         resident: readings.count("process_resident_memory_bytes", &[]),
     }
 }

@@ -177,7 +177,7 @@ mod tests {
     use prometheus::{IntGauge, Registry};
 
     use super::*;
-    use crate::status::state::{Certificate, Connections, Filer, Kms, Listed, Memory, VolumeServer};
+    use crate::status::state::{Certificate, Connections, Excerpt, Filer, Kms, Memory, VolumeServer};
 
     const NOW: f64 = 1.7e9;
 
@@ -199,7 +199,7 @@ mod tests {
         let server = |state: &str| VolumeServer { state: state.to_owned(), ..VolumeServer::default() };
         let status = Status {
             filers: vec![Filer { address: "f:1".to_owned(), ..Filer::default() }],
-            volume_servers: Listed { listed: vec![server("good"), server("aside"), server("probed")], more: 0 },
+            volume_servers: Excerpt { listed: vec![server("good"), server("aside"), server("probed")], more: 0 },
             kms: vec![kms("down", false, 1.0), kms("late", true, 60.0), kms("fine", true, 301.0)],
             memory: Memory { waiting: 1, ..Memory::default() },
             connections: Connections { open_files: 80, most_files: 100, ..Connections::default() },

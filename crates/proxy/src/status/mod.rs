@@ -22,25 +22,26 @@ use tokio::{
     time::{Instant, interval},
 };
 
-pub(crate) use self::gather::{LimitSetting, Settings, Sources, Told};
+pub(crate) use self::gather::{LimitSetting, Settings, Sources, StatusParts};
 pub use self::state::Status;
 use self::{
     events::Watchers,
     readings::Readings,
-    recent::{NOTED, Recent},
+    recent::{NOTED, RecentCounters},
 };
 
 /// How long a status is told again.
 const FRESH: Duration = Duration::from_millis(900);
 
 /// Says whether requests can be served, and if not why, as `/readyz` does.
-pub(crate) type Ready = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+pub(crate) type ReadinessCheck =
+    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// Where the status is put up for all to see.
 pub(crate) struct Board {
     sources: Sources,
-    ready: Ready,
-    recent: Recent,
+    ready: ReadinessCheck,
+    recent: RecentCounters,
     watchers: Arc<Watchers>,
     /// The last status and when it was made. Held while another one is, so that many who look make one.
     last: Mutex<Option<(Instant, Arc<Status>)>>,
@@ -48,8 +49,14 @@ pub(crate) struct Board {
 
 impl Board {
     /// One that tells of these.
-    pub(crate) fn new(sources: Sources, ready: Ready) -> Arc<Self> {
-        Arc::new(Self { sources, ready, recent: Recent::new(), watchers: Watchers::new(), last: Mutex::new(None) })
+    pub(crate) fn new(sources: Sources, ready: ReadinessCheck) -> Arc<Self> {
+        Arc::new(Self {
+            sources,
+            ready,
+            recent: RecentCounters::new(),
+            watchers: Watchers::new(),
+            last: Mutex::new(None),
+        })
     }
 
     /// Notes what happens, and tells whoever watches, until it is `over`.

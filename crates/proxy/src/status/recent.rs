@@ -64,7 +64,7 @@ impl Counters {
 }
 
 /// What happened lately.
-pub(super) struct Lately {
+pub(super) struct RecentActivity {
     pub(super) bytes_per_second: f64,
     pub(super) requests_per_second: f64,
     /// How much was counted in that time.
@@ -72,9 +72,9 @@ pub(super) struct Lately {
 }
 
 /// The counters of the last minutes.
-pub(super) struct Recent(Mutex<Past>);
+pub(super) struct RecentCounters(Mutex<CounterHistory>);
 
-struct Past {
+struct CounterHistory {
     /// Every [`NOTED`], the oldest first.
     noted: VecDeque<(Instant, Counters)>,
     /// When somebody looked last, and the rates that he was told.
@@ -82,11 +82,11 @@ struct Past {
     rates: (f64, f64),
 }
 
-impl Recent {
+impl RecentCounters {
     /// Nothing has happened yet.
     pub(super) fn new() -> Self {
         let now = (Instant::now(), Counters::default());
-        Self(Mutex::new(Past { noted: VecDeque::from([now]), looked: now, rates: (0.0, 0.0) }))
+        Self(Mutex::new(CounterHistory { noted: VecDeque::from([now]), looked: now, rates: (0.0, 0.0) }))
     }
 
     /// Notes them as they are now.
@@ -95,35 +95,36 @@ impl Recent {
     }
 
     fn add(&self, now: Instant, counters: Counters) {
-        let mut past = self.past();
+        let mut history = self.history();
         // The oldest that is old enough stays.
-        while past.noted.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= LATELY) {
-            past.noted.pop_front();
+        while history.noted.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= LATELY) {
+            history.noted.pop_front();
         }
-        past.noted.push_back((now, counters));
+        history.noted.push_back((now, counters));
     }
 
     /// What happened since five minutes ago, or the start.
-    pub(super) fn lately(&self, readings: &Readings) -> Lately {
+    pub(super) fn lately(&self, readings: &Readings) -> RecentActivity {
         self.until(Instant::now(), Counters::of(readings))
     }
 
-    fn until(&self, now: Instant, counters: Counters) -> Lately {
-        let mut past = self.past();
-        let before = past.noted.front().map_or(counters, |(_, before)| *before);
+    fn until(&self, now: Instant, counters: Counters) -> RecentActivity {
+        let mut history = self.history();
+        let before = history.noted.front().map_or(counters, |(_, before)| *before);
         // Who looks seldom is told of the last seconds all the same.
-        let (at, looked) = past.noted.back().copied().filter(|noted| noted.0 > past.looked.0).unwrap_or(past.looked);
+        let (at, looked) =
+            history.noted.back().copied().filter(|noted| noted.0 > history.looked.0).unwrap_or(history.looked);
         let time = now.duration_since(at);
         if time >= LEAST {
             let gone = counters.since(looked);
-            past.rates = (gone.bytes as f64 / time.as_secs_f64(), gone.requests as f64 / time.as_secs_f64());
-            past.looked = (now, counters);
+            history.rates = (gone.bytes as f64 / time.as_secs_f64(), gone.requests as f64 / time.as_secs_f64());
+            history.looked = (now, counters);
         }
-        let (bytes_per_second, requests_per_second) = past.rates;
-        Lately { bytes_per_second, requests_per_second, gone: counters.since(before) }
+        let (bytes_per_second, requests_per_second) = history.rates;
+        RecentActivity { bytes_per_second, requests_per_second, gone: counters.since(before) }
     }
 
-    fn past(&self) -> MutexGuard<'_, Past> {
+    fn history(&self) -> MutexGuard<'_, CounterHistory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,19 +139,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn lately_is_five_minutes_and_no_more() {
-        let recent = Recent::new();
+        let recent = RecentCounters::new();
         let begin = Instant::now();
         for step in 1..=100 {
             recent.add(begin + step * NOTED, failed(step.into(), 0));
         }
         let now = begin + 100 * NOTED;
         assert_eq!(recent.until(now, failed(103, 0)).gone.failed, 33);
-        assert!(recent.past().noted.len() <= 32);
+        assert!(recent.history().noted.len() <= 32);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_rate_is_of_the_last_seconds_for_all_who_look() {
-        let recent = Recent::new();
+        let recent = RecentCounters::new();
         let begin = Instant::now();
         recent.add(begin + NOTED, failed(0, 1000));
         let second = Duration::from_secs(1);

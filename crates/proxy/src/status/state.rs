@@ -23,11 +23,11 @@ pub struct Status {
     /// Connections of clients.
     pub connections: Connections,
     /// Requests whose answer is not out, those that run longest first.
-    pub downloads: Listed<Download>,
+    pub downloads: Excerpt<Download>,
     /// The filers, in the order of the configuration.
     pub filers: Vec<Filer>,
     /// The volume servers that were met: first those that are set aside, then those that have most to do.
-    pub volume_servers: Listed<VolumeServer>,
+    pub volume_servers: Excerpt<VolumeServer>,
     /// The key management services.
     pub kms: Vec<Kms>,
     /// What is kept in memory.
@@ -44,7 +44,7 @@ pub struct Status {
 
 /// Some of many.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Listed<T> {
+pub struct Excerpt<T> {
     /// Those.
     pub listed: Vec<T>,
     /// How many there are beside them.
@@ -247,7 +247,7 @@ pub struct Memory {
     /// Downloads that wait for one.
     pub waiting: usize,
     /// Who has most.
-    pub peers: Listed<Holder>,
+    pub peers: Excerpt<Holder>,
     /// Resident memory of the process.
     pub resident: u64,
 }

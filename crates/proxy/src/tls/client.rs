@@ -21,7 +21,7 @@ use rustls::{
 };
 use tokio::sync::watch;
 
-use super::{Ends, files, verify::ChainVerifier};
+use super::{Expiries, files, verify::ChainVerifier};
 use crate::{
     security::{Https, Identity},
     settings::Error,
@@ -30,7 +30,7 @@ use crate::{
 /// Makes connections with what the files said when they were last read.
 #[derive(Clone)]
 pub struct ClientTls {
-    current: Arc<Current>,
+    current: Arc<CurrentMaterial>,
 }
 
 /// The files that are used, by who uses them.
@@ -55,15 +55,15 @@ pub(crate) struct ServiceFiles {
 
 /// What one reading of the files gave.
 #[derive(Debug)]
-struct Material {
+struct ClientMaterial {
     verifier: Arc<dyn ServerCertVerifier>,
     identity: Option<Arc<CertifiedKey>>,
-    ends: Ends,
+    ends: Expiries,
 }
 
 /// The last reading that could be used. It stands in every configuration that was made of it.
 #[derive(Debug)]
-struct Current(watch::Sender<Arc<Material>>);
+struct CurrentMaterial(watch::Sender<Arc<ClientMaterial>>);
 
 impl ClientTls {
     /// For the filer's gRPC.
@@ -92,7 +92,7 @@ impl ClientTls {
     }
 
     fn new(files: Files) -> Result<Self, Error> {
-        let current = Arc::new(Current(watch::Sender::new(Arc::new(files.read()?))));
+        let current = Arc::new(CurrentMaterial(watch::Sender::new(Arc::new(files.read()?))));
         Ok(Self { current })
     }
 
@@ -124,20 +124,20 @@ impl ClientTls {
     }
 
     /// When its certificates end.
-    pub(super) fn ends(&self) -> Ends {
+    pub(super) fn ends(&self) -> Expiries {
         self.current.reading().ends.clone()
     }
 }
 
 impl Files {
-    fn read(self) -> Result<Material, Error> {
+    fn read(self) -> Result<ClientMaterial, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let pair = match &self {
             Self::Grpc(files) => Some((files.cert.clone(), files.key.clone())),
             Self::Https(files) => files.identity.clone(),
             Self::Service(files) => files.identity.clone(),
         };
-        let mut ends = Ends::new();
+        let mut ends = Expiries::new();
         if let Some((cert, _)) = &pair {
             ends.extend(files::ends(cert)?.map(|(first, _)| ("", first)));
         }
@@ -156,7 +156,7 @@ impl Files {
                 believing(ca.as_deref(), provider)?
             }
         };
-        Ok(Material { verifier, identity, ends })
+        Ok(ClientMaterial { verifier, identity, ends })
     }
 
     /// The authorities that are believed, if they are not the system's.
@@ -188,13 +188,13 @@ fn builder(provider: Arc<CryptoProvider>) -> Result<ConfigBuilder<ClientConfig, 
         .map_err(|error| Error::at("TLS", error.to_string()).caused_by(error))
 }
 
-impl Current {
-    fn reading(&self) -> Arc<Material> {
+impl CurrentMaterial {
+    fn reading(&self) -> Arc<ClientMaterial> {
         Arc::clone(&self.0.borrow())
     }
 }
 
-impl ResolvesClientCert for Current {
+impl ResolvesClientCert for CurrentMaterial {
     fn resolve(&self, _root_hint_subjects: &[&[u8]], _sigschemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.reading().identity.clone()
     }
@@ -204,7 +204,7 @@ impl ResolvesClientCert for Current {
     }
 }
 
-impl ServerCertVerifier for Current {
+impl ServerCertVerifier for CurrentMaterial {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -94,4 +94,4 @@ impl Tls {
 }
 
 /// When certificates end, seconds since 1970, by what is added to the name of whose they are.
-type Ends = Vec<(&'static str, i64)>;
+type Expiries = Vec<(&'static str, i64)>;

@@ -5,20 +5,20 @@ use std::{path::PathBuf, sync::Arc};
 use rustls::{ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
 use tokio::sync::watch;
 
-use super::{Ends, files};
+use super::{Expiries, files};
 use crate::settings::Error;
 
 /// Answers handshakes with what the files said when they were last read. Clones share it.
 #[derive(Clone)]
 pub struct ServerTls {
-    current: Arc<watch::Sender<Reading>>,
+    current: Arc<watch::Sender<ServerMaterial>>,
 }
 
 /// What one reading of the files gave.
 #[derive(Clone)]
-struct Reading {
+struct ServerMaterial {
     config: Arc<ServerConfig>,
-    ends: Ends,
+    ends: Expiries,
 }
 
 /// The files of a listener (PEM).
@@ -38,12 +38,12 @@ impl ServerTls {
     /// # Errors
     /// One line that names the file which cannot be used.
     pub(super) fn new(files: ServerFiles) -> Result<Self, Error> {
-        let mut ends = Ends::new();
+        let mut ends = Expiries::new();
         ends.extend(files::ends(&files.cert)?.map(|(first, _)| ("", first)));
         if let Some(ca) = &files.client_ca {
             ends.extend(files::ends(ca)?.map(|(_, last)| ("_client_ca", last)));
         }
-        let reading = Reading { config: files.read()?, ends };
+        let reading = ServerMaterial { config: files.read()?, ends };
         Ok(Self { current: Arc::new(watch::Sender::new(reading)) })
     }
 
@@ -60,7 +60,7 @@ impl ServerTls {
     }
 
     /// When its certificates end.
-    pub(super) fn ends(&self) -> Ends {
+    pub(super) fn ends(&self) -> Expiries {
         self.current.borrow().ends.clone()
     }
 }

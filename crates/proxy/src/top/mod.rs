@@ -17,7 +17,7 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use self::{fetch::Source, sort::Sort};
-use self::{screen::Look, terminal::Terminal};
+use self::{screen::ScreenStyle, terminal::Terminal};
 use crate::status::Status;
 
 /// From one look to the next.
@@ -52,7 +52,7 @@ pub async fn run(source: &Source, once: bool, sort: Sort) -> Result<(), String> 
     let colour = std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()) && io::stdout().is_terminal();
     if once {
         let width = terminal::width().or_else(columns).unwrap_or(WIDTH);
-        let lines = screen::lines(&status, &Look { width, height: usize::MAX, colour, sort });
+        let lines = screen::lines(&status, &ScreenStyle { width, height: usize::MAX, colour, sort });
         return print(lines.join("\n") + "\n");
     }
     let mut terminal = Terminal::open().map_err(cannot_show)?;
@@ -63,7 +63,7 @@ pub async fn run(source: &Source, once: bool, sort: Sort) -> Result<(), String> 
     ticks.tick().await;
     loop {
         let (width, height) = terminal.size();
-        let look = Look { width, height, colour, sort };
+        let look = ScreenStyle { width, height, colour, sort };
         let lines = match &shown {
             Ok(status) => screen::lines(status, &look),
             Err(reason) => screen::lost(reason, &look),

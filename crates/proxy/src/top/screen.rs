@@ -10,7 +10,7 @@ use crate::status::{
 };
 
 /// How it is to look.
-pub(super) struct Look {
+pub(super) struct ScreenStyle {
     /// Characters on a line.
     pub(super) width: usize,
     /// Lines.
@@ -35,7 +35,7 @@ enum Tone {
 type Column = (&'static str, usize, bool);
 
 /// The page, its lines no longer and no more than they may be.
-pub(super) fn lines(status: &Status, look: &Look) -> Vec<String> {
+pub(super) fn lines(status: &Status, look: &ScreenStyle) -> Vec<String> {
     let mut page = Page { look, lines: Vec::new() };
     page.head(status);
     page.servers(status);
@@ -48,7 +48,7 @@ pub(super) fn lines(status: &Status, look: &Look) -> Vec<String> {
 }
 
 /// The page while there is no status.
-pub(super) fn lost(reason: &str, look: &Look) -> Vec<String> {
+pub(super) fn lost(reason: &str, look: &ScreenStyle) -> Vec<String> {
     let mut page = Page { look, lines: Vec::new() };
     page.line(&[(Tone::Fail, "No status".to_owned())]);
     page.line(&[(Tone::Plain, reason.to_owned())]);
@@ -58,7 +58,7 @@ pub(super) fn lost(reason: &str, look: &Look) -> Vec<String> {
 }
 
 struct Page<'l> {
-    look: &'l Look,
+    look: &'l ScreenStyle,
     lines: Vec<String>,
 }
 
@@ -295,7 +295,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::status::state::{Listed, VolumeServer};
+    use crate::status::state::{Excerpt, VolumeServer};
 
     fn status() -> Status {
         let download = |id: &str, rate, age, sent| Download {
@@ -313,7 +313,7 @@ mod tests {
         status.health.ready = true;
         status.downloads.listed =
             vec![download("slow", 1, 9.0, 500), download("fast", 9, 1.0, 900), download("new", 5, 0.5, 0)];
-        status.volume_servers = Listed {
+        status.volume_servers = Excerpt {
             listed: vec![VolumeServer {
                 address: "vol:1".to_owned(),
                 state: "aside".to_owned(),
@@ -324,8 +324,8 @@ mod tests {
         status
     }
 
-    fn look(width: usize, sort: Sort) -> Look {
-        Look { width, height: 100, colour: false, sort }
+    fn look(width: usize, sort: Sort) -> ScreenStyle {
+        ScreenStyle { width, height: 100, colour: false, sort }
     }
 
     fn order(sort: Sort) -> Vec<String> {
@@ -346,7 +346,7 @@ mod tests {
         let text = lines(&status(), &look(100, Sort::Rate)).join("\n");
         assert!(text.contains("vol:1") && text.contains("set aside") && text.contains("and 3 more"), "{text}");
         assert!(!text.contains('\x1b'));
-        let coloured = Look { colour: true, ..look(100, Sort::Rate) };
+        let coloured = ScreenStyle { colour: true, ..look(100, Sort::Rate) };
         assert!(lines(&status(), &coloured).join("\n").contains("\x1b[1;31m"));
     }
 
@@ -361,7 +361,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_line_is_longer_than_the_terminal_is_wide(width in 1_usize..200, height in 1_usize..40) {
-            let look = Look { width, height, colour: false, sort: Sort::Rate };
+            let look = ScreenStyle { width, height, colour: false, sort: Sort::Rate };
             let lines = lines(&status(), &look);
             prop_assert!(lines.len() <= height);
             prop_assert!(lines.iter().all(|line| line.chars().count() <= width), "{}", lines.join("\n"));

@@ -7,7 +7,7 @@ use std::future::Future;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 
-use super::{Body, BoxError, Peer, Received, RequestId, error_response};
+use super::{Body, BoxError, Peer, RequestBody, RequestId, error_response};
 use crate::Error;
 
 /// Answers the requests of one listener. The filer front is one; a listener of another protocol brings its own.
@@ -22,7 +22,7 @@ pub trait Front: Send + Sync + 'static {
     }
 
     /// Answers one request. Dropped when the client leaves before the answer, or when a drain runs out of time.
-    fn handle(&self, request: Request<Received>, peer: Peer) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn handle(&self, request: Request<RequestBody>, peer: Peer) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// What a request for `path` is answered that never came to the front, or met a bug in it, in the words of the front's
     /// protocol: the filer's, where it does not have its own.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 
-use super::{BoxError, Front, Peer, Received, RequestId};
+use super::{BoxError, Front, Peer, RequestBody, RequestId};
 use crate::Error;
 
 /// A front around another one, which does one thing about what passes through it. What it says nothing of is the inner
@@ -26,7 +26,7 @@ pub trait Layer: Send + Sync + 'static {
     }
 
     /// As [`Front::handle`].
-    fn pass(&self, request: Request<Received>, peer: Peer) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn pass(&self, request: Request<RequestBody>, peer: Peer) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
 impl<L: Layer> Front for L {
@@ -36,7 +36,7 @@ impl<L: Layer> Front for L {
         Layer::request_id(self, headers, peer)
     }
 
-    fn handle(&self, request: Request<Received>, peer: Peer) -> impl Future<Output = Response<L::Body>> + Send {
+    fn handle(&self, request: Request<RequestBody>, peer: Peer) -> impl Future<Output = Response<L::Body>> + Send {
         self.pass(request, peer)
     }
 

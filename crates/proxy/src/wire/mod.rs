@@ -5,12 +5,12 @@
 mod body;
 mod cutter;
 mod error_response;
+mod extensions;
 mod front;
 mod layer;
 mod peer;
 mod public;
-mod received;
-mod told;
+mod request_body;
 
 pub use self::{
     body::{Body, BoxError},
@@ -18,12 +18,12 @@ pub use self::{
     front::Front,
     layer::Layer,
     peer::{Peer, PeerTls},
-    received::Received,
+    request_body::RequestBody,
 };
 pub(crate) use self::{
     cutter::Cutter,
     error_response::{shown, whole_seconds},
-    received::{LINGER, LINGER_BYTES, LINGER_PAUSE},
-    told::{Relayed, Subject},
+    extensions::{RelayedAnswer, Subject},
+    request_body::{LINGER, LINGER_BYTES, LINGER_PAUSE},
 };
 pub use crate::correlation::RequestId;

@@ -1,7 +1,7 @@
 //! One object for each kind, and what a reader of a part of its chunks may conclude.
 
 use super::made_up::{BOUNDARIES, Entry, MIB, base64, customer, iv, kms, s3, s3_without_iv};
-use crate::{Attributes, Doubt, History, Kind, Layout, Reading, StoredChunk};
+use crate::{Attributes, Doubt, History, Kind, Layout, StoredChunk, UnlabelledReading};
 
 const KMS_KEY: &str = "x-seaweedfs-sse-kms-key";
 const S3_KEY: &str = "x-seaweedfs-sse-s3-key";
@@ -60,7 +60,7 @@ fn other_chunks_without_an_iv_and_inline_content_are_the_entry_stream() {
 fn without_any_label_the_past_of_the_entry_is_asked() {
     let mut entry = Entry::new(&[(S3_KEY, &s3(1, 4))], &[(0, ""), (0, "")]);
     entry.history = History { created: 100, modified_ns: 100_000_000_007, has_md5: true, ..History::default() };
-    assert_eq!(kind(&entry), Kind::Unlabelled(Reading::Ciphertext));
+    assert_eq!(kind(&entry), Kind::Unlabelled(UnlabelledReading::Ciphertext));
     assert_eq!(entry.starts(), [Some((0, 4, 0)), Some((0, 4, MIB))]);
 }
 
@@ -75,15 +75,15 @@ fn an_offset_that_contradicts_the_entry_stream_is_refused() {
 
 #[test]
 fn reports_name_each_kind() {
-    let unproven = Reading::Unproven(Doubt::Changed);
+    let unproven = UnlabelledReading::Unproven(Doubt::Changed);
     for (kind, name) in [
         (Kind::Plain, "plain"),
         (Kind::SelfDescribing, "self-describing"),
         (Kind::EqualRuns, "equal runs"),
         (Kind::UploadParts, "upload parts"),
         (Kind::EntryStream, "entry stream"),
-        (Kind::Unlabelled(Reading::Ciphertext), "unlabelled, one stream"),
-        (Kind::Unlabelled(Reading::Raw), "unlabelled, raw"),
+        (Kind::Unlabelled(UnlabelledReading::Ciphertext), "unlabelled, one stream"),
+        (Kind::Unlabelled(UnlabelledReading::Raw), "unlabelled, raw"),
         (Kind::Unlabelled(unproven), "unlabelled, unproven"),
     ] {
         assert_eq!(kind.as_str(), name);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::made_up::{BOUNDARIES, Entry, MIB, base64, customer, iv, kms, s3, s3_without_iv};
-use crate::{Attributes, Echo, History, Kind, Layout, Reading, Scheme, StoredChunk, WrappedKey};
+use crate::{Attributes, Echo, History, Kind, Layout, Scheme, StoredChunk, UnlabelledReading, WrappedKey};
 
 const CUSTOMER_IV: &str = "x-seaweedfs-sse-c-iv";
 const CUSTOMER_MD5: &str = "X-Amz-Server-Side-Encryption-Customer-Key-MD5";
@@ -347,7 +347,7 @@ proptest! {
             .collect();
         if let Ok(layout) = Layout::read(&attributes, &history, &chunks, inline_len) {
             prop_assert_eq!(layout.chunks.len(), chunks.len());
-            let is_one_stream = layout.kind == Kind::Unlabelled(Reading::Ciphertext);
+            let is_one_stream = layout.kind == Kind::Unlabelled(UnlabelledReading::Ciphertext);
             for (chunk, start) in chunks.iter().zip(&layout.chunks) {
                 prop_assert_eq!(chunk.sse_type != 0 || is_one_stream, start.is_some());
                 prop_assert!(start.is_none_or(|start| start.key < layout.keys.len()));

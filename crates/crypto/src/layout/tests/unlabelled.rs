@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::made_up::{BOUNDARIES, Entry, MIB, base64, customer, iv, kms, s3};
-use crate::{Doubt, History, Kind, Reading};
+use crate::{Doubt, History, Kind, UnlabelledReading};
 
 const CUSTOMER_IV: &str = "x-seaweedfs-sse-c-iv";
 const CUSTOMER_MD5: &str = "X-Amz-Server-Side-Encryption-Customer-Key-MD5";
@@ -70,14 +70,14 @@ impl Entry {
 
     fn is_one_stream(&self) -> bool {
         let offsets: Vec<_> = (0..self.chunks.len() as u64).map(|index| Some((0, 1, index * MIB))).collect();
-        let is_one = self.read().is_ok_and(|layout| layout.kind == Kind::Unlabelled(Reading::Ciphertext));
+        let is_one = self.read().is_ok_and(|layout| layout.kind == Kind::Unlabelled(UnlabelledReading::Ciphertext));
         is_one && self.starts() == offsets
     }
 
     fn is_raw(&self) -> bool {
         let layout = self.read();
         layout.is_ok_and(|layout| {
-            layout.kind == Kind::Unlabelled(Reading::Raw) && layout.chunks.iter().all(Option::is_none)
+            layout.kind == Kind::Unlabelled(UnlabelledReading::Raw) && layout.chunks.iter().all(Option::is_none)
         })
     }
 
@@ -260,7 +260,7 @@ fn chunks_without_bytes_and_manifests_say_nothing_and_have_no_keystream() {
     chunks[1].size = 0;
     chunks[2].is_manifest = true;
     let layout = entry.read_with(&chunks).unwrap();
-    assert_eq!(layout.kind, Kind::Unlabelled(Reading::Ciphertext));
+    assert_eq!(layout.kind, Kind::Unlabelled(UnlabelledReading::Ciphertext));
     assert_eq!(layout.chunks.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false]);
 
     // The chunk that a refusal names is the first that holds bytes.

@@ -7,7 +7,7 @@ use figment::value::Value;
 use crate::config::{
     Size, Window,
     declare::section,
-    setting::{Invalid, Setting},
+    setting::{InvalidValue, Setting},
 };
 
 /// Which chunks are checked against the volume server's CRC-32C.
@@ -24,20 +24,20 @@ pub enum Verify {
 impl Setting for Verify {
     const EXPECTS: &'static str = "\"whole\", \"always\" or \"off\"; true is \"whole\", false is \"off\"";
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         match text {
             "whole" | "true" => Ok(Self::Whole),
             "always" => Ok(Self::Always),
             "off" | "false" => Ok(Self::Off),
-            _ => Err(Invalid::type_or_form()),
+            _ => Err(InvalidValue::type_or_form()),
         }
     }
 
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
+    fn from_value(value: &Value) -> Result<Self, InvalidValue> {
         match value {
             Value::Bool(_, true) => Ok(Self::Whole),
             Value::Bool(_, false) => Ok(Self::Off),
-            other => other.as_str().ok_or(Invalid::type_or_form()).and_then(Self::parse),
+            other => other.as_str().ok_or(InvalidValue::type_or_form()).and_then(Self::parse),
         }
     }
 

@@ -3,7 +3,7 @@
 use figment::value::Value;
 
 use super::{Size, quoted};
-use crate::config::setting::{Invalid, Setting};
+use crate::config::setting::{InvalidValue, Setting};
 
 /// The size of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,9 @@ impl CacheSize {
         }
     }
 
-    fn of(size: Size) -> Result<Self, Invalid> {
+    fn of(size: Size) -> Result<Self, InvalidValue> {
         if size.bytes() == 0 {
-            return Err(Invalid::because("to have none, write \"off\""));
+            return Err(InvalidValue::because("to have none, write \"off\""));
         }
         Ok(Self::Upto(size))
     }
@@ -34,11 +34,11 @@ impl CacheSize {
 impl Setting for CacheSize {
     const EXPECTS: &'static str = "\"off\", or a size such as \"64MiB\" or a number of bytes";
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         if text == "off" { Ok(Self::Off) } else { Size::parse(text).and_then(Self::of) }
     }
 
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
+    fn from_value(value: &Value) -> Result<Self, InvalidValue> {
         match value.as_str() {
             Some(text) => Self::parse(text),
             None => Size::from_value(value).and_then(Self::of),

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use figment::value::Value;
 
 use super::{Size, quoted};
-use crate::config::setting::{Invalid, Setting};
+use crate::config::setting::{InvalidValue, Setting};
 
 /// The most of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +43,11 @@ impl Countable for Size {
 impl<T: Countable> Setting for Ceiling<T> {
     const EXPECTS: &'static str = T::OR_OFF;
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         if text == "off" { Ok(Self::Off) } else { T::parse(text).map(Self::At) }
     }
 
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
+    fn from_value(value: &Value) -> Result<Self, InvalidValue> {
         if value.as_str() == Some("off") { Ok(Self::Off) } else { T::from_value(value).map(Self::At) }
     }
 

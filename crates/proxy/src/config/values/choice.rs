@@ -23,10 +23,10 @@ macro_rules! choice {
         impl $crate::config::setting::Setting for $Choice {
             const EXPECTS: &'static str = $expects;
 
-            fn parse(text: &str) -> Result<Self, $crate::config::setting::Invalid> {
+            fn parse(text: &str) -> Result<Self, $crate::config::setting::InvalidValue> {
                 match text {
                     $( $word => Ok(Self::$Variant), )+
-                    _ => Err($crate::config::setting::Invalid::type_or_form()),
+                    _ => Err($crate::config::setting::InvalidValue::type_or_form()),
                 }
             }
 

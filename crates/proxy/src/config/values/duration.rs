@@ -5,13 +5,13 @@ use std::{cmp::Ordering, time::Duration};
 use figment::value::Value;
 
 use super::{plain::whole, quoted};
-use crate::config::setting::{Invalid, Setting};
+use crate::config::setting::{InvalidValue, Setting};
 
 impl Setting for Duration {
     const EXPECTS: &'static str = "a duration with its unit, such as \"250ms\", \"30s\" or \"5m\"";
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
-        humantime::parse_duration(text).map_err(|_| Invalid::type_or_form())
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
+        humantime::parse_duration(text).map_err(|_| InvalidValue::type_or_form())
     }
 
     fn show(&self) -> Option<String> {
@@ -43,18 +43,20 @@ impl Seconds {
 impl Setting for Seconds {
     const EXPECTS: &'static str = "a number of seconds, or a duration such as \"30s\"";
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         match text.parse::<u32>() {
             Ok(seconds) => Ok(Self(Duration::from_secs(seconds.into()))),
             Err(_) => Duration::parse(text).map(Self),
         }
     }
 
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
+    fn from_value(value: &Value) -> Result<Self, InvalidValue> {
         match (value, value.as_str()) {
-            (Value::Num(..), _) => whole(value).map(|n| Self(Duration::from_secs(n))).ok_or(Invalid::type_or_form()),
+            (Value::Num(..), _) => {
+                whole(value).map(|n| Self(Duration::from_secs(n))).ok_or(InvalidValue::type_or_form())
+            }
             (_, Some(text)) => Self::parse(text),
-            _ => Err(Invalid::type_or_form()),
+            _ => Err(InvalidValue::type_or_form()),
         }
     }
 
@@ -96,7 +98,7 @@ mod tests {
     fn a_number_is_seconds_only_where_the_gateway_writes_it_so() {
         assert_eq!(Seconds::from_value(&Value::from(10)), Ok(Seconds(Duration::from_secs(10))));
         assert_eq!(Seconds::parse("1m"), Ok(Seconds(Duration::from_secs(60))));
-        assert_eq!(Duration::parse("10"), Err(Invalid::type_or_form()));
-        assert_eq!(Duration::from_value(&Value::from(10)), Err(Invalid::type_or_form()));
+        assert_eq!(Duration::parse("10"), Err(InvalidValue::type_or_form()));
+        assert_eq!(Duration::from_value(&Value::from(10)), Err(InvalidValue::type_or_form()));
     }
 }

@@ -5,12 +5,12 @@ use std::{cmp::Ordering, net::SocketAddr};
 use figment::value::Value;
 
 use super::quoted;
-use crate::config::setting::{Invalid, Setting};
+use crate::config::setting::{InvalidValue, Setting};
 
 impl Setting for String {
     const EXPECTS: &'static str = "text";
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         Ok(text.to_owned())
     }
 
@@ -22,14 +22,14 @@ impl Setting for String {
 impl Setting for bool {
     const EXPECTS: &'static str = "true or false";
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
-        text.parse().map_err(|_| Invalid::type_or_form())
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
+        text.parse().map_err(|_| InvalidValue::type_or_form())
     }
 
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
+    fn from_value(value: &Value) -> Result<Self, InvalidValue> {
         match value {
             Value::Bool(_, flag) => Ok(*flag),
-            other => other.as_str().ok_or(Invalid::type_or_form()).and_then(Self::parse),
+            other => other.as_str().ok_or(InvalidValue::type_or_form()).and_then(Self::parse),
         }
     }
 
@@ -41,18 +41,18 @@ impl Setting for bool {
 impl Setting for u32 {
     const EXPECTS: &'static str = "a whole number";
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         // `u32::from_str` takes "+5"; nobody who writes that means to.
         if text.starts_with('+') {
-            return Err(Invalid::type_or_form());
+            return Err(InvalidValue::type_or_form());
         }
-        text.parse().map_err(|_| Invalid::type_or_form())
+        text.parse().map_err(|_| InvalidValue::type_or_form())
     }
 
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
+    fn from_value(value: &Value) -> Result<Self, InvalidValue> {
         match value {
-            Value::Num(..) => whole(value).and_then(|n| n.try_into().ok()).ok_or(Invalid::type_or_form()),
-            other => other.as_str().ok_or(Invalid::type_or_form()).and_then(Self::parse),
+            Value::Num(..) => whole(value).and_then(|n| n.try_into().ok()).ok_or(InvalidValue::type_or_form()),
+            other => other.as_str().ok_or(InvalidValue::type_or_form()).and_then(Self::parse),
         }
     }
 
@@ -73,8 +73,8 @@ pub(super) fn whole(value: &Value) -> Option<u64> {
 impl Setting for SocketAddr {
     const EXPECTS: &'static str = "an IP address and port such as \"127.0.0.1:8880\" or \"[::1]:8880\"";
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
-        text.parse().map_err(|_| Invalid::type_or_form())
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
+        text.parse().map_err(|_| InvalidValue::type_or_form())
     }
 
     fn show(&self) -> Option<String> {
@@ -107,9 +107,9 @@ mod tests {
     #[test]
     fn what_is_not_a_whole_number_is_refused() {
         for text in ["", "+1", "-1", "1.0", " 1", "0x10", "4294967296"] {
-            assert_eq!(u32::parse(text), Err(Invalid::type_or_form()), "{text:?}");
+            assert_eq!(u32::parse(text), Err(InvalidValue::type_or_form()), "{text:?}");
         }
-        assert_eq!(u32::from_value(&Value::from(1.5)), Err(Invalid::type_or_form()));
-        assert_eq!(u32::from_value(&Value::from(-1)), Err(Invalid::type_or_form()));
+        assert_eq!(u32::from_value(&Value::from(1.5)), Err(InvalidValue::type_or_form()));
+        assert_eq!(u32::from_value(&Value::from(-1)), Err(InvalidValue::type_or_form()));
     }
 }

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::config::setting::{Invalid, Setting};
+use crate::config::setting::{InvalidValue, Setting};
 
 /// A secret. It cannot be printed, compared or copied by accident, and its memory is overwritten when it is dropped.
 ///
@@ -26,7 +26,7 @@ impl Setting for Secret {
     const EXPECTS: &'static str = "text";
     const SECRET: bool = true;
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         Ok(Self::new(text.to_owned()))
     }
 

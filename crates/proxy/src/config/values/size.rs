@@ -5,7 +5,7 @@ use std::{cmp::Ordering, fmt};
 use figment::value::Value;
 
 use super::{plain::whole, quoted};
-use crate::config::setting::{Invalid, Setting};
+use crate::config::setting::{InvalidValue, Setting};
 
 /// The units, largest first. `KiB` and up count in powers of 1024, `KB` and up in powers of 1000.
 const UNITS: [(&str, u64); 9] = [
@@ -49,22 +49,22 @@ impl fmt::Display for Size {
 impl Setting for Size {
     const EXPECTS: &'static str = "a size such as \"256MiB\", \"1GiB\" or a number of bytes";
 
-    fn parse(text: &str) -> Result<Self, Invalid> {
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| Invalid::type_or_form())?;
+        let number: u64 = number.parse().map_err(|_| InvalidValue::type_or_form())?;
         let factor = match unit.trim_start_matches(' ') {
             "" if unit.is_empty() => 1,
             unit => UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(|| unknown_unit(unit))?.1,
         };
-        number.checked_mul(factor).map(Self).ok_or_else(|| Invalid::because("more than 64 bits can count"))
+        number.checked_mul(factor).map(Self).ok_or_else(|| InvalidValue::because("more than 64 bits can count"))
     }
 
-    fn from_value(value: &Value) -> Result<Self, Invalid> {
+    fn from_value(value: &Value) -> Result<Self, InvalidValue> {
         match (value, value.as_str()) {
-            (Value::Num(..), _) => whole(value).map(Self).ok_or(Invalid::type_or_form()),
+            (Value::Num(..), _) => whole(value).map(Self).ok_or(InvalidValue::type_or_form()),
             (_, Some(text)) => Self::parse(text),
-            _ => Err(Invalid::type_or_form()),
+            _ => Err(InvalidValue::type_or_form()),
         }
     }
 
@@ -77,9 +77,9 @@ impl Setting for Size {
     }
 }
 
-fn unknown_unit(unit: &str) -> Invalid {
+fn unknown_unit(unit: &str) -> InvalidValue {
     let names: Vec<&str> = UNITS.iter().rev().map(|(name, _)| *name).collect();
-    Invalid::because(format!("{unit:?} is not one of {}", names.join(", ")))
+    InvalidValue::because(format!("{unit:?} is not one of {}", names.join(", ")))
 }
 
 #[cfg(test)]

@@ -29,12 +29,12 @@ pub(super) struct Circuit {
 
 #[derive(Default)]
 struct State {
-    open: Option<Open>,
+    open: Option<Outage>,
     /// When the KMS last answered anything.
     answered: Option<Instant>,
 }
 
-struct Open {
+struct Outage {
     error: KmsError,
     pause: Duration,
     until: Instant,
@@ -43,7 +43,7 @@ struct Open {
 }
 
 /// The leave to ask. Dropped without a word, it leaves things as they were.
-pub(super) struct Pass<'c> {
+pub(super) struct Permit<'c> {
     circuit: &'c Circuit,
     begun: Instant,
     tries: bool,
@@ -54,7 +54,7 @@ impl Circuit {
     ///
     /// # Errors
     /// That.
-    pub(super) fn enter(&self) -> Result<Pass<'_>, KmsError> {
+    pub(super) fn enter(&self) -> Result<Permit<'_>, KmsError> {
         let now = Instant::now();
         let mut state = self.state();
         let tries = match &mut state.open {
@@ -65,7 +65,7 @@ impl Circuit {
                 true
             }
         };
-        Ok(Pass { circuit: self, begun: now, tries })
+        Ok(Permit { circuit: self, begun: now, tries })
     }
 
     /// Whether it is open.
@@ -93,7 +93,7 @@ impl Circuit {
     }
 }
 
-impl Pass<'_> {
+impl Permit<'_> {
     /// Whether it is the one that tries while others are told.
     pub(super) fn tries(&self) -> bool {
         self.tries
@@ -119,13 +119,13 @@ impl Pass<'_> {
             None if state.answered.is_some_and(|at| at >= self.begun) => return,
             None => FIRST,
         };
-        state.open = Some(Open { error: error.clone(), pause, until: now + pause, tried: false });
+        state.open = Some(Outage { error: error.clone(), pause, until: now + pause, tried: false });
         drop(state);
         self.circuit.opens.notify_waiters();
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.tries
             && let Some(open) = &mut self.circuit.state().open

@@ -14,7 +14,7 @@ use crate::{
     layers::watched::{End, Watch},
     metrics::SseLabel,
     outlet::Form,
-    wire::{Peer, Relayed, RequestId, Subject},
+    wire::{Peer, RelayedAnswer, RequestId, Subject},
 };
 
 /// What a client may say of itself and of what it wants, characters; the rest is left out.
@@ -107,11 +107,11 @@ impl Line {
     /// What its answer says.
     pub(super) fn answered<B>(&mut self, response: &Response<B>) {
         let Some(request) = &mut self.0 else { return };
-        let told = response.extensions();
+        let extensions = response.extensions();
         request.status = response.status();
-        request.subject = told.get().map(|Subject(subject)| Arc::clone(subject));
-        request.relayed = told.get::<Relayed>().is_some();
-        request.sse = match told.get().copied().unwrap_or_default() {
+        request.subject = extensions.get().map(|Subject(subject)| Arc::clone(subject));
+        request.relayed = extensions.get::<RelayedAnswer>().is_some();
+        request.sse = match extensions.get().copied().unwrap_or_default() {
             SseLabel::None if request.relayed => encryption(response.headers()),
             sse => sse,
         };

@@ -18,7 +18,7 @@ use crate::{
     metrics::CLIENT_LEFT,
     outlet::Form,
     spool::Spool,
-    wire::{Front, Layer, Peer, Received},
+    wire::{Front, Layer, Peer, RequestBody},
 };
 
 /// Where the lines go, and which.
@@ -61,14 +61,14 @@ impl<F: Front> Layer for AccessLog<F> {
         &self.front
     }
 
-    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    async fn pass(&self, request: Request<RequestBody>, peer: Peer) -> Response<Self::Body> {
         let method = request.method().clone();
         let (mut parts, body) = request.into_parts();
         let line = Line(self.lines.as_ref().map(|lines| Line::begin(&parts, &peer, Arc::clone(lines))));
         if let Some(tally) = line.tally() {
             parts.extensions.insert(tally);
         }
-        let mut unanswered = Unanswered(line);
+        let mut unanswered = UnansweredGuard(line);
         let response = self.front.handle(Request::from_parts(parts, body), peer).await;
         let mut line = std::mem::replace(&mut unanswered.0, Line(None));
         line.answered(&response);
@@ -77,9 +77,9 @@ impl<F: Front> Layer for AccessLog<F> {
 }
 
 /// Tells of a request that is dropped before it has an answer.
-struct Unanswered(Line);
+struct UnansweredGuard(Line);
 
-impl Drop for Unanswered {
+impl Drop for UnansweredGuard {
     fn drop(&mut self) {
         // A front that panics is answered 500 by the listener.
         let code = if std::thread::panicking() { 500 } else { CLIENT_LEFT };

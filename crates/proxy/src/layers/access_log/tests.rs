@@ -16,7 +16,7 @@ use super::*;
 use crate::{
     metrics::SseLabel,
     server::testing::FrontFn,
-    wire::{Body, BoxError, PeerTls, Relayed, Subject},
+    wire::{Body, BoxError, PeerTls, RelayedAnswer, Subject},
 };
 
 const LONG: Duration = Duration::from_secs(60);
@@ -68,23 +68,23 @@ fn pieces(parts: Vec<Result<&'static str, &'static str>>) -> Body {
 }
 
 /// Answers after a second, as the path says.
-async fn answer(request: Request<Received>, _: Peer) -> Response<Body> {
+async fn answer(request: Request<RequestBody>, _: Peer) -> Response<Body> {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let broken = request.uri().path() == "/broken";
     let mut response = Response::new(pieces(vec![Ok("abc"), if broken { Err("broken") } else { Ok("def") }]));
-    let told = response.extensions_mut();
+    let extensions = response.extensions_mut();
     match request.uri().path() {
         "/sealed" => {
-            told.insert(SseLabel::Kms);
+            extensions.insert(SseLabel::Kms);
             response.headers_mut().insert("x-amz-server-side-encryption-aws-kms-key-id", "key-1".parse().unwrap());
         }
-        "/relayed" => drop(told.insert(Relayed)),
+        "/relayed" => drop(extensions.insert(RelayedAnswer)),
         "/relayed-sealed" => {
-            told.insert(Relayed);
-            told.insert(SseLabel::None);
+            extensions.insert(RelayedAnswer);
+            extensions.insert(SseLabel::None);
             response.headers_mut().insert("x-amz-server-side-encryption", "AES256".parse().unwrap());
         }
-        _ => drop(told.insert(Subject("ann".into()))),
+        _ => drop(extensions.insert(Subject("ann".into()))),
     }
     response
 }
@@ -93,10 +93,10 @@ fn front(log: &Log) -> AccessLog<impl Front<Body = Body>> {
     AccessLog::new(FrontFn(answer), Some(Arc::clone(&log.lines)))
 }
 
-fn asked(method: &str, uri: &str) -> Request<Received> {
+fn asked(method: &str, uri: &str) -> Request<RequestBody> {
     let request = Request::builder().method(method).uri(uri).header("user-agent", "test \"1\"\x09");
     let request = request.header("authorization", "Bearer secret").header("cookie", "AT=secret");
-    request.header("range", "bytes=0-5").body(Received::none()).unwrap()
+    request.header("range", "bytes=0-5").body(RequestBody::none()).unwrap()
 }
 
 fn peer() -> Peer {

@@ -14,7 +14,7 @@ use self::record::Record;
 use super::watched::WatchedBody;
 use crate::{
     metrics::{CLIENT_LEFT, MethodLabel, Requests, SseLabel},
-    wire::{Front, Layer, Peer, Received, Relayed},
+    wire::{Front, Layer, Peer, RelayedAnswer, RequestBody},
 };
 
 /// Counts every request of the front inside, exactly once, when its answer is out or its client has left.
@@ -40,7 +40,7 @@ impl<F: Front> Layer for Accounting<F> {
         &self.front
     }
 
-    async fn pass(&self, request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    async fn pass(&self, request: Request<RequestBody>, peer: Peer) -> Response<Self::Body> {
         let started = Instant::now();
         self.requests.begun();
         let mut unanswered =
@@ -58,7 +58,7 @@ fn measure<B: Body>(
     requests: Arc<Requests>,
     started: Instant,
 ) -> Response<WatchedBody<B, Record>> {
-    requests.answered(response.extensions().get::<Relayed>().is_some());
+    requests.answered(response.extensions().get::<RelayedAnswer>().is_some());
     let (status, sse) = (response.status(), response.extensions().get().copied().unwrap_or_default());
     let record = Record { requests, method: method.into(), status, sse, started, begun: false };
     WatchedBody::of(response, method, record)

@@ -15,7 +15,7 @@ use self::body::ThroughputBody;
 pub(crate) use self::rates::{BytesPerSecond, Rates};
 use crate::{
     metrics::LimitsHit,
-    wire::{Front, Layer, Peer, Received},
+    wire::{Front, Layer, Peer, RequestBody},
 };
 
 /// Has the bodies of the front inside go no faster than they may. The front is told by a [`Brake`] among the request's
@@ -41,7 +41,7 @@ impl<F: Front> Layer for Throughput<F> {
         &self.front
     }
 
-    async fn pass(&self, mut request: Request<Received>, peer: Peer) -> Response<Self::Body> {
+    async fn pass(&self, mut request: Request<RequestBody>, peer: Peer) -> Response<Self::Body> {
         let (client, brake) = (peer.client, Brake::default());
         // Also where nothing is metered: that may change before the body has gone.
         request.extensions_mut().insert(brake.clone());

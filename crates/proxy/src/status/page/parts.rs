@@ -3,7 +3,7 @@
 use super::html::Html;
 use crate::status::{
     amounts::{age, bytes, counted, latency, percent, rate},
-    state::{Download, Listed, Severity, Status},
+    state::{Download, Excerpt, Severity, Status},
 };
 
 /// All of them.
@@ -129,7 +129,7 @@ fn none(text: &'static str) -> String {
     Html::default().raw("<p class=\"none\">").raw(text).raw("</p>").finish()
 }
 
-fn more<T>(html: Html, of: &Listed<T>) -> String {
+fn more<T>(html: Html, of: &Excerpt<T>) -> String {
     match of.more {
         0 => html.finish(),
         more => html.raw("<p class=\"more\">and ").text(&more.to_string()).raw(" more</p>").finish(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::status::state::{
-    Cache, Certificate, Download, Filer, Holder, Kms, Limit, Listed, Memory, Problem, Severity, Status, VolumeServer,
+    Cache, Certificate, Download, Excerpt, Filer, Holder, Kms, Limit, Memory, Problem, Severity, Status, VolumeServer,
 };
 
 const EVIL: &str = "\"'><img src=x onerror=alert(1)>&";
@@ -29,15 +29,15 @@ fn status() -> Status {
         ..Download::default()
     };
     let waiting = Download { status: None, path: None, ..download.clone() };
-    status.downloads = Listed { listed: vec![download, waiting], more: 7 };
+    status.downloads = Excerpt { listed: vec![download, waiting], more: 7 };
     status.filers = vec![Filer { address: evil(), ..Filer::default() }];
     let server = VolumeServer { address: evil(), state: evil(), failing_for: Some(61.0), ..VolumeServer::default() };
-    status.volume_servers = Listed { listed: vec![server], more: 0 };
+    status.volume_servers = Excerpt { listed: vec![server], more: 0 };
     let last_failure = Some(evil());
     status.kms = vec![Kms { name: evil(), kind: evil(), last_failure, last_failure_age: Some(1.0), ..Kms::default() }];
     status.caches = vec![Cache { name: evil(), hits: 3, misses: 1, ..Cache::default() }];
     let holder = Holder { peer: Some(evil()), bytes: 1 << 20, downloads: 2 };
-    status.memory = Memory { limit: 1 << 21, peers: Listed { listed: vec![holder], more: 0 }, ..Memory::default() };
+    status.memory = Memory { limit: 1 << 21, peers: Excerpt { listed: vec![holder], more: 0 }, ..Memory::default() };
     status.limits = vec![Limit { key: evil(), value: evil(), hits: 1 }];
     status.certificates = vec![Certificate { name: evil(), expires: 0.0 }];
     status

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A checked configuration, and what it names.
-pub struct Loaded {
+pub struct CheckedConfig {
     /// The settings themselves.
     pub config: Config,
     /// What SeaweedFS's own `security.toml` and environment say.
@@ -26,7 +26,7 @@ pub struct Loaded {
     named: Option<PathBuf>,
 }
 
-impl Loaded {
+impl CheckedConfig {
     /// Reads `path` (or [`config::DEFAULT_PATH`]), lays the environment over it, and reads what it names.
     ///
     /// # Errors

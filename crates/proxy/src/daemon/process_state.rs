@@ -11,12 +11,12 @@ use crate::{
     layers,
     metrics::{self, Metrics},
     peers::Slots,
-    s3::way::{Question, Relayed},
+    s3::way::{Question, RelayReason},
     security::{SigningKey, VolumeTokens},
 };
 
 /// What the parts of every configuration share, for as long as the daemon runs.
-pub(crate) struct Lasting {
+pub(crate) struct ProcessState {
     pub(super) metrics: Metrics,
     pub(super) fetched: prefetch::Metrics,
     pub(super) filers: Arc<metrics::Filers>,
@@ -25,7 +25,7 @@ pub(crate) struct Lasting {
     pub(super) read_key: CurrentKey<SigningKey>,
     pub(super) volume_tokens: CurrentKey<VolumeTokens>,
     pub(super) places: Slots,
-    pub(super) running: layers::Running,
+    pub(super) running: layers::RunningRequests,
     pub(super) rates: layers::Rates,
     /// At the start: what a restart only changes.
     pub(super) first: Vec<(String, Option<String>)>,
@@ -33,7 +33,7 @@ pub(crate) struct Lasting {
     pub(super) salt: [u8; 32],
 }
 
-impl Lasting {
+impl ProcessState {
     /// For a daemon that starts with this configuration.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Lasting {
         let s3 = match config.s3.listen {
             None => None,
             Some(_) => {
-                let (ways, reasons) = (Question::ALL.map(Question::as_str), Relayed::ALL.map(Relayed::as_str));
+                let (ways, reasons) = (Question::ALL.map(Question::as_str), RelayReason::ALL.map(RelayReason::as_str));
                 Some(Arc::new(metrics::S3::register(&metrics.registry, ways, reasons)?))
             }
         };
@@ -56,7 +56,7 @@ impl Lasting {
             s3,
             read_key: CurrentKey::new(None),
             volume_tokens: CurrentKey::new(None),
-            running: layers::Running::default(),
+            running: layers::RunningRequests::default(),
             places: Slots::new(limits.requests as usize, limits.requests_per_peer as usize),
             rates: Arc::new(watch::Sender::new(bytes_per_second(limits))),
             first: config.fixed_by_a_start(),

@@ -5,8 +5,8 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use prefetch::{ChunkCache, Engine, HttpUpstream, Renewal, Upstream, WindowSetting};
 
 use super::{
-    lasting::Lasting,
-    made::{Made, Same},
+    process_state::ProcessState,
+    reusable_part::{IdentityKey, ReusablePart},
     start_error::StartError,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     entries::Entries,
     filer::FilerClient,
     metrics::{self, Cache},
-    read::{Derived, Expansions, Source, VolumeLocations},
+    read::{DerivedFile, Expansions, Source, VolumeLocations},
     tls::{ClientTls, Tls},
 };
 
@@ -23,13 +23,13 @@ use crate::{
 type UpstreamSettings = (u32, Duration, bool);
 
 /// A source, and what it was made with.
-pub(super) struct Sourced {
+pub(super) struct SourceParts {
     pub(super) source: Arc<Source>,
     /// Bytes of chunks that are kept in memory.
     kept: u64,
-    locations: Made<(Same<FilerClient>, Option<String>), Arc<VolumeLocations>>,
-    upstream: Made<UpstreamSettings, Arc<dyn Upstream>>,
-    expansions: Made<(Same<Entries<Derived>>, u64), Arc<Expansions>>,
+    locations: ReusablePart<(IdentityKey<FilerClient>, Option<String>), Arc<VolumeLocations>>,
+    upstream: ReusablePart<UpstreamSettings, Arc<dyn Upstream>>,
+    expansions: ReusablePart<(IdentityKey<Entries<DerivedFile>>, u64), Arc<Expansions>>,
 }
 
 /// The source of `config`, out of these parts, with what `before` has of it.
@@ -40,25 +40,26 @@ pub(super) fn source(
     config: &Config,
     tls: &Tls,
     filer: &Arc<FilerClient>,
-    entries: &Arc<Entries<Derived>>,
-    lasting: &Lasting,
-    before: Option<&Sourced>,
-) -> Result<Sourced, StartError> {
+    entries: &Arc<Entries<DerivedFile>>,
+    process: &ProcessState,
+    before: Option<&SourceParts>,
+) -> Result<SourceParts, StartError> {
     let Config { prefetch, cache, .. } = config;
-    let caches = &lasting.metrics.caches;
-    let of = (Same(Arc::clone(filer)), config.filer.data_center.clone());
-    let Ok(locations) = Made::again(before.map(|before| &before.locations), of, |(filer, data_center)| {
-        let (filer, mint) = (Arc::clone(&filer.0), VolumeMint::new(lasting.volume_tokens.clone()));
+    let caches = &process.metrics.caches;
+    let of = (IdentityKey(Arc::clone(filer)), config.filer.data_center.clone());
+    let Ok(locations) = ReusablePart::again(before.map(|before| &before.locations), of, |(filer, data_center)| {
+        let (filer, mint) = (Arc::clone(&filer.0), VolumeMint::new(process.volume_tokens.clone()));
         let counted = caches.of(Cache::Locations);
         Ok::<_, Infallible>(Arc::new(VolumeLocations::new(filer, counted, mint, data_center.clone())))
     });
     let of = (prefetch.per_server, prefetch.connect_timeout, tls.https.is_some());
-    let upstream = Made::again(before.map(|before| &before.upstream), of, |(per_server, connect_timeout, _)| {
-        let tls = ClientTls::config_of(tls.https.as_ref())?;
-        Ok::<_, StartError>(
-            Arc::new(HttpUpstream::new(*per_server as usize, *connect_timeout, tls)) as Arc<dyn Upstream>
-        )
-    })?;
+    let upstream =
+        ReusablePart::again(before.map(|before| &before.upstream), of, |(per_server, connect_timeout, _)| {
+            let tls = ClientTls::config_of(tls.https.as_ref())?;
+            Ok::<_, StartError>(
+                Arc::new(HttpUpstream::new(*per_server as usize, *connect_timeout, tls)) as Arc<dyn Upstream>
+            )
+        })?;
     let kept = cache.chunks.bytes();
     let chunks = || {
         let lookups = caches.of(Cache::Chunks);
@@ -68,7 +69,7 @@ pub(super) fn source(
     };
     let (settings, locate) = (fetching(config), Arc::clone(&locations.part));
     let engine = match before {
-        None => Engine::new(settings, Arc::clone(&upstream.part), chunks(), locate, lasting.fetched.clone()),
+        None => Engine::new(settings, Arc::clone(&upstream.part), chunks(), locate, process.fetched.clone()),
         Some(before) => {
             let others = before.kept != kept;
             let renewal = Renewal { upstream: Arc::clone(&upstream.part), cache: others.then(chunks), locate };
@@ -77,13 +78,13 @@ pub(super) fn source(
     };
     // What was expanded is found by the entry, which must be kept as well.
     let expanded = if cache.entries.bytes() == 0 { 0 } else { cache.manifests.bytes() };
-    let of = (Same(Arc::clone(entries)), expanded);
-    let Ok(expansions) = Made::again(before.map(|before| &before.expansions), of, |(_, bytes)| {
+    let of = (IdentityKey(Arc::clone(entries)), expanded);
+    let Ok(expansions) = ReusablePart::again(before.map(|before| &before.expansions), of, |(_, bytes)| {
         Ok::<_, Infallible>(Arc::new(Expansions::new(*bytes, caches.of(Cache::Manifests))))
     });
     let (expanded, located) = (Arc::clone(&expansions.part), Arc::clone(&locations.part));
     let source = Source { filer: Arc::clone(filer), engine, expansions: expanded, locations: located };
-    Ok(Sourced { source: Arc::new(source), kept, locations, upstream, expansions })
+    Ok(SourceParts { source: Arc::new(source), kept, locations, upstream, expansions })
 }
 
 /// How chunks are fetched.

@@ -5,7 +5,7 @@ mod prints;
 mod refuses;
 mod unusable;
 
-use super::Loaded;
+use super::CheckedConfig;
 use crate::settings::{Environment, Error, scratch::Scratch};
 
 /// Where the files of a configuration are.
@@ -23,11 +23,11 @@ impl Place {
     }
 
     /// Loads `text` as `t.toml` under `variables`, in which `@` stands for the directory.
-    fn load(&self, text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Error> {
+    fn load(&self, text: &str, variables: &[(&str, &str)]) -> Result<CheckedConfig, Error> {
         self.write("t.toml", text);
         let here = self.0.display().to_string();
         let variables = variables.iter().map(|(name, value)| (*name, value.replace('@', &here)));
-        Loaded::read(Some(&self.0.join("t.toml")), &Environment::new(variables).unwrap())
+        CheckedConfig::read(Some(&self.0.join("t.toml")), &Environment::new(variables).unwrap())
     }
 
     /// The error's line, with `@` for the directory.
@@ -37,6 +37,6 @@ impl Place {
     }
 }
 
-fn load(text: &str, variables: &[(&str, &str)]) -> Loaded {
+fn load(text: &str, variables: &[(&str, &str)]) -> CheckedConfig {
     Place::new().load(text, variables).unwrap_or_else(|error| panic!("{error}"))
 }

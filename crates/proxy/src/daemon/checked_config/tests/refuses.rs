@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{super::Loaded, Place, load};
+use super::{super::CheckedConfig, Place, load};
 use crate::settings::Environment;
 
 /// A file's text, variables, and the line that they end in; `@` is the file's directory.
@@ -351,7 +351,8 @@ fn no_error_shows_a_secret() {
 fn files_that_cannot_be_read_are_named() {
     let place = Place::new();
     let read = |name: &str| {
-        let error = Loaded::read(Some(&place.0.join(name)), &Environment::default()).err().expect("it cannot be read");
+        let error =
+            CheckedConfig::read(Some(&place.0.join(name)), &Environment::default()).err().expect("it cannot be read");
         error.to_string().replace(&place.0.display().to_string(), "@")
     };
     assert_eq!(read("none.toml"), "@/none.toml: no such file; create it or correct the path");

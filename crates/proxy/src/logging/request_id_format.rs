@@ -14,13 +14,13 @@ use crate::correlation::Correlation;
 const MEMBER: &str = "request";
 
 /// Writes lines as `F` does, with the id of the request for which the task runs where they do not have it.
-pub(super) struct OfRequest<F> {
+pub(super) struct RequestIdFormat<F> {
     pub(super) lines: F,
     /// Each is a JSON object; else text.
     pub(super) json: bool,
 }
 
-impl<S, N, F> FormatEvent<S, N> for OfRequest<F>
+impl<S, N, F> FormatEvent<S, N> for RequestIdFormat<F>
 where
     S: Subscriber + for<'l> LookupSpan<'l>,
     N: for<'w> FormatFields<'w> + 'static,

@@ -31,14 +31,14 @@ pub(crate) const LINGER_BYTES: u64 = 1 << 30;
 
 /// What a client sends beside the head of its request. Dropped before its end it goes on being read, for 30 seconds and 1 GiB
 /// at most, and as long as the client pauses for no more than 5 seconds.
-pub struct Received {
+pub struct RequestBody {
     /// `None`: it has ended, or broken off.
     body: Option<Incoming>,
     /// The client waits to be asked for the body, which it is when the body is first polled.
     waits: bool,
 }
 
-impl Received {
+impl RequestBody {
     /// Nothing beside a head.
     pub(crate) fn none() -> Self {
         Self { body: None, waits: false }
@@ -56,7 +56,7 @@ fn waits_to_be_asked(headers: &HeaderMap) -> bool {
     headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-impl Body for Received {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -79,7 +79,7 @@ impl Body for Received {
     }
 }
 
-impl Drop for Received {
+impl Drop for RequestBody {
     fn drop(&mut self) {
         // Whoever waits to be asked need not send, and must not be asked for what will be thrown away.
         if self.waits || self.is_end_stream() {
