@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import pytest
 
 from conftest import StartTidegate
-from harness import Front
+from harness import Front, Tidegate
 from harness.relay import Behaviour, Relay
 
 HOST = "127.0.0.1"
 PLACE = b"/smuggling/"
+NAMED = b"/fragments/"
 HIDDEN = b"DELETE /smuggling/hidden HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 NO_CHUNK = b"0\r\n\r\n"
 AFTER = NO_CHUNK + HIDDEN
@@ -115,10 +116,10 @@ class Heard:
     server: str
     relay: Relay
 
-    def by_tidegate(self, sent: bytes) -> tuple[list[int], bytes]:
+    def by_tidegate(self, *sent: bytes) -> tuple[list[int], bytes]:
         """The statuses of tidegate's answers, and what it sent behind itself for them."""
         ear = self.relay.behaviour = Behaviour(remember=True)
-        answered = statuses(self.front, sent)
+        answered = statuses(self.front, *sent)
         return answered, bytes(ear.sent_by_clients)
 
 
@@ -138,13 +139,15 @@ def heard(request: pytest.FixtureRequest, front_1mb: Front, start_shared: StartT
         relay.stop()
 
 
-def statuses(address: str, sent: bytes) -> list[int]:
-    """Of all answers to these bytes, until the connection ends or nothing more comes."""
+def statuses(address: str, *sent: bytes) -> list[int]:
+    """Of all answers to these bytes, sent piece by piece, until the connection ends or nothing more comes."""
     host, _, port = address.rpartition(":")
     received = bytearray()
     with socket.create_connection((host, int(port)), timeout=QUIET) as line:
         try:
-            line.sendall(sent)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in sent:
+                line.sendall(piece)
             while piece := line.recv(1 << 16):
                 received += piece
         except (TimeoutError, ConnectionError):
@@ -206,6 +209,52 @@ def test_both_see_as_many_requests(heard: Heard, name: str) -> None:
     assert answered and len(passed) <= len(answered), (passed, answered)
     if name not in READ_OTHERWISE:
         assert answered == wanted[: len(answered)] or answered[0] in REFUSALS and len(answered) == 1, (answered, wanted)
+
+
+def with_fragment(target: bytes, method: bytes = b"DELETE", body: bytes = b"") -> bytes:
+    return b"%s %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (method, target, len(body), body)
+
+
+def named(passed: bytes) -> list[bytes]:
+    """The targets of these tests. What else is passed on meanwhile is not theirs."""
+    return re.findall(rb"[A-Z]+ (%b[!-~]*) HTTP/1\.1\r\n" % NAMED, passed)
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"PUT", b"DELETE"])
+@pytest.mark.parametrize("target", [b"a#", b"a#b", b"a?b=c#d", b"a%20b##c?d", b"#a"])
+def test_a_target_with_a_fragment_is_refused(heard: Heard, method: bytes, target: bytes) -> None:
+    """To who stands behind, the `#` is a part of the name: without it, another file would be meant."""
+    answered, passed = heard.by_tidegate(with_fragment(NAMED + target, method))
+    assert (answered, named(passed)) == ([400], [])
+
+
+def test_a_target_with_a_host_and_a_fragment_is_refused(heard: Heard) -> None:
+    answered, passed = heard.by_tidegate(with_fragment(b"http://a" + NAMED + b"a#b"))
+    assert (answered, named(passed)) == ([400], [])
+
+
+def cut(sent: bytes, size: int) -> list[bytes]:
+    return [sent[at : at + size] for at in range(0, len(sent), size)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+def test_a_fragment_is_refused_behind_other_requests(heard: Heard, size: int) -> None:
+    """Also one of those that has the same target without it, and however they are cut. They are answered."""
+    sent = b"".join(with_fragment(NAMED + name, b"GET") for name in (b"a", b"a#b", b"a", b"b#", b"c"))
+    answered, passed = heard.by_tidegate(*cut(sent, size))
+    assert [status == 400 for status in answered] == [False, True, False, True, False], answered
+    assert named(passed) in ([], [NAMED + name for name in (b"a", b"a", b"c")])
+
+
+@pytest.mark.parametrize("size", [7, 1 << 16])
+def test_a_fragment_is_refused_behind_a_body(gate_1mb: Tidegate, size: int) -> None:
+    """The file whose name is the target without it stays; and what a body has in it is a fragment of no target."""
+    one, two = NAMED + b"one", NAMED + b"two"
+    body = b"".join(with_fragment(NAMED + name) for name in (b"one#a", b"three#b"))
+    sent = with_fragment(two, b"PUT", body) + with_fragment(two + b"#a") + with_fragment(two, b"GET")
+    assert statuses(gate_1mb.listen, with_fragment(one, b"PUT", b"content")) == [201]
+    assert statuses(gate_1mb.listen, *cut(sent, size)) == [201, 400, 200]
+    assert statuses(gate_1mb.listen, with_fragment(one, b"GET")) == [200]
 
 
 def test_the_ear_hears(heard: Heard) -> None:

@@ -323,6 +323,7 @@ ALL += [
     Difference("short-content", shown_by="test_short_content"),
     Difference("negative-offsets", shown_by="test_a_chunk_before_the_file"),
     Difference("control-bytes", shown_by="test_control_bytes_in_headers"),
+    Difference("fragments", shown_by="test_fragments"),
     Difference("raw-characters", shown_by="test_raw_characters"),
     Difference("size-of-headers", shown_by="test_the_size_of_headers"),
     Difference("deleted-needles", shown_by="test_deleted_but_not_yet_vacuumed"),

@@ -90,6 +90,14 @@ def test_control_bytes_in_headers(writer: Writer, pair: Pair) -> None:
     assert ours.header("seaweed-odd") == "a b"
 
 
+def test_fragments(writer: Writer, pair: Pair) -> None:
+    writer.rpc.create("/faults/name#of", [writer.rpc.needle(b"whose name has a #")])
+    theirs, ours = both(pair, Request("/faults/name#of"))
+    assert (theirs.status, theirs.body, ours.status) == (200, b"whose name has a #", 400)
+    theirs, ours = both(pair, Request("/faults/name%23of"))
+    assert theirs.body == ours.body == b"whose name has a #"
+
+
 @pytest.mark.parametrize("character", list('<>^`\\|"'))
 def test_raw_characters(pair: Pair, character: str) -> None:
     theirs, ours = both(pair, Request(f"/faults/a{character}b"))

@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     activity::{Activity, InFlight},
+    fragment::RequestLines,
     heads::Heads,
     line::{Line, Protocol},
     proxied,
@@ -168,6 +169,7 @@ struct HttpConversation<F> {
     peer: Peer,
     serving: Serving<F>,
     activity: Arc<Activity>,
+    lines: Arc<RequestLines>,
     /// When it is too old.
     age: Pin<Box<Sleep>>,
     /// Ends it, where one answer at a time is all of it.
@@ -183,7 +185,8 @@ impl<F: Front> HttpConversation<F> {
     fn new(ending: CloseMode, peer: Peer, serving: Serving<F>) -> Box<Self> {
         let activity = Activity::new(Heads::of_connection(&serving.heads), Arc::clone(&serving.counted));
         let age = Box::pin(sleep(serving.limits.max_age));
-        Box::new(Self { ending, peer, serving, activity, age, cutter: Cutter::default() })
+        let lines = Arc::default();
+        Box::new(Self { ending, peer, serving, activity, lines, age, cutter: Cutter::default() })
     }
 
     /// Until it has ended. What is spoken is told by the first bytes, where the two have not `agreed` on it before.
@@ -191,7 +194,7 @@ impl<F: Front> HttpConversation<F> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut line = Line::new(stream, Arc::clone(&self.activity));
+        let mut line = Line::new(stream, Arc::clone(&self.activity), Arc::clone(&self.lines));
         // Who connects comes with a request.
         let mut patience = self.serving.limits.header_read_timeout.min(self.serving.limits.idle_timeout);
         loop {
@@ -258,7 +261,8 @@ impl<F: Front> HttpConversation<F> {
             .max_local_error_reset_streams(MOST_RESETS);
         let idle = limits.idle_timeout;
         let service = self.service();
-        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(line), service_fn(service)));
+        let mut connection =
+            std::pin::pin!(builder.serve_connection(TokioIo::new(line.of_http2()), service_fn(service)));
         if matches!(self.drive(connection.as_mut(), idle, Activity::idles_for).await, Pause::Ended) {
             return;
         }
@@ -327,13 +331,19 @@ impl<F: Front> HttpConversation<F> {
     fn service(&self) -> impl Fn(Request<Incoming>) -> Answer<F> + Clone + use<F> {
         let (ending, peer, activity) = (self.ending.clone(), self.peer.clone(), Arc::clone(&self.activity));
         let (front, heads, cutter) = (Arc::clone(&self.serving.front), self.serving.heads.clone(), self.cutter.clone());
+        let lines = Arc::clone(&self.lines);
         move |mut request| {
             let heads = (request.version() == Version::HTTP_2).then(|| Heads::of_stream(&heads));
             let fits = heads.as_ref().is_none_or(|heads| heads.add(size(request.headers())));
+            let refusal = match (fits, lines.had_fragment(request.uri())) {
+                (false, _) => Some(too_many_headers()),
+                (true, true) => Some(fragment()),
+                (true, false) => ambiguous(request.headers()),
+            };
             request.extensions_mut().insert(cutter.clone());
             let running = activity.begin(request.body().is_end_stream(), heads);
             // In a box, that the connection is not as large as its largest answer in the making.
-            Box::pin(answer(request, peer.clone(), Arc::clone(&front), ending.clone(), running, fits))
+            Box::pin(answer(request, peer.clone(), Arc::clone(&front), ending.clone(), running, refusal))
         }
     }
 }
@@ -406,7 +416,7 @@ async fn answer<F: Front>(
     front: Arc<F>,
     ending: CloseMode,
     running: InFlight,
-    fits: bool,
+    refusal: Option<Error>,
 ) -> Result<Response<PacedBody<Either<F::Body, Body>>>, Infallible> {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let version = request.version();
@@ -416,7 +426,6 @@ async fn answer<F: Front>(
     if let Some(cutter) = stream::cutter() {
         request.extensions_mut().insert(cutter);
     }
-    let refusal = if fits { ambiguous(request.headers()) } else { Some(too_many_headers()) };
     let refused = match refusal {
         Some(error) => Err(error),
         None => {
@@ -459,6 +468,11 @@ fn ambiguous(headers: &HeaderMap) -> Option<Error> {
         let text = "the body of the request has a transfer coding besides chunked; send it without";
         Error::new(Blame::Client, StatusCode::NOT_IMPLEMENTED, text)
     })
+}
+
+fn fragment() -> Error {
+    let text = "the target of the request has a fragment; a # in a name is written %23";
+    Error::new(Blame::Client, StatusCode::BAD_REQUEST, text)
 }
 
 fn bug() -> Error {

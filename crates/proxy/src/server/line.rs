@@ -1,7 +1,8 @@
 //! The bytes of a connection on their way to and from whoever speaks HTTP on it.
 //!
 //! Tells the connection's [`Activity`] of them, and can wait for the first ones of a request without a buffer, so that a
-//! connection that nobody uses costs little. Knows where HTTP/2 begins. Must not know more of HTTP.
+//! connection that nobody uses costs little. Shows those of HTTP/1 to who looks for [fragments](super::fragment). Knows where
+//! HTTP/2 begins. Must not know more of HTTP.
 
 use std::{
     io,
@@ -10,10 +11,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-use super::activity::Activity;
+use super::{
+    activity::Activity,
+    fragment::{RequestLineWatch, RequestLines},
+};
 
 /// What a client of HTTP/2 begins with: RFC 9113, section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -31,11 +35,19 @@ pub(super) struct Line<S> {
     activity: Arc<Activity>,
     /// What was read and is still to be given out.
     read: Bytes,
+    /// `None`: HTTP/2 is spoken.
+    watch: Option<RequestLineWatch>,
 }
 
 impl<S: AsyncRead + Unpin> Line<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, read: Bytes::new() }
+    /// `lines` is told of those of requests of HTTP/1.
+    pub(super) fn new(stream: S, activity: Arc<Activity>, lines: Arc<RequestLines>) -> Self {
+        Self { stream, activity, read: Bytes::new(), watch: Some(RequestLineWatch::new(lines)) }
+    }
+
+    /// The line, on which HTTP/2 is spoken.
+    pub(super) fn of_http2(self) -> Self {
+        Self { watch: None, ..self }
     }
 
     /// The line again, when what was read from it has not been used. Holds none of the buffer that it was read into: even
@@ -44,6 +56,9 @@ impl<S: AsyncRead + Unpin> Line<S> {
         self.activity.read(unused.len());
         debug_assert!(self.read.is_empty(), "it is given out first");
         self.read = Bytes::copy_from_slice(unused);
+        if let Some(watch) = &mut self.watch {
+            watch.reset();
+        }
         self
     }
 
@@ -66,18 +81,26 @@ impl<S: AsyncRead + Unpin> Line<S> {
         }
         Ok(Some(if first == PREFACE { Protocol::Http2 } else { Protocol::Http1 }))
     }
+
+    fn see(&mut self, bytes: &[u8]) {
+        if let Some(watch) = &mut self.watch {
+            watch.see(bytes);
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.read.is_empty() {
             let length = self.read.len().min(buf.remaining());
-            buf.put_slice(&self.read[..length]);
-            self.read.advance(length);
+            let given = self.read.split_to(length);
+            buf.put_slice(&given);
+            self.see(&given);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.see(&buf.filled()[before..]);
         if self.activity.read(buf.filled().len() - before) {
             return Poll::Ready(Ok(()));
         }
@@ -135,7 +158,8 @@ mod tests {
         let sending = tokio::spawn(async move {
             client.write_all(&sent).await.ok();
         });
-        let mut line = Line::new(server, Activity::new(Heads::of_connection(&HeadBudget::new(0)), counted()));
+        let mut line =
+            Line::new(server, Activity::new(Heads::of_connection(&HeadBudget::new(0)), counted()), Arc::default());
         let protocol = line.begin().await.unwrap();
         let mut read = Vec::new();
         line.read_to_end(&mut read).await.unwrap();

@@ -6,6 +6,7 @@
 mod activity;
 mod admin;
 mod connection;
+mod fragment;
 mod heads;
 mod inherited;
 mod limits;
