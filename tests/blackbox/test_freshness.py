@@ -2,15 +2,23 @@
 
 import itertools
 import signal
+import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from conftest import StartTidegate
 from harness import Cluster, Front, Tidegate, request
+from harness.line import read_reply
+from harness.relay import Behaviour, Relay
 from harness.wire import Answer
 from waiting import until
 
 _numbers = itertools.count()
+HOST = "127.0.0.1"
+MANY = 300
 EVENT = 2.0
 """Seconds within which the filer's word of a change must have come. On loopback it takes milliseconds."""
 
@@ -84,6 +92,57 @@ def becomes(gate: Tidegate, writer: str, path: str, status: int, content: bytes 
         assert is_new()
     else:
         until(is_new, f"{path} answers {status} with what was written", EVENT)
+
+
+@pytest.fixture
+def distant(front: Front, start_tidegate: StartTidegate) -> Iterator[Tidegate]:
+    """A tidegate that the filer is 100 ms away from, for what it looks up."""
+    relay = Relay((HOST, 0), (HOST, front.filer.grpc_port), Behaviour(delay=0.05))
+    try:
+        yield following(start_tidegate(front, {"filer": {"addresses": [f"{front.filer.address}.{relay.port}"]}}))
+    finally:
+        relay.stop()
+
+
+@pytest.mark.parametrize("kind", ["kept", "never kept", "missing"])
+def test_many_that_ask_for_one_file_at_once_are_few_questions(distant: Tidegate, directory: str, kind: str) -> None:
+    path = f"{directory}/file"
+    if kind != "missing":
+        write(distant.url + path, b"content", "?ttl=1h" if kind == "never kept" else "")
+
+    def lookups() -> float:
+        return distant.metrics().sum("tidegate_filer_seconds_count", question="lookup")
+
+    before = lookups()
+    with ExitStack() as stack:
+        lines = [stack.enter_context(socket.create_connection((HOST, distant.port), timeout=30)) for _ in range(MANY)]
+        for line in lines:
+            line.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        replies = [read_reply(line, "GET")[0] for line in lines]
+    wanted = (404, b"") if kind == "missing" else (200, b"content")
+    assert {(reply.status, reply.body if reply.status == 200 else b"") for reply in replies} == {wanted}
+    assert 1 <= lookups() - before <= MANY / 10
+
+
+def test_who_was_told_that_it_is_written_reads_it_however_many_ask(distant: Tidegate, directory: str) -> None:
+    """A reader that comes behind a write is told what was written, while others' questions for the file are under way."""
+    path = f"{directory}/file"
+    write(distant.url + path, b"0", "?ttl=1h")
+    ended = threading.Event()
+
+    def reads() -> None:
+        while not ended.is_set():
+            assert request("GET", distant.url + path).status == 200
+
+    with ThreadPoolExecutor() as pool:
+        others = [pool.submit(reads) for _ in range(4)]
+        try:
+            for number in range(1, 15):
+                write(distant.url + path, b"%d" % number, "?ttl=1h")
+                assert request("GET", distant.url + path).body == b"%d" % number
+        finally:
+            ended.set()
+        assert [other.result() for other in others] == [None] * 4
 
 
 def test_an_overwritten_file_is_the_new_one(gate: Tidegate, writer: str, directory: str) -> None:

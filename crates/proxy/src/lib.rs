@@ -28,6 +28,7 @@ mod outlet;
 pub mod pb;
 pub mod peers;
 pub mod plan;
+mod questions;
 pub mod read;
 mod redact;
 pub mod relay;

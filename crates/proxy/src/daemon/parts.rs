@@ -25,7 +25,7 @@ use crate::{
     layers,
     metrics::{Cache, FrontLabel},
     peers::{Buckets, Networks, Rate},
-    read::{AllowedOrigins, DerivedFile, Policy, Reader, Source, Stages},
+    read::{AllowedOrigins, DerivedFile, Lookups, Policy, Reader, Source, Stages},
     relay::Relay,
     s3::{Gateways, Policies, S3Front},
     security::{Security, SigningKey, VolumeTokens},
@@ -149,6 +149,7 @@ impl Parts {
             entries: Arc::clone(&entries.part),
             keys: Arc::clone(&keys),
             types,
+            lookups: Lookups::new(Duration::ZERO),
         };
         Ok(Self {
             files,

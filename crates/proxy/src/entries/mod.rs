@@ -115,13 +115,19 @@ impl<D: Send + Sync + 'static> Entries<D> {
         })
     }
 
-    /// The entry at `path`, if it is known to be true.
+    /// The entry at `path`, if it is known to be true. It is counted whether it is.
     pub(crate) fn get(&self, path: &str) -> Option<Arc<CachedEntry<D>>> {
-        let kept = self.kept.as_ref()?;
-        let live = self.live.load(Ordering::Acquire);
-        let known = kept.cache.get(path).filter(|known| live != 0 && known.session == live);
-        self.counters.record(if known.is_some() { CacheOutcome::Hit } else { CacheOutcome::Miss });
+        let known = self.known(path);
+        if self.kept.is_some() {
+            self.counters.record(if known.is_some() { CacheOutcome::Hit } else { CacheOutcome::Miss });
+        }
         known
+    }
+
+    /// As [`get`](Self::get), for who was counted before.
+    pub(crate) fn known(&self, path: &str) -> Option<Arc<CachedEntry<D>>> {
+        let live = self.live.load(Ordering::Acquire);
+        self.kept.as_ref()?.cache.get(path).filter(|known| live != 0 && known.session == live)
     }
 
     /// What is kept now.

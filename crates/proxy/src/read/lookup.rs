@@ -65,7 +65,7 @@ pub(crate) fn add_echo(headers: &mut HeaderMap, layout: &Layout) {
 /// An entry that was looked up.
 pub(crate) type CachedEntry = entries::CachedEntry<DerivedFile>;
 
-/// The entry at `path`; `None`: there is none.
+/// The entry at `path`, asked for unless it has become known by now; `None`: there is none.
 ///
 /// # Errors
 /// When no filer answers, or the entry's encryption metadata cannot be used.
@@ -75,12 +75,12 @@ pub(super) async fn entry(
     path: &EntryPath,
     types: &ContentTypes,
 ) -> Result<Option<Arc<CachedEntry>>> {
-    if let Some(known) = entries.get(path.as_str()) {
+    // The one who asked before may have had it kept.
+    if let Some(known) = entries.known(path.as_str()) {
         return Ok(Some(known));
     }
     let lookup = entries.begin();
-    // Boxed: of requests for an entry that is known, it would be the larger part.
-    let Some(found) = Box::pin(source.lookup(path)).await? else { return Ok(None) };
+    let Some(found) = source.lookup(path).await? else { return Ok(None) };
     let derived = match found.entry.kind() {
         Kind::File | Kind::RemoteOnly => Some(File::of(&found.entry, types)?),
         Kind::Directory | Kind::Symlink | Kind::Special => None,

@@ -37,7 +37,7 @@ pub(crate) use self::{
     lookup::{CachedEntry, DerivedFile, File, add_echo},
     route::bucket,
     source::Source,
-    stages::Stages,
+    stages::{Lookups, Stages},
 };
 use crate::{
     Blame, Error, Result,

@@ -26,6 +26,7 @@ use crate::{
     keys::KeyRing,
     pb,
     plan::parts::Section,
+    questions::Questions,
     spans,
     wire::{Body, BoxError},
 };
@@ -36,15 +37,26 @@ pub(crate) struct Stages {
     pub(crate) entries: Arc<Entries<DerivedFile>>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) types: ContentTypes,
+    pub(crate) lookups: Lookups,
 }
 
+/// The questions for entries, by path.
+pub(crate) type Lookups = Questions<Result<Option<Arc<CachedEntry>>>>;
+
 impl Stages {
-    /// The entry at `path`, from memory where it is known to be true; `None`: there is none.
+    /// The entry at `path`, from memory where it is known to be true, else as the filer has it at some time after this call;
+    /// `None`: there is none.
     ///
     /// # Errors
     /// When no filer answers, or the entry's encryption metadata cannot be used.
-    pub(crate) async fn entry(&self, path: &EntryPath) -> Result<Option<Arc<CachedEntry>>> {
-        lookup::entry(&self.source, &self.entries, path, &self.types).await
+    pub(crate) async fn entry(self: &Arc<Self>, path: &EntryPath) -> Result<Option<Arc<CachedEntry>>> {
+        if let Some(known) = self.entries.get(path.as_str()) {
+            return Ok(Some(known));
+        }
+        let (stages, wanted, reader) = (Arc::clone(self), path.clone(), Correlation::current());
+        let asking = async move { lookup::entry(&stages.source, &stages.entries, &wanted, &stages.types).await };
+        // Boxed: of requests for an entry that is known, it would be the larger part.
+        Box::pin(self.lookups.after_now(path.as_str(), || Correlation::scope_of(reader, asking))).await
     }
 
     /// The body that `sections` of the file make: planned, the keys opened, the first bytes here. `customer` is the key of an

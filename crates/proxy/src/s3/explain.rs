@@ -2,6 +2,8 @@
 //!
 //! Knows what the read itself goes by. Asks no gateway, for nobody has signed the question.
 
+use std::sync::Arc;
+
 use http::Request;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -27,7 +29,7 @@ pub(crate) struct Explanation {
 ///
 /// # Errors
 /// A sentence, where that names no object.
-pub(crate) async fn explain(stages: &Stages, name: &str) -> Result<Explanation, String> {
+pub(crate) async fn explain(stages: &Arc<Stages>, name: &str) -> Result<Explanation, String> {
     let (name, version) = match name.rsplit_once("?versionId=") {
         Some((name, version)) => (name, Some(version)),
         None => (name, None),
@@ -46,7 +48,7 @@ pub(crate) async fn explain(stages: &Stages, name: &str) -> Result<Explanation, 
     }
 }
 
-async fn way_of(stages: &Stages, request: &http::request::Parts) -> Result<(String, Question), RelayReason> {
+async fn way_of(stages: &Arc<Stages>, request: &http::request::Parts) -> Result<(String, Question), RelayReason> {
     let read = way::read_of(request, false, Some(&Host::PathStyle))?;
     let bucket = object::bucket(stages, &read.target).await;
     let found = object::find(stages, &read, bucket).await?;

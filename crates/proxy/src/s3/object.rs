@@ -40,14 +40,14 @@ pub(super) struct Selection {
 }
 
 /// What the bucket says about reads of its objects.
-pub(super) async fn bucket(stages: &Stages, target: &Target) -> BucketFacts {
+pub(super) async fn bucket(stages: &Arc<Stages>, target: &Target) -> BucketFacts {
     let Some(path) = version::bucket_path(target) else { return BucketFacts::of(None) };
     let known = stages.entry(&path).await.ok().flatten();
     BucketFacts::of(known.as_ref().map(|known| &known.entry))
 }
 
 /// Whether the bucket has a policy by what the filer says now.
-pub(super) async fn has_policy_now(stages: &Stages, target: &Target) -> bool {
+pub(super) async fn has_policy_now(stages: &Arc<Stages>, target: &Target) -> bool {
     let Some(path) = version::bucket_path(target) else { return true };
     let found = stages.source.filer.lookup(&path).await.ok().flatten();
     BucketFacts::of(found.as_ref().map(|found| &found.entry)).has_policy
@@ -58,7 +58,7 @@ pub(super) async fn has_policy_now(stages: &Stages, target: &Target) -> bool {
 /// # Errors
 /// The reason why only the gateway can tell.
 pub(super) async fn find(
-    stages: &Stages,
+    stages: &Arc<Stages>,
     read: &ObjectRead<'_>,
     bucket: BucketFacts,
 ) -> Result<FoundObject, RelayReason> {
@@ -79,13 +79,13 @@ pub(super) async fn find(
     Ok(FoundObject { path, etag, version: location.map(|location| location.id), known })
 }
 
-async fn newest(stages: &Stages, target: &Target) -> Result<Location, RelayReason> {
+async fn newest(stages: &Arc<Stages>, target: &Target) -> Result<Location, RelayReason> {
     let path = version::entry_path(&version::directory_path(target)).ok_or(RelayReason::Object)?;
     let directory = lookup(stages, &path).await?;
     version::newest(target, directory.as_ref().map(|known| &known.entry)).ok_or(RelayReason::Object)
 }
 
-async fn lookup(stages: &Stages, path: &EntryPath) -> Result<Option<Arc<CachedEntry>>, RelayReason> {
+async fn lookup(stages: &Arc<Stages>, path: &EntryPath) -> Result<Option<Arc<CachedEntry>>, RelayReason> {
     stages.entry(path).await.map_err(|_| RelayReason::Failed)
 }
 
