@@ -129,12 +129,18 @@ class Cluster:
         self.master.wait_ready(lambda: weed.volumes_known(self.master.url, len(self.volumes)))
 
     def add_front(
-        self, name: str, *, kek: Kek | None = None, gateway: dict[str, object] | None = None, **filer_options: object
+        self,
+        name: str,
+        *,
+        kek: Kek | None = None,
+        gateway: dict[str, object] | None = None,
+        filer_env: dict[str, str] | None = None,
+        **filer_options: object,
     ) -> Front:
-        """Starts a filer with these options (`maxMB=1`) and a gateway with those of `gateway` that wraps its SSE-S3
-        keys as `kek` says."""
+        """Starts a filer with these options (`maxMB=1`) and this environment, and a gateway with the options of `gateway`
+        that wraps its SSE-S3 keys as `kek` says."""
         kek = kek or Kek.from_key("a secret of this cluster")
-        filer = weed.filer(self.root, f"filer-{name}", self.master.full_address, filer_options, {})
+        filer = weed.filer(self.root, f"filer-{name}", self.master.full_address, filer_options, filer_env or {})
         filer.scheme = self.scheme
         options = gateway or {}
         server = weed.s3(self.root, f"s3-{name}", filer.full_address, self._iam(), options, kek.gateway_env)

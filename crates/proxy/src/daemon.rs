@@ -74,6 +74,7 @@ pub async fn explain(loaded: CheckedConfig, path: &str) -> Result<Report, StartE
     let process = ProcessState::new(&loaded.config)?;
     let mut parts = Parts::new(&process, loaded, None)?;
     parts.take_over(&process, None);
+    parts.filer().learn().await;
     let (source, keys) = (parts.source(), &parts.keys);
     let Some(object) = path.strip_prefix("s3://") else { return explain::report(source, keys, path).await };
     let explained = s3::explain::explain(parts.stages(), object).await?;
@@ -219,10 +220,10 @@ fn readiness(
             let ready = async {
                 filer.check_lookup().await?;
                 demands.check().await?;
-                match &gateways {
-                    Some(gateways) => gateways.check().await,
-                    None => Ok(()),
-                }
+                let Some(gateways) = &gateways else { return Ok(()) };
+                // Before that, S3 would be relayed.
+                filer.learn().await;
+                gateways.check().await
             };
             ready.await.map_err(|error: crate::Error| error.message().to_owned())
         })

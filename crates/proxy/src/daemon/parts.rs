@@ -314,8 +314,9 @@ fn entries(
     before: Option<&Parts>,
 ) -> ReusablePart<(IdentityKey<FilerClient>, u64), Arc<Entries<DerivedFile>>> {
     let of = (IdentityKey(Arc::clone(filer)), cache.entries.bytes());
-    let Ok(entries) = ReusablePart::again(before.map(|before| &before.entries), of, |(_, bytes)| {
-        Ok::<_, Infallible>(Entries::new(*bytes, process.metrics.caches.of(Cache::Entries)))
+    let Ok(entries) = ReusablePart::again(before.map(|before| &before.entries), of, |(filer, bytes)| {
+        let counters = process.metrics.caches.of(Cache::Entries);
+        Ok::<_, Infallible>(Entries::new(*bytes, filer.0.buckets().clone(), counters))
     });
     entries
 }

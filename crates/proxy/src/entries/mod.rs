@@ -59,7 +59,7 @@ use self::{
 pub(crate) use self::{follow::Follower, write_invalidation::WriteInvalidation};
 use crate::{
     entry::Kind,
-    filer::EntrySnapshot,
+    filer::{EntrySnapshot, FolderAgreement},
     metrics::{CacheContents, CacheCounters, CacheOutcome},
     pb,
 };
@@ -94,6 +94,7 @@ pub(crate) struct Entries<D> {
     live: AtomicU64,
     ledger: Mutex<Ledger>,
     counters: CacheCounters,
+    buckets: FolderAgreement,
 }
 
 struct PathCache<D> {
@@ -106,12 +107,13 @@ type Paths = std::collections::BTreeMap<Arc<str>, u64>;
 
 impl<D: Send + Sync + 'static> Entries<D> {
     /// Keeps entries of `bytes` together; 0 keeps none. Nothing is kept before a [`Follower`] runs.
-    pub(crate) fn new(bytes: u64, counters: CacheCounters) -> Arc<Self> {
+    pub(crate) fn new(bytes: u64, buckets: FolderAgreement, counters: CacheCounters) -> Arc<Self> {
         Arc::new(Self {
             kept: (bytes > 0).then(|| PathCache::new(bytes)),
             live: AtomicU64::new(0),
             ledger: Mutex::new(Ledger::new(REPLAY)),
             counters,
+            buckets,
         })
     }
 
@@ -145,7 +147,8 @@ impl<D: Send + Sync + 'static> Entries<D> {
     /// What the filer answered to a lookup, kept if the rule allows.
     pub(crate) fn store(&self, lookup: &Lookup, path: &str, found: EntrySnapshot, derived: D) -> Arc<CachedEntry<D>> {
         let position = (found.log_signature, found.log_ts_ns);
-        let (Some(kept), Some(ticket)) = (&self.kept, lookup.0.as_ref().filter(|_| may_be_kept(path, &found.entry)))
+        let (Some(kept), Some(ticket)) =
+            (&self.kept, lookup.0.as_ref().filter(|_| self.may_be_kept(path, &found.entry)))
         else {
             return Arc::new(CachedEntry { entry: found.entry, derived, session: 0, stamp: 0 });
         };
@@ -203,6 +206,24 @@ impl<D: Send + Sync + 'static> Entries<D> {
         if let Some(kept) = &self.kept {
             kept.clear();
         }
+    }
+
+    /// Whether the entry is read again and again, and may stay in memory.
+    fn may_be_kept(&self, path: &str, entry: &pb::Entry) -> bool {
+        let is_read = match entry.kind() {
+            Kind::File => true,
+            Kind::Directory => self.is_of_bucket(path),
+            Kind::RemoteOnly | Kind::Symlink | Kind::Special => false,
+        };
+        is_read && may_be_kept(path, entry)
+    }
+
+    /// Whether this is a directory whose attributes say how the objects of a bucket are read: the bucket's own, or one of
+    /// versions. Others are listed, which only the filer does.
+    fn is_of_bucket(&self, path: &str) -> bool {
+        let folder = self.buckets.get();
+        let below = folder.as_ref().and_then(|folder| folder.below(path));
+        below.is_some_and(|below| !below.contains('/') || below.ends_with(".versions"))
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -266,16 +287,9 @@ fn weight(path: &str, entry: &pb::Entry) -> u32 {
     u32::try_from(3 * entry.encoded_len() + 2 * path.len() + OVERHEAD).unwrap_or(u32::MAX)
 }
 
-/// Whether this is a directory whose attributes say how the objects of a bucket are read: the bucket's own, or one of
-/// versions. Others are listed, which only the filer does.
-fn is_of_bucket(path: &str) -> bool {
-    path.strip_prefix("/buckets/").is_some_and(|below| !below.contains('/') || below.ends_with(".versions"))
-}
-
 /// Whether every change of the entry comes as an event, and it may stay in memory.
 fn may_be_kept(path: &str, entry: &pb::Entry) -> bool {
-    (entry.kind() == Kind::File || (entry.kind() == Kind::Directory && is_of_bucket(path)))
-        && entry.hard_link_id.is_empty()
+    entry.hard_link_id.is_empty()
         && entry.remote_entry.is_none()
         && entry.attributes.as_ref().is_none_or(|attributes| attributes.ttl_sec == 0)
         && entry.chunks.iter().all(|chunk| chunk.cipher_key.is_empty())

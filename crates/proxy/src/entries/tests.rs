@@ -12,8 +12,14 @@ fn counters() -> CacheCounters {
     Metrics::new([]).unwrap().caches.of(metrics::Cache::Entries)
 }
 
+fn folder() -> FolderAgreement {
+    let folder = FolderAgreement::default();
+    folder.tell(0, "f", "/buckets");
+    folder
+}
+
 fn entries() -> Arc<Entries<()>> {
-    Entries::new(1 << 20, counters())
+    Entries::new(1 << 20, folder(), counters())
 }
 
 fn found(version: u64, position: i64) -> EntrySnapshot {
@@ -293,7 +299,7 @@ fn what_changes_without_an_event_is_not_kept() {
 
 #[test]
 fn memory_is_bounded_and_what_left_it_leaves_the_index() {
-    let entries = Entries::<()>::new(100 << 10, counters());
+    let entries = Entries::<()>::new(100 << 10, folder(), counters());
     live(&entries);
     for number in 0..2000 {
         let lookup = entries.begin();

@@ -18,7 +18,7 @@ use crate::{
     },
     keys::{KeyRing, Urgency},
     pb,
-    read::{Source, bucket, expansion, object},
+    read::{Source, expansion, object},
 };
 
 /// Keys that are tried, so that an object of ten thousand parts does not become as many requests to a KMS.
@@ -43,7 +43,7 @@ pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) ->
         None => object::kind(&entry, &chunks),
     };
     let keys = match &layout {
-        Some(layout) => keys(ring, bucket(path), layout).await,
+        Some(layout) => keys(ring, source.bucket(path), layout).await,
         None => Vec::new(),
     };
     let chunks = explained(source, &entry, chunks, layout.as_deref(), &mut faults).await;

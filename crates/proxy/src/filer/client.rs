@@ -14,6 +14,7 @@ use tonic::{
 };
 
 use super::{
+    buckets::FolderAgreement,
     dialling,
     hedging::{Latencies, Savings},
     line::{Filer, question},
@@ -36,6 +37,7 @@ pub struct FilerClient {
     pub(super) standings: watch::Sender<Standings>,
     latencies: Vec<Latencies>,
     signatures: Vec<Signature>,
+    buckets: FolderAgreement,
     pub(super) savings: Savings,
     /// `None`: nobody counts.
     pub(super) counted: Option<Arc<Filers>>,
@@ -108,6 +110,7 @@ impl FilerClient {
             standings: watch::Sender::new(Standings::new(count)),
             latencies: (0..count).map(|_| Latencies::default()).collect(),
             signatures: (0..count).map(|_| Signature::default()).collect(),
+            buckets: FolderAgreement::default(),
             savings: Savings::new(),
             counted: None,
         })
@@ -175,6 +178,11 @@ impl FilerClient {
 
     pub(super) fn signature(&self, index: usize) -> &Signature {
         &self.signatures[index]
+    }
+
+    /// Where the filers keep buckets, as far as they have told.
+    pub(crate) fn buckets(&self) -> &FolderAgreement {
+        &self.buckets
     }
 
     /// Filer `index` as it is asked now; to be taken before it is asked, by whom it matters that it goes on.
@@ -260,22 +268,6 @@ impl FilerClient {
             Err((filer, status)) if !status::is_not_found(&status) => Err(status::to_error(method, filer, &status)),
             _ => Ok(()),
         }
-    }
-
-    /// How the filer is configured: its version, and where buckets live.
-    ///
-    /// # Errors
-    /// As [`FilerClient::lookup`].
-    pub async fn configuration(&self) -> Result<pb::GetFilerConfigurationResponse> {
-        self.call_or_error("GetFilerConfiguration", pb::GetFilerConfigurationRequest {}).await
-    }
-
-    async fn call_or_error<Q, A>(&self, method: &'static str, request: Q) -> Result<A>
-    where
-        Q: prost::Message + Clone + Send + Sync + 'static,
-        A: prost::Message + Default + Send + Sync + 'static,
-    {
-        self.call(method, request).await.map_err(|(filer, status)| status::to_error(method, filer, &status))
     }
 
     /// Filer `index` has answered, or has failed.

@@ -3,6 +3,7 @@
 //! Knows `filer_pb.SeaweedFiler`, its addresses and which of them answers. Must not know the requests of our own
 //! clients, what a chunk's bytes mean, or ciphers.
 
+mod buckets;
 mod calling;
 mod client;
 mod connections;
@@ -15,6 +16,7 @@ mod status;
 mod tenure;
 mod watching;
 
+pub(crate) use buckets::{BucketsFolder, FolderAgreement};
 pub use client::{EntrySnapshot, FilerClient};
 pub(crate) use tenure::Succession;
 

@@ -30,7 +30,7 @@ impl FilerClient {
             let answers = self.look(index).await;
             self.stands(index, answers);
             if answers {
-                self.learn_signature(index).await;
+                self.learn_from(index).await;
             }
             sleep(INTERVAL).await;
         }
@@ -78,7 +78,13 @@ impl FilerClient {
         }
     }
 
-    async fn learn_signature(&self, index: usize) {
+    /// Asks the filers what they have not told yet: which stores they have, and where buckets are.
+    pub(crate) async fn learn(&self) {
+        join_all((0..self.count()).map(|index| self.learn_from(index))).await;
+    }
+
+    /// Asks a filer, once over each connection: it is another one, perhaps.
+    async fn learn_from(&self, index: usize) {
         let (filer, signature) = (self.filer(index), self.signature(index));
         let connections = filer.connections();
         if signature.of(connections).is_some() {
@@ -88,6 +94,7 @@ impl FilerClient {
         let told: Result<Result<pb::GetFilerConfigurationResponse, Status>, _> = timeout(PATIENCE, asked).await;
         if let Ok(Ok(told)) = told {
             signature.set(told.signature, connections);
+            self.buckets().tell(index, self.http_name(index), &told.dir_buckets);
         }
     }
 }

@@ -35,7 +35,6 @@ pub(crate) use self::{
     kek::FilerKek,
     locations::VolumeLocations,
     lookup::{CachedEntry, DerivedFile, File, add_echo},
-    route::bucket,
     source::Source,
     stages::{Lookups, Stages},
 };

@@ -62,12 +62,6 @@ pub(super) fn may_be_upload(request: &Parts) -> bool {
     request.method == Method::HEAD && request.headers.contains_key("tus-resumable")
 }
 
-/// The bucket of an S3 object; `None`: the file is in none.
-pub(crate) fn bucket(path: &EntryPath) -> Option<&str> {
-    let (bucket, key) = path.as_str().strip_prefix("/buckets/")?.split_once('/')?;
-    (!bucket.is_empty() && !key.is_empty()).then_some(bucket)
-}
-
 #[cfg(test)]
 mod tests {
     use http::Request;
@@ -121,13 +115,5 @@ mod tests {
         {
             assert_eq!(judged(method, uri), (false, true), "{method} {uri}");
         }
-    }
-
-    #[test]
-    fn the_bucket_is_the_directory_below_buckets() {
-        let bucket_of = |raw| bucket(&EntryPath::parse(raw).unwrap()).map(str::to_owned);
-        assert_eq!(bucket_of("/buckets/b/k/l").as_deref(), Some("b"));
-        assert_eq!(bucket_of("/buckets/b"), None);
-        assert_eq!(bucket_of("/other/b/k"), None);
     }
 }

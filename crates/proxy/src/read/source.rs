@@ -96,6 +96,11 @@ impl Source {
         Ok(found)
     }
 
+    /// The bucket that a file is in; `None`: it is in none.
+    pub(crate) fn bucket<'p>(&self, path: &'p EntryPath) -> Option<&'p str> {
+        self.filer.buckets().bucket_of(path.as_str()).map(|(bucket, _)| bucket)
+    }
+
     /// All chunks of an entry, with the sizes that a read gives them, as far as somebody tells them.
     pub(crate) async fn with_true_sizes(&self, entry: &pb::Entry, chunks: Vec<pb::FileChunk>) -> Vec<pb::FileChunk> {
         match sealed_sizes::of_range(&self.engine, Cow::Borrowed(&chunks[..]), entry.size(), &(0..u64::MAX)).await {

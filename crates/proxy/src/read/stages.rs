@@ -14,7 +14,6 @@ use super::{
     Source,
     lookup::{self, CachedEntry, DerivedFile, File},
     moved::FileMoves,
-    route,
     source::DownloadOwner,
     unlock,
 };
@@ -76,7 +75,7 @@ impl Stages {
     ) -> Result<Body> {
         let planned = self.source.plan(entry, Arc::clone(&file.layout), file.runs.as_deref(), sections);
         let planned = spans::during("plan", planned).await?;
-        let bucket = route::bucket(path);
+        let bucket = self.source.bucket(path);
         let unlocked = unlock::open(&planned.layout, planned.chunks(), customer, &self.keys, bucket);
         let unlocked = spans::during("keys", unlocked).await?;
         let owner = DownloadOwner { moves: Some(self.moves(path)), share: extensions.get(), tally: extensions.get() };

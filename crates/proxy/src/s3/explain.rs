@@ -35,7 +35,9 @@ pub(crate) async fn explain(stages: &Arc<Stages>, name: &str) -> Result<Explanat
         None => (name, None),
     };
     let raw = format!("/{}", utf8_percent_encode(name, &ENCODED));
-    let target = Target::of(&Host::PathStyle, &raw)
+    let folder = stages.source.filer.buckets().get();
+    let folder = folder.ok_or("no filer says where buckets are, or they do not agree")?;
+    let target = Target::of(&folder, &Host::PathStyle, &raw)
         .ok_or_else(|| format!("s3://{name}: {}, so the S3 gateway answers", RelayReason::Target.sentence()))?;
     let query = version.map(|version| format!("?versionId={}", utf8_percent_encode(version, &ENCODED)));
     let uri = raw + query.as_deref().unwrap_or("");
@@ -49,7 +51,7 @@ pub(crate) async fn explain(stages: &Arc<Stages>, name: &str) -> Result<Explanat
 }
 
 async fn way_of(stages: &Arc<Stages>, request: &http::request::Parts) -> Result<(String, Question), RelayReason> {
-    let read = way::read_of(request, false, Some(&Host::PathStyle))?;
+    let read = way::read_of(request, false, Some(&Host::PathStyle), stages.source.filer.buckets().get().as_ref())?;
     let bucket = object::bucket(stages, &read.target).await;
     let found = object::find(stages, &read, bucket).await?;
     found.is_worth_it(None)?;

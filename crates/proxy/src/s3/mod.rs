@@ -29,7 +29,9 @@ use http_body::Body as _;
 pub(crate) use self::{gateways::Gateways, policy::Policies};
 use self::{target::Host, way::RelayReason, writes::WriteScope};
 use crate::{
-    Error, metrics,
+    Error,
+    filer::BucketsFolder,
+    metrics,
     read::Stages,
     wire::{Body, Front, Peer, RequestBody, RequestId},
 };
@@ -56,13 +58,17 @@ impl Front for S3Front {
             Some(host) => self.gateways.reading(host).await,
             None => None,
         };
-        let answer = match way::read_of(&parts, !body.is_end_stream(), host.as_ref()) {
+        let folder = self.stages.source.filer.buckets().get();
+        let answer = match way::read_of(&parts, !body.is_end_stream(), host.as_ref(), folder.as_ref()) {
             Ok(read) => Box::pin(self.read(&parts, &read, &peer)).await,
             Err(reason) => Err(reason),
         };
         match answer {
             Ok(answer) => answer,
-            Err(reason) => self.relayed(Request::from_parts(parts, body), host.as_ref(), reason, &peer).await,
+            Err(reason) => {
+                let reading = host.as_ref().zip(folder.as_ref());
+                self.relayed(Request::from_parts(parts, body), reading, reason, &peer).await
+            }
         }
     }
 
@@ -76,7 +82,7 @@ impl S3Front {
     async fn relayed(
         &self,
         request: Request<RequestBody>,
-        host: Option<&Host>,
+        reading: Option<(&Host, &BucketsFolder)>,
         reason: RelayReason,
         peer: &Peer,
     ) -> Response<Body> {
@@ -84,7 +90,7 @@ impl S3Front {
         let (parts, body) = request.into_parts();
         let (method, resource) = (parts.method.clone(), parts.uri.path().to_owned());
         let id = RequestId::of(&parts.extensions);
-        let written = WriteScope::by(&parts, host);
+        let written = WriteScope::by(&parts, reading);
         match Box::pin(self.gateways.relay(Request::from_parts(parts, body), peer)).await {
             Ok(answer) => {
                 // Whoever reads after this answer reads what was written.

@@ -8,6 +8,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use percent_encoding::percent_decode_str;
 
+use crate::filer::BucketsFolder;
+
 /// How the host of a request is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
@@ -40,18 +42,20 @@ impl Host {
 /// One object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
+    folder: BucketsFolder,
     pub(crate) bucket: String,
     /// Decoded, without a slash before it.
     pub(crate) key: String,
 }
 
 impl Target {
-    /// The object at `path` (escaped, as it stood in the request) of a host. `None`: it is not plain.
-    pub(crate) fn of(host: &Host, path: &str) -> Option<Self> {
+    /// The object at `path` (escaped, as it stood in the request) of a host, by filers that keep buckets in `folder`. `None`: it
+    /// is not plain.
+    pub(crate) fn of(folder: &BucketsFolder, host: &Host, path: &str) -> Option<Self> {
         let path = path.strip_prefix('/')?;
         match host {
-            Host::PathStyle => path.split_once('/').and_then(|(bucket, key)| Self::plain(bucket, key)),
-            Host::Bucket(bucket) => Self::plain(bucket, path),
+            Host::PathStyle => path.split_once('/').and_then(|(bucket, key)| Self::plain(folder, bucket, key)),
+            Host::Bucket(bucket) => Self::plain(folder, bucket, path),
         }
     }
 
@@ -63,17 +67,22 @@ impl Target {
         }
     }
 
-    fn plain(bucket: &str, raw_key: &str) -> Option<Self> {
+    fn plain(folder: &BucketsFolder, bucket: &str, raw_key: &str) -> Option<Self> {
         if !is_bucket(bucket) || has_hidden_separator(raw_key) {
             return None;
         }
         let key = percent_decode_str(raw_key).decode_utf8().ok()?;
-        is_plain(&key).then(|| Self { bucket: bucket.to_owned(), key: key.into_owned() })
+        is_plain(&key).then(|| Self { folder: folder.clone(), bucket: bucket.to_owned(), key: key.into_owned() })
     }
 
     /// Where the filer has the object, if it is no version among others.
     pub(crate) fn path(&self) -> String {
-        format!("/buckets/{}/{}", self.bucket, self.key)
+        format!("{}/{}", self.bucket_path(), self.key)
+    }
+
+    /// Where the filer has the bucket.
+    pub(crate) fn bucket_path(&self) -> String {
+        self.folder.bucket(&self.bucket)
     }
 }
 
@@ -137,14 +146,18 @@ mod tests {
 
     const DOMAINS: [&str; 2] = ["s3.example.org", "example.org"];
 
+    fn folder() -> BucketsFolder {
+        BucketsFolder::of("/buckets").unwrap()
+    }
+
     fn of(path: &str) -> Option<(String, String)> {
-        Target::of(&Host::PathStyle, path).map(|target| (target.bucket, target.key))
+        Target::of(&folder(), &Host::PathStyle, path).map(|target| (target.bucket, target.key))
     }
 
     #[test]
     fn the_bucket_is_in_the_path_or_in_the_host() {
         assert_eq!(of("/bucket/a/b%20c+d"), Some(("bucket".into(), "a/b c+d".into())));
-        let target = Target::of(&Host::Bucket("my.bucket".into()), "/a/b").unwrap();
+        let target = Target::of(&folder(), &Host::Bucket("my.bucket".into()), "/a/b").unwrap();
         assert_eq!((&*target.bucket, &*target.key), ("my.bucket", "a/b"));
     }
 
@@ -232,7 +245,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_served_is_one_plain_path(path in "(/|\\.|%2e|%2F|%5c|%25|%00|%ff|//|\\\\|bucket|[a-c]|ü|%C3%BC|\\.versions){0,12}") {
-            if let Some(target) = Target::of(&Host::PathStyle, &path) {
+            if let Some(target) = Target::of(&folder(), &Host::PathStyle, &path) {
                 let entry = target.path();
                 prop_assert!(!entry.contains("//") && !entry.contains('\\') && !entry.ends_with('/'));
                 prop_assert!(!entry.split('/').any(|part| matches!(part, "." | "..")));
@@ -243,7 +256,7 @@ mod tests {
         #[test]
         fn any_text_is_taken_or_left(host in "\\PC*", path in "\\PC*") {
             let _ = without_port(&host).map(|name| (Host::of_address(name), Host::candidates(name, DOMAINS)));
-            let _ = Target::of(&Host::PathStyle, &path);
+            let _ = Target::of(&folder(), &Host::PathStyle, &path);
         }
     }
 }

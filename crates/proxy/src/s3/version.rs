@@ -30,7 +30,7 @@ impl BucketFacts {
 
 /// The path of a bucket's entry; `None` as in [`entry_path`].
 pub(super) fn bucket_path(target: &Target) -> Option<EntryPath> {
-    entry_path(&format!("/buckets/{}", target.bucket))
+    entry_path(&target.bucket_path())
 }
 
 /// The directory that names the newest version.
@@ -96,10 +96,11 @@ pub(super) fn entry_path(path: &str) -> Option<EntryPath> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::target::Host, *};
+    use crate::filer::BucketsFolder;
 
     fn target() -> Target {
-        Target { bucket: "bucket".into(), key: "d/o".into() }
+        Target::of(&BucketsFolder::of("/buckets").unwrap(), &Host::PathStyle, "/bucket/d/o").unwrap()
     }
 
     fn entry(attributes: &[(&str, &str)]) -> pb::Entry {

@@ -18,6 +18,7 @@ use super::{
     signed::Signature,
     target::{Host, Target},
 };
+use crate::filer::BucketsFolder;
 
 /// Why a request is relayed without a question. The value is a label of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -146,7 +147,8 @@ impl ObjectRead<'_> {
     }
 }
 
-/// The read that a request asks for. `has_body`: more comes than its head. `host`: how its host is read, if that is known.
+/// The read that a request asks for. `has_body`: more comes than its head. `host`: how its host is read, and `folder`: where
+/// buckets are, if that is known.
 ///
 /// # Errors
 /// The reason why it is relayed.
@@ -154,12 +156,14 @@ pub(crate) fn read_of<'q>(
     request: &'q Parts,
     has_body: bool,
     host: Option<&Host>,
+    folder: Option<&BucketsFolder>,
 ) -> Result<ObjectRead<'q>, RelayReason> {
     let headers = &request.headers;
     if request.method != Method::GET || has_body || headers.contains_key(header::EXPECT) {
         return Err(RelayReason::NotRead);
     }
-    let target = host.and_then(|host| Target::of(host, request.uri.path())).ok_or(RelayReason::Target)?;
+    let folder = folder.ok_or(RelayReason::Failed)?;
+    let target = host.and_then(|host| Target::of(folder, host, request.uri.path())).ok_or(RelayReason::Target)?;
     let query = Query::parse(request.uri.query().unwrap_or("")).ok_or(RelayReason::Query)?;
     if !query.is_of_read() {
         return Err(RelayReason::Query);
@@ -233,13 +237,17 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
+    fn folder() -> BucketsFolder {
+        BucketsFolder::of("/buckets").unwrap()
+    }
+
     fn reading(parts: &Parts) -> Option<Host> {
         Host::of_address(crate::s3::target::without_port(host(parts)?)?)
     }
 
     fn way(uri: &str, headers: &[(&str, &str)]) -> Result<(Question, Question), RelayReason> {
         let parts = parts(uri, headers);
-        let read = read_of(&parts, false, reading(&parts).as_ref())?;
+        let read = read_of(&parts, false, reading(&parts).as_ref(), Some(&folder()))?;
         Ok((read.question(true)?, read.question(false)?))
     }
 
@@ -264,7 +272,7 @@ mod tests {
         assert_eq!(with("host;if-none-match;range"), Err(RelayReason::Signature));
         assert_eq!(with("host;If-None-Match;x-amz-date").map(|(first, _)| first), Ok(Question::FirstByte));
         let parts = parts("/bucket/key", &[("authorization", &signing("host;range")), ("range", "bytes=0-1")]);
-        let read = read_of(&parts, false, Some(&Host::PathStyle)).unwrap();
+        let read = read_of(&parts, false, Some(&Host::PathStyle), Some(&folder())).unwrap();
         assert_eq!(read.question(true), Ok(Question::Condition));
         assert_eq!(read.question(false), Err(RelayReason::Signature));
     }
@@ -296,10 +304,16 @@ mod tests {
             assert_eq!(way(uri, headers), Err(reason), "{uri} {headers:?}");
         }
         let get = parts("/bucket/key", &[]);
-        assert_eq!(read_of(&get, true, Some(&Host::PathStyle)).err(), Some(RelayReason::NotRead));
+        let reason = |request, has_body| read_of(request, has_body, Some(&Host::PathStyle), Some(&folder())).err();
+        assert_eq!(reason(&get, true), Some(RelayReason::NotRead));
         let mut head = parts("/bucket/key", &[]);
         head.method = Method::HEAD;
-        assert_eq!(read_of(&head, false, Some(&Host::PathStyle)).err(), Some(RelayReason::NotRead));
+        assert_eq!(reason(&head, false), Some(RelayReason::NotRead));
+        assert_eq!(
+            read_of(&get, false, Some(&Host::PathStyle), None).err(),
+            Some(RelayReason::Failed),
+            "where are buckets?"
+        );
     }
 
     #[test]
