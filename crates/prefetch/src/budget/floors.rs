@@ -35,7 +35,8 @@ pub(crate) const FLOOR: usize = 2;
 pub(super) const SUFFERS: Duration = Duration::from_secs(2);
 /// How often that is looked after, by whoever waits.
 pub(crate) const LOOKS: Duration = Duration::from_millis(250);
-/// Downloads that are cut at once, at most.
+/// Downloads that are cut in each of that time, at most. As many as come evenly: each sets a place free for one that begins, and
+/// many that begin together keep the volume servers from all others.
 const AT_ONCE: usize = 16;
 
 /// Whom a download is for; `None`: for nobody in particular.
@@ -260,7 +261,8 @@ impl State {
 
     fn relieve(&mut self, now: Instant) -> Vec<(Arc<Holder>, Reason)> {
         // First, and cheap: of thousands that wait each asks for it.
-        if !self.may_look(now) {
+        let most = self.due(now);
+        if most == 0 {
             return Vec::new();
         }
         // Those behind one that came too lately came later still.
@@ -273,21 +275,22 @@ impl State {
         waiting.sort_by_key(|peer| self.of(*peer));
         let mut cutting = Cutting::of(&self.holders, |holder| holder.of_floors(now));
         // For the first of them others are on their way out already.
-        for peer in waiting.into_iter().skip(cutting.on_their_way.len()).take(AT_ONCE) {
+        for peer in waiting.into_iter().skip(cutting.on_their_way.len()).take(most) {
             cutting.one(peer, 1, self.least_rate);
         }
         cutting.give_up
     }
 
     fn relieve_shared(&mut self, now: Instant, waiting: Peer, wants: usize, all: usize) -> Vec<(Arc<Holder>, Reason)> {
-        if !self.may_look(now) {
+        let most = self.due(now);
+        if most == 0 {
             return Vec::new();
         }
         self.looked = Some(now);
         let mut cutting = Cutting::of(&self.holders, |holder| holder.of_shared(now));
         let mut comes: usize = cutting.on_their_way.iter().map(|holding| holding.has).sum();
         while comes < all
-            && cutting.give_up.len() < AT_ONCE
+            && cutting.give_up.len() < most
             && let Some(given) = cutting.one(waiting, wants, self.least_rate)
         {
             comes += given;
@@ -295,9 +298,10 @@ impl State {
         cutting.give_up
     }
 
-    /// Whether it is time to look again who gives up.
-    fn may_look(&self, now: Instant) -> bool {
-        self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOKS)
+    /// How many may be cut now.
+    fn due(&self, now: Instant) -> usize {
+        let since = self.looked.map_or(LOOKS, |looked| now.duration_since(looked).min(LOOKS));
+        usize::try_from(since.as_micros() * AT_ONCE as u128 / LOOKS.as_micros()).unwrap_or(AT_ONCE)
     }
 }
 

@@ -112,7 +112,7 @@ async fn crawlers(
 }
 
 #[tokio::test(start_paused = true)]
-async fn sixteen_are_cut_at_once_and_more_a_moment_later() {
+async fn many_that_come_together_have_sixteen_cut_at_once_and_others_as_time_passes() {
     let (floors, cuts, other) = (floors(40), Arc::<Cuts>::default(), Arc::default());
     let _held = crawlers(&floors, 0..40, 0, &cuts).await;
     let _turns: Vec<_> = (100..120).map(|peer| floors.line_up(&share(peer, &other))).collect();
@@ -120,6 +120,14 @@ async fn sixteen_are_cut_at_once_and_more_a_moment_later() {
     floors.relieve();
     floors.relieve();
     assert_eq!(cuts.number(), AT_ONCE);
+    let one = LOOKS / AT_ONCE as u32;
+    sleep(one - Duration::from_millis(1)).await;
+    floors.relieve();
+    assert_eq!(cuts.number(), AT_ONCE, "they come evenly");
+    sleep(Duration::from_millis(1)).await;
+    floors.relieve();
+    floors.relieve();
+    assert_eq!(cuts.number(), AT_ONCE + 1);
     sleep(LOOKS).await;
     floors.relieve();
     assert_eq!(cuts.number(), 20, "one for each who waits");
