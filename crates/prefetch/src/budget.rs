@@ -73,6 +73,11 @@ pub(crate) async fn in_line(
 }
 
 impl Budget {
+    /// Whether more downloads have come than there are floors for.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.floors.are_waited_for()
+    }
+
     /// Who has how much, for people.
     pub(crate) fn insight(&self) -> MemoryInsight {
         let (floors, waiting, holdings) = self.floors.holdings();

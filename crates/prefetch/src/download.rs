@@ -54,12 +54,17 @@ pub struct Download {
     look: Option<Pin<Box<Sleep>>>,
     /// Bytes of the whole download that were not delivered yet.
     remaining: u64,
+    /// Those that were.
+    delivered: u64,
     /// Bytes of text in front of the first chunk.
     text: u64,
     /// What was waited for at the beginning.
     first: VecDeque<Bytes>,
     failed: bool,
 }
+
+/// What the system takes of an answer though its client reads nothing of it.
+const SWALLOWED: u64 = 1 << 20;
 
 /// Memory on its way.
 type Memory = Pin<Box<dyn Future<Output = Result<Reservation, FetchError>> + Send>>;
@@ -90,6 +95,7 @@ impl Download {
             memory: None,
             look: None,
             remaining,
+            delivered: 0,
             text,
             first: VecDeque::new(),
             failed: false,
@@ -119,6 +125,7 @@ impl Download {
         match &bytes {
             Some(Ok(bytes)) => {
                 self.remaining -= bytes.len() as u64;
+                self.delivered += bytes.len() as u64;
                 self.account.client_takes(bytes.len() as u64);
             }
             Some(Err(_)) => {
@@ -301,12 +308,18 @@ impl Download {
 
     /// Starts to fetch a span, as much of it as the memory is for.
     fn start(&mut self, span: Span, reservation: Reservation, urgency: Urgency) {
-        self.upcoming.begun(span.len_in(reservation.blocks()));
+        let len = span.len_in(reservation.blocks());
+        self.upcoming.begun(len);
         if self.onward.as_ref().is_some_and(|onward| !onward.goes_on()) {
             self.onward = None;
             self.window.body_stood();
         }
-        let reach = self.window.reach(span.read.end - span.read.start);
+        let reach = if self.delivered < SWALLOWED && self.shared.budget.is_crowded() {
+            // What is asked for a volume server reads and sends, also for a client that is never going to read it.
+            len
+        } else {
+            self.window.reach(span.read.end - span.read.start)
+        };
         let priority = self.priority(urgency);
         let is_last = urgency == Urgency::Head && self.upcoming.is_empty();
         let (onward, running) = (&mut self.onward, &self.running);

@@ -146,6 +146,11 @@ impl Floors {
         self.state().free()
     }
 
+    /// Whether somebody waits for one.
+    pub(super) fn are_waited_for(&self) -> bool {
+        !self.state().waiting.is_empty()
+    }
+
     /// Who has one, with what is shared beside it: so many there are, so many wait, and what each peer has.
     pub(super) fn holdings(&self) -> (usize, usize, HashMap<Peer, (usize, usize)>) {
         let state = self.state();

@@ -368,3 +368,34 @@ async fn memory_that_a_head_waits_for_is_waited_for_only_so_long() {
     drop(others);
     assert_eq!(engine.shared.budget.free(), 40);
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_more_come_than_there_is_room_for_a_beginning_asks_for_no_more_than_it_can_hold() {
+    let script = Script::default();
+    let (read, expected) = script.needle(1, 13 * MIB);
+    let (engine, _) = script.engine(Settings { memory: 80 * BLOCK as u64, ..Settings::default() });
+    let share = crate::Share::default();
+    let _most_of_what_is_shared = taken(&engine, 38).await;
+    let mut others = Vec::new();
+    for _ in 0..19 {
+        others.push(engine.shared.budget.admit(&share).await);
+    }
+    let download = tokio::spawn({
+        let (engine, plan) = (engine.clone(), plan([read]));
+        async move { collect(engine.download(plan).await.unwrap()).await }
+    });
+    sleep(Duration::from_millis(100)).await;
+    let waits = tokio::spawn({
+        let (engine, share) = (engine.clone(), share.clone());
+        async move { engine.shared.budget.admit(&share).await }
+    });
+    sleep(Duration::from_millis(100)).await;
+    others.pop();
+    assert_eq!(download.await.unwrap().unwrap(), expected);
+    waits.abort();
+    // A floor each, and whoever has read a megabyte reads on.
+    let mut asked: Vec<_> = (0..8).map(|at| (at * 2 * BLOCK, (at + 1) * 2 * BLOCK - 1)).collect();
+    asked.push((MIB, 13 * MIB - 1));
+    let asked: Vec<_> = asked.iter().map(|(first, last)| format!("a:1 3,0100000001 bytes={first}-{last}")).collect();
+    assert_eq!(script.requests(), asked);
+}
