@@ -2,6 +2,7 @@
 
 use aws_lc_rs::cipher::{AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey};
 use proptest::prelude::*;
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
 use super::*;
 
@@ -88,6 +89,59 @@ proptest! {
         by_aws_lc(&key, counter, &mut expected);
         for width in widths() {
             prop_assert!(by_vaes(&Vaes::of(&key, width), counter, &plain, at) == expected, "{:?}", width);
+        }
+    }
+}
+
+/// Memory between two pages that end the process when they are touched.
+struct Fenced {
+    page: *mut u8,
+}
+
+impl Fenced {
+    const BYTES: usize = 4096;
+
+    fn new() -> Self {
+        let all = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: new pages, of which nobody knows.
+        let first = unsafe { mmap_anonymous(std::ptr::null_mut(), 3 * Self::BYTES, all, MapFlags::PRIVATE) }.unwrap();
+        let at = |page: usize| first.cast::<u8>().wrapping_add(page * Self::BYTES);
+        for fence in [at(0), at(2)] {
+            // SAFETY: one of these pages.
+            unsafe { mprotect(fence.cast(), Self::BYTES, MprotectFlags::empty()) }.unwrap();
+        }
+        Self { page: at(1) }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: a page that is ours, and lives as long as this.
+        unsafe { std::slice::from_raw_parts_mut(self.page, Self::BYTES) }
+    }
+}
+
+impl Drop for Fenced {
+    fn drop(&mut self) {
+        let first = self.page.wrapping_sub(Self::BYTES);
+        // SAFETY: the three pages that were made.
+        unsafe { munmap(first.cast(), 3 * Self::BYTES) }.unwrap();
+    }
+}
+
+#[test]
+fn nothing_before_and_behind_the_bytes_is_read_or_written() {
+    let (mut from, mut to) = (Fenced::new(), Fenced::new());
+    for width in widths() {
+        let vaes = Vaes::of(&KEY, width);
+        for len in (0..=140 * BLOCK).step_by(BLOCK) {
+            for range in [0..len, Fenced::BYTES - len..Fenced::BYTES] {
+                let (from, to) = (&mut from.bytes()[range.clone()], &mut to.bytes()[range]);
+                from.fill(0x37);
+                let mut expected = from.to_vec();
+                by_aws_lc(&KEY, 7, &mut expected);
+                vaes.apply_to(7, from, to);
+                vaes.apply(7, from);
+                assert!(from == expected && to == expected, "{width:?}, {len}");
+            }
         }
     }
 }
