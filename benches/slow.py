@@ -6,10 +6,14 @@ the same time: one for each front of tidegate, both for nginx. Meanwhile clients
 them by either front, each on a connection of its own that it keeps, and each answer is compared. Prints their median and 99th
 percentile, before and during, and the server's memory. Of the processors, what the server, the two slowhttptest and the
 SeaweedFS behind it took. Needs slowhttptest and nginx.
+
+slowhttptest asks the system without a pause whether there is something to read, and took more than one of two processors for it.
+Whoever attacks does so from another machine: so it has here what nobody else wants.
 """
 
 import argparse
 import http.client
+import os
 import subprocess
 import sys
 import threading
@@ -86,7 +90,9 @@ def attack(mode: str, url: str, options: argparse.Namespace) -> subprocess.Popen
         argv += ["-w", "512", "-y", "1024", "-n", "5", "-z", "32", "-k", "3"]
     else:
         argv += ["-i", "10", "-x", "24", "-t", "PUT" if mode == "-B" else "GET"]
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    attacker = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.sched_setscheduler(attacker.pid, os.SCHED_IDLE, os.sched_param(0))
+    return attacker
 
 
 def percentile(ordered: list[float], part: float) -> float:
