@@ -4,9 +4,10 @@
 //! not for a peer that has as many already: who comes beside one that has all the others need not wait. Once somebody
 //! has waited for [`SUFFERS`], a download is cut for each who has, as [`fairness`](super::fairness) says.
 
+mod lines;
+
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, PoisonError,
@@ -20,6 +21,8 @@ use futures_util::FutureExt;
 use prometheus::IntCounterVec;
 use tokio::{sync::oneshot, time::Instant};
 
+use self::lines::Lines;
+pub(super) use self::lines::Peer;
 use super::{
     fairness::{self, Holding, Reason},
     meter::Meter,
@@ -39,9 +42,6 @@ pub(crate) const LOOKS: Duration = Duration::from_millis(250);
 /// many that begin together keep the volume servers from all others.
 const AT_ONCE: usize = 16;
 
-/// Whom a download is for; `None`: for nobody in particular.
-pub(super) type Peer = Option<IpAddr>;
-
 /// All floors. Whoever has or waits for one keeps them.
 pub(super) struct Floors {
     cuts: IntCounterVec,
@@ -56,15 +56,12 @@ struct State {
     arrivals: u64,
     /// Those who have one, by when they came.
     holders: BTreeMap<u64, Arc<Holder>>,
-    /// How many of them each peer is; never zero.
-    held: HashMap<Peer, usize>,
-    /// Those who wait, by when they came.
-    waiting: BTreeMap<u64, Waiting>,
+    /// Those who wait, by when they came, and how many each peer has.
+    lines: Lines<Waiting>,
     looked: Option<Instant>,
 }
 
 struct Waiting {
-    peer: Peer,
     since: Instant,
     cut: Option<Arc<dyn Cut>>,
     brake: Option<Brake>,
@@ -123,8 +120,7 @@ impl Floors {
             least_rate,
             arrivals: 0,
             holders: BTreeMap::new(),
-            held: HashMap::new(),
-            waiting: BTreeMap::new(),
+            lines: Lines::default(),
             looked: None,
         };
         Arc::new(Self { cuts, state: Mutex::new(state) })
@@ -148,13 +144,13 @@ impl Floors {
 
     /// Whether somebody waits for one.
     pub(super) fn are_waited_for(&self) -> bool {
-        !self.state().waiting.is_empty()
+        self.state().lines.len() > 0
     }
 
     /// Who has one, with what is shared beside it: so many there are, so many wait, and what each peer has.
     pub(super) fn holdings(&self) -> (usize, usize, HashMap<Peer, (usize, usize)>) {
         let state = self.state();
-        let (all, waiting) = (state.most, state.waiting.len());
+        let (all, waiting) = (state.most, state.lines.len());
         let holders: Vec<_> = state.holders.values().cloned().collect();
         drop(state);
         let mut holdings = HashMap::new();
@@ -174,7 +170,7 @@ impl Floors {
             let number = state.arrivals;
             state.arrivals += 1;
             let Share { peer, cut, brake } = share.clone();
-            state.waiting.insert(number, Waiting { peer, since: Instant::now(), cut, brake, answer });
+            state.lines.join(number, peer, Waiting { since: Instant::now(), cut, brake, answer });
             number
         };
         self.serve();
@@ -221,27 +217,15 @@ impl Floors {
 }
 
 impl State {
-    fn of(&self, peer: Peer) -> usize {
-        self.held.get(&peer).copied().unwrap_or(0)
-    }
-
     /// How many nobody has.
     fn free(&self) -> usize {
         self.most.saturating_sub(self.holders.len())
     }
 
     fn serve(&mut self) -> Option<(u64, Arc<Holder>, oneshot::Sender<Floor>)> {
-        let free = self.free();
-        if free == 0 {
-            return None;
-        }
         // So many of them are for peers that have fewer.
-        let kept = self.most / 8;
-        let may = |peer: Peer| free > kept || peer.is_none() || self.of(peer) < kept;
-        let waiting = self.waiting.iter().filter(|(_, one)| may(one.peer));
-        let number = *waiting.min_by_key(|(number, one)| (self.of(one.peer), **number))?.0;
-        let Waiting { peer, cut, brake, answer, .. } = self.waiting.remove(&number)?;
-        *self.held.entry(peer).or_default() += 1;
+        let number = self.lines.next(self.free(), self.most / 8)?;
+        let (peer, Waiting { cut, brake, answer, .. }) = self.lines.let_in(number)?;
         let holder = Arc::new(Holder {
             peer,
             cut,
@@ -255,12 +239,8 @@ impl State {
     }
 
     fn release(&mut self, number: u64) {
-        let Some(holder) = self.holders.remove(&number) else { return };
-        if let Some(held) = self.held.get_mut(&holder.peer) {
-            *held -= 1;
-            if *held == 0 {
-                self.held.remove(&holder.peer);
-            }
+        if let Some(holder) = self.holders.remove(&number) {
+            self.lines.comes_back(holder.peer);
         }
     }
 
@@ -271,13 +251,13 @@ impl State {
             return Vec::new();
         }
         // Those behind one that came too lately came later still.
-        let suffers = |one: &&Waiting| now.duration_since(one.since) >= SUFFERS;
-        let mut waiting: Vec<_> = self.waiting.values().take_while(suffers).map(|one| one.peer).collect();
+        let suffers = |one: &&(Peer, Waiting)| now.duration_since(one.1.since) >= SUFFERS;
+        let mut waiting: Vec<_> = self.lines.in_order().take_while(suffers).map(|(peer, _)| *peer).collect();
         if waiting.is_empty() {
             return Vec::new();
         }
         self.looked = Some(now);
-        waiting.sort_by_key(|peer| self.of(*peer));
+        waiting.sort_by_key(|peer| self.lines.held(*peer));
         let mut cutting = Cutting::of(&self.holders, |holder| holder.of_floors(now));
         // For the first of them others are on their way out already.
         for peer in waiting.into_iter().skip(cutting.on_their_way.len()).take(most) {
@@ -364,7 +344,7 @@ impl Future for FloorTurn {
 impl Drop for FloorTurn {
     fn drop(&mut self) {
         // What was given and not taken comes back with the channel.
-        let waited = self.floors.state().waiting.remove(&self.number);
+        let waited = self.floors.state().lines.leave(self.number);
         drop(waited);
     }
 }
