@@ -82,18 +82,44 @@ async fn what_stands_has_no_place() {
     let (engine, _) = script.engine(Settings { per_server: 1, ..Settings::default() });
     let mut stalled = Vec::new();
     let begin = Instant::now();
-    for open in [1, 1, 1] {
+    for open in [1, 2, 3] {
         let mut download = engine.download(plan([large.clone()])).await.unwrap();
         download.next().await.unwrap().unwrap();
         sleep(Duration::from_millis(1)).await;
         stalled.push(download);
-        assert_eq!(script.0.lock().unwrap().open, open, "and no more stand than there are places");
+        assert_eq!(script.0.lock().unwrap().open, open);
     }
     collect(engine.download(plan([small])).await.unwrap()).await.unwrap();
     assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
     drop(stalled);
     sleep(Duration::from_millis(1)).await;
     assert_eq!(script.0.lock().unwrap().open, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_each_server_sixteen_bodies_for_each_place_stand_at_most() {
+    let script = Script::default();
+    let large = script.needle(1, 13 * MIB).0;
+    let (engine, _) = script.engine(Settings { per_server: 1, ..Settings::default() });
+    let mut stalled = Vec::new();
+    for before in 0..20 {
+        let mut download = engine.download(plan([large.clone()])).await.unwrap();
+        download.next().await.unwrap().unwrap();
+        sleep(Duration::from_millis(1)).await;
+        stalled.push(download);
+        assert_eq!(script.0.lock().unwrap().open, (before + 1).min(16));
+    }
+}
+
+/// Where bodies were cut because others stood, the more downloads there were, the more requests each chunk was.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_is_one_request_however_many_read_at_once_with_little_memory() {
+    let script = Script::default();
+    let (read, bytes) = script.needle(1, 2 * MIB);
+    let (engine, _) = script.engine(Settings { memory: 16 * MIB as u64, ..Settings::default() });
+    let downloads = (0..60).map(|_| async { assert!(read_at(&engine, read.clone(), 6e6).await == bytes) });
+    futures_util::future::join_all(downloads).await;
+    assert_eq!(script.requests().len(), 60);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 //!
 //! A volume server may have to read all of a needle for whatever part of it is asked for: where it is erasure-coded, which no
 //! lookup and no answer tells. So the rest of a chunk is one request, although its memory is taken span by span. Between two
-//! spans the body stands: without its place, not for long, and of each server no more bodies than it has places.
+//! spans the body stands: without its place, not for long, and of each server no more bodies than sixteen for each place.
 
 use std::time::Duration;
 

@@ -28,6 +28,9 @@ use crate::{
     urgency::Urgency,
 };
 
+/// Bodies that may stand for each place. One that is cut instead is asked for again, while what was on its way is lost to both
+/// sides: many that stand for a moment cost a server less than few would.
+const STAND: usize = 16;
 /// A server from which nothing comes for that long, on any connection, stands still, unless it is known to be slow.
 const SILENT: Duration = Duration::from_secs(1);
 /// By how much a server that is far away must be faster, in seconds, to be asked before one that is near.
@@ -82,7 +85,7 @@ impl Server {
         Self {
             authority,
             places: Places::new(per_server),
-            standing: Arc::new(Semaphore::new(per_server)),
+            standing: Arc::new(Semaphore::new(per_server * STAND)),
             state: Mutex::new(state),
             heard: AtomicU64::new(0),
             known: now,
