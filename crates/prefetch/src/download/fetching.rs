@@ -134,15 +134,16 @@ impl Fetching {
             }
             Err(next) => {
                 let NextSpan { writer, .. } = *next;
-                let (next, following) = Following::channel();
                 let span = read.start..end;
                 let reach = read.start + reach.max(left);
                 let job = Job { read, span, reach, checksum, version, priority: Arc::clone(&priority) };
-                if is_last && reach == end && left <= ALONE {
-                    let fetch = fetch::run(Arc::clone(&shared.fetch), job, writer, following);
-                    let work = Work::Here(Some(Box::pin(fetch)));
+                if reach == end {
+                    let fetch = Box::pin(fetch::run(Arc::clone(&shared.fetch), job, writer, Following::none()));
+                    let is_here = is_last && left <= ALONE;
+                    let work = if is_here { Work::Here(Some(fetch)) } else { Work::Task { _task: Task::spawn(fetch) } };
                     return Self { fid, left, reserved, asked, priority, reached: false, handover, work };
                 }
+                let (next, following) = Following::channel();
                 let task = Task::spawn(fetch::run(Arc::clone(&shared.fetch), job, writer, following));
                 Onward { next, reach, priority: Arc::clone(&priority), task }
             }

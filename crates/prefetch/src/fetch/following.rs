@@ -21,32 +21,38 @@ pub(crate) struct NextSpan {
     pub(crate) writer: SpanWriter,
 }
 
-/// The spans that follow, in order.
-pub(crate) struct Following(mpsc::UnboundedReceiver<NextSpan>);
+/// The spans that follow, in order. `None`: none will.
+pub(crate) struct Following(Option<mpsc::UnboundedReceiver<NextSpan>>);
 
 impl Following {
+    /// For a fetch that is asked for nothing behind its span.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
     /// With where to send them.
     pub(crate) fn channel() -> (mpsc::UnboundedSender<NextSpan>, Self) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (sender, Self(receiver))
+        (sender, Self(Some(receiver)))
     }
 
     /// The next one, and whether there is a place to go on at: not where the server has been set aside meanwhile. `None`: none
     /// came in time, and none will.
     pub(super) async fn next(&mut self, attempt: &mut Attempt, priority: &Priority) -> Option<(NextSpan, bool)> {
-        if let Ok(next) = self.0.try_recv() {
+        let spans = self.0.as_mut()?;
+        if let Ok(next) = spans.try_recv() {
             return Some((next, true));
         }
         let next = match attempt.stand() {
-            Some(_stands) => timeout(STANDS, self.0.recv()).await.ok(),
+            Some(_stands) => timeout(STANDS, spans.recv()).await.ok(),
             None => None,
         };
         let next = match next {
             Some(next) => next?,
             None => {
-                self.0.close();
+                spans.close();
                 // One may have been on its way.
-                self.0.try_recv().ok()?
+                spans.try_recv().ok()?
             }
         };
         let has_place = attempt.place_unless_set_aside(priority, next.end).await;

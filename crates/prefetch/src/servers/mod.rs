@@ -81,10 +81,13 @@ impl Servers {
     /// as far as is known, then those that are set aside, then those that could not give it before: every location of a
     /// chunk may be tried. Of two random ones of the first kind that there is, the one with the lower cost.
     pub(crate) fn choose(&self, locations: &Locations, tried: &[Arc<str>], fid: &str) -> Option<Attempt> {
+        let mut untried = self.untried(locations, tried);
+        let first = untried.next()?;
+        let Some(second) = untried.next() else { return Some(Attempt::new(first)) };
         let now = Instant::now();
         let flawed = self.flaws.of(fid);
         let mut kinds: [Vec<_>; 4] = Default::default();
-        for server in self.untried(locations, tried) {
+        for server in [first, second].into_iter().chain(untried) {
             let is_flawed = flawed.iter().any(|(authority, _)| *authority == server.authority);
             kinds[usize::from(!server.may_be_asked(now)) + 2 * usize::from(is_flawed)].push(server);
         }

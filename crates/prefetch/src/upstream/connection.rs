@@ -20,6 +20,9 @@ use super::{
 
 /// Bytes of the buffer: room for a head, and for a small body that comes with it.
 const BUFFER: usize = 16 << 10;
+/// The most that is read of a head at first, where the body before was larger than the buffer: of this one nothing is then read
+/// that would be copied.
+const HEAD: usize = 1 << 10;
 /// Slices that are read into at once, the buffer among them.
 const SLICES: usize = 8;
 /// The most that it grows to for a head.
@@ -33,6 +36,8 @@ pub(super) struct Connection {
     /// Where in it bytes lie that were not taken yet.
     start: usize,
     end: usize,
+    /// Bytes that are read of a head at first.
+    first_read: usize,
 }
 
 /// The head of an answer, and where its body ends.
@@ -77,7 +82,7 @@ impl LineError {
 
 impl Connection {
     pub(super) fn new(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::new(stream), buffer: vec![0; BUFFER].into(), start: 0, end: 0 }
+        Self { stream: Box::new(stream), buffer: vec![0; BUFFER].into(), start: 0, end: 0, first_read: BUFFER }
     }
 
     /// Sends a request and reads the head of the answer. Nothing of an answer before may be left on the line.
@@ -100,7 +105,8 @@ impl Connection {
             if self.end == self.buffer.len() {
                 self.grow()?;
             }
-            let read = self.stream.read(&mut self.buffer[self.end..]).await?;
+            let most = if self.end == 0 { self.first_read } else { self.buffer.len() };
+            let read = self.stream.read(&mut self.buffer[self.end..most]).await?;
             if read == 0 {
                 return Err(LineError::Closed);
             }
@@ -117,6 +123,8 @@ impl Connection {
                 self.start += head.len;
                 if !head.is_informational() {
                     let framing = Framing::of(&request.method, &head.answer)?;
+                    self.first_read =
+                        if matches!(framing.next(), Next::Data(more) if more > BUFFER as u64) { HEAD } else { BUFFER };
                     return Ok(Answered { answer: head.answer, framing });
                 }
                 // Nobody has asked for another protocol.
