@@ -187,3 +187,40 @@ impl Drop for Sender {
         self.running.end();
     }
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(std::sync::atomic::AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_one_of_them_to_end_is_woken_once() {
+        let (running, count) = (Arc::<Running>::default(), Arc::<Count>::default());
+        let begin = || Sender::new(Arc::default(), "3,01".into(), Arc::clone(&running));
+        let (one, two) = (begin(), begin());
+        assert_eq!(running.fetches(), 2);
+        running.wake_on_end(&Waker::from(Arc::clone(&count)));
+        one.end(Ok(()));
+        drop(two);
+        assert_eq!((running.fetches(), count.0.load(Ordering::Relaxed)), (0, 1));
+    }
+
+    #[test]
+    fn a_fetch_that_ends_without_a_word_has_failed() {
+        let handover = Arc::<Handover>::default();
+        drop(Sender::new(Arc::clone(&handover), "3,01".into(), Arc::default()));
+        let next = handover.poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(next, Poll::Ready(Next::Failed(FetchError::Lost(_)))));
+    }
+}

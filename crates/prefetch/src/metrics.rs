@@ -199,3 +199,17 @@ impl Drop for InFlight<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_for_memory_are_counted_by_what_it_is_for() {
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        metrics.memory_was_short("floor");
+        metrics.memory_was_short("whole");
+        metrics.memory_was_short("whole");
+        assert_eq!(["floor", "whole"].map(|what| metrics.memory_waits.with_label_values(&[what]).get()), [1, 2]);
+    }
+}

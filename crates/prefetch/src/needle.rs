@@ -135,3 +135,19 @@ impl fmt::Debug for NeedleRead {
         write!(f, "{}[{}..{} of {}]", self.fid, self.start, self.end, self.size)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_read_is_told_by_its_name_and_its_bytes() {
+        let read = NeedleRead { start: 10, end: 20, ..NeedleRead::of(3, "3,01".to_owned(), 1000) };
+        assert_eq!((format!("{read:?}"), read.request()), ("3,01[10..20 of 1000]".to_owned(), None));
+        let named = |name| NeedleRead { request: Some(HeaderValue::from_bytes(name).unwrap()), ..read.clone() };
+        assert_eq!(named(b"ab12").request(), Some("ab12"));
+        assert_eq!(named(b"\xff").request(), None, "what is no text is no name");
+    }
+}

@@ -176,3 +176,15 @@ impl Plan {
         self.pieces.push_back(piece.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_without_bytes_is_empty() {
+        assert!(Plan::default().is_empty());
+        assert!(Plan::from_iter([Piece::Zeros(0), Piece::Inline(Bytes::new())]).is_empty());
+        assert!(!Plan::from_iter([Piece::Zeros(1)]).is_empty());
+    }
+}

@@ -36,3 +36,46 @@ impl Engine {
         Ok(probed)
     }
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    use super::*;
+    use crate::{
+        Settings,
+        testing::{AsItIs, Fault, Script},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn every_replica_says_whether_it_answers() {
+        let script = Script::default();
+        script.locations([vec!["a:1", "b:1", "c:1"]]);
+        script.fault("b:1", [Fault::Status(404)]);
+        script.fault("c:1", [Fault::Status(500)]);
+        let (read, _) = script.needle(1, 1000);
+        let (engine, _) = script.engine(Settings::default());
+        let answers = engine.probe(&read).await.unwrap();
+        let answers: Vec<_> = answers.iter().map(|(server, answer)| (&**server, answer)).collect();
+        assert!(
+            matches!(answers[..], [("a:1", Ok(())), ("b:1", Err(Cause::NotFound)), ("c:1", Err(Cause::Status(500)))]),
+            "{answers:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_for_is_as_little_as_tells() {
+        let script = Script::default();
+        let (engine, _) = script.engine(Settings::default());
+        let ((plain, _), (two, _), (one, _)) = (script.needle(1, 1000), script.needle(2, 2), script.needle(3, 1));
+        let sealed = NeedleRead { opener: Some(Arc::new(AsItIs)), ..script.needle(4, 1000).0 };
+        let (gzip, _) = script.text(5, 1000);
+        let sealed_gzip = NeedleRead { opener: Some(Arc::new(AsItIs)), ..script.text(6, 1000).0 };
+        for read in [plain, two, one, sealed, gzip, sealed_gzip] {
+            let answers = engine.probe(&read).await.unwrap();
+            assert!(matches!(answers[..], [(_, Ok(()))]), "{read:?}");
+        }
+        let asked = script.requests();
+        let asked: Vec<_> = asked.iter().map(|request| request.rsplit_once(' ').unwrap().1).collect();
+        assert_eq!(asked, ["bytes=0-0", "bytes=0-0", "whole", "whole", "gzip", "whole"]);
+    }
+}

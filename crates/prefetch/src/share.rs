@@ -56,3 +56,19 @@ impl Brake {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until + LATE)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_brake_is_on_until_its_piece_must_have_gone() {
+        let (brake, now) = (Brake::default(), Instant::now());
+        assert!(!brake.is_on(now), "nobody holds it back");
+        let until = now + Duration::from_secs(1);
+        brake.holds(until);
+        let just = Duration::from_nanos(1);
+        assert!(brake.is_on(now) && brake.is_on(until) && brake.is_on(until + LATE - just));
+        assert!(!brake.is_on(until + LATE));
+    }
+}

@@ -436,12 +436,15 @@ mod tests {
         window.delivered(1);
         window.memory_was_short(0);
         assert_eq!(window.automatic(), Some(CEILING / 4));
+        window.memory_was_short(0);
+        assert_eq!(window.automatic(), Some(CEILING / 4), "nothing has gone to the client since");
         window.delivered(CEILING);
         window.memory_was_short(CEILING / 5);
         assert_eq!(window.automatic(), Some(CEILING / 5), "with its part it may reckon");
         window.delivered(CEILING);
         window.memory_was_short(CEILING / 5);
         assert_eq!(window.automatic(), Some(CEILING / 5));
+        assert_eq!(window.delivered, CEILING, "nor does what went to the client count anew");
     }
 
     #[test]
@@ -536,5 +539,15 @@ mod tests {
             experience.note(&window, 0);
         }
         assert!((FIRST..before / 4).contains(&experience.window()), "{}", experience.window());
+    }
+
+    #[test]
+    fn a_window_that_has_shrunk_makes_requests_of_half_of_it() {
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
+        for (target, span) in [(768 << 10, 384 << 10), (FIRST - 2, FIRST / 2 - 1), (300 << 10, SPAN.0), (FIRST, SPAN.1)]
+        {
+            window.target = target;
+            assert_eq!(window.span(u64::MAX, ALL), span, "{target}");
+        }
     }
 }

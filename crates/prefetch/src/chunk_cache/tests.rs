@@ -214,3 +214,94 @@ async fn a_cache_that_is_smaller_than_two_of_the_largest_keeps_half_of_it() {
         assert_eq!(cache.kept.policy().max_capacity(), Some(bytes - room));
     }
 }
+
+/// The cache by itself, and a needle that is fetched for as long as nobody says that it has come.
+fn alone(bytes: u64) -> Arc<ChunkCache> {
+    Arc::new(ChunkCache::new(bytes, Box::new(|_| ())))
+}
+
+fn priority(urgency: Urgency) -> Arc<Priority> {
+    Arc::new(Priority::new(urgency))
+}
+
+#[test]
+fn what_it_holds_is_told_with_what_comes_on_top_of_the_bytes() {
+    let cache = alone(64 << 20);
+    assert_eq!(cache.held(), (0, 0));
+    cache.keep(&"3,01".into(), Bytes::from_static(&[7; 1000]));
+    cache.keep(&"3,02".into(), Bytes::from_static(&[7; 2000]));
+    assert_eq!(cache.held(), (2, 3000 + 2 * (4 + OVERHEAD) as u64));
+}
+
+#[tokio::test]
+async fn a_fetch_ahead_is_a_heads_from_when_one_who_waits_for_it_is() {
+    let cache = alone(64 << 20);
+    let (ahead, fid) = (priority(Urgency::Ahead), Arc::from("3,01"));
+    let mut fetched_as = None;
+    let mut waiting = Box::pin(cache.get(&fid, 1000, &ahead, |priority| {
+        fetched_as = Some(priority);
+        std::future::pending()
+    }));
+    assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+    ahead.reach();
+    assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+    drop(waiting);
+    assert_eq!(fetched_as.unwrap().urgency(), Urgency::Head);
+}
+
+#[tokio::test]
+async fn one_needle_alone_may_take_all_the_room_and_what_lies_ahead_half_of_it_beside_others() {
+    // An eighth of the cache, but for one large needle at least.
+    for (room, size) in [(LARGEST, LARGEST), (LARGEST, LARGEST / 2 + 1)] {
+        let cache = alone(2 * room);
+        let (ahead, head) = (priority(Urgency::Ahead), priority(Urgency::Head));
+        let (one, two, three) = (Arc::from("3,01"), Arc::from("3,02"), Arc::from("3,03"));
+        let never = |_| std::future::pending();
+        let mut first = Box::pin(cache.get(&one, size, &ahead, never));
+        assert!(futures_util::poll!(first.as_mut()).is_pending(), "it has room");
+        assert_eq!(cache.taken(), size);
+        assert!(cache.get(&two, 1, &ahead, never).await.is_none(), "what lies ahead has none any more");
+        let rest = room - size;
+        assert!(cache.get(&two, rest + 1, &head, never).await.is_none());
+        let mut second = Box::pin(cache.get(&two, rest, &head, never));
+        assert!(futures_util::poll!(second.as_mut()).is_pending(), "a head has what is left");
+        assert_eq!(cache.taken(), room);
+        drop(first);
+        assert_eq!(cache.taken(), rest, "and the others' room is theirs");
+        drop(second);
+        let mut third = Box::pin(cache.get(&three, room, &ahead, never));
+        assert!(futures_util::poll!(third.as_mut()).is_pending());
+    }
+}
+
+/// A fetch that nobody waits for any more, at the end of which another one begins.
+struct Successor(Arc<ChunkCache>, Arc<std::sync::Mutex<Option<futures_util::future::BoxFuture<'static, ()>>>>);
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        let cache = Arc::clone(&self.0);
+        let mut next: futures_util::future::BoxFuture<'static, ()> = Box::pin(async move {
+            let never = |_| std::future::pending();
+            cache.get(&"3,01".into(), 1000, &priority(Urgency::Head), never).await;
+        });
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(next.as_mut().poll(&mut context).is_pending());
+        *self.1.lock().unwrap() = Some(next);
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_that_is_given_up_does_not_take_the_next_one_off_the_list() {
+    let (cache, next) = (alone(64 << 20), Arc::default());
+    let successor = Successor(Arc::clone(&cache), Arc::clone(&next));
+    let (head, fid) = (priority(Urgency::Head), Arc::from("3,01"));
+    let mut first = Box::pin(cache.get(&fid, 1000, &head, |_| async move {
+        let _successor = successor;
+        std::future::pending().await
+    }));
+    assert!(futures_util::poll!(first.as_mut()).is_pending());
+    drop(first);
+    assert_eq!(cache.flying(), 1, "whoever comes now waits with the one that began");
+    *next.lock().unwrap() = None;
+    assert_eq!((cache.flying(), cache.taken()), (0, 0));
+}

@@ -585,3 +585,25 @@ async fn a_body_that_always_ends_early_says_how_much_is_missing() {
     };
     assert_eq!(missing, 600);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_has_failed_gives_all_back_however_long_it_is_kept() {
+    let script = Script::default();
+    script.latency(Duration::from_millis(10));
+    let (plan, _) = script.needles(6, 64 << 10);
+    script.0.lock().unwrap().needles.remove("3,0200000001");
+    script.fault("a:1", [Fault::Late(Duration::ZERO)].into_iter().chain(vec![Fault::StallAfter(1000); 99]));
+    let (engine, metrics) = script.engine(fixed(6));
+    let mut download = std::pin::pin!(engine.download(plan).await.unwrap());
+    let error = loop {
+        match download.next().await.unwrap() {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, FetchError::Exhausted { cause: Cause::NotFound, .. }), "{error}");
+    tokio::task::yield_now().await;
+    assert_eq!((script.0.lock().unwrap().open, metrics.in_flight.get(), metrics.buffered.get()), (0, 0, 0));
+    assert!(download.next().await.is_none());
+    assert_eq!(script.0.lock().unwrap().open, 0, "nothing more begins");
+}

@@ -82,3 +82,61 @@ async fn a_cache_that_is_replaced_is_emptied_and_stays_empty() {
     off.take_over(&renewed);
     assert!(reads(&off).await && !off.shared.is_cached(&fid) && !renewed.shared.is_cached(&fid));
 }
+
+#[tokio::test(start_paused = true)]
+async fn it_tells_of_its_chunks_its_servers_and_its_memory() {
+    let script = Script::default();
+    let (engine, _) = script.engine_with(megabytes(64), ChunkCache::new(8 << 20, Box::new(|_| ())));
+    assert_eq!((engine.cached(), engine.servers().len()), ((0, 0), 0));
+    let (read, _) = script.needle(1, 5000);
+    let plan = Plan::from_iter([Piece::Needle(read)]);
+    collect(engine.download(plan.clone()).await.unwrap()).await.unwrap();
+    let (chunks, bytes) = engine.cached();
+    assert!(chunks == 1 && bytes > 5000, "{chunks} {bytes}");
+    assert_eq!(engine.servers().iter().map(|server| &*server.authority).collect::<Vec<_>>(), ["a:1"]);
+    let without = engine.renewed(megabytes(64), Renewal { cache: Some(None), ..as_before(&script) });
+    assert_eq!(without.cached(), (0, 0));
+    assert!(engine.memory().holders.is_empty());
+    let _download = engine.download(plan).await.unwrap();
+    let memory = engine.memory();
+    assert_eq!((memory.limit, memory.holders.len(), memory.holders[0].downloads), (64 << 20, 1, 1));
+}
+
+/// What is known of them would be lost, and requests that run not be counted.
+#[test]
+fn servers_stay_as_long_as_their_limits_do() {
+    let script = Script::default();
+    let (engine, _) = script.engine(megabytes(64));
+    let keeps = |settings| {
+        let renewed = engine.renewed(settings, as_before(&script));
+        Arc::ptr_eq(&engine.shared.fetch.servers, &renewed.shared.fetch.servers)
+    };
+    assert!(keeps(Settings { window: WindowSetting::Fixed(4), ..megabytes(64) }));
+    assert!(!keeps(Settings { per_server: 99, ..megabytes(64) }));
+    assert!(!keeps(megabytes(640)), "more may wait for a server");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_needle_that_turns_out_longer_is_read_whole_up_to_the_limit() {
+    let script = Script::default();
+    let (engine, _) = script.engine(megabytes(64));
+    let (read, _) = script.needle(1, 3 << 20);
+    let stored = script.0.lock().unwrap().needles[&*read.fid].clone();
+    let limits = [3 << 20, 64 << 20].map(|limit| engine.read_needle(read.clone(), limit));
+    for got in join_all(limits).await {
+        assert!(got.unwrap() == stored);
+    }
+    let error = engine.read_needle(read, (3 << 20) - 1).await.unwrap_err();
+    assert!(matches!(error, FetchError::TooLarge { size: 0x0030_0000, .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_for_a_length_is_no_fetch() {
+    let script = Script::default();
+    let (engine, metrics) = script.engine(megabytes(64));
+    let (read, _) = script.needle(1, 1000);
+    assert_eq!(engine.stored_length(&read).await.unwrap(), 1000);
+    assert_eq!(metrics.ok.get() + metrics.failed.get() + metrics.canceled.get(), 0);
+    engine.read_needle(read, 1000).await.unwrap();
+    assert_eq!((metrics.ok.get(), metrics.canceled.get()), (1, 0));
+}

@@ -304,3 +304,30 @@ fn took(framing: &mut Framing, bytes: usize) -> Result<usize, LineError> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    use super::*;
+
+    fn with_buffer(len: usize) -> Connection {
+        let mut connection = Connection::new(tokio::io::duplex(64).0);
+        connection.buffer = vec![0; len].into();
+        connection
+    }
+
+    #[test]
+    fn what_a_long_head_took_is_given_back_when_nothing_is_in_it() {
+        let mut connection = with_buffer(4 * BUFFER);
+        (connection.start, connection.end) = (100, 200);
+        connection.rest();
+        assert_eq!(connection.buffer.len(), 4 * BUFFER, "bytes are left in it");
+        connection.start = 200;
+        connection.rest();
+        assert_eq!((connection.buffer.len(), connection.start, connection.end), (BUFFER, 0, 0));
+        let mut usual = with_buffer(BUFFER);
+        let memory = usual.buffer.as_ptr();
+        usual.rest();
+        assert_eq!((usual.buffer.len(), usual.buffer.as_ptr()), (BUFFER, memory), "it stays as it is");
+    }
+}

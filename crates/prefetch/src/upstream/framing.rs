@@ -296,6 +296,7 @@ mod tests {
             ("5\nhello\r\n0\r\n\r\n", Err(FramingError::Chunk)),
             ("5;\nhello\r\n0\r\n\r\n", Err(FramingError::Chunk)),
             ("5\r\nhello!\r\n0\r\n\r\n", Err(FramingError::Chunk)),
+            ("0000000000000005\r\nhello\r\n0\r\n\r\n", Ok("hello")),
             ("00000000000000005\r\nhello\r\n0\r\n\r\n", Err(FramingError::Chunk)),
             ("0\r\nA: b\r\n\r\n", Err(FramingError::Trailers)),
             (&long, Err(FramingError::Extensions)),
@@ -354,5 +355,17 @@ mod tests {
             let whole = read(bytes.as_bytes(), &[usize::MAX]);
             prop_assert_eq!(read(bytes.as_bytes(), &pieces), whole);
         }
+    }
+
+    #[test]
+    fn a_server_may_close_behind_the_last_chunk_and_not_before() {
+        let mut framing = Framing::Chunked(Chunked::default());
+        let mut words = &b"0\r\n\r\n"[..];
+        while framing.next() == Next::Words && !words.is_empty() {
+            assert_eq!(framing.closed(), Err(FramingError::EarlyChunk));
+            let read = framing.words(&words[..1]).unwrap();
+            words = &words[read..];
+        }
+        assert_eq!((framing.next(), framing.closed()), (Next::End, Ok(())));
     }
 }

@@ -223,4 +223,34 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(is_closed(&mut there).await, "it is looked for again");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_goes_on_waiting_while_others_are_swept() {
+        let idle = Idle::new(4);
+        let (resting, _there) = connection();
+        idle.put("a:1", resting);
+        let (mut waits, left) = (idle.wait("b:1"), idle.wait("c:1"));
+        drop(left);
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+            advance(SWEEP).await;
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(idle.state().servers.get("c:1").map(|server| server.waiting.len()), None, "who left is forgotten");
+        let (back, _there) = connection();
+        idle.put("b:1", back);
+        assert!(waits.try_recv().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_wait_have_one_in_their_order() {
+        let idle = Idle::new(4);
+        let (mut first, mut second) = (idle.wait("a:1"), idle.wait("a:1"));
+        let (one, _there) = connection();
+        idle.put("a:1", one);
+        assert!(first.try_recv().is_ok() && second.try_recv().is_err());
+        let (two, _there) = connection();
+        idle.put("a:1", two);
+        assert!(second.try_recv().is_ok());
+    }
 }

@@ -47,3 +47,49 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for TlsStream<S> {}
 
 #[cfg(test)]
 impl Stream for tokio::io::DuplexStream {}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_util::FutureExt;
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (here, listener.accept().await.unwrap().0)
+    }
+
+    /// Reads into two slices of so many bytes each.
+    async fn read(stream: &mut TcpStream, room: usize) -> io::Result<usize> {
+        let (mut one, mut two) = (vec![0; room], vec![0; room]);
+        let mut slices = [&mut one[..], &mut two[..]].map(IoSliceMut::new);
+        poll_fn(|cx| stream.poll_read_many(cx, &mut slices)).await
+    }
+
+    /// The system says only once that there is something.
+    #[tokio::test]
+    async fn what_did_not_fit_is_there_at_once_and_nothing_is_not_the_end() {
+        let (mut here, mut there) = pair().await;
+        there.write_all(&[7; 20]).await.unwrap();
+        here.readable().await.unwrap();
+        assert_eq!(read(&mut here, 5).await.unwrap(), 10);
+        assert_eq!(read(&mut here, 5).now_or_never().unwrap().unwrap(), 10, "as much again");
+        assert!(read(&mut here, 5).now_or_never().is_none(), "more may come");
+        there.write_all(&[7; 3]).await.unwrap();
+        assert_eq!(read(&mut here, 5).await.unwrap(), 3);
+        drop(there);
+        assert_eq!(read(&mut here, 5).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_reset_has_not_ended() {
+        let (mut here, there) = pair().await;
+        there.set_zero_linger().unwrap();
+        drop(there);
+        assert_eq!(read(&mut here, 5).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+}

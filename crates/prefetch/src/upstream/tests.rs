@@ -17,7 +17,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{connection::LineError, framing::FramingError, *};
+use super::{
+    connection::{LineError, Unanswered},
+    framing::FramingError,
+    *,
+};
 
 /// An answer as a reader saw it: its status and body. `None`: it was refused, or broke off.
 type Seen = Option<(StatusCode, Vec<u8>)>;
@@ -390,4 +394,64 @@ async fn the_host_is_the_server_and_its_port() {
     assert_eq!(upstream().send(request).await.unwrap().status(), StatusCode::OK);
     let sent = served.await.unwrap();
     assert_eq!(sent, format!("GET /3,01 HTTP/1.1\r\nhost: {authority}\r\nrange: bytes=0-4\r\n\r\n"));
+}
+
+#[tokio::test]
+async fn a_head_may_be_long_but_not_without_end() {
+    for (line, is_taken) in [(100_000, true), (255 << 10, true), (256 << 10, false), (10 << 20, false)] {
+        let head = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\nContent-Length: 2\r\n\r\nok", "x".repeat(line));
+        let (here, there) = tokio::io::duplex(64 << 10);
+        let fed = tokio::spawn(feed(there, head.into_bytes(), vec![10_000]));
+        let request = Outgoing::of(&Request::get("http://a:1/3,01").body(()).unwrap(), 80).unwrap();
+        let answered = Connection::new(here).exchange(&request).await;
+        match answered {
+            Ok(_) => assert!(is_taken, "{line}"),
+            Err(Unanswered { error, .. }) => {
+                assert!(!is_taken && matches!(error, LineError::LongHead), "{line}: {error}");
+            }
+        }
+        fed.abort();
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_here_are_a_body() {
+    let mut body: UpstreamBody = Box::pin(io::Cursor::new(Bytes::from_static(b"hello")));
+    assert_eq!(read(&mut body).await.unwrap(), b"hello");
+}
+
+#[test]
+fn a_record_is_an_answer_as_far_as_it_is_whole() {
+    let answer = |bytes: &str| recorded_answer(bytes.as_bytes());
+    let whole = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno";
+    assert_eq!(answer(whole), Some((StatusCode::NOT_FOUND, b"no".to_vec())));
+    assert_eq!(answer(&whole[..whole.len() - 1]), None);
+    assert_eq!(answer("no answer"), None);
+}
+
+#[tokio::test]
+async fn a_body_that_has_failed_has_not_ended() {
+    let (authority, _served) = server(vec![vec![b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"]]).await;
+    let request = Request::get(format!("http://{authority}/3,01")).body(()).unwrap();
+    let mut answer = upstream().send(request).await.unwrap();
+    let mut bytes = [0; 100];
+    assert_eq!(answer.body_mut().read(&mut bytes).await.unwrap(), 5);
+    for _ in 0..3 {
+        assert!(answer.body_mut().read(&mut bytes).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn words_before_an_answer_are_passed_over_but_no_other_protocol_is_spoken() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    for (code, is_taken) in [(100, true), (103, true), (101, false)] {
+        let bytes = format!("HTTP/1.1 {code} Word\r\n\r\n{answer}").into_bytes();
+        let seen = ours(Method::GET, bytes, vec![1000], false).await;
+        assert_eq!(seen, is_taken.then(|| (StatusCode::OK, b"ok".to_vec())), "{code}");
+    }
+}
+
+#[test]
+fn the_port_of_http_goes_without_saying() {
+    assert_eq!(Connector::new(Duration::from_secs(1), None).default_port(), 80);
 }

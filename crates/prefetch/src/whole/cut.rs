@@ -233,4 +233,21 @@ mod tests {
         flipped[crc] ^= 1;
         assert!(is_broken(flipped), "its own checksum is wrong");
     }
+
+    #[test]
+    fn runs_are_in_order_and_meet_nowhere() {
+        let chunk = |range| Slice::Chunk(range);
+        let text = Slice::Inline(Bytes::from_static(b"text"));
+        let piece = [chunk(40..50), text, chunk(5..20), chunk(0..10), chunk(41..42), chunk(20..30), chunk(51..60)];
+        assert_eq!(runs(&piece), [0..30, 40..50, 51..60]);
+        assert!(runs(&piece[1..2]).is_empty());
+    }
+
+    #[test]
+    fn what_fills_a_piece_to_its_end_is_not_torn_off_it() {
+        let half = PIECE / 2;
+        let chunk = |range: Range<u64>| Slice::Chunk(range);
+        let made_of = |last: u64| pieces(vec![chunk(0..half), chunk(PIECE..PIECE + last)]).len();
+        assert_eq!((made_of(half), made_of(half + 1)), (1, 2));
+    }
 }
