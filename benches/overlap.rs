@@ -16,7 +16,7 @@ use std::{
 
 use futures_util::StreamExt;
 use prefetch::{
-    Engine, HttpUpstream, Locate, Located, Locations, Metrics, NeedleRead, Piece, Plan, Settings, WindowSetting,
+    Engine, HttpUpstream, Locate, Locations, LocationsFuture, Metrics, NeedleRead, Piece, Plan, Settings, WindowSetting,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -216,7 +216,7 @@ fn needle(key: usize) -> NeedleRead {
 struct Here(Locations);
 
 impl Locate for Here {
-    fn locate(&self, _volume: u32, _fresh: bool) -> Located<'_> {
+    fn locate(&self, _volume: u32, _fresh: bool) -> LocationsFuture<'_> {
         Box::pin(std::future::ready(Ok(Arc::clone(&self.0))))
     }
 }

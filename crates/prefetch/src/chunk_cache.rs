@@ -50,7 +50,7 @@ pub type OnLookup = Box<dyn Fn(bool) + Send + Sync>;
 
 /// A needle that was fetched whole.
 #[derive(Clone)]
-pub(crate) struct Fetched {
+pub(crate) struct FetchedNeedle {
     /// As it is stored.
     pub(crate) bytes: Bytes,
     /// Whether its CRC-32C is the one that the server named.
@@ -59,13 +59,13 @@ pub(crate) struct Fetched {
 
 /// A needle, as it is stored.
 #[derive(Clone)]
-pub(crate) struct Landed {
+pub(crate) struct CachedNeedle {
     bytes: Bytes,
     /// Where it was on its way here: so long it takes room.
-    _room: Option<Arc<Room>>,
+    _room: Option<Arc<FlightMemory>>,
 }
 
-impl Deref for Landed {
+impl Deref for CachedNeedle {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -73,8 +73,8 @@ impl Deref for Landed {
     }
 }
 
-type Outcome = Result<Landed, FetchError>;
-type Flying = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type Outcome = Result<CachedNeedle, FetchError>;
+type FlightFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// The chunks that are kept, and those on their way.
 pub struct ChunkCache {
@@ -99,7 +99,7 @@ struct Departures {
 }
 
 /// Memory that a needle on its way takes. It comes back when this is dropped.
-struct Room {
+struct FlightMemory {
     flights: Arc<Flights>,
     bytes: u64,
 }
@@ -108,11 +108,11 @@ struct Flight {
     number: u64,
     /// How urgent it is to those who wait for it.
     priority: Arc<Priority>,
-    fetch: WeakShared<Flying>,
+    fetch: WeakShared<FlightFuture>,
 }
 
 /// Takes a flight off the list when it has landed, or nobody waits for it any more.
-struct Landing {
+struct FlightGuard {
     flights: Arc<Flights>,
     fid: Arc<str>,
     number: u64,
@@ -173,10 +173,10 @@ impl ChunkCache {
         fetch: impl FnOnce(Arc<Priority>) -> F,
     ) -> Option<Outcome>
     where
-        F: Future<Output = Result<Fetched, FetchError>> + Send + 'static,
+        F: Future<Output = Result<FetchedNeedle, FetchError>> + Send + 'static,
     {
         if let Some(bytes) = self.cached(fid) {
-            return Some(Ok(Landed { bytes, _room: None }));
+            return Some(Ok(CachedNeedle { bytes, _room: None }));
         }
         let Some((flight, urgency, is_new)) = self.join(fid, size, priority, fetch) else {
             (self.on_lookup)(false);
@@ -200,9 +200,9 @@ impl ChunkCache {
         size: u64,
         priority: &Arc<Priority>,
         fetch: impl FnOnce(Arc<Priority>) -> F,
-    ) -> Option<(Shared<Flying>, Arc<Priority>, bool)>
+    ) -> Option<(Shared<FlightFuture>, Arc<Priority>, bool)>
     where
-        F: Future<Output = Result<Fetched, FetchError>> + Send + 'static,
+        F: Future<Output = Result<FetchedNeedle, FetchError>> + Send + 'static,
     {
         let mut departures = self.flights.lock();
         if let Some(flight) = departures.flying.get(fid)
@@ -214,20 +214,20 @@ impl ChunkCache {
             return None;
         }
         departures.taken += size;
-        let room = Arc::new(Room { flights: Arc::clone(&self.flights), bytes: size });
+        let room = Arc::new(FlightMemory { flights: Arc::clone(&self.flights), bytes: size });
         departures.count += 1;
         let number = departures.count;
-        let landing = Landing { flights: Arc::clone(&self.flights), fid: Arc::clone(fid), number };
+        let landing = FlightGuard { flights: Arc::clone(&self.flights), fid: Arc::clone(fid), number };
         let urgency = Arc::new(Priority::new(priority.urgency()));
         let (fetch, kept, closed) = (fetch(Arc::clone(&urgency)), self.kept.clone(), Arc::clone(&self.closed));
-        let flying: Flying = Box::pin(async move {
+        let flying: FlightFuture = Box::pin(async move {
             let fetched = fetch.await?;
             // Before it lands: whoever comes now finds it here or on its way.
             if fetched.is_proven && !closed.load(Ordering::Relaxed) {
                 kept.insert(Arc::clone(&landing.fid), fetched.bytes.clone());
             }
             drop(landing);
-            Ok(Landed { bytes: fetched.bytes, _room: Some(room) })
+            Ok(CachedNeedle { bytes: fetched.bytes, _room: Some(room) })
         });
         let flying = flying.shared();
         if let Some(weak) = flying.downgrade() {
@@ -255,13 +255,13 @@ impl Departures {
     }
 }
 
-impl Drop for Room {
+impl Drop for FlightMemory {
     fn drop(&mut self) {
         self.flights.lock().taken -= self.bytes;
     }
 }
 
-impl Drop for Landing {
+impl Drop for FlightGuard {
     fn drop(&mut self) {
         let mut departures = self.flights.lock();
         if departures.flying.get(&self.fid).is_some_and(|flight| flight.number == self.number) {

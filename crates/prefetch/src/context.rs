@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{Metrics, Settings, budget::Budget, fetch::FetchContext, pool::Pool, window::Experience};
 
 /// What every download can reach. Its fetches get [`FetchContext`] alone.
-pub(crate) struct Shared {
+pub(crate) struct EngineContext {
     pub(crate) settings: Settings,
     pub(crate) budget: Arc<Budget>,
     pub(crate) fetch: Arc<FetchContext>,
@@ -16,7 +16,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool>,
 }
 
-impl Shared {
+impl EngineContext {
     /// Whether a needle is in memory.
     pub(crate) fn is_cached(&self, fid: &str) -> bool {
         self.fetch.cache.as_ref().is_some_and(|cache| cache.contains(fid))

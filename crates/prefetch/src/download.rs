@@ -9,8 +9,8 @@
 //! comes back and fetches that end.
 
 mod fetching;
-mod ordered;
-mod upcoming;
+mod pending_steps;
+mod slot_queue;
 
 use std::{
     collections::VecDeque,
@@ -25,29 +25,29 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::{
     fetching::{Fetching, Onward},
-    ordered::{HeadState, Ordered, Slot},
-    upcoming::{Span, Upcome, Upcoming},
+    pending_steps::{NextStep, PendingSteps, Span},
+    slot_queue::{HeadState, Slot, SlotQueue},
 };
 use crate::{
     FetchError, NeedleRead, Plan, Start,
     budget::{Account, BLOCK, LONGEST_WAIT, Reservation, in_line},
-    context::Shared,
-    handover::Running,
+    context::EngineContext,
+    handover::RunningFetches,
     urgency::{Priority, Urgency},
     window::Window,
 };
 
 /// The bytes of a plan, in order. Ends with an error, or after exactly [`Plan::len`] bytes. Dropping it ends its fetches.
 pub struct Download {
-    shared: Arc<Shared>,
+    shared: Arc<EngineContext>,
     account: Arc<Account>,
     window: Window,
-    upcoming: Upcoming,
-    ordered: Ordered,
+    upcoming: PendingSteps,
+    ordered: SlotQueue,
     /// The fetch that goes on with what comes next.
     onward: Option<Onward>,
     /// Its fetches that have not ended.
-    running: Arc<Running>,
+    running: Arc<RunningFetches>,
     /// The memory that the head waits for, before it can begin. Nothing else begins meanwhile.
     memory: Option<Memory>,
     /// When to look again whether the first byte of all has come.
@@ -79,17 +79,17 @@ impl Drop for Download {
 }
 
 impl Download {
-    pub(crate) fn new(shared: Arc<Shared>, account: Arc<Account>, plan: Plan) -> Self {
+    pub(crate) fn new(shared: Arc<EngineContext>, account: Arc<Account>, plan: Plan) -> Self {
         let memory = ((shared.budget.blocks() - shared.budget.left_to_heads()) * BLOCK) as u64;
         let window = Window::new(shared.settings.window, memory, &shared.experience);
         let (remaining, text) = (plan.len(), plan.text());
-        let upcoming = Upcoming::new(plan.pieces, shared.settings.verify);
+        let upcoming = PendingSteps::new(plan.pieces, shared.settings.verify);
         Self {
             shared,
             account,
             window,
             upcoming,
-            ordered: Ordered::default(),
+            ordered: SlotQueue::default(),
             onward: None,
             running: Arc::default(),
             memory: None,
@@ -215,9 +215,9 @@ impl Download {
             && let Some(next) = self.upcoming.next()
         {
             match next {
-                Upcome::Zeros(len) => self.ordered.push(Slot::Zeros(len)),
-                Upcome::Inline(bytes) => self.ordered.push(Slot::Inline(bytes)),
-                Upcome::Needle => {
+                NextStep::Zeros(len) => self.ordered.push(Slot::Zeros(len)),
+                NextStep::Inline(bytes) => self.ordered.push(Slot::Inline(bytes)),
+                NextStep::Needle => {
                     if !self.has_room() || !self.begin_needle() {
                         return;
                     }
@@ -295,7 +295,7 @@ impl Download {
     /// The first span of a needle that was in memory.
     fn span_of(&self, read: &NeedleRead) -> Option<Span> {
         let (window, budget) = (&self.window, &self.shared.budget);
-        let mut needle = Upcoming::of_needle(read.clone(), self.shared.settings.verify);
+        let mut needle = PendingSteps::of_needle(read.clone(), self.shared.settings.verify);
         needle.span(|left| window.span(left, budget.part()), budget.blocks())
     }
 

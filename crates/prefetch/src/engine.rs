@@ -10,7 +10,7 @@ use crate::{
     ChunkCache, Download, FetchError, Locate, MemoryInsight, Metrics, NeedleRead, Plan, ServerInsight, Settings, Share,
     Upstream, Verify,
     budget::{self, Account, Budget, LONGEST_WAIT, LOOKS, in_time},
-    context::Shared,
+    context::EngineContext,
     fetch::FetchContext,
     pool::Pool,
     servers::Servers,
@@ -20,7 +20,7 @@ use crate::{
 /// Runs downloads within one budget of memory and one set of limits. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<EngineContext>,
 }
 
 impl Engine {
@@ -37,7 +37,7 @@ impl Engine {
         let servers = servers(&settings, &metrics);
         let fetch = FetchContext::new(&settings, servers, upstream, locate, cache.map(Arc::new), metrics.clone());
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(EngineContext {
                 settings,
                 budget,
                 fetch: Arc::new(fetch),
@@ -52,14 +52,14 @@ impl Engine {
     /// `renewal` has others. Until [`Engine::take_over`] the memory is as large as before.
     #[must_use]
     pub fn renewed(&self, settings: Settings, renewal: Renewal) -> Self {
-        let Shared { budget, fetch, metrics, experience, pool, settings: before } = &*self.shared;
+        let EngineContext { budget, fetch, metrics, experience, pool, settings: before } = &*self.shared;
         let Renewal { upstream, cache, locate } = renewal;
         let keeps_servers = (before.per_server, patient(before)) == (settings.per_server, patient(&settings));
         let servers = if keeps_servers { Arc::clone(&fetch.servers) } else { servers(&settings, metrics) };
         let cache = cache.map_or_else(|| fetch.cache.clone(), |other| other.map(Arc::new));
         let fetch = FetchContext::new(&settings, servers, upstream, locate, cache, metrics.clone());
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(EngineContext {
                 settings,
                 budget: Arc::clone(budget),
                 fetch: Arc::new(fetch),
@@ -142,7 +142,7 @@ impl Engine {
     }
 
     async fn admit(&self, share: &Share) -> Result<Arc<Account>, FetchError> {
-        let Shared { budget, metrics, .. } = &*self.shared;
+        let EngineContext { budget, metrics, .. } = &*self.shared;
         let mut admitted = std::pin::pin!(budget.admit(share));
         if let Some(account) = admitted.as_mut().now_or_never() {
             return Ok(account);

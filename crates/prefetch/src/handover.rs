@@ -35,12 +35,12 @@ impl Part {
 
 /// The fetches of one download that have not ended.
 #[derive(Default)]
-pub(crate) struct Running {
+pub(crate) struct RunningFetches {
     fetches: AtomicUsize,
     ended: AtomicWaker,
 }
 
-impl Running {
+impl RunningFetches {
     /// How many.
     pub(crate) fn fetches(&self) -> usize {
         self.fetches.load(Ordering::Acquire)
@@ -79,7 +79,7 @@ struct State {
 }
 
 /// What the download finds.
-pub(crate) enum Next {
+pub(crate) enum HandoverItem {
     /// The next bytes.
     Bytes(Bytes),
     /// Everything was given; this is when the fetch had ended.
@@ -128,7 +128,7 @@ impl Handover {
     }
 
     /// The next bytes, the end, or a wake-up later.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Next> {
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<HandoverItem> {
         if let Some(found) = self.find() {
             return Poll::Ready(found);
         }
@@ -141,15 +141,15 @@ impl Handover {
         Poll::Pending
     }
 
-    fn find(&self) -> Option<Next> {
+    fn find(&self) -> Option<HandoverItem> {
         let mut state = self.state();
         if let Some(part) = state.queue.pop_front() {
             state.taken = true;
-            return Some(Next::Bytes(part.into_bytes()));
+            return Some(HandoverItem::Bytes(part.into_bytes()));
         }
         match state.ended.as_ref()? {
-            (Ok(()), at) => Some(Next::End(*at)),
-            (Err(error), _) => Some(Next::Failed(error.clone())),
+            (Ok(()), at) => Some(HandoverItem::End(*at)),
+            (Err(error), _) => Some(HandoverItem::Failed(error.clone())),
         }
     }
 
@@ -162,13 +162,13 @@ impl Handover {
 pub(crate) struct Sender {
     pub(crate) handover: Arc<Handover>,
     fid: Arc<str>,
-    running: Arc<Running>,
+    running: Arc<RunningFetches>,
     ended: bool,
 }
 
 impl Sender {
     /// One more of those that are `running`, until it ends.
-    pub(crate) fn new(handover: Arc<Handover>, fid: Arc<str>, running: Arc<Running>) -> Self {
+    pub(crate) fn new(handover: Arc<Handover>, fid: Arc<str>, running: Arc<RunningFetches>) -> Self {
         running.begin();
         Self { handover, fid, running, ended: false }
     }
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_for_one_of_them_to_end_is_woken_once() {
-        let (running, count) = (Arc::<Running>::default(), Arc::<Count>::default());
+        let (running, count) = (Arc::<RunningFetches>::default(), Arc::<Count>::default());
         let begin = || Sender::new(Arc::default(), "3,01".into(), Arc::clone(&running));
         let (one, two) = (begin(), begin());
         assert_eq!(running.fetches(), 2);
@@ -221,6 +221,6 @@ mod tests {
         let handover = Arc::<Handover>::default();
         drop(Sender::new(Arc::clone(&handover), "3,01".into(), Arc::default()));
         let next = handover.poll(&mut Context::from_waker(Waker::noop()));
-        assert!(matches!(next, Poll::Ready(Next::Failed(FetchError::Lost(_)))));
+        assert!(matches!(next, Poll::Ready(HandoverItem::Failed(FetchError::Lost(_)))));
     }
 }

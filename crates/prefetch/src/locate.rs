@@ -10,12 +10,12 @@ use crate::sources::SharedError;
 pub type Locations = Arc<[Arc<str>]>;
 
 /// A lookup on its way. What an error says itself is a whole sentence: its sources are no part of it.
-pub type Located<'a> = Pin<Box<dyn Future<Output = Result<Locations, SharedError>> + Send + 'a>>;
+pub type LocationsFuture<'a> = Pin<Box<dyn Future<Output = Result<Locations, SharedError>> + Send + 'a>>;
 
 /// Tells where volumes are.
 pub trait Locate: Send + Sync {
     /// The servers of a volume; from memory where possible. With `fresh`, what is remembered is thrown away first.
-    fn locate(&self, volume: u32, fresh: bool) -> Located<'_>;
+    fn locate(&self, volume: u32, fresh: bool) -> LocationsFuture<'_>;
 
     /// Whether a server is to be asked only where the others fail or are slow, because it is far away.
     fn is_far(&self, authority: &str) -> bool {

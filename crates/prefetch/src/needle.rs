@@ -4,7 +4,7 @@ use std::{fmt, future::Future, ops::Range, pin::Pin, sync::Arc};
 
 use http::HeaderValue;
 
-use crate::{FetchError, Moved, SharedError, Tally};
+use crate::{ChunkTracker, FetchError, SharedError, Tally};
 
 /// What sealing adds to a chunk at most, in bytes: a 12-byte nonce and a 16-byte tag, and the worst case of gzip on
 /// bytes that do not compress.
@@ -30,11 +30,11 @@ pub enum Start<'a> {
     /// Here it is.
     Now(Box<dyn Decode>),
     /// It comes when what it decodes with is here. The wait must have an end.
-    Later(Coming<'a>),
+    Later(DecoderFuture<'a>),
 }
 
 /// A decoder on its way.
-pub type Coming<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Decode>, SharedError>> + Send + 'a>>;
+pub type DecoderFuture<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Decode>, SharedError>> + Send + 'a>>;
 
 /// Opens a needle that can only be read whole: one that is sealed with AES-GCM.
 pub trait Opener: Send + Sync {
@@ -65,7 +65,7 @@ pub struct NeedleRead {
     /// The needle must be fetched whole and opened first; inflating, ranges and the transform then apply to what comes out.
     pub opener: Option<Arc<dyn Opener>>,
     /// Who is asked when no server has the needle any more; `None`: then it is lost.
-    pub moved: Option<Arc<dyn Moved>>,
+    pub moved: Option<Arc<dyn ChunkTracker>>,
     /// What the read is called that this is a part of, if it has a name: volume servers are told, and log lines say it.
     pub request: Option<HeaderValue>,
     /// Counts what volume servers are asked for it, if somebody wants to know.

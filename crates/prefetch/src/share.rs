@@ -15,19 +15,19 @@ use tokio::time::Instant;
 pub struct Share {
     /// `None`: of nobody in particular, such as a read of our own.
     pub(crate) peer: Option<IpAddr>,
-    pub(crate) cut: Option<Arc<dyn Cut>>,
+    pub(crate) cut: Option<Arc<dyn CutHandle>>,
     pub(crate) brake: Option<Brake>,
 }
 
 /// Ends one answer from elsewhere.
-pub trait Cut: Send + Sync {
+pub trait CutHandle: Send + Sync {
     /// The answer is to break off, and what it holds to be dropped, soon. Called once, by whoever waits for the memory.
     fn cut(&self);
 }
 
 impl Share {
     /// The part of `peer`, of whom many addresses may be one, in an answer that `cut` ends.
-    pub fn of(peer: IpAddr, cut: Arc<dyn Cut>) -> Self {
+    pub fn of(peer: IpAddr, cut: Arc<dyn CutHandle>) -> Self {
         Self { peer: Some(peer), cut: Some(cut), brake: None }
     }
 

@@ -15,7 +15,7 @@ use shuttle::{
 use crate::{
     Metrics, Share,
     budget::{BLOCK, Budget, Reservation},
-    handover::{Handover, Next, Part, Running, Sender},
+    handover::{Handover, HandoverItem, Part, RunningFetches, Sender},
     servers::places::Places,
     urgency::{Priority, Urgency},
 };
@@ -61,7 +61,7 @@ struct Span {
 
 async fn client(budget: Arc<Budget>, places: Arc<Places>, leaves: bool) {
     let account = budget.admit(&Share::default()).await;
-    let running = Arc::<Running>::default();
+    let running = Arc::<RunningFetches>::default();
     let mut spans = Vec::new();
     for number in 0..SPANS {
         let urgency = if number == 0 { Urgency::Head } else { Urgency::Ahead };
@@ -81,9 +81,9 @@ async fn client(budget: Arc<Budget>, places: Arc<Places>, leaves: bool) {
         let mut got = Vec::new();
         loop {
             match std::future::poll_fn(|cx| span.handover.poll(cx)).await {
-                Next::Bytes(bytes) => got.extend_from_slice(&bytes),
-                Next::End(_) => break,
-                Next::Failed(error) => panic!("{error}"),
+                HandoverItem::Bytes(bytes) => got.extend_from_slice(&bytes),
+                HandoverItem::End(_) => break,
+                HandoverItem::Failed(error) => panic!("{error}"),
             }
             if leaves {
                 break;

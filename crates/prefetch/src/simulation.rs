@@ -17,7 +17,7 @@ use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Answer, Engine, Locate, Located, Metrics, NeedleRead, Piece, Plan, Settings, Upstream, UpstreamBody,
+    Answer, Engine, Locate, LocationsFuture, Metrics, NeedleRead, Piece, Plan, Settings, Upstream, UpstreamBody,
     testing::{body_of, collect, refused},
 };
 
@@ -136,7 +136,7 @@ fn status(status: u16) -> Response<UpstreamBody> {
 }
 
 impl Locate for Cluster {
-    fn locate(&self, _volume: u32, _fresh: bool) -> Located<'_> {
+    fn locate(&self, _volume: u32, _fresh: bool) -> LocationsFuture<'_> {
         Box::pin(async { Ok(self.kinds.keys().map(|server| Arc::from(*server)).collect()) })
     }
 }

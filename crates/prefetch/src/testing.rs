@@ -19,8 +19,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::StreamReader;
 
 use crate::{
-    Body, ChunkCache, Decode, Download, Engine, FetchError, Locate, Located, Locations, Metrics, NeedleRead, Opener,
-    Piece, Plan, Settings, SharedError, Start, Transform, Upstream, UpstreamBody, upstream::Answer,
+    Body, ChunkCache, Decode, Download, Engine, FetchError, Locate, Locations, LocationsFuture, Metrics, NeedleRead,
+    Opener, Piece, Plan, Settings, SharedError, Start, Transform, Upstream, UpstreamBody, upstream::Answer,
 };
 
 /// What one request meets instead of a plain answer.
@@ -245,7 +245,7 @@ impl Body for Pieces {
 }
 
 impl Locate for Script {
-    fn locate(&self, _volume: u32, _fresh: bool) -> Located<'_> {
+    fn locate(&self, _volume: u32, _fresh: bool) -> LocationsFuture<'_> {
         let mut world = self.0.lock().unwrap();
         let servers = if world.locations.len() > 1 {
             world.locations.pop_front().unwrap()

@@ -28,7 +28,7 @@ pub use self::body::Body;
 #[doc(hidden)]
 pub use self::recorded::recorded_answer;
 use self::{
-    body::{Home, HttpBody},
+    body::{HttpBody, IdleReturn},
     connect::Connector,
     connection::{Answered, Connection},
     head::Outgoing,
@@ -78,7 +78,7 @@ impl HttpUpstream {
             let (mut connection, is_new) = self.connection(request).await?;
             match connection.exchange(request).await {
                 Ok(answered) => {
-                    let home = Home { idle: Arc::clone(&self.idle), authority: request.authority.clone() };
+                    let home = IdleReturn { idle: Arc::clone(&self.idle), authority: request.authority.clone() };
                     return Ok(with_body(answered, connection, Some(home)));
                 }
                 Err(unanswered) if unanswered.nothing_came && !is_new => {}
@@ -124,7 +124,7 @@ impl HttpUpstream {
     }
 }
 
-fn with_body(answered: Answered, connection: Connection, home: Option<Home>) -> Response<UpstreamBody> {
+fn with_body(answered: Answered, connection: Connection, home: Option<IdleReturn>) -> Response<UpstreamBody> {
     let Answered { answer, framing } = answered;
     let home = home.filter(|_| head::allows_another(&answer));
     answer.map(|()| Box::pin(HttpBody::new(framing, connection, home)) as UpstreamBody)

@@ -17,14 +17,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::{
     content::{Content, NeedleBytes},
-    cut::{PIECE, Work, pieces, runs},
-    stored::{Stored, stored},
+    cut::{PIECE, PieceWork, pieces, runs},
+    stored::{NeedleContent, stored},
 };
 use crate::{
     ContentError, FetchError, NeedleRead, Opener, Verify,
     budget::{Account, BLOCK, LONGEST_WAIT, Reservation, blocks, in_line},
-    context::Shared,
-    fetch::Wanted,
+    context::EngineContext,
+    fetch::ByteSelection,
     handover::{Part, Sender},
     needle::SEAL,
     plan::Slice,
@@ -67,7 +67,7 @@ fn is_measured(read: &NeedleRead, memory: usize) -> bool {
 /// Fetches a needle that is read whole, opens it and passes on its bytes `start..end`, and `then` what follows them.
 /// `memory` is that of [`blocks_to_begin`].
 pub(crate) async fn run(
-    shared: Arc<Shared>,
+    shared: Arc<EngineContext>,
     memory: Reservation,
     read: NeedleRead,
     then: Vec<Slice>,
@@ -80,7 +80,7 @@ pub(crate) async fn run(
 }
 
 async fn pass_on(
-    shared: &Shared,
+    shared: &EngineContext,
     memory: Reservation,
     read: &NeedleRead,
     slices: Vec<Slice>,
@@ -126,25 +126,25 @@ struct Needle {
 /// The needle as it is stored, of `limit` bytes, for which `memory` is. It may be longer: a file that was cut short in place
 /// keeps its needles.
 async fn fetched(
-    shared: &Shared,
+    shared: &EngineContext,
     mut memory: Reservation,
     read: &NeedleRead,
     mut limit: u64,
     priority: &Priority,
 ) -> Result<Needle, FetchError> {
-    let wanted = if read.opener.is_none() { Wanted::Gzip } else { Wanted::Needle };
+    let wanted = if read.opener.is_none() { ByteSelection::Gzip } else { ByteSelection::Needle };
     let mut longer = false;
     loop {
         match stored(&shared.fetch, read, &wanted, limit, priority).await? {
-            Stored::Here { bytes, gzip } => {
+            NeedleContent::Here { bytes, gzip } => {
                 memory.shrink(blocks_for(read, bytes.len() as u64));
                 return Ok(Needle { memory, bytes, gzip });
             }
-            Stored::Longer(Some(length)) if !longer => {
+            NeedleContent::Longer(Some(length)) if !longer => {
                 longer = true;
                 limit = length;
             }
-            Stored::Longer(_) => return Err(unmeasured(read)),
+            NeedleContent::Longer(_) => return Err(unmeasured(read)),
         }
         let blocks = blocks_for(read, limit);
         shared.budget.has_room(&read.fid, blocks)?;
@@ -156,7 +156,7 @@ async fn fetched(
 
 /// Memory that is waited for as long as a client that reads nothing is suffered by default: bytes of this download may be
 /// out. Only for one that the client has come to.
-async fn waited_for(shared: &Shared, account: &Arc<Account>, blocks: usize) -> Result<Reservation, FetchError> {
+async fn waited_for(shared: &EngineContext, account: &Arc<Account>, blocks: usize) -> Result<Reservation, FetchError> {
     if let Some(memory) = Reservation::take(account, blocks, blocks, Urgency::Head) {
         return Ok(memory);
     }
@@ -166,7 +166,7 @@ async fn waited_for(shared: &Shared, account: &Arc<Account>, blocks: usize) -> R
 
 /// The needle without its seal.
 async fn opened(
-    shared: &Shared,
+    shared: &EngineContext,
     opener: &Arc<dyn Opener>,
     memory: Reservation,
     mut bytes: Vec<u8>,
@@ -198,7 +198,7 @@ fn check_length(content: &Content, stored: u64, read: &NeedleRead, slices: &[Sli
 
 /// Passes the slices on, a piece at a time. More is worked out when the client has taken what was.
 async fn cut(
-    shared: &Shared,
+    shared: &EngineContext,
     mut content: Content,
     read: &NeedleRead,
     slices: Vec<Slice>,
@@ -226,7 +226,7 @@ async fn cut(
             let decoder = read.decoder(run.start).await?;
             decoded.push((run, decoder));
         }
-        let mut work = Work::new(content, read.size, decoded);
+        let mut work = PieceWork::new(content, read.size, decoded);
         loop {
             let step = move || (work.go_on(), work);
             let (done, rest) = if is_small { step() } else { shared.pool.run(step).await.ok_or_else(lost)? };
@@ -236,7 +236,8 @@ async fn cut(
             }
         }
         let place = Arc::new(place);
-        let own = |bytes| Bytes::from_owner(OnItsWay { bytes, _place: Arc::clone(&place), _memory: memory.clone() });
+        let own =
+            |bytes| Bytes::from_owner(PieceInFlight { bytes, _place: Arc::clone(&place), _memory: memory.clone() });
         let (rest, bytes) = work.finish(piece, own);
         content = rest;
         for bytes in bytes {
@@ -248,7 +249,7 @@ async fn cut(
 
 /// Passes on a text whose gzip takes too much of the memory: the servers inflate it, all of it anew for each part.
 async fn inflated_by_servers(
-    shared: &Shared,
+    shared: &EngineContext,
     account: &Arc<Account>,
     read: &NeedleRead,
     slices: Vec<Slice>,
@@ -274,15 +275,16 @@ async fn inflated_by_servers(
             let mut decoder = read.decoder(part.start).await?;
             let len = part.end - part.start;
             let memory = waited_for(shared, account, blocks(len)).await?;
-            let wanted = Wanted::Range { range: part, size: read.size };
-            let Stored::Here { mut bytes, .. } = stored(&shared.fetch, read, &wanted, len, &priority).await? else {
+            let wanted = ByteSelection::Range { range: part, size: read.size };
+            let NeedleContent::Here { mut bytes, .. } = stored(&shared.fetch, read, &wanted, len, &priority).await?
+            else {
                 return Err(unopened(read, ContentError::TooMany));
             };
             if let Some(decoder) = &mut decoder {
                 decoder.apply(&mut bytes);
             }
             let needle = NeedleBytes::new(memory.buffer(Vec::new()), 0..0);
-            let part = OnItsWay { bytes, _place: Arc::new(place), _memory: needle };
+            let part = PieceInFlight { bytes, _place: Arc::new(place), _memory: needle };
             sender.handover.push(Part::Bytes(Bytes::from_owner(part)));
         }
     }
@@ -290,13 +292,13 @@ async fn inflated_by_servers(
 }
 
 /// Bytes of a piece, with its place among those that may be on their way, and the memory that was reserved for it.
-struct OnItsWay {
+struct PieceInFlight {
     bytes: Vec<u8>,
     _place: Arc<OwnedSemaphorePermit>,
     _memory: NeedleBytes,
 }
 
-impl AsRef<[u8]> for OnItsWay {
+impl AsRef<[u8]> for PieceInFlight {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -308,7 +310,7 @@ const USUAL: u64 = 2 << 20;
 /// Reads a needle whole as it is stored, of at most `limit` bytes. Memory is taken for the usual size, and for more when the
 /// head of the answer says so.
 pub(crate) async fn read(
-    shared: &Shared,
+    shared: &EngineContext,
     account: &Arc<Account>,
     read: &NeedleRead,
     limit: u64,
@@ -319,23 +321,23 @@ pub(crate) async fn read(
     loop {
         shared.budget.has_room(&read.fid, blocks(longest))?;
         let memory = in_line(Arc::clone(account), blocks(longest), LONGEST_WAIT).await?;
-        match stored(&shared.fetch, read, &Wanted::Needle, longest, &Priority::new(Urgency::Head)).await? {
-            Stored::Here { bytes, .. } => return Ok(Bytes::from_owner(memory.buffer(bytes))),
-            Stored::Longer(Some(size)) if size > limit => return too_large(size),
-            Stored::Longer(Some(size)) => longest = size,
+        match stored(&shared.fetch, read, &ByteSelection::Needle, longest, &Priority::new(Urgency::Head)).await? {
+            NeedleContent::Here { bytes, .. } => return Ok(Bytes::from_owner(memory.buffer(bytes))),
+            NeedleContent::Longer(Some(size)) if size > limit => return too_large(size),
+            NeedleContent::Longer(Some(size)) => longest = size,
             // It does not say how long it is.
-            Stored::Longer(None) if longest >= limit => return too_large(longest + 1),
-            Stored::Longer(None) if longest < room => longest = limit.min(room),
-            Stored::Longer(None) => longest = limit,
+            NeedleContent::Longer(None) if longest >= limit => return too_large(longest + 1),
+            NeedleContent::Longer(None) if longest < room => longest = limit.min(room),
+            NeedleContent::Longer(None) => longest = limit,
         }
     }
 }
 
 /// The bytes that are stored of a needle.
-pub(crate) async fn stored_length(shared: &Shared, read: &NeedleRead) -> Result<u64, FetchError> {
-    match stored(&shared.fetch, read, &Wanted::Head, 0, &Priority::new(Urgency::Head)).await? {
-        Stored::Longer(Some(length)) => Ok(length),
-        Stored::Longer(None) | Stored::Here { .. } => Err(unmeasured(read)),
+pub(crate) async fn stored_length(shared: &EngineContext, read: &NeedleRead) -> Result<u64, FetchError> {
+    match stored(&shared.fetch, read, &ByteSelection::Head, 0, &Priority::new(Urgency::Head)).await? {
+        NeedleContent::Longer(Some(length)) => Ok(length),
+        NeedleContent::Longer(None) | NeedleContent::Here { .. } => Err(unmeasured(read)),
     }
 }
 

@@ -28,7 +28,7 @@ use super::{
     meter::Meter,
 };
 use crate::{
-    share::{Brake, Cut, Share},
+    share::{Brake, CutHandle, Share},
     sync::{Mutex, MutexGuard},
 };
 
@@ -63,7 +63,7 @@ struct State {
 
 struct Waiting {
     since: Instant,
-    cut: Option<Arc<dyn Cut>>,
+    cut: Option<Arc<dyn CutHandle>>,
     brake: Option<Brake>,
     answer: oneshot::Sender<Floor>,
 }
@@ -71,7 +71,7 @@ struct Waiting {
 /// Who has a floor.
 pub(super) struct Holder {
     pub(super) peer: Peer,
-    cut: Option<Arc<dyn Cut>>,
+    cut: Option<Arc<dyn CutHandle>>,
     brake: Option<Brake>,
     is_cut: AtomicBool,
     /// Shared blocks that it has beside its floor.

@@ -14,7 +14,7 @@ use super::{floors::FLOOR, *};
 use crate::{
     Metrics, Share,
     line::TURNS,
-    share::Cut,
+    share::CutHandle,
     urgency::Urgency::{Ahead, Head},
 };
 
@@ -278,7 +278,7 @@ async fn whoever_was_passed_over_stops_the_others_only_while_blocks_are_put_by()
 #[derive(Default)]
 struct Cuts(AtomicUsize);
 
-impl Cut for Cuts {
+impl CutHandle for Cuts {
     fn cut(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
@@ -288,7 +288,7 @@ impl Cut for Cuts {
 async fn as_many_downloads_are_cut_as_have_what_all_wait_for() {
     let (budget, _) = budget(16);
     let cuts = Arc::<Cuts>::default();
-    let idle = Share::of([127, 0, 0, 1].into(), Arc::clone(&cuts) as Arc<dyn Cut>);
+    let idle = Share::of([127, 0, 0, 1].into(), Arc::clone(&cuts) as Arc<dyn CutHandle>);
     let mut held = Vec::new();
     for _ in 0..3 {
         let account = budget.admit(&idle).await;
@@ -307,7 +307,7 @@ async fn whoever_waits_for_a_floor_has_the_download_cut_whose_client_is_slow() {
     for (waits, number) in [(false, 1), (true, 0)] {
         let (budget, _) = budget(FLOOR);
         let cuts = Arc::<Cuts>::default();
-        let account = budget.admit(&Share::of([127, 0, 0, 1].into(), Arc::clone(&cuts) as Arc<dyn Cut>)).await;
+        let account = budget.admit(&Share::of([127, 0, 0, 1].into(), Arc::clone(&cuts) as Arc<dyn CutHandle>)).await;
         account.client_takes(10);
         if waits {
             account.client_waits();

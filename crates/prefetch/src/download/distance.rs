@@ -14,7 +14,9 @@ use http::{Request, Response, header};
 use prometheus::Registry;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::{Answer, Engine, Locate, Located, Metrics, NeedleRead, Piece, Plan, Settings, Upstream, testing::body_of};
+use crate::{
+    Answer, Engine, Locate, LocationsFuture, Metrics, NeedleRead, Piece, Plan, Settings, Upstream, testing::body_of,
+};
 
 const CHUNK: usize = 4 << 20;
 /// What comes through the pipe at once, in a millisecond: the clock is no finer.
@@ -78,7 +80,7 @@ impl Upstream for Far {
 }
 
 impl Locate for Far {
-    fn locate(&self, _: u32, _: bool) -> Located<'_> {
+    fn locate(&self, _: u32, _: bool) -> LocationsFuture<'_> {
         Box::pin(async { Ok([Arc::from("far:1")].into_iter().collect()) })
     }
 }

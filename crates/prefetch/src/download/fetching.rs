@@ -8,12 +8,12 @@ use std::{
 
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
-use super::upcoming::{Kind, Span};
+use super::pending_steps::{Kind, Span};
 use crate::{
     budget::{BLOCK, Reservation, blocks},
-    context::Shared,
+    context::EngineContext,
     fetch::{self, Following, Job, NextSpan, SpanWriter},
-    handover::{Handover, Next, Running, Sender},
+    handover::{Handover, HandoverItem, RunningFetches, Sender},
     sync::{AbortHandle, spawn},
     urgency::Priority,
     whole,
@@ -92,8 +92,8 @@ impl Fetching {
     /// One that `is_last` and small is fetched in the task that asks for it, which has nothing else to do meanwhile.
     #[expect(clippy::too_many_arguments, reason = "each is of another kind")]
     pub(super) fn start(
-        shared: &Arc<Shared>,
-        running: &Arc<Running>,
+        shared: &Arc<EngineContext>,
+        running: &Arc<RunningFetches>,
         span: Span,
         mut reservation: Reservation,
         priority: Priority,
@@ -155,7 +155,7 @@ impl Fetching {
     }
 
     /// What it gives next. One that is fetched here goes on first, and gives nothing before it has ended.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HandoverItem> {
         if let Work::Here(fetch) = &mut self.work
             && let Some(going) = fetch
         {

@@ -4,11 +4,11 @@
 //! A fetch that breaks goes on at the byte where it broke, on another replica where there is one. A chunk that turns out
 //! corrupt while none of its bytes are out yet is fetched again from another.
 
+mod chunk_search;
 mod context;
 mod following;
 mod replicas;
 mod request;
-mod sought;
 mod span_writer;
 mod target;
 mod version;
@@ -23,18 +23,18 @@ use tokio::{
 };
 
 pub(crate) use self::{
+    chunk_search::ChunkSearch,
     context::FetchContext,
     following::{Following, NextSpan},
     replicas::{Failure, Replicas},
-    request::{Asked, Wanted, ask, is_compressed, length},
-    sought::Sought,
+    request::{ByteSelection, SoundAnswer, ask, is_compressed, length},
     span_writer::SpanWriter,
     version::Version,
 };
-use self::{target::Target, version::Is};
+use self::{target::Target, version::VersionMatch};
 use crate::{
     Cause, ChunkCache, Decode, FetchError, LengthError, NeedleRead, UpstreamBody, Verify, budget::BLOCK,
-    checksum::Checksum, chunk_cache::Fetched, crc, handover::Handover, metrics::InFlight, outcome::Outcome,
+    checksum::Checksum, chunk_cache::FetchedNeedle, crc, handover::Handover, metrics::InFlight, outcome::Outcome,
     servers::Attempt, stored_crc::StoredCrc, urgency::Priority,
 };
 
@@ -85,7 +85,11 @@ pub(crate) async fn run(context: Arc<FetchContext>, job: Job, mut writer: SpanWr
 }
 
 /// Fetches a needle whole, as it is stored, for all who wait for it.
-async fn needle(context: Arc<FetchContext>, read: NeedleRead, priority: Arc<Priority>) -> Result<Fetched, FetchError> {
+async fn needle(
+    context: Arc<FetchContext>,
+    read: NeedleRead,
+    priority: Arc<Priority>,
+) -> Result<FetchedNeedle, FetchError> {
     let size = read.size;
     let checksum = (context.verify != Verify::Off).then(|| Arc::new(Checksum::new(size)));
     let read = NeedleRead { transform: None, ..read };
@@ -96,13 +100,13 @@ async fn needle(context: Arc<FetchContext>, read: NeedleRead, priority: Arc<Prio
     let stored = StoredCrc::of_etag(fetch.etag.as_ref()).ok().filter(|_| !fetch.is_longer);
     let Target::Needle(bytes) = fetch.target else { return Err(FetchError::Lost(Arc::clone(&job.read.fid))) };
     let is_proven = stored.is_some_and(|stored| stored.matches(fetch.crc));
-    Ok(Fetched { bytes: bytes.into(), is_proven })
+    Ok(FetchedNeedle { bytes: bytes.into(), is_proven })
 }
 
 struct Fetch<'a> {
     context: &'a FetchContext,
     job: &'a Job,
-    sought: Sought,
+    sought: ChunkSearch,
     /// The span that is being fetched.
     span: Range<u64>,
     following: Option<Following>,
@@ -120,7 +124,7 @@ struct Fetch<'a> {
 
 impl<'a> Fetch<'a> {
     fn new(context: &'a FetchContext, job: &'a Job, target: Target, following: Option<Following>) -> Self {
-        let (sought, span, position) = (Sought::new(job.read.clone()), job.span.clone(), job.span.start);
+        let (sought, span, position) = (ChunkSearch::new(job.read.clone()), job.span.clone(), job.span.start);
         Self {
             context,
             job,
@@ -180,8 +184,8 @@ impl<'a> Fetch<'a> {
     }
 
     /// What is left to be asked for.
-    fn wanted(&self) -> Wanted {
-        Wanted::Range { range: self.position..self.job.reach, size: self.job.read.size }
+    fn wanted(&self) -> ByteSelection {
+        ByteSelection::Range { range: self.position..self.job.reach, size: self.job.read.size }
     }
 
     async fn decoder(&self) -> Result<Option<Box<dyn Decode>>, FetchError> {
@@ -203,14 +207,14 @@ impl<'a> Fetch<'a> {
         let mut compared = 0;
         if self.is_stored_otherwise(asked.answer.headers().get(header::ETAG)) {
             // Compressed at one server and not at the other, or another needle: by what it holds of the bytes that are here.
-            let wanted = Wanted::Range { range: self.span.start..self.job.reach, size: self.job.read.size };
+            let wanted = ByteSelection::Range { range: self.span.start..self.job.reach, size: self.job.read.size };
             drop(asked.answer);
             asked = ask(self.context, asked.attempt, &self.sought.read, &wanted).await?;
             compared = resumed;
         } else {
             self.context.metrics.resumed_bytes.inc_by(resumed);
         }
-        let Asked { answer, mut attempt, is_longer } = asked;
+        let SoundAnswer { answer, mut attempt, is_longer } = asked;
         let server = Arc::clone(attempt.authority());
         let etag = answer.headers().get(header::ETAG).cloned();
         let has_another = replicas.has_another(attempt.server());
@@ -256,16 +260,16 @@ impl<'a> Fetch<'a> {
     }
 
     /// Whether an answer is of the version of the needle that is read.
-    fn is_of_this_version(&mut self, asked: &Asked) -> bool {
+    fn is_of_this_version(&mut self, asked: &SoundAnswer) -> bool {
         // What the first span has can be taken back, or is compared.
         let begins = self.span.start == self.job.span.start;
         let Some(etag) = asked.answer.headers().get(header::ETAG) else { return true };
-        self.job.version.of(etag, asked.attempt.authority(), &mut self.joined, begins) == Is::Same
+        self.job.version.of(etag, asked.attempt.authority(), &mut self.joined, begins) == VersionMatch::Same
     }
 
     /// Asks once more for what another ETag came with, if it is the same needle in another form.
-    async fn in_another_form(&mut self, asked: Asked) -> Result<Asked, Failure> {
-        let Asked { answer, mut attempt, .. } = asked;
+    async fn in_another_form(&mut self, asked: SoundAnswer) -> Result<SoundAnswer, Failure> {
+        let SoundAnswer { answer, mut attempt, .. } = asked;
         let server = Arc::clone(attempt.authority());
         let etag = answer.headers().get(header::ETAG).cloned();
         drop(answer);
@@ -291,7 +295,7 @@ impl<'a> Fetch<'a> {
 
     /// The first sound answer, of one replica or of two. A second one is asked when the first is late, as far as that may be
     /// done, and when it stands still.
-    async fn first_answer(&mut self, replicas: &mut Replicas<'_>, first: Attempt) -> Result<Asked, Failure> {
+    async fn first_answer(&mut self, replicas: &mut Replicas<'_>, first: Attempt) -> Result<SoundAnswer, Failure> {
         let context = self.context;
         let wanted = self.wanted();
         let server = Arc::clone(first.server());

@@ -18,7 +18,7 @@ use crate::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 
 /// Which bytes a request asks for.
-pub(crate) enum Wanted {
+pub(crate) enum ByteSelection {
     /// These of a needle that is `size` bytes long.
     Range {
         /// Not empty.
@@ -34,7 +34,7 @@ pub(crate) enum Wanted {
     Head,
 }
 
-impl Wanted {
+impl ByteSelection {
     /// Bytes, as far as is known.
     pub(crate) fn len(&self) -> u64 {
         match self {
@@ -64,7 +64,7 @@ impl Wanted {
 }
 
 /// A sound answer, its body still to be read.
-pub(crate) struct Asked {
+pub(crate) struct SoundAnswer {
     pub(crate) answer: Response<UpstreamBody>,
     /// Of which whoever reads the body says how it ended.
     pub(crate) attempt: Attempt,
@@ -78,14 +78,14 @@ pub(crate) async fn ask(
     context: &FetchContext,
     mut attempt: Attempt,
     read: &NeedleRead,
-    wanted: &Wanted,
-) -> Result<Asked, Failure> {
+    wanted: &ByteSelection,
+) -> Result<SoundAnswer, Failure> {
     attempt.sent();
     match head(context, attempt.authority(), read, wanted).await {
         Ok((answer, is_longer)) => {
             let latency = attempt.first_byte();
             context.servers.first_byte(wanted.len(), latency);
-            Ok(Asked { answer, attempt, is_longer })
+            Ok(SoundAnswer { answer, attempt, is_longer })
         }
         Err(cause) => {
             let server = Arc::clone(attempt.authority());
@@ -100,10 +100,10 @@ async fn head(
     context: &FetchContext,
     authority: &str,
     read: &NeedleRead,
-    wanted: &Wanted,
+    wanted: &ByteSelection,
 ) -> Result<(Response<UpstreamBody>, bool), Cause> {
     let answer = exchange(context, authority, read, wanted, wanted.range_header()).await?;
-    let Wanted::Range { range, size } = wanted else { return Ok((answer, false)) };
+    let ByteSelection::Range { range, size } = wanted else { return Ok((answer, false)) };
     if answer.status() == StatusCode::OK && length(&answer).is_some_and(|length| length > *size) {
         drop(answer);
         let range = format!("bytes={}-{}", range.start, range.end - 1);
@@ -117,18 +117,18 @@ async fn exchange(
     context: &FetchContext,
     authority: &str,
     read: &NeedleRead,
-    wanted: &Wanted,
+    wanted: &ByteSelection,
     range: Option<String>,
 ) -> Result<Response<UpstreamBody>, Cause> {
-    let method = if matches!(wanted, Wanted::Head) { Method::HEAD } else { Method::GET };
+    let method = if matches!(wanted, ByteSelection::Head) { Method::HEAD } else { Method::GET };
     let uri = format!("http://{authority}/{}", read.fid);
     let mut request = Request::builder().method(method).uri(uri);
     let partial = range.is_some();
     match (range, wanted) {
         (Some(range), _) => request = request.header(header::RANGE, range),
         // Never together with a range, which would then count bytes of the gzip.
-        (None, Wanted::Gzip | Wanted::Head) => request = request.header(header::ACCEPT_ENCODING, "gzip"),
-        (None, Wanted::Needle | Wanted::Range { .. }) => {}
+        (None, ByteSelection::Gzip | ByteSelection::Head) => request = request.header(header::ACCEPT_ENCODING, "gzip"),
+        (None, ByteSelection::Needle | ByteSelection::Range { .. }) => {}
     }
     if let Some(token) = context.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);
@@ -156,8 +156,8 @@ async fn exchange(
     Ok(answer)
 }
 
-fn check_length(answer: &Response<UpstreamBody>, wanted: &Wanted, partial: bool) -> Result<(), Cause> {
-    let Wanted::Range { range, size } = wanted else { return Ok(()) };
+fn check_length(answer: &Response<UpstreamBody>, wanted: &ByteSelection, partial: bool) -> Result<(), Cause> {
+    let ByteSelection::Range { range, size } = wanted else { return Ok(()) };
     if partial {
         let part = ContentRange::of(answer.headers()).map_err(|error| Cause::Length(error.into()))?;
         if part.range != *range || part.size < *size {
@@ -251,7 +251,7 @@ mod tests {
 
     /// Whether the needle is longer than was thought, or why the answer is not taken; and what was asked.
     async fn asked(
-        wanted: &Wanted,
+        wanted: &ByteSelection,
         heads: impl IntoIterator<Item = Head>,
     ) -> (Result<bool, Cause>, Vec<(Method, HeaderMap)>) {
         let answers =
@@ -267,8 +267,8 @@ mod tests {
         (result.map(|asked| asked.is_longer).map_err(|failure| failure.cause), answers.asked.lock().unwrap().clone())
     }
 
-    fn range(range: Range<u64>) -> Wanted {
-        Wanted::Range { range, size: 100 }
+    fn range(range: Range<u64>) -> ByteSelection {
+        ByteSelection::Range { range, size: 100 }
     }
 
     /// A cause with all that it says, to be compared.
@@ -356,9 +356,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_needle_of_unknown_length_is_taken_in_any() {
         for (wanted, method, takes_gzip) in [
-            (Wanted::Needle, Method::GET, false),
-            (Wanted::Gzip, Method::GET, true),
-            (Wanted::Head, Method::HEAD, true),
+            (ByteSelection::Needle, Method::GET, false),
+            (ByteSelection::Gzip, Method::GET, true),
+            (ByteSelection::Head, Method::HEAD, true),
         ] {
             for length in [None, Some(0), Some(99), Some(101)] {
                 let (result, requests) = asked(&wanted, [(200, None, length)]).await;
@@ -375,10 +375,10 @@ mod tests {
         let sealed = NeedleRead { opener: Some(Arc::new(AsItIs)), ..plain.clone() };
         for (wanted, of_plain, of_sealed) in [
             (range(10..20), 10, 10),
-            (Wanted::Gzip, 100, 100),
+            (ByteSelection::Gzip, 100, 100),
             // One that is not opened may be a manifest, which is small.
-            (Wanted::Needle, 0, 100),
-            (Wanted::Head, 0, 0),
+            (ByteSelection::Needle, 0, 100),
+            (ByteSelection::Head, 0, 0),
         ] {
             assert_eq!((wanted.len_of(&plain), wanted.len_of(&sealed)), (of_plain, of_sealed));
         }

@@ -177,7 +177,7 @@ mod tests {
     use crate::{
         Metrics, Share,
         budget::Budget,
-        handover::{Next, Running},
+        handover::{HandoverItem, RunningFetches},
         urgency::Urgency,
     };
 
@@ -190,7 +190,7 @@ mod tests {
         let blocks = span.div_ceil(BLOCK);
         let memory = Reservation::take(&account, blocks, blocks, Urgency::Ahead).unwrap();
         let handover = Arc::new(Handover::default());
-        let sender = Sender::new(Arc::clone(&handover), "3,01".into(), Arc::new(Running::default()));
+        let sender = Sender::new(Arc::clone(&handover), "3,01".into(), Arc::new(RunningFetches::default()));
         (SpanWriter::new(span as u64, withhold, memory, sender), handover, budget)
     }
 
@@ -217,7 +217,7 @@ mod tests {
 
     fn passed_on(handover: &Handover) -> Vec<u8> {
         let mut all = Vec::new();
-        while let Poll::Ready(Next::Bytes(bytes)) = handover.poll(&mut Context::from_waker(Waker::noop())) {
+        while let Poll::Ready(HandoverItem::Bytes(bytes)) = handover.poll(&mut Context::from_waker(Waker::noop())) {
             all.extend_from_slice(&bytes);
         }
         all

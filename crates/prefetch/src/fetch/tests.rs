@@ -186,7 +186,7 @@ async fn a_version_that_is_replaced_while_its_other_form_is_asked_for_is_not_rea
     let (engine, _) = script.engine(Settings::default());
     // Another fetch of the download has begun, at a server that does not keep it compressed.
     let (version, elsewhere) = (Arc::<Version>::default(), "a:1".into());
-    assert!(version.of(&format!("\"{crc:08x}\"").parse().unwrap(), &elsewhere, &mut false, true) == Is::Same);
+    assert!(version.of(&format!("\"{crc:08x}\"").parse().unwrap(), &elsewhere, &mut false, true) == VersionMatch::Same);
     let job = Job {
         read,
         span: 100..900,
@@ -199,7 +199,7 @@ async fn a_version_that_is_replaced_while_its_other_form_is_asked_for_is_not_rea
     let replaced = async {
         // This one has its answer, and has asked for both forms: it asks once more now.
         sleep(Duration::from_millis(25)).await;
-        assert!(version.of(&HeaderValue::from_static("\"2\""), &elsewhere, &mut true, true) == Is::Same);
+        assert!(version.of(&HeaderValue::from_static("\"2\""), &elsewhere, &mut true, true) == VersionMatch::Same);
     };
     let (ended, ()) = futures_util::join!(fetch.run(), replaced);
     let error = ended.unwrap_err();

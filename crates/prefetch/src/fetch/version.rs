@@ -16,9 +16,9 @@ use crate::{
 
 /// The version that one download reads of a needle.
 #[derive(Default)]
-pub(crate) struct Version(Mutex<Option<Seen>>);
+pub(crate) struct Version(Mutex<Option<VersionState>>);
 
-struct Seen {
+struct VersionState {
     etag: HeaderValue,
     /// Who named it.
     server: Arc<str>,
@@ -30,7 +30,7 @@ struct Seen {
 
 /// What an answer is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Is {
+pub(super) enum VersionMatch {
     /// The version that was read before, or the first one.
     Same,
     /// Another one, or the same stored in another form.
@@ -41,20 +41,20 @@ impl Version {
     /// What an answer with this ETag is of. `joined` says whether the fetch that asks has been counted, and is set. As long as
     /// it `begins`, what it has given can be taken back or is compared: then it goes on with this one, where no other fetch
     /// has begun.
-    pub(super) fn of(&self, etag: &HeaderValue, server: &Arc<str>, joined: &mut bool, begins: bool) -> Is {
+    pub(super) fn of(&self, etag: &HeaderValue, server: &Arc<str>, joined: &mut bool, begins: bool) -> VersionMatch {
         let mut state = self.state();
         let others = state.as_ref().map_or(0, |seen| seen.fetches - usize::from(*joined));
         if others == 0 && (begins || state.is_none()) {
             *joined = true;
-            *state = Some(Seen { etag: etag.clone(), server: Arc::clone(server), other: None, fetches: 1 });
-            return Is::Same;
+            *state = Some(VersionState { etag: etag.clone(), server: Arc::clone(server), other: None, fetches: 1 });
+            return VersionMatch::Same;
         }
         match &mut *state {
             Some(seen) if seen.etag == etag || seen.other.as_ref() == Some(etag) => {
                 seen.fetches += usize::from(!std::mem::replace(joined, true));
-                Is::Same
+                VersionMatch::Same
             }
-            _ => Is::Unknown,
+            _ => VersionMatch::Unknown,
         }
     }
 
@@ -85,7 +85,7 @@ impl Version {
         self.state().as_ref().map(|seen| (seen.etag.clone(), Arc::clone(&seen.server)))
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<Seen>> {
+    fn state(&self) -> MutexGuard<'_, Option<VersionState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -159,12 +159,12 @@ mod tests {
         let (one, two) = (HeaderValue::from_static("\"1\""), HeaderValue::from_static("\"2\""));
         let server: Arc<str> = "a:1".into();
         let (mut first, mut second) = (false, false);
-        assert!(version.of(&one, &server, &mut first, true) == Is::Same);
-        assert!(version.of(&two, &server, &mut first, true) == Is::Same);
-        assert!(version.of(&one, &server, &mut first, false) == Is::Unknown);
-        assert!(version.of(&one, &server, &mut second, true) == Is::Unknown && !second);
-        assert!(version.of(&two, &server, &mut second, true) == Is::Same && second);
-        assert!(version.of(&one, &server, &mut first, true) == Is::Unknown, "the other one has begun");
+        assert!(version.of(&one, &server, &mut first, true) == VersionMatch::Same);
+        assert!(version.of(&two, &server, &mut first, true) == VersionMatch::Same);
+        assert!(version.of(&one, &server, &mut first, false) == VersionMatch::Unknown);
+        assert!(version.of(&one, &server, &mut second, true) == VersionMatch::Unknown && !second);
+        assert!(version.of(&two, &server, &mut second, true) == VersionMatch::Same && second);
+        assert!(version.of(&one, &server, &mut first, true) == VersionMatch::Unknown, "the other one has begun");
     }
 
     /// A download that reads the first of these from "a:1" and finds the second at "b:1", where the needle is kept compressed.
@@ -178,7 +178,7 @@ mod tests {
         let version = Version::default();
         let etag = |text: &str| HeaderValue::from_str(text).unwrap();
         let a_has = version.of(&etag(first), &"a:1".into(), &mut false, true);
-        assert!(a_has == Is::Same);
+        assert!(a_has == VersionMatch::Same);
         let (server, second) = ("b:1".into(), etag(second));
         let is = {
             let mut asking = std::pin::pin!(version.has_two_forms(&engine.shared.fetch, &read, &server, &second));
@@ -204,7 +204,7 @@ mod tests {
         let (version, are) = are_two_forms(&plain, &compressed, nothing).await;
         assert!(are);
         let is_read_on = version.of(&compressed.parse().unwrap(), &"b:1".into(), &mut false, false);
-        assert!(is_read_on == Is::Same);
+        assert!(is_read_on == VersionMatch::Same);
         // What was named is there no more: at one, at the other, at neither.
         for (first, second) in [(&*plain, "\"0\""), ("\"0\"", &*compressed), ("\"0\"", "\"1\"")] {
             assert!(!are_two_forms(first, second, nothing).await.1, "{first} {second}");
@@ -217,7 +217,7 @@ mod tests {
         // The only fetch that had begun has gone on with another version.
         let replaced = |version: &Version| {
             let another = HeaderValue::from_static("\"2\"");
-            assert!(version.of(&another, &"a:1".into(), &mut true, true) == Is::Same);
+            assert!(version.of(&another, &"a:1".into(), &mut true, true) == VersionMatch::Same);
         };
         assert!(!are_two_forms(&plain, &compressed, replaced).await.1);
         // Another fetch has found the second form under another name.

@@ -36,7 +36,7 @@ pub trait Body: AsyncRead + Send {
 impl Body for io::Cursor<Bytes> {}
 
 /// Where a connection goes when the body has ended.
-pub(super) struct Home {
+pub(super) struct IdleReturn {
     pub(super) idle: Arc<Idle>,
     pub(super) authority: Box<str>,
 }
@@ -47,13 +47,13 @@ pub(super) struct HttpBody {
     framing: Framing,
     /// Until the end, or an error.
     connection: Option<Connection>,
-    home: Option<Home>,
+    home: Option<IdleReturn>,
     failed: bool,
 }
 
 impl HttpBody {
     /// The body that `framing` has, with where the connection is wanted afterwards.
-    pub(super) fn new(framing: Framing, connection: Connection, home: Option<Home>) -> Self {
+    pub(super) fn new(framing: Framing, connection: Connection, home: Option<IdleReturn>) -> Self {
         let mut body = Self { framing, connection: Some(connection), home, failed: false };
         body.end();
         body
@@ -78,7 +78,7 @@ impl HttpBody {
     fn end(&mut self) {
         if self.framing.next() == Next::End
             && let Some(connection) = self.connection.take()
-            && let Some(Home { idle, authority }) = self.home.take()
+            && let Some(IdleReturn { idle, authority }) = self.home.take()
         {
             idle.put(&authority, connection);
         }

@@ -16,7 +16,7 @@ const TCP_TIMEOUT: Duration = Duration::from_secs(10);
 const TCP_PROBES: Duration = Duration::from_secs(5);
 
 /// A connection on its way.
-pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<Connection, SharedError>> + Send>>;
+pub(super) type ConnectFuture = Pin<Box<dyn Future<Output = Result<Connection, SharedError>> + Send>>;
 
 /// Makes connections, with TLS on all of them or on none.
 pub(super) enum Connector {
@@ -53,7 +53,7 @@ impl Connector {
     }
 
     /// A new connection to a server, `host:port`.
-    pub(super) fn connect(&self, authority: &str) -> Connecting {
+    pub(super) fn connect(&self, authority: &str) -> ConnectFuture {
         let scheme = if let Self::Plain(_) = self { "http" } else { "https" };
         let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
         match self {

@@ -74,7 +74,7 @@ impl Head {
         let mut answer = Response::new(());
         *answer.status_mut() = StatusCode::from_u16(code).map_err(|_| HeadError::Status(code))?;
         *answer.version_mut() = if version == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
-        let kept = Kept { whole: bytes, copy: Bytes::copy_from_slice(&bytes[..len]) };
+        let kept = HeadBuffer { whole: bytes, copy: Bytes::copy_from_slice(&bytes[..len]) };
         *answer.headers_mut() = kept.headers(parsed.headers)?;
         Ok(Some(Self { answer, len }))
     }
@@ -94,12 +94,12 @@ pub(super) fn allows_another(answer: &Response<()>) -> bool {
 }
 
 /// A head in a memory of its own, of which its values are parts.
-struct Kept<'a> {
+struct HeadBuffer<'a> {
     whole: &'a [u8],
     copy: Bytes,
 }
 
-impl Kept<'_> {
+impl HeadBuffer<'_> {
     fn headers(&self, parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
         let mut headers = HeaderMap::with_capacity(parsed.len());
         for httparse::Header { name, value } in parsed {

@@ -64,7 +64,7 @@ pub(super) fn runs(piece: &[Slice]) -> Vec<Range<u64>> {
 pub(super) type Run = (Range<u64>, Option<Box<dyn Decode>>);
 
 /// One piece on its way: what is still to be done, and what has been.
-pub(super) struct Work {
+pub(super) struct PieceWork {
     content: Content,
     /// The size of the chunk.
     size: u64,
@@ -72,7 +72,7 @@ pub(super) struct Work {
     done: Vec<(u64, Vec<u8>)>,
 }
 
-impl Work {
+impl PieceWork {
     /// The work for the runs of a piece of a chunk of `size` bytes.
     pub(super) fn new(content: Content, size: u64, runs: impl IntoIterator<Item = Run>) -> Self {
         Self { content, size, runs: runs.into_iter().collect(), done: Vec::new() }
@@ -160,7 +160,7 @@ mod tests {
                 Start::Later(_) => None,
             };
             let with_decoder = |run: Range<u64>| (run.clone(), decoder(run.start));
-            let mut work = Work::new(content, size, runs(&piece).into_iter().map(with_decoder));
+            let mut work = PieceWork::new(content, size, runs(&piece).into_iter().map(with_decoder));
             while !work.go_on().unwrap() {}
             let (rest, bytes) = work.finish(piece, Bytes::from);
             content = rest;
@@ -216,7 +216,7 @@ mod tests {
         assert!(matches!(refused(vec![0x28, 0xb5, 0x2f, 0xfd, 0]), ContentError::Zstd));
         let read = |bytes: Vec<u8>, range: Range<u64>, size| {
             let content = Content::new(needle(bytes), true).unwrap();
-            let mut work = Work::new(content, size, [(range, None)]);
+            let mut work = PieceWork::new(content, size, [(range, None)]);
             work.go_on().map(|_| work.done)
         };
         let stored = gzip(&text(1000));

@@ -10,7 +10,7 @@ use crate::{
     Cause, FetchError, LengthError, NeedleRead, Verify,
     budget::BLOCK,
     crc,
-    fetch::{Asked, Failure, FetchContext, Replicas, Sought, Wanted, ask, is_compressed, length},
+    fetch::{ByteSelection, ChunkSearch, Failure, FetchContext, Replicas, SoundAnswer, ask, is_compressed, length},
     metrics::InFlight,
     outcome::Outcome,
     servers::Attempt,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What a needle holds, or why not.
-pub(super) enum Stored {
+pub(super) enum NeedleContent {
     /// All of it.
     Here {
         /// The bytes.
@@ -38,13 +38,13 @@ pub(super) enum Stored {
 pub(super) async fn stored(
     context: &FetchContext,
     read: &NeedleRead,
-    wanted: &Wanted,
+    wanted: &ByteSelection,
     limit: u64,
     priority: &Priority,
-) -> Result<Stored, FetchError> {
+) -> Result<NeedleContent, FetchError> {
     // Of one that asks for no bytes nothing is in flight.
-    let in_flight = (!matches!(wanted, Wanted::Head)).then(|| InFlight::begin(&context.metrics));
-    let mut sought = Sought::new(read.clone());
+    let in_flight = (!matches!(wanted, ByteSelection::Head)).then(|| InFlight::begin(&context.metrics));
+    let mut sought = ChunkSearch::new(read.clone());
     let replicas_of = |read: &NeedleRead| Replicas::new(context, read, priority);
     let mut replicas = replicas_of(&sought.read);
     let result = loop {
@@ -73,15 +73,15 @@ async fn attempt(
     context: &FetchContext,
     chosen: Attempt,
     read: &NeedleRead,
-    wanted: &Wanted,
+    wanted: &ByteSelection,
     limit: u64,
-) -> Result<Stored, Failure> {
-    let Asked { answer, mut attempt, .. } = ask(context, chosen, read, wanted).await?;
+) -> Result<NeedleContent, Failure> {
+    let SoundAnswer { answer, mut attempt, .. } = ask(context, chosen, read, wanted).await?;
     let gzip = answer.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
     let is_checked = match context.verify {
         Verify::Off => false,
         // A needle that the server inflates on the way has the checksum of other bytes.
-        Verify::Whole => !matches!(wanted, Wanted::Range { .. }) && (gzip || !read.is_gzip()),
+        Verify::Whole => !matches!(wanted, ByteSelection::Range { .. }) && (gzip || !read.is_gzip()),
         Verify::Always => true,
     };
     let crc = StoredCrc::of(answer.headers()).ok().filter(|_| is_checked);
@@ -89,7 +89,7 @@ async fn attempt(
     // Before the next request to this server, which needs a place too.
     attempt.leave_place();
     let server = Arc::clone(attempt.authority());
-    if let (Ok(Stored::Here { bytes, .. }), Some(stored)) = (&result, crc)
+    if let (Ok(NeedleContent::Here { bytes, .. }), Some(stored)) = (&result, crc)
         && !stored.matches(crc::append(0, bytes))
         && (gzip || !is_compressed(context, &server, read).await)
     {
@@ -106,10 +106,10 @@ async fn collect(
     answer: http::Response<crate::UpstreamBody>,
     gzip: bool,
     limit: u64,
-) -> Result<Stored, Cause> {
+) -> Result<NeedleContent, Cause> {
     let announced = length(&answer);
     if announced.is_some_and(|announced| announced > limit) {
-        return Ok(Stored::Longer(announced));
+        return Ok(NeedleContent::Longer(announced));
     }
     let mut body = answer.into_body();
     let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
@@ -136,7 +136,7 @@ async fn collect(
         context.metrics.bytes.inc_by(read as u64);
         let here = bytes.len() as u64 + if left == 0 { 1 } else { 0 };
         if here > limit {
-            return Ok(Stored::Longer(None));
+            return Ok(NeedleContent::Longer(None));
         }
         if left == 0 {
             return Err(Cause::Length(LengthError::More(most)));
@@ -145,5 +145,5 @@ async fn collect(
     if let Some(announced) = announced.filter(|announced| *announced != bytes.len() as u64) {
         return Err(Cause::Length(LengthError::Announced { given: bytes.len(), announced }));
     }
-    Ok(Stored::Here { bytes, gzip })
+    Ok(NeedleContent::Here { bytes, gzip })
 }

@@ -199,7 +199,7 @@ async fn chunk(source: &Source, stored: &pb::FileChunk, layout: Option<&Layout>,
     match source.engine.probe(&read).await {
         Ok(probed) if probed.is_empty() => chunk.fault = Some(format!("no server holds volume {}", fid.volume_id)),
         Ok(probed) => {
-            let replica = |(server, answered): prefetch::Probed| Replica {
+            let replica = |(server, answered): prefetch::ProbeResult| Replica {
                 server: server.to_string(),
                 answers: answered.is_ok(),
                 why: answered.err().map(|cause| cause.to_string()),

@@ -285,7 +285,7 @@ mod tests {
 
     use bytes::Bytes;
     use http::{Request, Response};
-    use prefetch::{Answer, Locate, Located, Settings, Upstream, UpstreamBody};
+    use prefetch::{Answer, Locate, LocationsFuture, Settings, Upstream, UpstreamBody};
     use prost::Message as _;
     use tokio::time::{Instant, sleep};
 
@@ -317,7 +317,7 @@ mod tests {
     }
 
     impl Locate for Manifested {
-        fn locate(&self, _volume: u32, _fresh: bool) -> Located<'_> {
+        fn locate(&self, _volume: u32, _fresh: bool) -> LocationsFuture<'_> {
             Box::pin(async { Ok([Arc::from("a:1")].into_iter().collect()) })
         }
     }

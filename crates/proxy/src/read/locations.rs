@@ -8,7 +8,7 @@ use std::{
 
 use http::HeaderValue;
 use moka::future::Cache;
-use prefetch::{Locate, Located, Locations, SharedError};
+use prefetch::{Locate, Locations, LocationsFuture, SharedError};
 
 use crate::{
     Error, Result,
@@ -88,7 +88,7 @@ impl Locate for VolumeLocations {
         self.data_center.is_some() && self.far.read().unwrap_or_else(PoisonError::into_inner).contains(authority)
     }
 
-    fn locate(&self, volume: u32, fresh: bool) -> Located<'_> {
+    fn locate(&self, volume: u32, fresh: bool) -> LocationsFuture<'_> {
         Box::pin(async move {
             let known = self.known.get(&volume).await;
             if let Some(known) = known.as_ref().filter(|_| !fresh) {

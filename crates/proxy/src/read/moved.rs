@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
-use prefetch::{Moved, Relocated, Whereabouts};
+use prefetch::{ChunkLocation, ChunkTracker, RelocationFuture};
 
 use crate::{entry::Fid, pb};
 
@@ -26,7 +26,7 @@ impl FileMoves {
     }
 
     /// Follows one of its chunks. `None`: nothing tells that chunk from others.
-    pub(super) fn of(self: &Arc<Self>, chunk: &pb::FileChunk) -> Option<Arc<dyn Moved>> {
+    pub(super) fn of(self: &Arc<Self>, chunk: &pb::FileChunk) -> Option<Arc<dyn ChunkTracker>> {
         let is_told_apart = !chunk.e_tag.is_empty() || !chunk.cipher_key.is_empty();
         is_told_apart.then(|| Arc::new(ChunkMoves { file: Arc::clone(self), chunk: chunk.clone() }) as Arc<_>)
     }
@@ -43,18 +43,18 @@ struct ChunkMoves {
 
 impl ChunkMoves {
     /// Where the chunk is by what is known, if that is not `fid`.
-    fn known(&self, fid: Option<&str>) -> Option<Whereabouts> {
+    fn known(&self, fid: Option<&str>) -> Option<ChunkLocation> {
         let chunks = self.file.known();
         let first = chunks.partition_point(|chunk| chunk.offset < self.chunk.offset);
         let same = chunks[first..].iter().take_while(|chunk| chunk.offset == self.chunk.offset);
         let found = same.filter(|chunk| is_same(chunk, &self.chunk)).filter_map(|chunk| Fid::of(chunk).ok());
-        let mut found = found.map(|fid| Whereabouts { volume: fid.volume_id, fid: fid.to_string().into() });
+        let mut found = found.map(|fid| ChunkLocation { volume: fid.volume_id, fid: fid.to_string().into() });
         found.find(|found| Some(&*found.fid) != fid)
     }
 }
 
-impl Moved for ChunkMoves {
-    fn elsewhere<'a>(&'a self, fid: &'a str) -> Relocated<'a> {
+impl ChunkTracker for ChunkMoves {
+    fn elsewhere<'a>(&'a self, fid: &'a str) -> RelocationFuture<'a> {
         Box::pin(async move {
             let _asking = self.file.asking.lock().await;
             // Somebody else may have asked meanwhile.
@@ -69,7 +69,7 @@ impl Moved for ChunkMoves {
         })
     }
 
-    fn by_now(&self) -> Option<Whereabouts> {
+    fn by_now(&self) -> Option<ChunkLocation> {
         self.known(None)
     }
 }
@@ -108,7 +108,7 @@ mod tests {
         (FileMoves::new(Box::new(ask)), asked)
     }
 
-    async fn volume(moved: &Arc<dyn Moved>, fid: &str) -> Option<u32> {
+    async fn volume(moved: &Arc<dyn ChunkTracker>, fid: &str) -> Option<u32> {
         moved.elsewhere(fid).await.map(|found| found.volume)
     }
 

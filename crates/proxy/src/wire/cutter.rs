@@ -24,7 +24,7 @@ impl Cutter {
     }
 }
 
-impl prefetch::Cut for Cutter {
+impl prefetch::CutHandle for Cutter {
     fn cut(&self) {
         self.0.close();
     }
@@ -33,7 +33,7 @@ impl prefetch::Cut for Cutter {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
-    use prefetch::Cut as _;
+    use prefetch::CutHandle as _;
 
     use super::*;
 

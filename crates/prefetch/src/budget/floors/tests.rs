@@ -25,7 +25,7 @@ fn floors(number: usize) -> Arc<Floors> {
 #[derive(Default)]
 struct Cuts(AtomicUsize, Notify);
 
-impl Cut for Cuts {
+impl CutHandle for Cuts {
     fn cut(&self) {
         self.0.fetch_add(1, SeqCst);
         self.1.notify_one();
@@ -39,7 +39,7 @@ impl Cuts {
 }
 
 fn share(peer: u32, cuts: &Arc<Cuts>) -> Share {
-    Share::of(Ipv4Addr::from_bits(peer).into(), Arc::clone(cuts) as Arc<dyn Cut>)
+    Share::of(Ipv4Addr::from_bits(peer).into(), Arc::clone(cuts) as Arc<dyn CutHandle>)
 }
 
 /// A floor that is free.

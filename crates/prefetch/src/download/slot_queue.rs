@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::fetching::Fetching;
-use crate::{FetchError, NeedleRead, budget::BLOCK, handover::Next};
+use crate::{FetchError, NeedleRead, budget::BLOCK, handover::HandoverItem};
 
 /// What holes are made of.
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
@@ -46,13 +46,13 @@ pub(super) enum HeadState {
 
 /// What has begun, in order.
 #[derive(Default)]
-pub(super) struct Ordered {
+pub(super) struct SlotQueue {
     slots: VecDeque<Slot>,
     requests: usize,
     bytes: u64,
 }
 
-impl Ordered {
+impl SlotQueue {
     /// Whether nothing has begun.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
@@ -135,7 +135,7 @@ impl Ordered {
                     return Some(HeadState::Late(!reached, fetching.asked));
                 };
                 match next {
-                    Next::Bytes(bytes) if bytes.len() as u64 <= fetching.left => {
+                    HandoverItem::Bytes(bytes) if bytes.len() as u64 <= fetching.left => {
                         let len = bytes.len() as u64;
                         fetching.left -= len;
                         // An opened chunk may give more than it takes: the text between its parts is here already.
@@ -145,14 +145,16 @@ impl Ordered {
                         let asked = fetching.asked.take();
                         HeadState::Bytes(bytes, asked.and_then(|asked| Some(fetching.handover.begun()? - asked)))
                     }
-                    Next::End(at) if fetching.left == 0 => {
+                    HandoverItem::End(at) if fetching.left == 0 => {
                         self.bytes -= fetching.reserved;
                         self.requests -= 1;
                         self.slots.pop_front();
                         HeadState::Ended(at.elapsed())
                     }
-                    Next::Failed(error) => HeadState::Failed(error),
-                    Next::Bytes(_) | Next::End(_) => HeadState::Failed(FetchError::Lost(Arc::clone(&fetching.fid))),
+                    HandoverItem::Failed(error) => HeadState::Failed(error),
+                    HandoverItem::Bytes(_) | HandoverItem::End(_) => {
+                        HeadState::Failed(FetchError::Lost(Arc::clone(&fetching.fid)))
+                    }
                 }
             }
         })

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 /// Where a chunk is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whereabouts {
+pub struct ChunkLocation {
     /// The volume that holds the needle.
     pub volume: u32,
     /// The fid as written in a URL.
@@ -12,16 +12,16 @@ pub struct Whereabouts {
 }
 
 /// The answer on its way. The wait must have an end.
-pub type Relocated<'a> = Pin<Box<dyn Future<Output = Option<Whereabouts>> + Send + 'a>>;
+pub type RelocationFuture<'a> = Pin<Box<dyn Future<Output = Option<ChunkLocation>> + Send + 'a>>;
 
 /// Knows the file that a chunk is of.
-pub trait Moved: Send + Sync {
+pub trait ChunkTracker: Send + Sync {
     /// Where the same chunk is now, which no server has under `fid` any more. `None`: the file has no such chunk, or has it
     /// there.
-    fn elsewhere<'a>(&'a self, fid: &'a str) -> Relocated<'a>;
+    fn elsewhere<'a>(&'a self, fid: &'a str) -> RelocationFuture<'a>;
 
     /// Where the chunk is by what was learnt of others of its file; `None`: nothing was.
-    fn by_now(&self) -> Option<Whereabouts> {
+    fn by_now(&self) -> Option<ChunkLocation> {
         None
     }
 }

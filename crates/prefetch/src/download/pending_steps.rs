@@ -18,7 +18,7 @@ use crate::{
 const WITHHELD: u64 = 1 << 20;
 
 /// The steps of a plan that have not begun, in order.
-pub(super) struct Upcoming {
+pub(super) struct PendingSteps {
     steps: VecDeque<Step>,
     /// Of the first step, where it is a chunk that is read in full.
     checksum: Option<Arc<Checksum>>,
@@ -28,7 +28,7 @@ pub(super) struct Upcoming {
 }
 
 /// What can be done next.
-pub(super) enum Upcome {
+pub(super) enum NextStep {
     /// That many zeros.
     Zeros(u64),
     /// Bytes that are here already.
@@ -76,7 +76,7 @@ impl Span {
     }
 }
 
-impl Upcoming {
+impl PendingSteps {
     /// All of a plan's steps. `verify` says which chunks get a checksum, or are fetched whole for it.
     pub(super) fn new(steps: VecDeque<Step>, verify: Verify) -> Self {
         Self { steps, checksum: None, version: ("".into(), Arc::default()), verify }
@@ -98,14 +98,14 @@ impl Upcoming {
     }
 
     /// What is next. Whatever is no needle is taken out.
-    pub(super) fn next(&mut self) -> Option<Upcome> {
+    pub(super) fn next(&mut self) -> Option<NextStep> {
         match self.steps.front_mut()? {
-            Step::Needle { .. } => return Some(Upcome::Needle),
+            Step::Needle { .. } => return Some(NextStep::Needle),
             Step::Zeros(_) | Step::Inline(_) => {}
         }
         match self.steps.pop_front()? {
-            Step::Zeros(len) => Some(Upcome::Zeros(len)),
-            Step::Inline(bytes) => Some(Upcome::Inline(bytes)),
+            Step::Zeros(len) => Some(NextStep::Zeros(len)),
+            Step::Inline(bytes) => Some(NextStep::Inline(bytes)),
             Step::Needle { .. } => None,
         }
     }

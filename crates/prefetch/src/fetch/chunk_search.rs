@@ -10,12 +10,12 @@ use crate::{FetchError, NeedleRead};
 const MOVES: u32 = 4;
 
 /// A chunk, and where it is sought.
-pub(crate) struct Sought {
+pub(crate) struct ChunkSearch {
     pub(crate) read: NeedleRead,
     moves: u32,
 }
 
-impl Sought {
+impl ChunkSearch {
     /// Where it is by now.
     pub(crate) fn new(mut read: NeedleRead) -> Self {
         if let Some(now) = read.moved.as_ref().and_then(|moved| moved.by_now()) {
@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Moved, Opener, Piece, Plan, Relocated, Settings, Whereabouts, WindowSetting,
+        ChunkLocation, ChunkTracker, Opener, Piece, Plan, RelocationFuture, Settings, WindowSetting,
         testing::{AsItIs, Fault, Script, collect},
     };
 
@@ -61,11 +61,11 @@ mod tests {
         asked: Mutex<Vec<String>>,
     }
 
-    impl Moved for Moves {
-        fn elsewhere<'a>(&'a self, fid: &'a str) -> Relocated<'a> {
+    impl ChunkTracker for Moves {
+        fn elsewhere<'a>(&'a self, fid: &'a str) -> RelocationFuture<'a> {
             self.asked.lock().unwrap().push(fid.to_owned());
             let next = self.places.lock().unwrap().pop();
-            Box::pin(async move { next.map(|fid| Whereabouts { volume: 4, fid: fid.into() }) })
+            Box::pin(async move { next.map(|fid| ChunkLocation { volume: 4, fid: fid.into() }) })
         }
     }
 
