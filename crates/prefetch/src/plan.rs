@@ -179,12 +179,37 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::testing::AsItIs;
 
     #[test]
     fn a_plan_without_bytes_is_empty() {
         assert!(Plan::default().is_empty());
         assert!(Plan::from_iter([Piece::Zeros(0), Piece::Inline(Bytes::new())]).is_empty());
         assert!(!Plan::from_iter([Piece::Zeros(1)]).is_empty());
+    }
+
+    #[test]
+    fn what_comes_out_of_one_needle_stays_together_when_all_are_fetched_whole() {
+        let sealed = |start, end| {
+            let opener: Option<Arc<dyn crate::Opener>> = Some(Arc::new(AsItIs));
+            Piece::Needle(NeedleRead { start, end, opener, ..NeedleRead::of(3, "3,01".to_owned(), 1000) })
+        };
+        let bytes = |plan: &Plan| plan.pieces.iter().map(given).collect::<Vec<_>>();
+        let text = Piece::Inline(Bytes::from_static(b"text"));
+        let plan = Plan::from_iter([sealed(0, 10), text, sealed(20, 30), Piece::Zeros(5)]);
+        assert_eq!((bytes(&plan), plan.len()), (vec![24, 5], 29));
+        let plan = plan.of_whole_chunks();
+        assert_eq!((bytes(&plan), plan.len()), (vec![24, 5], 29));
+    }
+
+    fn given(step: &Step) -> u64 {
+        match step {
+            Step::Zeros(len) => *len,
+            Step::Inline(bytes) => bytes.len() as u64,
+            Step::Needle { read, then } => left(read, then),
+        }
     }
 }

@@ -170,3 +170,23 @@ impl SlotQueue {
         self.bytes += bytes;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_out_of_memory_is_counted_off() {
+        let mut slots = SlotQueue::default();
+        let read = |start| NeedleRead { start, ..NeedleRead::of(3, "3,01".to_owned(), 100) };
+        slots.push(Slot::Cached(read(0), 1));
+        slots.push(Slot::Cached(read(40), 1));
+        assert_eq!((slots.requests, slots.bytes), (2, 160));
+        slots.took_of_cached(30);
+        assert_eq!((slots.requests, slots.bytes), (2, 130));
+        slots.took_of_cached(70);
+        assert_eq!((slots.requests, slots.bytes), (1, 60));
+        slots.took_of_cached(60);
+        assert_eq!((slots.requests, slots.bytes, slots.is_empty()), (0, 0, true));
+    }
+}
