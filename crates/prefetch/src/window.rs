@@ -550,4 +550,42 @@ mod tests {
             assert_eq!(window.span(u64::MAX, ALL), span, "{target}");
         }
     }
+
+    /// A window that began with 16 MiB and has come to 32, of a download that got so many bytes over a distance.
+    fn grown(experience: &Experience, total: u64) -> Window {
+        let mut window = Window::new(WindowSetting::Auto, CEILING, experience);
+        (window.begun, window.target, window.grown) = (16 << 20, 32 << 20, 32 << 20);
+        (window.total, window.nearest) = (total, Some(FAR));
+        window
+    }
+
+    #[test]
+    fn a_download_says_what_it_needed_of_its_window() {
+        let of = |total| grown(&Experience::default(), total);
+        assert_eq!(of(20 << 20).sample(1), Some(20 << 20), "who leaves had use for what he got");
+        assert_eq!(of(40 << 20).sample(1), Some(32 << 20));
+        assert_eq!(Window { growths: 1, ..of(1) }.sample(0), Some(32 << 20), "waited for");
+        let presumed = |total| Window { presumed: Some(0), ..of(total) };
+        assert_eq!(presumed(16 << 20).sample(0), None, "it was all here with the first window");
+        assert_eq!(presumed((16 << 20) + 1).sample(0), Some((16 << 20) + 1));
+        assert_eq!(of(16 << 20).sample(0), None);
+        assert_eq!(of((16 << 20) + 1).sample(0), Some(14 << 20), "a little less may do");
+        assert_eq!(Window { nearest: None, ..of(1 << 30) }.sample(0), None);
+    }
+
+    #[test]
+    fn who_leaves_before_he_had_a_window_makes_wary_and_what_was_needed_is_learned() {
+        let experience = Experience::default();
+        let wary = || experience.wary.load(Ordering::Relaxed);
+        experience.note(&grown(&experience, (32 << 20) - 1), 1);
+        assert_eq!(wary(), WARY.0);
+        assert_eq!(experience.window(), FIRST / 2 + ((32 << 20) - 1) / 2);
+        experience.note(&grown(&experience, 32 << 20), 1);
+        assert_eq!(wary(), WARY.0 - 1, "he had all of it");
+        experience.note(&grown(&experience, 1), 0);
+        assert_eq!(wary(), WARY.0 - 2, "as who wants no more");
+        let before = experience.window();
+        experience.note(&grown(&experience, 4 << 20), 1);
+        assert_eq!(experience.window(), before - before / 4 + (1 << 20), "down in small steps");
+    }
 }
