@@ -157,11 +157,15 @@ def of_many_parts(bao: Front, written: Catalogue) -> tuple[str, bytes]:
     return "/buckets/things/twelve-parts", b"".join(parts)
 
 
+NOT_FAR_AHEAD: dict[str, object] = {"prefetch": {"window": 2}}
+"""Where a first byte takes long, the window grows until all parts are in it, and their keys are asked for."""
+
+
 def test_the_first_byte_does_not_wait_for_the_keys_of_all_parts(
     bao: Front, of_many_parts: tuple[str, bytes], start_tidegate: StartTidegate, transit: Transit
 ) -> None:
     path, content = of_many_parts
-    gate = start_tidegate(bao)
+    gate = start_tidegate(bao, NOT_FAR_AHEAD)
     with open_stream("GET", gate.url + path) as response:
         assert response.status == 200
         first = response.read(100_000)
@@ -175,7 +179,7 @@ def test_a_key_that_is_refused_in_mid_body_cuts_the_connection(
     bao: Front, of_many_parts: tuple[str, bytes], start_tidegate: StartTidegate, transit: Transit
 ) -> None:
     path, content = of_many_parts
-    gate = start_tidegate(bao)
+    gate = start_tidegate(bao, NOT_FAR_AHEAD)
     with open_stream("GET", gate.url + path) as response:
         assert response.status == 200
         got = response.read(100_000)
