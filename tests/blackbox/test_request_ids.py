@@ -73,8 +73,7 @@ def listened(front_1mb: Front, start_tidegate: StartTidegate) -> Iterator[tuple[
     with ExitStack() as stack:
 
         def heard(address: str) -> int:
-            host, _, port = address.rpartition(":")
-            relay = Relay(("127.0.0.1", 0), (host, int(port)), behaviour)
+            relay = Relay.before(address, behaviour)
             stack.callback(relay.stop)
             return relay.port
 
@@ -141,3 +140,17 @@ def test_volume_servers_are_told(lone: Breakable, objects: Catalogue, start_tide
         assert OWN.fullmatch(made)
     finally:
         line.remember = False
+
+
+def test_the_key_service_is_told(front_1mb: Front, objects: Catalogue, start_tidegate: StartTidegate) -> None:
+    behaviour = Behaviour(remember=True)
+    relay = Relay.before(front_1mb.kms.endpoint.removeprefix("http://"), behaviour)
+    try:
+        gate = start_tidegate(
+            front_1mb, {**TRUSTED, "kms": {"providers": {"main": {"endpoint": f"http://127.0.0.1:{relay.port}"}}}}
+        )
+        sealed = objects.get(front_1mb, Encryption.SSE_KMS, Shape.CHUNK)
+        assert read(gate, sealed, X_Request_Id="the-one").status == 200
+    finally:
+        relay.stop()
+    assert sent(behaviour, "x-request-id") == ["the-one"]

@@ -103,8 +103,7 @@ def behind(front_1mb: Front, root: Path) -> Iterator[Tidegate]:
 def test_the_filer_is_told_by_whom_each_was_asked(front_1mb: Front, start_tidegate: StartTidegate) -> None:
     """And not who the client is taken for: that stands in the header already."""
     behaviour = Behaviour(remember=True)
-    host, _, port = front_1mb.filer.address.rpartition(":")
-    relay = Relay(("127.0.0.1", 0), (host, int(port)), behaviour)
+    relay = Relay.before(front_1mb.filer.address, behaviour)
     try:
         grpc = front_1mb.filer.full_address.rpartition(".")[2]
         gate = start_tidegate(front_1mb, {**TRUSTED, "filer": {"addresses": [f"127.0.0.1:{relay.port}.{grpc}"]}})

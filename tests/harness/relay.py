@@ -76,6 +76,12 @@ class Relay:
         """The port it listens on."""
         return self._socket.getsockname()[1]
 
+    @classmethod
+    def before(cls, address: str, behaviour: Behaviour | None = None) -> "Relay":
+        """One on a free port, which hands everything on to `host:port`."""
+        host, _, port = address.rpartition(":")
+        return cls(("127.0.0.1", 0), (host, int(port)), behaviour)
+
     def stop(self) -> None:
         """Takes no more connections. Those that are open end with their peers."""
         try:
