@@ -189,25 +189,23 @@ impl Floors {
     /// Has downloads cut for those who have waited for too long.
     pub(super) fn relieve(&self) {
         let give_up = self.state().relieve(Instant::now());
-        for (holder, reason) in give_up {
-            self.cut(&holder, reason);
-        }
+        self.cut(give_up);
     }
 
     /// Has downloads cut that have shared blocks, for somebody who has waited for so many of them for too long, where `all`
     /// that wait want so many together.
     pub(super) fn relieve_shared(&self, waiting: &Holder, wants: usize, all: usize) {
         let give_up = self.state().relieve_shared(Instant::now(), waiting.peer, wants, all);
-        for (holder, reason) in give_up {
-            self.cut(&holder, reason);
-        }
+        self.cut(give_up);
     }
 
-    /// What its end sets free comes back here, and maybe at once.
-    fn cut(&self, holder: &Holder, reason: Reason) {
-        self.cuts.with_label_values(&[reason.label()]).inc();
-        if let Some(cut) = &holder.cut {
-            cut.cut();
+    /// What their end sets free comes back here, and maybe at once.
+    fn cut(&self, give_up: Vec<(Arc<Holder>, Reason)>) {
+        for (holder, reason) in give_up {
+            self.cuts.with_label_values(&[reason.label()]).inc();
+            if let Some(cut) = &holder.cut {
+                cut.cut();
+            }
         }
     }
 
@@ -246,10 +244,7 @@ impl State {
 
     fn relieve(&mut self, now: Instant) -> Vec<(Arc<Holder>, Reason)> {
         // First, and cheap: of thousands that wait each asks for it.
-        let most = self.due(now);
-        if most == 0 {
-            return Vec::new();
-        }
+        let Some(most) = self.due(now) else { return Vec::new() };
         // Those behind one that came too lately came later still.
         let suffers = |one: &&(Peer, Waiting)| now.duration_since(one.1.since) >= SUFFERS;
         let mut waiting: Vec<_> = self.lines.in_order().take_while(suffers).map(|(peer, _)| *peer).collect();
@@ -267,10 +262,7 @@ impl State {
     }
 
     fn relieve_shared(&mut self, now: Instant, waiting: Peer, wants: usize, all: usize) -> Vec<(Arc<Holder>, Reason)> {
-        let most = self.due(now);
-        if most == 0 {
-            return Vec::new();
-        }
+        let Some(most) = self.due(now) else { return Vec::new() };
         self.looked = Some(now);
         let mut cutting = Cutting::of(&self.holders, |holder| holder.of_shared(now));
         let mut comes: usize = cutting.on_their_way.iter().map(|holding| holding.has).sum();
@@ -283,10 +275,11 @@ impl State {
         cutting.give_up
     }
 
-    /// How many may be cut now.
-    fn due(&self, now: Instant) -> usize {
+    /// How many may be cut now, if any.
+    fn due(&self, now: Instant) -> Option<usize> {
         let since = self.looked.map_or(LOOKS, |looked| now.duration_since(looked).min(LOOKS));
-        usize::try_from(since.as_micros() * AT_ONCE as u128 / LOOKS.as_micros()).unwrap_or(AT_ONCE)
+        let most = since.as_micros() * AT_ONCE as u128 / LOOKS.as_micros();
+        usize::try_from(most).ok().filter(|most| *most > 0)
     }
 }
 
