@@ -122,9 +122,7 @@ async fn collect(
             if left == 0 {
                 return body.read(&mut surplus).await;
             }
-            if bytes.len() == bytes.capacity() {
-                bytes.reserve(left.min(BLOCK));
-            }
+            bytes.reserve(left.min(BLOCK));
             body.read_buf(&mut (&mut bytes).limit(left)).await
         };
         let read = timeout(context.idle_timeout, read).await.map_err(|_| Cause::Timeout)?;
@@ -134,12 +132,11 @@ async fn collect(
         }
         attempt.heard();
         context.metrics.bytes.inc_by(read as u64);
-        let here = bytes.len() as u64 + if left == 0 { 1 } else { 0 };
-        if here > limit {
-            return Ok(NeedleContent::Longer(None));
-        }
         if left == 0 {
             return Err(Cause::Length(LengthError::More(most)));
+        }
+        if bytes.len() as u64 > limit {
+            return Ok(NeedleContent::Longer(None));
         }
     }
     if let Some(announced) = announced.filter(|announced| *announced != bytes.len() as u64) {
