@@ -54,7 +54,7 @@ pub struct Download {
     look: Option<Pin<Box<Sleep>>>,
     /// Bytes of the whole download that were not delivered yet.
     remaining: u64,
-    /// Those that were.
+    /// Those that were: also those out of memory, of which the window says nothing.
     delivered: u64,
     /// Bytes of text in front of the first chunk.
     text: u64,
@@ -131,7 +131,6 @@ impl Download {
             Some(Err(_)) => {
                 self.failed = true;
                 self.ordered.clear();
-                self.upcoming.clear();
                 self.onward = None;
                 self.memory = None;
             }

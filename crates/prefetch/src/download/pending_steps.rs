@@ -87,11 +87,6 @@ impl PendingSteps {
         Self::new([Step::Needle { read, then: Vec::new() }].into(), verify)
     }
 
-    /// Nothing more is to come.
-    pub(super) fn clear(&mut self) {
-        self.steps.clear();
-    }
-
     /// Whether nothing more is to come.
     pub(super) fn is_empty(&self) -> bool {
         self.steps.is_empty()
