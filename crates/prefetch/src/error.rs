@@ -293,4 +293,17 @@ mod tests {
         let source = error.source().and_then(Error::source).and_then(|source| source.downcast_ref());
         assert_eq!(source, Some(&LengthError::ContentRange(ContentRangeError::Beyond)));
     }
+
+    #[test]
+    fn what_a_server_gives_of_a_needle_speaks_against_that_needle_there_and_what_keeps_it_from_giving_does_not() {
+        let broken = || Arc::new(io::Error::from(io::ErrorKind::ConnectionReset));
+        let length = Cause::Length(LengthError::More(9));
+        for unsound in [Cause::Corrupt, length, Cause::Status(500)] {
+            assert_eq!(unsound.flaw(), Some(Flaw::Unsound), "{unsound}");
+        }
+        assert_eq!(Cause::NotFound.flaw(), Some(Flaw::Missing));
+        for other in [Cause::Status(502), Cause::Timeout, Cause::Unauthorized, Cause::Broken(broken())] {
+            assert_eq!(other.flaw(), None, "{other}");
+        }
+    }
 }

@@ -344,6 +344,17 @@ mod tests {
     }
 
     #[test]
+    fn it_grows_fourfold_three_times_and_then_twofold() {
+        let mut window = Window::new(WindowSetting::Auto, LARGEST, &Experience::default());
+        let begin = Instant::now();
+        window.client_waited(begin);
+        for (seconds, times) in [(1, 4), (2, 16), (3, 64), (4, 128), (5, 256)] {
+            window.client_waited(begin + Duration::from_secs(seconds));
+            assert_eq!(window.automatic(), Some(times * FIRST), "{seconds}");
+        }
+    }
+
+    #[test]
     fn short_memory_and_slow_clients_shrink_it() {
         let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
         waits(&mut window, 9, 0);
@@ -393,6 +404,45 @@ mod tests {
         assert!(!window.awaits_first(at(30)) && window.looks_again(at(30)).is_none(), "it is known now");
         window.first_byte(at(20));
         assert_eq!(window.automatic(), Some(12_000_000));
+    }
+
+    #[test]
+    fn what_is_no_farther_than_the_window_reaches_makes_no_reason_to_fetch_more() {
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
+        assert!(window.awaits_first(Duration::from_millis(5)));
+        assert!(!window.awaits_first(Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn what_was_taken_for_distance_is_taken_back_when_all_of_it_has_come_at_a_pace_that_is_known() {
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
+        let begin = Instant::now();
+        // Bytes that were here are no part of it.
+        window.delivered(1_500_000);
+        window.first_byte(Duration::from_millis(10));
+        window.delivered(19_000_000);
+        window.client_waited(begin);
+        window.client_waited(begin + Duration::from_secs(1));
+        assert_eq!(window.automatic(), Some(20_000_000), "a million bytes of it are still to come");
+        window.delivered(1_000_000);
+        window.client_waited(begin + Duration::from_secs(2));
+        assert_eq!(window.automatic(), Some(STEADY), "20 MB a second over 10 ms are worth no more");
+
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
+        window.first_byte(Duration::from_millis(10));
+        window.delivered(20_000_000);
+        window.client_waited(begin);
+        window.client_waited(begin + Duration::from_millis(1));
+        assert_eq!(window.automatic(), Some(20_000_000), "what is not known says nothing");
+    }
+
+    #[test]
+    fn a_long_download_gets_half_of_what_went_to_the_client_but_no_more_than_large_requests_take() {
+        let mut window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
+        window.delivered(10 << 20);
+        assert_eq!(window.automatic(), Some(5 << 20));
+        window.delivered(10 << 20);
+        assert_eq!(window.automatic(), Some(STEADY));
     }
 
     #[test]
@@ -516,6 +566,10 @@ mod tests {
         assert_eq!(window.automatic(), before);
         (0..20).for_each(|_| ended(&experience, 0, 1 << 30, 0, FAR));
         assert!(experience.is_trusting());
+        (0..2).for_each(|_| ended(&experience, 0, 64 << 10, 1 << 30, FAR));
+        assert!(!experience.is_trusting(), "two of them are enough");
+        ended(&experience, 0, 1 << 30, 0, FAR);
+        assert!(experience.is_trusting(), "and one that stays makes up for it");
     }
 
     #[test]

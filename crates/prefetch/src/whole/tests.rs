@@ -154,6 +154,41 @@ async fn a_sealed_needle_that_is_shorter_than_its_chunk_is_refused() {
     assert_eq!(lengths(&error), Some((1000, 1001)), "{error}");
 }
 
+#[test]
+fn a_sealed_chunk_that_just_fits_the_memory_needs_not_be_asked_for_its_length() {
+    let stored = 9 * BLOCK as u64;
+    let opener: Option<Arc<dyn Opener>> = Some(Arc::new(Reversed));
+    let read = NeedleRead { opener, ..NeedleRead::of(3, "3,01".to_owned(), stored - SEAL) };
+    assert_eq!(blocks_to_begin(&read, 9), 9, "what is not worked out in pieces takes no memory for any");
+    assert_eq!(blocks_to_begin(&read, 8), 1);
+    let text = NeedleRead { compressed: true, ..read };
+    assert_eq!(blocks_to_begin(&text, 18), 18);
+}
+
+/// Volume servers on which every needle is twice as long each time it is asked for.
+struct Growing(Script);
+
+impl Upstream for Growing {
+    fn send(&self, request: Request<()>) -> Answer<'_> {
+        for needle in self.0.0.lock().unwrap().needles.values_mut() {
+            *needle = needle.repeat(2).into();
+        }
+        self.0.send(request)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_needle_that_is_longer_than_it_was_said_to_be_is_not_asked_for_again_and_again() {
+    let script = Script::default();
+    let (mut read, _) = sealed(&script, 1, 100_000);
+    (read.size, read.end) = (600, 600);
+    let (upstream, metrics) = (Arc::new(Growing(script.clone())), Metrics::register(&Registry::new()).unwrap());
+    let engine = Engine::new(Settings::default(), upstream, None, Arc::new(script.clone()), metrics);
+    let error = engine.download(Plan::from_iter([Piece::Needle(read)])).await.err().unwrap();
+    assert!(matches!(error, FetchError::Open { reason: ContentError::Unmeasured, .. }), "{error}");
+    assert_eq!(script.requests().len(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_needle_that_is_longer_than_all_memory_is_refused_for_that() {
     let script = Script::default();
@@ -259,10 +294,17 @@ async fn a_text_that_is_larger_than_all_memory_is_served_all_the_same() {
     assert_eq!(asked(&script), ["3,0100000001 head", "3,0100000001 gzip"]);
     assert_eq!(metrics.buffered.get(), 0);
 
-    // One whose gzip does not fit either: the server inflates it, part by part.
+    // One whose gzip does not fit either: the server inflates it, part by part, each in the memory of one.
     let (read, bytes) = script.text(2, 3 << 20);
     script.0.lock().unwrap().needles.insert(read.fid.to_string(), vec![7; 5 << 20].into());
-    let got = collect(engine.download(Plan::from_iter([Piece::Needle(read)])).await.unwrap()).await.unwrap();
+    let mut download = engine.download(Plan::from_iter([Piece::Needle(read)])).await.unwrap();
+    let (mut got, budget) = (Vec::new(), &engine.shared.budget);
+    while let Some(part) = download.next().await {
+        let part = part.unwrap();
+        assert_eq!(budget.blocks() - budget.free(), blocks(part.len() as u64));
+        got.extend_from_slice(&part);
+    }
+    drop(download);
     assert!(got == bytes);
     let requests = asked(&script);
     assert_eq!((requests.len(), &*requests[0]), (4, "3,0200000001 head"));
@@ -271,13 +313,32 @@ async fn a_text_that_is_larger_than_all_memory_is_served_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_text_whose_gzip_takes_a_quarter_of_the_memory_is_fetched_as_gzip() {
+    let script = Script::default();
+    let (read, _) = script.text(1, 8 << 20);
+    let stored = script.0.lock().unwrap().needles[&*read.fid].len() as u64;
+    let quarter = blocks_for(&read, stored);
+    for (quarter, is_gzip) in [(quarter, true), (quarter - 1, false)] {
+        // Half of all memory is shared.
+        let (engine, _) = script.engine(Settings { memory: (8 * quarter * BLOCK) as u64, ..Settings::default() });
+        let plan = Plan::from_iter([part(&read, 0..10)]);
+        collect(engine.download(plan).await.unwrap()).await.unwrap();
+        let requests = asked(&script);
+        assert_eq!((requests.len(), requests[1].ends_with(" gzip")), (2, is_gzip), "{requests:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_server_does_not_send_as_gzip_is_taken_as_it_is() {
     let script = Script::default();
     let (mut read, bytes) = script.needle(1, 300_000);
     read.compressed = true;
+    // The checksum is that of the gzip, which says nothing about what was inflated on the way.
+    script.fault("a:1", [Fault::OtherNeedle]);
     let (engine, _) = script.engine(Settings::default());
     let plan = Plan::from_iter([part(&read, 7..9), Piece::Needle(read)]);
     assert!(collect(engine.download(plan).await.unwrap()).await.unwrap() == [&bytes[7..9], &bytes].concat());
+    assert_eq!(script.requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
