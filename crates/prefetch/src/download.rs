@@ -4,13 +4,13 @@
 //! request is opened that nobody is about to drain. What is on its way is drained into its reservation at the
 //! network's speed.
 //!
-//! What comes next is [`upcoming`]'s, what has begun is [`ordered`]'s; how far one may be ahead of the other is the
+//! What comes next is [`pending_steps`]'s, what has begun is [`slot_queue`]'s; how far one may be ahead of the other is the
 //! window's and the memory's. Who waits here is woken by the head of what has begun or, where nothing has, by memory that
 //! comes back and fetches that end.
 
-mod fetching;
 mod pending_steps;
 mod slot_queue;
+mod span_fetch;
 
 use std::{
     collections::VecDeque,
@@ -24,9 +24,9 @@ use futures_core::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::{
-    fetching::{Fetching, Onward},
     pending_steps::{NextStep, PendingSteps, Span},
     slot_queue::{HeadState, Slot, SlotQueue},
+    span_fetch::{OpenFetch, SpanFetch},
 };
 use crate::{
     FetchError, NeedleRead, Plan, Start,
@@ -42,10 +42,10 @@ pub struct Download {
     shared: Arc<EngineContext>,
     account: Arc<Account>,
     window: Window,
-    upcoming: PendingSteps,
-    ordered: SlotQueue,
+    steps: PendingSteps,
+    slots: SlotQueue,
     /// The fetch that goes on with what comes next.
-    onward: Option<Onward>,
+    open: Option<OpenFetch>,
     /// Its fetches that have not ended.
     running: Arc<RunningFetches>,
     /// The memory that the head waits for, before it can begin. Nothing else begins meanwhile.
@@ -83,14 +83,14 @@ impl Download {
         let memory = ((shared.budget.blocks() - shared.budget.left_to_heads()) * BLOCK) as u64;
         let window = Window::new(shared.settings.window, memory, &shared.experience);
         let (remaining, text) = (plan.len(), plan.text());
-        let upcoming = PendingSteps::new(plan.pieces, shared.settings.verify);
+        let steps = PendingSteps::new(plan.pieces, shared.settings.verify);
         Self {
             shared,
             account,
             window,
-            upcoming,
-            ordered: SlotQueue::default(),
-            onward: None,
+            steps,
+            slots: SlotQueue::default(),
+            open: None,
             running: Arc::default(),
             memory: None,
             look: None,
@@ -130,8 +130,8 @@ impl Download {
             }
             Some(Err(_)) => {
                 self.failed = true;
-                self.ordered.clear();
-                self.onward = None;
+                self.slots.clear();
+                self.open = None;
                 self.memory = None;
             }
             None => {}
@@ -142,7 +142,7 @@ impl Download {
     fn poll_next_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, FetchError>>> {
         loop {
             self.fetch_ahead();
-            match self.ordered.poll(cx) {
+            match self.slots.poll(cx) {
                 Some(HeadState::Bytes(bytes, first_byte)) => {
                     if let Some(first_byte) = first_byte {
                         self.window.first_byte(first_byte);
@@ -181,7 +181,7 @@ impl Download {
 
     /// Fetches further ahead the longer nothing comes: what was asked for then is that far away at least.
     fn await_first(&mut self, asked: Instant, cx: &mut Context<'_>) {
-        while !self.upcoming.is_empty()
+        while !self.steps.is_empty()
             && let Some(time) = self.window.looks_again(asked.elapsed())
         {
             let look = self.look.get_or_insert_with(|| Box::pin(sleep_until(asked + time)));
@@ -211,11 +211,11 @@ impl Download {
     /// Begins what the window and the memory allow.
     fn fetch_ahead(&mut self) {
         while self.memory.is_none()
-            && let Some(next) = self.upcoming.next()
+            && let Some(next) = self.steps.next()
         {
             match next {
-                NextStep::Zeros(len) => self.ordered.push(Slot::Zeros(len)),
-                NextStep::Inline(bytes) => self.ordered.push(Slot::Inline(bytes)),
+                NextStep::Zeros(len) => self.slots.push(Slot::Zeros(len)),
+                NextStep::Inline(bytes) => self.slots.push(Slot::Inline(bytes)),
                 NextStep::Needle => {
                     if !self.has_room() || !self.begin_needle() {
                         return;
@@ -226,26 +226,26 @@ impl Download {
     }
 
     fn has_room(&self) -> bool {
-        let (requests, bytes) = (self.ordered.requests(), self.ordered.bytes());
+        let (requests, bytes) = (self.slots.requests(), self.slots.bytes());
         self.window.has_room(self.running.fetches(), requests, bytes, self.shared.budget.part())
     }
 
     /// Begins the next span of the needle that is next. `false`: there is no memory.
     fn begin_needle(&mut self) -> bool {
-        if self.upcoming.needle().is_some_and(|read| self.shared.is_cached(&read.fid))
-            && let Some(read) = self.upcoming.take_needle()
+        if self.steps.needle().is_some_and(|read| self.shared.is_cached(&read.fid))
+            && let Some(read) = self.steps.take_needle()
         {
             let needs = self.needs(&read);
-            self.ordered.push(Slot::Cached(read, needs));
+            self.slots.push(Slot::Cached(read, needs));
             return true;
         }
         let Some(span) = self.span() else { return false };
         let (least, most) = span.blocks();
         // One in memory that is gone when the client comes to it would wait for what lies behind it.
-        if self.ordered.needs() > self.shared.budget.left_to_heads() {
+        if self.slots.needs() > self.shared.budget.left_to_heads() {
             return false;
         }
-        let (useful, urgency) = if self.ordered.is_empty() {
+        let (useful, urgency) = if self.slots.is_empty() {
             (least, Urgency::Head)
         } else {
             (least.max(self.shared.budget.useful(most)), Urgency::Ahead)
@@ -288,7 +288,7 @@ impl Download {
 
     fn span(&mut self) -> Option<Span> {
         let (window, part) = (&self.window, self.shared.budget.part());
-        self.upcoming.span(|left| window.span(left, part), self.shared.budget.blocks())
+        self.steps.span(|left| window.span(left, part), self.shared.budget.blocks())
     }
 
     /// The first span of a needle that was in memory.
@@ -308,9 +308,9 @@ impl Download {
     /// Starts to fetch a span, as much of it as the memory is for.
     fn start(&mut self, span: Span, reservation: Reservation, urgency: Urgency) {
         let len = span.len_in(reservation.blocks());
-        self.upcoming.begun(len);
-        if self.onward.as_ref().is_some_and(|onward| !onward.goes_on()) {
-            self.onward = None;
+        self.steps.begun(len);
+        if self.open.as_ref().is_some_and(|open| !open.goes_on()) {
+            self.open = None;
             self.window.body_stood();
         }
         let reach = if self.delivered < SWALLOWED && self.shared.budget.is_crowded() {
@@ -320,10 +320,10 @@ impl Download {
             self.window.reach(span.read.end - span.read.start)
         };
         let priority = self.priority(urgency);
-        let is_last = urgency == Urgency::Head && self.upcoming.is_empty();
-        let (onward, running) = (&mut self.onward, &self.running);
-        let fetching = Fetching::start(&self.shared, running, span, reservation, priority, reach, is_last, onward);
-        self.ordered.push(Slot::Fetch(fetching));
+        let is_last = urgency == Urgency::Head && self.steps.is_empty();
+        let (open, running) = (&mut self.open, &self.running);
+        let fetch = SpanFetch::start(&self.shared, running, span, reservation, priority, reach, is_last, open);
+        self.slots.push(Slot::Fetch(fetch));
     }
 
     fn priority(&self, urgency: Urgency) -> Priority {
@@ -333,7 +333,7 @@ impl Download {
     /// The next block of the needle in memory that the client has come to, decoded. `None`: it is no longer there, or cannot
     /// be decoded yet, and is fetched like any other.
     fn poll_cached(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, FetchError>> {
-        let Some(read) = self.ordered.cached() else { return Poll::Ready(Ok(None)) };
+        let Some(read) = self.slots.cached() else { return Poll::Ready(Ok(None)) };
         let stored = self.shared.cached(&read.fid).filter(|stored| stored.len() as u64 == read.size);
         // What it is decoded with may have to be waited for: that is a fetch's business.
         let decoder = match read.transform.as_ref().map(|transform| transform.start(read.start)) {
@@ -344,11 +344,11 @@ impl Download {
         let (Some(stored), Some(decoder)) = (stored, decoder) else {
             let Some(span) = self.span_of(read) else { return Poll::Ready(Ok(None)) };
             let reservation = ready!(self.poll_memory(&span, cx))?;
-            self.ordered.took_of_cached(span.len_in(reservation.blocks()));
+            self.slots.took_of_cached(span.len_in(reservation.blocks()));
             let (priority, reach) = (self.priority(Urgency::Head), span.len_in(reservation.blocks()));
-            let (onward, running) = (&mut None, &self.running);
-            let fetching = Fetching::start(&self.shared, running, span, reservation, priority, reach, false, onward);
-            self.ordered.push_first(Slot::Fetch(fetching));
+            let (open, running) = (&mut None, &self.running);
+            let fetch = SpanFetch::start(&self.shared, running, span, reservation, priority, reach, false, open);
+            self.slots.push_first(Slot::Fetch(fetch));
             return Poll::Ready(Ok(None));
         };
         self.account.wake_on_return(cx.waker());
@@ -362,7 +362,7 @@ impl Download {
             None => spare.copy_from_slice(stored),
         }
         block.advance(stored.len());
-        self.ordered.took_of_cached(stored.len() as u64);
+        self.slots.took_of_cached(stored.len() as u64);
         Poll::Ready(Ok(Some(block.freeze())))
     }
 }
@@ -388,7 +388,7 @@ mod late_keys;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
-mod onward;
+mod open_fetch;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

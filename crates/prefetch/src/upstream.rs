@@ -30,8 +30,8 @@ pub use self::recorded::recorded_answer;
 use self::{
     body::{HttpBody, IdleReturn},
     connect::Connector,
-    connection::{Answered, Connection},
-    head::Outgoing,
+    connection::{AnswerHead, Connection},
+    head::WireRequest,
     idle::{Idle, LONGEST_REST},
 };
 use crate::sources::{SharedError, shared};
@@ -73,23 +73,23 @@ impl HttpUpstream {
 
     /// Sends a request over a connection that rests, or a new one. One that rested may have been closed meanwhile: where
     /// nothing came over it, the request goes over another.
-    async fn send_pooled(&self, request: &Outgoing) -> Result<Response<UpstreamBody>, SharedError> {
+    async fn send_pooled(&self, request: &WireRequest) -> Result<Response<UpstreamBody>, SharedError> {
         loop {
             let (mut connection, is_new) = self.connection(request).await?;
             match connection.exchange(request).await {
-                Ok(answered) => {
+                Ok(head) => {
                     let home = IdleReturn { idle: Arc::clone(&self.idle), authority: request.authority.clone() };
-                    return Ok(with_body(answered, connection, Some(home)));
+                    return Ok(with_body(head, connection, Some(home)));
                 }
-                Err(unanswered) if unanswered.nothing_came && !is_new => {}
-                Err(unanswered) => return Err(shared(unanswered.error)),
+                Err(failure) if failure.nothing_came && !is_new => {}
+                Err(failure) => return Err(shared(failure.error)),
             }
         }
     }
 
     /// A connection, and whether it is new. Where one comes back before the new one is made, that is used, and the new one
     /// rests when it is there.
-    async fn connection(&self, request: &Outgoing) -> Result<(Connection, bool), SharedError> {
+    async fn connection(&self, request: &WireRequest) -> Result<(Connection, bool), SharedError> {
         if let Some(connection) = self.idle.take(&request.authority) {
             return Ok((connection, false));
         }
@@ -112,20 +112,20 @@ impl HttpUpstream {
 
     /// Sends a request again on a new connection when it is late, for as long as that is allowed. Pending where it is of no
     /// use.
-    async fn send_anew(&self, request: &Outgoing) -> Response<UpstreamBody> {
+    async fn send_anew(&self, request: &WireRequest) -> Response<UpstreamBody> {
         sleep(LATE).await;
         if let Ok(_spare) = self.spare.acquire().await
             && let Ok(mut connection) = self.connector.connect(&request.authority).await
-            && let Ok(answered) = connection.exchange(request).await
+            && let Ok(head) = connection.exchange(request).await
         {
-            return with_body(answered, connection, None);
+            return with_body(head, connection, None);
         }
         std::future::pending().await
     }
 }
 
-fn with_body(answered: Answered, connection: Connection, home: Option<IdleReturn>) -> Response<UpstreamBody> {
-    let Answered { answer, framing } = answered;
+fn with_body(head: AnswerHead, connection: Connection, home: Option<IdleReturn>) -> Response<UpstreamBody> {
+    let AnswerHead { answer, framing } = head;
     let home = home.filter(|_| head::allows_another(&answer));
     answer.map(|()| Box::pin(HttpBody::new(framing, connection, home)) as UpstreamBody)
 }
@@ -133,7 +133,7 @@ fn with_body(answered: Answered, connection: Connection, home: Option<IdleReturn
 impl Upstream for HttpUpstream {
     fn send(&self, request: Request<()>) -> Answer<'_> {
         Box::pin(async move {
-            let request = Outgoing::of(&request, self.connector.default_port()).map_err(shared)?;
+            let request = WireRequest::of(&request, self.connector.default_port()).map_err(shared)?;
             tokio::select! {
                 biased;
                 answer = self.send_pooled(&request) => answer,

@@ -57,11 +57,11 @@ struct State {
     /// Those who have one, by when they came.
     holders: BTreeMap<u64, Arc<Holder>>,
     /// Those who wait, by when they came, and how many each peer has.
-    lines: Lines<Waiting>,
+    lines: Lines<Waiter>,
     looked: Option<Instant>,
 }
 
-struct Waiting {
+struct Waiter {
     since: Instant,
     cut: Option<Arc<dyn CutHandle>>,
     brake: Option<Brake>,
@@ -170,7 +170,7 @@ impl Floors {
             let number = state.arrivals;
             state.arrivals += 1;
             let Share { peer, cut, brake } = share.clone();
-            state.lines.join(number, peer, Waiting { since: Instant::now(), cut, brake, answer });
+            state.lines.join(number, peer, Waiter { since: Instant::now(), cut, brake, answer });
             number
         };
         self.serve();
@@ -223,7 +223,7 @@ impl State {
     fn serve(&mut self) -> Option<(u64, Arc<Holder>, oneshot::Sender<Floor>)> {
         // So many of them are for peers that have fewer.
         let number = self.lines.next(self.free(), self.most / 8)?;
-        let (peer, Waiting { cut, brake, answer, .. }) = self.lines.let_in(number)?;
+        let (peer, Waiter { cut, brake, answer, .. }) = self.lines.let_in(number)?;
         let holder = Arc::new(Holder {
             peer,
             cut,
@@ -246,33 +246,33 @@ impl State {
         // First, and cheap: of thousands that wait each asks for it.
         let Some(most) = self.due(now) else { return Vec::new() };
         // Those behind one that came too lately came later still.
-        let suffers = |one: &&(Peer, Waiting)| now.duration_since(one.1.since) >= SUFFERS;
+        let suffers = |one: &&(Peer, Waiter)| now.duration_since(one.1.since) >= SUFFERS;
         let mut waiting: Vec<_> = self.lines.in_order().take_while(suffers).map(|(peer, _)| *peer).collect();
         if waiting.is_empty() {
             return Vec::new();
         }
         self.looked = Some(now);
         waiting.sort_by_key(|peer| self.lines.held(*peer));
-        let mut cutting = Cutting::of(&self.holders, |holder| holder.of_floors(now));
+        let mut selection = CutSelection::of(&self.holders, |holder| holder.of_floors(now));
         // For the first of them others are on their way out already.
-        for peer in waiting.into_iter().skip(cutting.on_their_way.len()).take(most) {
-            cutting.one(peer, 1, self.least_rate);
+        for peer in waiting.into_iter().skip(selection.on_their_way.len()).take(most) {
+            selection.one(peer, 1, self.least_rate);
         }
-        cutting.give_up
+        selection.give_up
     }
 
     fn relieve_shared(&mut self, now: Instant, waiting: Peer, wants: usize, all: usize) -> Vec<(Arc<Holder>, Reason)> {
         let Some(most) = self.due(now) else { return Vec::new() };
         self.looked = Some(now);
-        let mut cutting = Cutting::of(&self.holders, |holder| holder.of_shared(now));
-        let mut comes: usize = cutting.on_their_way.iter().map(|holding| holding.has).sum();
+        let mut selection = CutSelection::of(&self.holders, |holder| holder.of_shared(now));
+        let mut comes: usize = selection.on_their_way.iter().map(|holding| holding.has).sum();
         while comes < all
-            && cutting.give_up.len() < most
-            && let Some(given) = cutting.one(waiting, wants, self.least_rate)
+            && selection.give_up.len() < most
+            && let Some(given) = selection.one(waiting, wants, self.least_rate)
         {
             comes += given;
         }
-        cutting.give_up
+        selection.give_up
     }
 
     /// How many may be cut now, if any.
@@ -284,7 +284,7 @@ impl State {
 }
 
 /// Who gives up now, of those who have something.
-struct Cutting {
+struct CutSelection {
     holders: Vec<Arc<Holder>>,
     holdings: Vec<Holding<Peer>>,
     /// What comes back soon: of those who were cut before.
@@ -292,7 +292,7 @@ struct Cutting {
     give_up: Vec<(Arc<Holder>, Reason)>,
 }
 
-impl Cutting {
+impl CutSelection {
     fn of(holders: &BTreeMap<u64, Arc<Holder>>, holding: impl Fn(&Holder) -> Holding<Peer>) -> Self {
         let having = holders.values().map(|holder| (holder, holding(holder))).filter(|(_, holding)| holding.has > 0);
         let (cut, rest): (Vec<_>, Vec<_>) = having.partition(|(holder, _)| holder.is_cut.load(Ordering::Relaxed));

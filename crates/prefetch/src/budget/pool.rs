@@ -62,7 +62,7 @@ pub(crate) struct Budget {
 }
 
 /// Who waits for shared blocks, and how they are handed over.
-type Whom = (oneshot::Sender<SharedBlocks>, Arc<Holder>);
+type Waiter = (oneshot::Sender<SharedBlocks>, Arc<Holder>);
 
 #[derive(Default)]
 struct State {
@@ -78,7 +78,7 @@ struct State {
     /// Since when somebody has been waiting.
     since: Option<Instant>,
     /// Those who wait for shared blocks, by how many.
-    line: Line<usize, Whom>,
+    line: Line<usize, Waiter>,
     /// How many shared blocks the downloads of each peer have; never zero.
     held: HashMap<Peer, usize>,
     /// Downloads that run.
@@ -328,7 +328,7 @@ impl State {
         self.free += blocks - put_by;
     }
 
-    fn serve(&mut self, shared: usize) -> Option<(usize, Whom)> {
+    fn serve(&mut self, shared: usize) -> Option<(usize, Waiter)> {
         // Whoever has waited longest stops the rest of the line only as long as blocks are put by.
         let stops = |blocks: usize| self.puts_by() || blocks <= self.free + self.put_by;
         let longest = self.line.passed_over().filter(|(blocks, _)| stops(*blocks));
@@ -344,16 +344,16 @@ impl State {
         let put_by = self.put_by.min(blocks);
         self.put_by -= put_by;
         self.free -= blocks - put_by;
-        let whom = self.line.let_in(&rank)?;
-        self.gives(whom.1.peer, blocks);
-        Some((blocks, whom))
+        let waiter = self.line.let_in(&rank)?;
+        self.gives(waiter.1.peer, blocks);
+        Some((blocks, waiter))
     }
 
     /// Who is first in line, of those whose peer has no more than its part, if there are such.
     fn first(&self, shared: usize) -> Option<Rank<usize>> {
         let part = shared / (self.held.len() + 1);
-        let has_more = |(_, holder): &Whom| self.held.get(&holder.peer).is_some_and(|held| *held > part);
-        let poorer = self.line.ranks().find(|rank| self.line.get(rank).is_some_and(|whom| !has_more(whom)));
+        let has_more = |(_, holder): &Waiter| self.held.get(&holder.peer).is_some_and(|held| *held > part);
+        let poorer = self.line.ranks().find(|rank| self.line.get(rank).is_some_and(|waiter| !has_more(waiter)));
         poorer.or_else(|| self.line.first())
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::fetching::Fetching;
+use super::span_fetch::SpanFetch;
 use crate::{FetchError, NeedleRead, budget::BLOCK, handover::HandoverItem};
 
 /// What holes are made of.
@@ -26,7 +26,7 @@ pub(super) enum Slot {
     /// blocks at most to begin with, if it is gone by then.
     Cached(NeedleRead, usize),
     /// A span on its way.
-    Fetch(Fetching),
+    Fetch(SpanFetch),
 }
 
 /// What the client finds.
@@ -128,32 +128,32 @@ impl SlotQueue {
                 HeadState::Bytes(bytes, None)
             }
             Slot::Cached(..) => HeadState::Cached,
-            Slot::Fetch(fetching) => {
-                fetching.priority.reach();
-                let reached = std::mem::replace(&mut fetching.reached, true);
-                let Poll::Ready(next) = fetching.poll(cx) else {
-                    return Some(HeadState::Late(!reached, fetching.asked));
+            Slot::Fetch(fetch) => {
+                fetch.priority.reach();
+                let reached = std::mem::replace(&mut fetch.reached, true);
+                let Poll::Ready(next) = fetch.poll(cx) else {
+                    return Some(HeadState::Late(!reached, fetch.asked));
                 };
                 match next {
-                    HandoverItem::Bytes(bytes) if bytes.len() as u64 <= fetching.left => {
+                    HandoverItem::Bytes(bytes) if bytes.len() as u64 <= fetch.left => {
                         let len = bytes.len() as u64;
-                        fetching.left -= len;
+                        fetch.left -= len;
                         // An opened chunk may give more than it takes: the text between its parts is here already.
-                        let freed = len.min(fetching.reserved);
-                        fetching.reserved -= freed;
+                        let freed = len.min(fetch.reserved);
+                        fetch.reserved -= freed;
                         self.bytes -= freed;
-                        let asked = fetching.asked.take();
-                        HeadState::Bytes(bytes, asked.and_then(|asked| Some(fetching.handover.begun()? - asked)))
+                        let asked = fetch.asked.take();
+                        HeadState::Bytes(bytes, asked.and_then(|asked| Some(fetch.handover.begun()? - asked)))
                     }
-                    HandoverItem::End(at) if fetching.left == 0 => {
-                        self.bytes -= fetching.reserved;
+                    HandoverItem::End(at) if fetch.left == 0 => {
+                        self.bytes -= fetch.reserved;
                         self.requests -= 1;
                         self.slots.pop_front();
                         HeadState::Ended(at.elapsed())
                     }
                     HandoverItem::Failed(error) => HeadState::Failed(error),
                     HandoverItem::Bytes(_) | HandoverItem::End(_) => {
-                        HeadState::Failed(FetchError::Lost(Arc::clone(&fetching.fid)))
+                        HeadState::Failed(FetchError::Lost(Arc::clone(&fetch.fid)))
                     }
                 }
             }
@@ -164,7 +164,7 @@ impl SlotQueue {
         let bytes = match slot {
             Slot::Zeros(_) | Slot::Inline(_) => return,
             Slot::Cached(read, _) => read.end - read.start,
-            Slot::Fetch(fetching) => fetching.reserved,
+            Slot::Fetch(fetch) => fetch.reserved,
         };
         self.requests += 1;
         self.bytes += bytes;

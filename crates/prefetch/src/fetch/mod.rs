@@ -6,7 +6,7 @@
 
 mod chunk_search;
 mod context;
-mod following;
+mod next_spans;
 mod replicas;
 mod request;
 mod span_writer;
@@ -25,7 +25,7 @@ use tokio::{
 pub(crate) use self::{
     chunk_search::ChunkSearch,
     context::FetchContext,
-    following::{Following, NextSpan},
+    next_spans::{NextSpan, NextSpans},
     replicas::{Failure, Replicas},
     request::{ByteSelection, SoundAnswer, ask, is_compressed, length},
     span_writer::SpanWriter,
@@ -54,7 +54,7 @@ pub(crate) struct Job {
 }
 
 /// Fetches a span and passes it on, and those that follow it.
-pub(crate) async fn run(context: Arc<FetchContext>, job: Job, mut writer: SpanWriter, following: Following) {
+pub(crate) async fn run(context: Arc<FetchContext>, job: Job, mut writer: SpanWriter, next_spans: NextSpans) {
     let is_full_chunk = job.span.start == 0 && job.span.end == job.read.size;
     let is_kept = is_full_chunk && ChunkCache::takes(job.read.size) && !job.read.compressed;
     if let Some(cache) = context.cache.as_ref().filter(|_| is_kept) {
@@ -74,7 +74,7 @@ pub(crate) async fn run(context: Arc<FetchContext>, job: Job, mut writer: SpanWr
             ended => return writer.end(ended.map(|_| ())),
         }
     }
-    let mut fetch = Fetch::new(&context, &job, Target::Download(writer), Some(following));
+    let mut fetch = Fetch::new(&context, &job, Target::Download(writer), Some(next_spans));
     let result = fetch.run().await;
     if let (Err(_), Some(checksum)) = (&result, &job.checksum) {
         checksum.give_up();
@@ -109,7 +109,7 @@ struct Fetch<'a> {
     sought: ChunkSearch,
     /// The span that is being fetched.
     span: Range<u64>,
-    following: Option<Following>,
+    next_spans: Option<NextSpans>,
     /// The next byte to be taken over.
     position: u64,
     etag: Option<HeaderValue>,
@@ -123,14 +123,14 @@ struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    fn new(context: &'a FetchContext, job: &'a Job, target: Target, following: Option<Following>) -> Self {
+    fn new(context: &'a FetchContext, job: &'a Job, target: Target, next_spans: Option<NextSpans>) -> Self {
         let (sought, span, position) = (ChunkSearch::new(job.read.clone()), job.span.clone(), job.span.start);
         Self {
             context,
             job,
             sought,
             span,
-            following,
+            next_spans,
             position,
             etag: None,
             joined: false,
@@ -249,8 +249,8 @@ impl<'a> Fetch<'a> {
     /// Whether more of the body is wanted: then the next span begins.
     async fn goes_on(&mut self, attempt: &mut Attempt) -> Result<bool, Cause> {
         self.target.end();
-        let Some(following) = &mut self.following else { return Ok(false) };
-        let Some((NextSpan { end, writer }, has_place)) = following.next(attempt, &self.job.priority).await else {
+        let Some(next_spans) = &mut self.next_spans else { return Ok(false) };
+        let Some((NextSpan { end, writer }, has_place)) = next_spans.next(attempt, &self.job.priority).await else {
             return Ok(false);
         };
         self.span = self.position..end;

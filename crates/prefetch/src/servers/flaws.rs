@@ -39,11 +39,11 @@ impl Flaw {
 }
 
 /// The servers of one needle at which something is wrong with it.
-pub(super) type Flawed = Arc<[(Arc<str>, Flaw)]>;
+pub(super) type NeedleFlaws = Arc<[(Arc<str>, Flaw)]>;
 
 /// All that is known.
 pub(super) struct Flaws {
-    known: Cache<Arc<str>, Flawed>,
+    known: Cache<Arc<str>, NeedleFlaws>,
     /// Whether there ever was one: as long as there was not, nobody looks.
     any: AtomicBool,
 }
@@ -66,10 +66,10 @@ impl Flaws {
     }
 
     /// The servers at which something is wrong with that needle.
-    pub(super) fn of(&self, fid: &str) -> Flawed {
+    pub(super) fn of(&self, fid: &str) -> NeedleFlaws {
         match self.any.load(Ordering::Relaxed) {
             true => self.known.get(fid).unwrap_or_default(),
-            false => Flawed::default(),
+            false => NeedleFlaws::default(),
         }
     }
 }

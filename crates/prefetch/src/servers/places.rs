@@ -64,12 +64,12 @@ pub(crate) struct Places {
 #[derive(Default)]
 struct State {
     taken: usize,
-    line: Line<Kind, Waiting>,
+    line: Line<Kind, Waiter>,
     /// Until when places are left free for small heads.
     left_free_until: Option<Instant>,
 }
 
-struct Waiting {
+struct Waiter {
     place: oneshot::Sender<Place>,
     since: Instant,
 }
@@ -120,7 +120,7 @@ impl Places {
         if kind == Kind::SmallHead && state.taken >= self.most - Kind::LargeAhead.leaves(self.most) {
             state.left_free_until = Some(now + LEFT_FREE);
         }
-        let rank = state.line.join(kind, Waiting { place: sender, since: now });
+        let rank = state.line.join(kind, Waiter { place: sender, since: now });
         drop(state);
         self.let_in();
         Ticket { places: Arc::clone(self), rank, place }
@@ -208,17 +208,17 @@ mod tests {
 
     const LARGE: u64 = 4 << 20;
 
-    type Waiting = Pin<Box<dyn Future<Output = Place>>>;
+    type PlaceFuture = Pin<Box<dyn Future<Output = Place>>>;
 
     /// Lines up; whoever finds a place at once has it.
-    fn line_up(places: &Arc<Places>, priority: &Arc<Priority>, bytes: u64) -> (Waiting, Option<Place>) {
+    fn line_up(places: &Arc<Places>, priority: &Arc<Priority>, bytes: u64) -> (PlaceFuture, Option<Place>) {
         let (places, priority) = (Arc::clone(places), Arc::clone(priority));
-        let mut waiting: Waiting = Box::pin(async move { places.admit(&priority, bytes).await });
+        let mut waiting: PlaceFuture = Box::pin(async move { places.admit(&priority, bytes).await });
         let place = (&mut waiting).now_or_never();
         (waiting, place)
     }
 
-    fn waits(places: &Arc<Places>, urgency: Urgency, bytes: u64) -> Waiting {
+    fn waits(places: &Arc<Places>, urgency: Urgency, bytes: u64) -> PlaceFuture {
         let (waiting, place) = line_up(places, &Arc::new(Priority::new(urgency)), bytes);
         assert!(place.is_none(), "it has to wait");
         waiting
@@ -228,7 +228,7 @@ mod tests {
         line_up(places, &Arc::new(Priority::new(urgency)), bytes).1.expect("there is a place for it")
     }
 
-    fn has(waiting: &mut Waiting) -> Option<Place> {
+    fn has(waiting: &mut PlaceFuture) -> Option<Place> {
         waiting.now_or_never()
     }
 

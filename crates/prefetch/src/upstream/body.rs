@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
     connection::{Connection, LineError},
-    framing::{Framing, Next},
+    framing::{BodyItem, Framing},
     idle::Idle,
 };
 
@@ -76,7 +76,7 @@ impl HttpBody {
 
     /// Gives the connection back, where the body has ended.
     fn end(&mut self) {
-        if self.framing.next() == Next::End
+        if self.framing.next() == BodyItem::End
             && let Some(connection) = self.connection.take()
             && let Some(IdleReturn { idle, authority }) = self.home.take()
         {

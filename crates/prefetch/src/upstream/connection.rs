@@ -13,8 +13,8 @@ use http::Response;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 use super::{
-    framing::{Framing, FramingError, Next},
-    head::{Head, HeadError, Outgoing},
+    framing::{BodyItem, Framing, FramingError},
+    head::{Head, HeadError, WireRequest},
     stream::Stream,
 };
 
@@ -42,14 +42,14 @@ pub(super) struct Connection {
 
 /// The head of an answer, and where its body ends.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(super) struct AnswerHead {
     pub(super) answer: Response<()>,
     pub(super) framing: Framing,
 }
 
 /// A request that was not answered.
 #[derive(Debug)]
-pub(super) struct Unanswered {
+pub(super) struct ExchangeFailure {
     pub(super) error: LineError,
     /// Whether not a byte of an answer came.
     pub(super) nothing_came: bool,
@@ -86,19 +86,19 @@ impl Connection {
     }
 
     /// Sends a request and reads the head of the answer. Nothing of an answer before may be left on the line.
-    pub(super) async fn exchange(&mut self, request: &Outgoing) -> Result<Answered, Unanswered> {
+    pub(super) async fn exchange(&mut self, request: &WireRequest) -> Result<AnswerHead, ExchangeFailure> {
         let sent = async {
             self.stream.write_all(&request.bytes).await?;
             self.stream.flush().await
         };
         if let Err(error) = sent.await {
-            return Err(Unanswered { error: error.into(), nothing_came: true });
+            return Err(ExchangeFailure { error: error.into(), nothing_came: true });
         }
         let mut came = 0;
-        self.head(request, &mut came).await.map_err(|error| Unanswered { error, nothing_came: came == 0 })
+        self.head(request, &mut came).await.map_err(|error| ExchangeFailure { error, nothing_came: came == 0 })
     }
 
-    async fn head(&mut self, request: &Outgoing, came: &mut usize) -> Result<Answered, LineError> {
+    async fn head(&mut self, request: &WireRequest, came: &mut usize) -> Result<AnswerHead, LineError> {
         // Where the head begins that is being read: those before it were of words in between.
         (self.start, self.end) = (0, 0);
         loop {
@@ -123,9 +123,12 @@ impl Connection {
                 self.start += head.len;
                 if !head.is_informational() {
                     let framing = Framing::of(&request.method, &head.answer)?;
-                    self.first_read =
-                        if matches!(framing.next(), Next::Data(more) if more > BUFFER as u64) { HEAD } else { BUFFER };
-                    return Ok(Answered { answer: head.answer, framing });
+                    self.first_read = if matches!(framing.next(), BodyItem::Data(more) if more > BUFFER as u64) {
+                        HEAD
+                    } else {
+                        BUFFER
+                    };
+                    return Ok(AnswerHead { answer: head.answer, framing });
                 }
                 // Nobody has asked for another protocol.
                 if head.answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {
@@ -229,9 +232,9 @@ impl Connection {
     fn poll_data(&mut self, framing: &mut Framing, cx: &mut Context<'_>) -> Poll<Result<u64, LineError>> {
         loop {
             match framing.next() {
-                Next::End => return Poll::Ready(Ok(0)),
-                Next::Data(most) => return Poll::Ready(Ok(most)),
-                Next::Words => {
+                BodyItem::End => return Poll::Ready(Ok(0)),
+                BodyItem::Data(most) => return Poll::Ready(Ok(most)),
+                BodyItem::Words => {
                     if self.start == self.end && ready!(self.poll_more(cx))? == 0 {
                         return Poll::Ready(framing.closed().map(|()| 0).map_err(Into::into));
                     }
@@ -277,9 +280,9 @@ impl Connection {
         while self.start < self.end {
             let ahead = &self.buffer[self.start..self.end];
             self.start += match framing.next() {
-                Next::End => return Ok(()),
-                Next::Words => framing.words(ahead)?,
-                Next::Data(most) => {
+                BodyItem::End => return Ok(()),
+                BodyItem::Words => framing.words(ahead)?,
+                BodyItem::Data(most) => {
                     let bytes = usize::try_from(most).unwrap_or(usize::MAX).min(ahead.len());
                     framing.took(bytes as u64);
                     bytes

@@ -19,9 +19,9 @@ pub(super) enum Framing {
     UntilClosed,
 }
 
-/// What is next on the line.
+/// What is next on the line of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum BodyItem {
     /// So many bytes of the body, at most.
     Data(u64),
     /// Words between chunks.
@@ -64,12 +64,12 @@ impl Framing {
     }
 
     /// What is next.
-    pub(super) fn next(&self) -> Next {
+    pub(super) fn next(&self) -> BodyItem {
         match self {
-            Self::Length(0) => Next::End,
-            Self::Length(left) => Next::Data(*left),
+            Self::Length(0) => BodyItem::End,
+            Self::Length(left) => BodyItem::Data(*left),
             Self::Chunked(chunked) => chunked.next(),
-            Self::UntilClosed => Next::Data(u64::MAX),
+            Self::UntilClosed => BodyItem::Data(u64::MAX),
         }
     }
 
@@ -102,7 +102,7 @@ impl Framing {
             Self::UntilClosed => *self = Self::Length(0),
             Self::Length(0) => {}
             Self::Length(left) => return Err(FramingError::Early(*left)),
-            Self::Chunked(chunked) if chunked.next() == Next::End => {}
+            Self::Chunked(chunked) if chunked.next() == BodyItem::End => {}
             Self::Chunked(_) => return Err(FramingError::EarlyChunk),
         }
         Ok(())
@@ -142,11 +142,11 @@ enum State {
 }
 
 impl Chunked {
-    fn next(&self) -> Next {
+    fn next(&self) -> BodyItem {
         match self.state {
-            State::Data => Next::Data(self.left),
-            State::End => Next::End,
-            _ => Next::Words,
+            State::Data => BodyItem::Data(self.left),
+            State::End => BodyItem::End,
+            _ => BodyItem::Words,
         }
     }
 
@@ -159,7 +159,7 @@ impl Chunked {
 
     fn words(&mut self, bytes: &[u8]) -> Result<usize, FramingError> {
         let mut at = 0;
-        while self.next() == Next::Words
+        while self.next() == BodyItem::Words
             && let Some(byte) = bytes.get(at)
         {
             self.state = self.step(*byte)?;
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(Framing::Length(7).closed(), Err(FramingError::Early(7)));
         assert_eq!(Framing::Length(0).closed(), Ok(()));
         let mut until_closed = Framing::UntilClosed;
-        assert_eq!((until_closed.closed(), until_closed.next()), (Ok(()), Next::End));
+        assert_eq!((until_closed.closed(), until_closed.next()), (Ok(()), BodyItem::End));
         for whole in ["5\r\nhello\r\n0\r\n\r\n", "0\r\n\r\n"] {
             for end in 0..whole.len() {
                 let (_, framing) = read(&whole.as_bytes()[..end], &[usize::MAX]).unwrap();
@@ -314,16 +314,16 @@ mod tests {
             bytes = rest;
             loop {
                 match framing.next() {
-                    Next::End => return Ok((body, None)),
-                    Next::Words => now = &now[framing.words(now)?..],
-                    Next::Data(most) => {
+                    BodyItem::End => return Ok((body, None)),
+                    BodyItem::Words => now = &now[framing.words(now)?..],
+                    BodyItem::Data(most) => {
                         let (data, rest) = now.split_at(now.len().min(usize::try_from(most).unwrap_or(usize::MAX)));
                         body.extend_from_slice(data);
                         framing.took(data.len() as u64);
                         now = rest;
                     }
                 }
-                if now.is_empty() && framing.next() != Next::End {
+                if now.is_empty() && framing.next() != BodyItem::End {
                     break;
                 }
             }
@@ -361,11 +361,11 @@ mod tests {
     fn a_server_may_close_behind_the_last_chunk_and_not_before() {
         let mut framing = Framing::Chunked(Chunked::default());
         let mut words = &b"0\r\n\r\n"[..];
-        while framing.next() == Next::Words && !words.is_empty() {
+        while framing.next() == BodyItem::Words && !words.is_empty() {
             assert_eq!(framing.closed(), Err(FramingError::EarlyChunk));
             let read = framing.words(&words[..1]).unwrap();
             words = &words[read..];
         }
-        assert_eq!((framing.next(), framing.closed()), (Next::End, Ok(())));
+        assert_eq!((framing.next(), framing.closed()), (BodyItem::End, Ok(())));
     }
 }

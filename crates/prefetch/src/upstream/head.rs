@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 const HEADERS: usize = 100;
 
 /// A request as it is sent, to one server.
-pub(super) struct Outgoing {
+pub(super) struct WireRequest {
     /// The server, `host:port`.
     pub(super) authority: Box<str>,
     pub(super) method: Method,
@@ -17,7 +17,7 @@ pub(super) struct Outgoing {
     pub(super) bytes: Vec<u8>,
 }
 
-impl Outgoing {
+impl WireRequest {
     /// What is sent for a request whose URI names the server.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ mod tests {
 
     fn outgoing(uri: &str, default_port: u16) -> String {
         let request = Request::get(uri).header(header::RANGE, "bytes=0-9").header("x-a", "b").body(()).unwrap();
-        String::from_utf8(Outgoing::of(&request, default_port).unwrap().bytes).unwrap()
+        String::from_utf8(WireRequest::of(&request, default_port).unwrap().bytes).unwrap()
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(outgoing("http://a:80", 443), format!("GET / HTTP/1.1\r\nhost: a:80\r\n{rest}"));
         assert_eq!(outgoing("http://[::1]:8080/b", 80), format!("GET /b HTTP/1.1\r\nhost: [::1]:8080\r\n{rest}"));
         let nowhere = Request::get("/b").body(()).unwrap();
-        assert_eq!(Outgoing::of(&nowhere, 80).err(), Some(HeadError::NoServer));
+        assert_eq!(WireRequest::of(&nowhere, 80).err(), Some(HeadError::NoServer));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    connection::{LineError, Unanswered},
+    connection::{ExchangeFailure, LineError},
     framing::FramingError,
     *,
 };
@@ -59,11 +59,11 @@ async fn ours(method: Method, bytes: Vec<u8>, pieces: Vec<usize>, many: bool) ->
     let (here, there) = tokio::io::duplex(64);
     let fed = tokio::spawn(feed(there, bytes, pieces));
     let request = Request::builder().method(method).uri("http://a:1/3,01").body(()).unwrap();
-    let request = Outgoing::of(&request, 80).unwrap();
+    let request = WireRequest::of(&request, 80).unwrap();
     let mut connection = Connection::new(here);
     let seen = async {
-        let answered = connection.exchange(&request).await.ok()?;
-        let mut answer = with_body(answered, connection, None);
+        let head = connection.exchange(&request).await.ok()?;
+        let mut answer = with_body(head, connection, None);
         if many {
             let body = read(answer.body_mut()).await.ok()?;
             return Some((answer.status(), body));
@@ -402,11 +402,11 @@ async fn a_head_may_be_long_but_not_without_end() {
         let head = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\nContent-Length: 2\r\n\r\nok", "x".repeat(line));
         let (here, there) = tokio::io::duplex(64 << 10);
         let fed = tokio::spawn(feed(there, head.into_bytes(), vec![10_000]));
-        let request = Outgoing::of(&Request::get("http://a:1/3,01").body(()).unwrap(), 80).unwrap();
-        let answered = Connection::new(here).exchange(&request).await;
-        match answered {
+        let request = WireRequest::of(&Request::get("http://a:1/3,01").body(()).unwrap(), 80).unwrap();
+        let answer = Connection::new(here).exchange(&request).await;
+        match answer {
             Ok(_) => assert!(is_taken, "{line}"),
-            Err(Unanswered { error, .. }) => {
+            Err(ExchangeFailure { error, .. }) => {
                 assert!(!is_taken && matches!(error, LineError::LongHead), "{line}: {error}");
             }
         }

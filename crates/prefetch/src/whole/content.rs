@@ -49,11 +49,11 @@ pub(super) enum Content {
     /// The bytes themselves.
     Raw(NeedleBytes),
     /// The bytes under gzip.
-    Gzip(Box<Inflating>),
+    Gzip(Box<Inflater>),
 }
 
 /// Gzip on its way to text.
-pub(super) struct Inflating {
+pub(super) struct Inflater {
     needle: NeedleBytes,
     decoder: MultiGzDecoder<Cursor<NeedleBytes>>,
     /// Bytes of text that came out so far.
@@ -75,7 +75,7 @@ impl Content {
         if !needle.bytes().starts_with(&GZIP) {
             return Err(ContentError::NotGzip);
         }
-        Ok(Self::Gzip(Box::new(Inflating::new(needle))))
+        Ok(Self::Gzip(Box::new(Inflater::new(needle))))
     }
 
     /// Bytes that the chunk has, where that is known beforehand.
@@ -98,7 +98,7 @@ impl Content {
     pub(super) fn needle(&self) -> &NeedleBytes {
         match self {
             Self::Raw(needle) => needle,
-            Self::Gzip(inflating) => &inflating.needle,
+            Self::Gzip(inflater) => &inflater.needle,
         }
     }
 
@@ -109,7 +109,7 @@ impl Content {
     pub(super) fn reach(&mut self, start: u64) -> Result<bool, ContentError> {
         match self {
             Self::Raw(_) => Ok(true),
-            Self::Gzip(inflating) => inflating.reach(start),
+            Self::Gzip(inflater) => inflater.reach(start),
         }
     }
 
@@ -131,10 +131,10 @@ impl Content {
                     None => to.copy_from_slice(from),
                 }
             }
-            (Self::Gzip(inflating), None) => inflating.read(to)?,
-            (Self::Gzip(inflating), Some(decoder)) => {
+            (Self::Gzip(inflater), None) => inflater.read(to)?,
+            (Self::Gzip(inflater), Some(decoder)) => {
                 for to in to.chunks_mut(16 << 10) {
-                    inflating.read(to)?;
+                    inflater.read(to)?;
                     decoder.apply(to);
                 }
             }
@@ -149,15 +149,15 @@ impl Content {
     /// When the text does not match its checksum.
     pub(super) fn check_end(&mut self, size: u64) -> Result<(), ContentError> {
         match self {
-            Self::Gzip(inflating) if inflating.position == size => {
-                inflating.decoder.read(&mut [0]).map(drop).map_err(gzip)
+            Self::Gzip(inflater) if inflater.position == size => {
+                inflater.decoder.read(&mut [0]).map(drop).map_err(gzip)
             }
             _ => Ok(()),
         }
     }
 }
 
-impl Inflating {
+impl Inflater {
     fn new(needle: NeedleBytes) -> Self {
         let decoder = MultiGzDecoder::new(Cursor::new(needle.clone()));
         Self { needle, decoder, position: 0 }

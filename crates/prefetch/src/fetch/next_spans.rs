@@ -22,9 +22,9 @@ pub(crate) struct NextSpan {
 }
 
 /// The spans that follow, in order. `None`: none will.
-pub(crate) struct Following(Option<mpsc::UnboundedReceiver<NextSpan>>);
+pub(crate) struct NextSpans(Option<mpsc::UnboundedReceiver<NextSpan>>);
 
-impl Following {
+impl NextSpans {
     /// For a fetch that is asked for nothing behind its span.
     pub(crate) fn none() -> Self {
         Self(None)

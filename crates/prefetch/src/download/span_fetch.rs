@@ -12,7 +12,7 @@ use super::pending_steps::{Kind, Span};
 use crate::{
     budget::{BLOCK, Reservation, blocks},
     context::EngineContext,
-    fetch::{self, Following, Job, NextSpan, SpanWriter},
+    fetch::{self, Job, NextSpan, NextSpans, SpanWriter},
     handover::{Handover, HandoverItem, RunningFetches, Sender},
     sync::{AbortHandle, spawn},
     urgency::Priority,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A span on its way. Dropping the last one of a fetch ends the fetch.
-pub(super) struct Fetching {
+pub(super) struct SpanFetch {
     pub(super) fid: Arc<str>,
     /// Bytes that it has still to give.
     pub(super) left: u64,
@@ -32,11 +32,11 @@ pub(super) struct Fetching {
     /// Whether the client has come to it.
     pub(super) reached: bool,
     pub(super) handover: Arc<Handover>,
-    work: Work,
+    driver: Driver,
 }
 
-/// Who does the work of a fetch.
-enum Work {
+/// What drives a fetch.
+enum Driver {
     /// A task, at the network's speed.
     Task { _task: Arc<Task> },
     /// The download's own task, as long as there is some to do.
@@ -63,7 +63,7 @@ impl Drop for Task {
 }
 
 /// A fetch that was asked for more than the spans that have begun, and goes on with the next one.
-pub(super) struct Onward {
+pub(super) struct OpenFetch {
     next: UnboundedSender<NextSpan>,
     /// The byte of the chunk up to which was asked for.
     reach: u64,
@@ -71,7 +71,7 @@ pub(super) struct Onward {
     task: Arc<Task>,
 }
 
-impl Onward {
+impl OpenFetch {
     /// Whether it still goes on: its body does not stand for long.
     pub(super) fn goes_on(&self) -> bool {
         !self.next.is_closed()
@@ -84,10 +84,10 @@ impl Onward {
     }
 }
 
-impl Fetching {
+impl SpanFetch {
     /// Starts to fetch as much of the span as the reservation is for, as one more of those that are `running`. It comes
-    /// `onward` where there is such a fetch; else with one of its own, which is asked for `reach` bytes of the span at once.
-    /// What it goes onward with is left in `onward`.
+    /// out of the `open` fetch where there is one; else out of one of its own, which is asked for `reach` bytes of the span at
+    /// once. What then still is open is left there.
     ///
     /// One that `is_last` and small is fetched in the task that asks for it, which has nothing else to do meanwhile.
     #[expect(clippy::too_many_arguments, reason = "each is of another kind")]
@@ -99,7 +99,7 @@ impl Fetching {
         priority: Priority,
         reach: u64,
         is_last: bool,
-        onward: &mut Option<Onward>,
+        open: &mut Option<OpenFetch>,
     ) -> Self {
         let left = span.len_in(reservation.blocks());
         let Span { read, kind, version, .. } = span;
@@ -115,22 +115,22 @@ impl Fetching {
                 let reserved = (reservation.blocks() * BLOCK) as u64;
                 let fetch = whole::run(Arc::clone(shared), reservation, read, then, Arc::clone(&priority), sender);
                 let task = Task::spawn(fetch);
-                let work = Work::Task { _task: task };
-                return Self { fid, left, reserved, asked, priority, reached: false, handover, work };
+                let driver = Driver::Task { _task: task };
+                return Self { fid, left, reserved, asked, priority, reached: false, handover, driver };
             }
         };
         reservation.shrink(blocks(left));
         let reserved = (reservation.blocks() * BLOCK) as u64;
         let end = read.start + left;
         let next = NextSpan { end, writer: SpanWriter::new(left, withhold, reservation, sender) };
-        let goes_on = match onward.take() {
-            Some(onward) => onward.with(next),
+        let goes_on = match open.take() {
+            Some(open) => open.with(next),
             None => Err(Box::new(next)),
         };
         let goes_on = match goes_on {
-            Ok(onward) => {
-                (priority, asked) = (Arc::clone(&onward.priority), None);
-                onward
+            Ok(open) => {
+                (priority, asked) = (Arc::clone(&open.priority), None);
+                open
             }
             Err(next) => {
                 let NextSpan { writer, .. } = *next;
@@ -138,25 +138,26 @@ impl Fetching {
                 let reach = read.start + reach.max(left);
                 let job = Job { read, span, reach, checksum, version, priority: Arc::clone(&priority) };
                 if reach == end {
-                    let fetch = Box::pin(fetch::run(Arc::clone(&shared.fetch), job, writer, Following::none()));
+                    let fetch = Box::pin(fetch::run(Arc::clone(&shared.fetch), job, writer, NextSpans::none()));
                     let is_here = is_last && left <= ALONE;
-                    let work = if is_here { Work::Here(Some(fetch)) } else { Work::Task { _task: Task::spawn(fetch) } };
-                    return Self { fid, left, reserved, asked, priority, reached: false, handover, work };
+                    let driver =
+                        if is_here { Driver::Here(Some(fetch)) } else { Driver::Task { _task: Task::spawn(fetch) } };
+                    return Self { fid, left, reserved, asked, priority, reached: false, handover, driver };
                 }
-                let (next, following) = Following::channel();
-                let task = Task::spawn(fetch::run(Arc::clone(&shared.fetch), job, writer, following));
-                Onward { next, reach, priority: Arc::clone(&priority), task }
+                let (next, next_spans) = NextSpans::channel();
+                let task = Task::spawn(fetch::run(Arc::clone(&shared.fetch), job, writer, next_spans));
+                OpenFetch { next, reach, priority: Arc::clone(&priority), task }
             }
         };
         let task = Arc::clone(&goes_on.task);
-        *onward = (end < goes_on.reach).then_some(goes_on);
-        let work = Work::Task { _task: task };
-        Self { fid, left, reserved, asked, priority, reached: false, handover, work }
+        *open = (end < goes_on.reach).then_some(goes_on);
+        let driver = Driver::Task { _task: task };
+        Self { fid, left, reserved, asked, priority, reached: false, handover, driver }
     }
 
     /// What it gives next. One that is fetched here goes on first, and gives nothing before it has ended.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HandoverItem> {
-        if let Work::Here(fetch) = &mut self.work
+        if let Driver::Here(fetch) = &mut self.driver
             && let Some(going) = fetch
         {
             ready!(going.as_mut().poll(cx));
