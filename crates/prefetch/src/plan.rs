@@ -187,7 +187,9 @@ mod tests {
     #[test]
     fn a_plan_without_bytes_is_empty() {
         assert!(Plan::default().is_empty());
-        assert!(Plan::from_iter([Piece::Zeros(0), Piece::Inline(Bytes::new())]).is_empty());
+        let nothing = Piece::Needle(NeedleRead { end: 0, ..NeedleRead::of(3, "3,01".to_owned(), 10) });
+        let plan = Plan::from_iter([Piece::Zeros(0), Piece::Inline(Bytes::new()), nothing]);
+        assert!(plan.is_empty() && plan.pieces.is_empty(), "nothing is done for it");
         assert!(!Plan::from_iter([Piece::Zeros(1)]).is_empty());
     }
 
@@ -203,6 +205,11 @@ mod tests {
         assert_eq!((bytes(&plan), plan.len()), (vec![24, 5], 29));
         let plan = plan.of_whole_chunks();
         assert_eq!((bytes(&plan), plan.len()), (vec![24, 5], 29));
+        // As far as it fits the memory of one opening: a block.
+        for (text, steps) in [(BLOCK - 20, 1), (BLOCK - 19, 3)] {
+            let text = Piece::Inline(vec![b'-'; text].into());
+            assert_eq!(Plan::from_iter([sealed(0, 10), text, sealed(20, 30)]).pieces.len(), steps);
+        }
     }
 
     fn given(step: &Step) -> u64 {

@@ -344,6 +344,12 @@ mod tests {
     }
 
     #[test]
+    fn however_small_they_are_there_are_only_so_many_requests() {
+        let window = Window::new(WindowSetting::Auto, CEILING, &Experience::default());
+        assert!(window.has_room(1, REQUESTS - 1, 0, ALL) && !window.has_room(1, REQUESTS, 0, ALL));
+    }
+
+    #[test]
     fn it_grows_fourfold_three_times_and_then_twofold() {
         let mut window = Window::new(WindowSetting::Auto, LARGEST, &Experience::default());
         let begin = Instant::now();

@@ -19,7 +19,11 @@ fn plan(reads: impl IntoIterator<Item = NeedleRead>) -> Plan {
 
 /// Reads at so many bytes a second, in pieces that are at hand.
 async fn read_at(engine: &Engine, read: NeedleRead, pace: f64) -> Vec<u8> {
-    let mut download = engine.download(plan([read])).await.unwrap();
+    read_all_at(engine, [read], pace).await
+}
+
+async fn read_all_at(engine: &Engine, reads: impl IntoIterator<Item = NeedleRead>, pace: f64) -> Vec<u8> {
+    let mut download = engine.download(plan(reads)).await.unwrap();
     let mut got = Vec::new();
     while let Some(bytes) = download.next().await {
         let bytes = bytes.unwrap();
@@ -120,6 +124,17 @@ async fn a_chunk_is_one_request_however_many_read_at_once_with_little_memory() {
     let downloads = (0..60).map(|_| async { assert!(read_at(&engine, read.clone(), 6e6).await == bytes) });
     futures_util::future::join_all(downloads).await;
     assert_eq!(script.requests().len(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_chunk_that_follows_is_one_request_too() {
+    for pace in [1e9, 50e6] {
+        let script = Script::default();
+        let ((one, a), (two, b)) = (script.needle(1, 13 * MIB), script.needle(2, 13 * MIB));
+        let (engine, _) = script.engine(Settings::default());
+        assert!(read_all_at(&engine, [one, two], pace).await == [a, b].concat());
+        assert_eq!(script.requests(), ["a:1 3,0100000001 whole", "a:1 3,0200000001 whole"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -173,7 +173,10 @@ impl SlotQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
+    use crate::handover::{Handover, Part};
 
     #[test]
     fn what_is_taken_out_of_memory_is_counted_off() {
@@ -188,5 +191,57 @@ mod tests {
         assert_eq!((slots.requests, slots.bytes), (1, 60));
         slots.took_of_cached(60);
         assert_eq!((slots.requests, slots.bytes, slots.is_empty()), (0, 0, true));
+    }
+
+    #[test]
+    fn what_is_given_of_a_span_is_counted_off_and_the_rest_of_its_memory_at_its_end() {
+        // The memory of whole blocks, or of a chunk that holds less than what comes out of it.
+        for (reserved, after) in [(16, [12, 6]), (7, [3, 0])] {
+            let (mut slots, handover) = (SlotQueue::default(), Arc::<Handover>::default());
+            slots.push(Slot::Fetch(SpanFetch::handed_over(10, reserved, Arc::clone(&handover))));
+            let mut look = || {
+                slots.poll(&mut Context::from_waker(Waker::noop()));
+                (slots.requests(), slots.bytes())
+            };
+            gives(b"four")(&handover);
+            assert_eq!(look(), (1, after[0]));
+            gives(b"sixsix")(&handover);
+            assert_eq!(look(), (1, after[1]));
+            handover.end(Ok(()));
+            assert_eq!(look(), (0, 0));
+        }
+    }
+
+    /// What a client finds of a span of ten bytes, look by look.
+    fn found(looks: &mut [&mut dyn FnMut(&Handover)]) -> Vec<HeadState> {
+        let (mut slots, handover) = (SlotQueue::default(), Arc::<Handover>::default());
+        slots.push(Slot::Fetch(SpanFetch::handed_over(10, 10, Arc::clone(&handover))));
+        let mut look = |happens: &mut &mut dyn FnMut(&Handover)| {
+            happens(&handover);
+            slots.poll(&mut Context::from_waker(Waker::noop())).unwrap()
+        };
+        looks.iter_mut().map(&mut look).collect()
+    }
+
+    fn gives(bytes: &'static [u8]) -> impl FnMut(&Handover) {
+        move |handover| handover.push(Part::Bytes(Bytes::from_static(bytes)))
+    }
+
+    #[test]
+    fn a_client_comes_to_a_span_once() {
+        let found = found(&mut [&mut |_| {}, &mut |_| {}, &mut gives(b"ten bytes."), &mut |on| on.end(Ok(()))]);
+        assert!(matches!(&found[..2], [HeadState::Late(true, _), HeadState::Late(false, _)]));
+        assert!(matches!(&found[2..], [HeadState::Bytes(_, None), HeadState::Ended(_)]));
+    }
+
+    #[test]
+    fn a_span_that_gives_more_than_its_bytes_or_ends_before_them_is_lost() {
+        for is_lost in [
+            found(&mut [&mut gives(b"eleven byte")]),
+            found(&mut [&mut gives(b"ten bytes."), &mut gives(b"!")]),
+            found(&mut [&mut gives(b"few"), &mut |on| on.end(Ok(()))]),
+        ] {
+            assert!(matches!(is_lost.last(), Some(HeadState::Failed(FetchError::Lost(_)))));
+        }
     }
 }

@@ -155,6 +155,13 @@ impl SpanFetch {
         Self { fid, left, reserved, asked, priority, reached: false, handover, driver }
     }
 
+    /// One of so many bytes that somebody else hands over.
+    #[cfg(test)]
+    pub(super) fn handed_over(left: u64, reserved: u64, handover: Arc<Handover>) -> Self {
+        let (priority, driver) = (Arc::new(Priority::new(crate::urgency::Urgency::Head)), Driver::Here(None));
+        Self { fid: "3,01".into(), left, reserved, asked: None, priority, reached: false, handover, driver }
+    }
+
     /// What it gives next. One that is fetched here goes on first, and gives nothing before it has ended.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HandoverItem> {
         if let Driver::Here(fetch) = &mut self.driver

@@ -128,6 +128,39 @@ async fn what_follows_a_chunk_in_memory_is_fetched_while_that_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_chunk_in_memory_that_would_fit_what_is_left_to_heads_holds_nothing_back() {
+    for (memory, asked) in [(128, 1), (124, 0)] {
+        let script = Script::default();
+        let (in_memory, _) = script.needle(1, MIB);
+        let window = WindowSetting::Fixed(4);
+        let settings = Settings { window, memory: memory * BLOCK as u64, ..Settings::default() };
+        let (engine, _) = script.engine_with(settings, ChunkCache::new(8 << 20, Box::new(|_| ())));
+        let bytes = script.0.lock().unwrap().needles[&*in_memory.fid].clone();
+        engine.shared.fetch.cache.as_ref().unwrap().keep(&in_memory.fid, bytes);
+        let mut download = engine.download(plan([in_memory, script.needle(2, 9).0])).await.unwrap();
+        download.next().await.unwrap().unwrap();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(script.requests().len(), asked, "of {memory} blocks an eighth is left to heads");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_is_short_for_what_lies_ahead_is_told_and_shrinks_the_window() {
+    for (taken_by_others, is_short, window) in [(40, true, 10 * BLOCK), (1, false, MIB)] {
+        let script = Script::default();
+        let (engine, metrics) = script.engine(Settings { memory: 80 * BLOCK as u64, ..Settings::default() });
+        let mut others = Vec::new();
+        for _ in 0..2 {
+            others.push(engine.shared.budget.admit(&crate::Share::default()).await);
+        }
+        let _others = (taken(&engine, taken_by_others).await, others);
+        let download = engine.download(script.needles(4, 2 * BLOCK).0).await.unwrap();
+        assert_eq!(metrics.memory_waits.with_label_values(&["ahead"]).get() > 0, is_short);
+        assert_eq!(download.window.automatic(), Some(window as u64));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_chunk_that_was_in_memory_and_is_gone_when_the_client_comes_to_it_is_fetched() {
     let script = Script::default();
     let ((one, a), (two, b), (three, c)) = (script.needle(1, 200_000), script.needle(2, MIB / 2), script.needle(3, 9));
@@ -281,6 +314,20 @@ async fn where_the_server_gives_no_more_the_window_does_not_grow() {
     assert!(most <= 8 << 20, "{most}");
     let pace = 256.0 * MIB as f64 / begin.elapsed().as_secs_f64();
     assert!(pace > 95e6, "and the server is never idle: {pace}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_begins_with_what_those_before_it_came_to() {
+    let script = Script::default();
+    script.latency(Duration::from_millis(40));
+    let (engine, metrics) = script.engine(Settings::default());
+    let account = engine.shared.budget.admit(&crate::Share::default()).await;
+    let begins_with =
+        || Download::new(Arc::clone(&engine.shared), Arc::clone(&account), Plan::default()).window.automatic();
+    assert_eq!(begins_with(), Some(MIB as u64));
+    collect(engine.download(script.needles(64, MIB).0).await.unwrap()).await.unwrap();
+    assert!(begins_with() > Some(8 * MIB as u64), "{:?}", begins_with());
+    assert!(metrics.window.get_sample_sum() > 8.0 * MIB as f64);
 }
 
 #[tokio::test(start_paused = true)]

@@ -215,6 +215,23 @@ async fn who_waits_at_a_server_that_stands_still_is_let_go_and_the_next_go_elsew
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_is_let_go_when_the_server_is_set_aside_but_not_where_it_had_been_before() {
+    let (servers, _) = servers(1);
+    let server = Arc::from("a:1");
+    let busy = sent(servers.attempt_at(&server));
+    let (mut one, mut two, priority) = (servers.attempt_at(&server), servers.attempt_at(&server), head());
+    let mut place = std::pin::pin!(one.place_unless_set_aside(&priority, 1));
+    assert_eq!(place.as_mut().now_or_never(), None);
+    (0..5).for_each(|_| servers.attempt_at(&server).ended(Outcome::Failed));
+    assert_eq!(place.now_or_never(), Some(false), "at once, and not when it has said nothing for long");
+    // Nobody else has what the other one wants.
+    let mut place = std::pin::pin!(two.place_unless_set_aside(&priority, 1));
+    assert_eq!(place.as_mut().now_or_never(), None);
+    drop(busy);
+    assert_eq!(place.now_or_never(), Some(true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_answers_somebody_does_not_stand_still() {
     let (servers, ejections) = servers(4);
     let busy: Arc<str> = "busy:1".into();
