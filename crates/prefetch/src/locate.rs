@@ -29,3 +29,16 @@ pub trait Locate: Send + Sync {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Script;
+
+    #[test]
+    fn where_nothing_else_is_said_every_server_is_near_and_demands_no_token() {
+        let nothing_said = Script::default();
+        assert!(!nothing_said.is_far("a:1"));
+        assert_eq!(nothing_said.authorize("3,01"), None);
+    }
+}

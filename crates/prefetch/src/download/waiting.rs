@@ -145,6 +145,16 @@ async fn a_chunk_in_memory_that_would_fit_what_is_left_to_heads_holds_nothing_ba
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_chunk_that_is_opened_lies_before_the_client_with_all_the_memory_that_it_takes() {
+    let script = Script::default();
+    let (engine, _) = script.engine(Settings::default());
+    let download = engine.download(plan([sealed(&script, 1, MIB)])).await.unwrap();
+    let given: usize = download.first.iter().map(Bytes::len).sum();
+    // The needle, which may have a block more than its chunk, and two pieces of half a MiB.
+    assert_eq!(download.slots.bytes() as usize, (17 + 16) * BLOCK - given);
+}
+
+#[tokio::test(start_paused = true)]
 async fn memory_that_is_short_for_what_lies_ahead_is_told_and_shrinks_the_window() {
     for (taken_by_others, is_short, window) in [(40, true, 10 * BLOCK), (1, false, MIB)] {
         let script = Script::default();

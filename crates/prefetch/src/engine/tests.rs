@@ -140,3 +140,9 @@ async fn a_question_for_a_length_is_no_fetch() {
     engine.read_needle(read, 1000).await.unwrap();
     assert_eq!((metrics.ok.get(), metrics.canceled.get()), (1, 0));
 }
+
+#[test]
+fn a_quarter_of_all_downloads_wait_for_servers_to_come_back_and_one_where_there_are_fewer() {
+    assert_eq!([64, 8].map(|memory| patient(&megabytes(memory))), [64, 8]);
+    assert_eq!(patient(&Settings { memory: 1, ..Settings::default() }), 1);
+}
