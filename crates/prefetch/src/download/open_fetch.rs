@@ -166,3 +166,34 @@ async fn a_large_chunk_that_came_wrong_is_not_given_out_to_its_end() {
         assert_eq!((metrics.crc_failures.get(), script.requests().len()), (1, 1 + 1), "and whether it is compressed");
     }
 }
+
+/// The spans of one body are counted in the chunk's checksum together. A client that stops for a while gets a chunk out of
+/// several bodies.
+#[tokio::test(start_paused = true)]
+async fn what_came_wrong_in_any_body_of_a_chunk_is_found_at_its_end() {
+    let sound = || Fault::Late(Duration::ZERO);
+    for faults in [vec![], vec![Fault::Flip(5)], vec![Fault::Flip(5 * MIB)], vec![sound(), Fault::Flip(5)]] {
+        let script = Script::default();
+        let (read, bytes) = script.needle(1, 13 * MIB);
+        let is_wrong = !faults.is_empty();
+        script.fault("a:1", faults);
+        let (engine, metrics) = script.engine(Settings { window: WindowSetting::Fixed(1), ..Settings::default() });
+        let mut download = engine.download(plan([read])).await.unwrap();
+        let (mut got, mut failed) = (0, None);
+        while let Some(next) = download.next().await {
+            match next {
+                Ok(bytes) => {
+                    if (got..got + bytes.len()).contains(&(5 * MIB)) {
+                        sleep(Duration::from_secs(5)).await;
+                    }
+                    got += bytes.len();
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        let (requests, rest) = (script.requests(), format!("a:1 {FID} bytes={}-{}", 8 * MIB, 13 * MIB - 1));
+        assert_eq!(requests[..2], [format!("a:1 {FID} whole"), rest], "two spans of one body, then another");
+        assert_eq!((got < bytes.len(), metrics.crc_failures.get() > 0), (is_wrong, is_wrong), "{failed:?}");
+        assert_eq!(matches!(failed, Some(FetchError::Corrupt { .. })), is_wrong, "{failed:?}");
+    }
+}

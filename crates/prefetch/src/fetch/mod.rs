@@ -115,7 +115,9 @@ struct Fetch<'a> {
     etag: Option<HeaderValue>,
     /// Whether it is counted in the version that is read.
     joined: bool,
-    /// CRC-32C of the stored bytes of the span that were taken over.
+    /// CRC-32C of the stored bytes from the first span on: up to this span, and up to the last that was taken over. It goes on from
+    /// span to span: to put two together takes as long as to compute that of half a megabyte.
+    before: u32,
     crc: u32,
     /// Whether the needle has more bytes than the file, so that its checksum says nothing.
     is_longer: bool,
@@ -134,6 +136,7 @@ impl<'a> Fetch<'a> {
             position,
             etag: None,
             joined: false,
+            before: 0,
             crc: 0,
             is_longer: false,
             target,
@@ -254,7 +257,7 @@ impl<'a> Fetch<'a> {
             return Ok(false);
         };
         self.span = self.position..end;
-        self.crc = 0;
+        self.before = self.crc;
         self.target = Target::Download(writer);
         if has_place { Ok(true) } else { Err(Cause::Timeout) }
     }
@@ -401,7 +404,7 @@ impl<'a> Fetch<'a> {
 
     /// Whether the first `compared` bytes of a body are others than those of the span that are here.
     async fn is_changed(&self, body: &mut UpstreamBody, compared: u64, attempt: &Attempt) -> Result<bool, Cause> {
-        let (mut left, mut crc) = (compared, 0);
+        let (mut left, mut crc) = (compared, self.before);
         let mut bytes = vec![0; BLOCK.min(usize::try_from(compared).unwrap_or(BLOCK))];
         while left > 0 {
             let most = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -430,7 +433,8 @@ impl<'a> Fetch<'a> {
         let crc = if self.is_full_chunk() {
             Some(self.crc)
         } else {
-            checksum.add(span.start, span.end - span.start, self.crc);
+            let begun = self.job.span.start;
+            checksum.add(begun, span.end - begun, self.crc);
             // A span before has failed, and the download with it: there is nothing to check.
             if span.end < self.job.read.size { None } else { checksum.of_chunk().await }
         };
@@ -451,7 +455,7 @@ impl<'a> Fetch<'a> {
         let can = (self.is_full_chunk() || self.position == self.span.start) && self.target.take_back();
         if can {
             self.position = self.span.start;
-            self.crc = 0;
+            self.crc = self.before;
             self.etag = None;
         }
         can
