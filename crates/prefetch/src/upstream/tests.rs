@@ -455,3 +455,16 @@ async fn words_before_an_answer_are_passed_over_but_no_other_protocol_is_spoken(
 fn the_port_of_http_goes_without_saying() {
     assert_eq!(Connector::new(Duration::from_secs(1), None).default_port(), 80);
 }
+
+#[tokio::test]
+async fn after_a_large_body_another_request_goes_over_the_same_connection() {
+    let (here, mut there) = tokio::io::duplex(1 << 16);
+    let request = WireRequest::of(&Request::get("http://a:1/3,01").body(()).unwrap(), 80).unwrap();
+    let mut connection = Connection::new(here);
+    for length in [20_000, 0] {
+        // Its body has gone where it was wanted.
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+        there.write_all(head.as_bytes()).await.unwrap();
+        assert!(connection.exchange(&request).await.is_ok(), "{length}");
+    }
+}
