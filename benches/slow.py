@@ -8,12 +8,14 @@ percentile, before and during, and the server's memory. Of the processors, what 
 SeaweedFS behind it took. Needs slowhttptest and nginx.
 
 slowhttptest asks the system without a pause whether there is something to read, and took more than one of two processors for it.
-Whoever attacks does so from another machine: so it has here what nobody else wants.
+Whoever attacks does so from another machine: so it has here what nobody else wants, and of that a tenth of a processor for each
+of the two (`--share`): they run for a millisecond out of ten.
 """
 
 import argparse
 import http.client
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -32,6 +34,8 @@ from harness.scratch import installed
 KIB, MIB = 1 << 10, 1 << 20
 SMALL, LARGE = Payload("small", 16 * KIB).bytes(), Payload("large", 16 * MIB).bytes()
 READERS = 4
+TURN = 0.01
+"""Seconds in which slowhttptest runs and rests once."""
 PAUSE = 0.02
 """Seconds between two requests of a reader: they ask for what two cores can give, with room to spare."""
 
@@ -92,7 +96,17 @@ def attack(mode: str, url: str, options: argparse.Namespace) -> subprocess.Popen
         argv += ["-i", "10", "-x", "24", "-t", "PUT" if mode == "-B" else "GET"]
     attacker = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.sched_setscheduler(attacker.pid, os.SCHED_IDLE, os.sched_param(0))
+    threading.Thread(target=hold, args=(attacker, options.share), daemon=True).start()
     return attacker
+
+
+def hold(attacker: subprocess.Popen[bytes], share: float) -> None:
+    """Lets it run for that share of the time, until it ends."""
+    while share < 1 and attacker.poll() is None:
+        time.sleep(share * TURN)
+        attacker.send_signal(signal.SIGSTOP)
+        time.sleep((1 - share) * TURN)
+        attacker.send_signal(signal.SIGCONT)
 
 
 def percentile(ordered: list[float], part: float) -> float:
@@ -152,6 +166,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=1000, help="of slowhttptest, to each front (1000)")
     parser.add_argument("--seconds", type=int, default=60, help="of each mode (60)")
     parser.add_argument("--before", type=float, default=20, help="seconds without it before each (20)")
+    parser.add_argument("--share", type=float, default=0.1, help="of a processor for each slowhttptest; 1: all that nobody wants (0.1)")
     parser.add_argument("--modes", default="HBX", help="of slowhttptest (HBX)")
     options = parser.parse_args()
     if not installed("slowhttptest", "nginx"):

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import h2.config
 import h2.connection
@@ -90,3 +91,22 @@ def test_clients_that_do_not_read_keep_others_out_only_so_long(
         until(
             lambda: request("GET", gate.url + small.path(), timeout=60).status == 200, "they have been cut", timeout=150
         )
+
+
+def test_the_system_takes_little_for_clients_that_read_nothing(
+    front_1mb: Front, objects: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    """It took half a megabyte for each, in thousands of pieces that fit what little room such a client has."""
+    large = objects.sized(front_1mb, Encryption.NONE, 32 * MIB, "never-read")
+    gate = start_tidegate(front_1mb)
+    with connections(gate, large.path()):
+        until(lambda: len(unread(gate)) == CLIENTS and min(unread(gate)) > 0, "all have their answers")
+        until(lambda: gate.metrics().sum("tidegate_fetches_in_flight") == 0, "nothing more comes", timeout=30)
+        assert max(unread(gate)) < MIB // 4
+
+
+def unread(gate: Tidegate) -> list[int]:
+    """Bytes that the system has for each client of it, sent or not, as Linux tells them (proc_net_tcp)."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    at = f":{address(gate)[1]:04X}"
+    return [int(line[4].partition(":")[0], 16) for line in lines if line[1].endswith(at) and line[3] == "01"]

@@ -16,7 +16,15 @@ pub(crate) struct EngineContext {
     pub(crate) pool: Arc<Pool>,
 }
 
+/// So many bodies stand though all clients read: of large downloads that wait for memory some always do.
+const STANDING: usize = 32;
+
 impl EngineContext {
+    /// Whether many clients read nothing of what is fetched for them, or more have come than there is memory for.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.budget.is_crowded() || self.fetch.servers.standing() > STANDING
+    }
+
     /// Whether a needle is in memory.
     pub(crate) fn is_cached(&self, fid: &str) -> bool {
         self.fetch.cache.as_ref().is_some_and(|cache| cache.contains(fid))

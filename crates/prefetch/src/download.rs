@@ -63,7 +63,7 @@ pub struct Download {
     failed: bool,
 }
 
-/// What the system takes of an answer though its client reads nothing of it.
+/// More than the system and the connection take of an answer though its client reads nothing of it.
 const SWALLOWED: u64 = 1 << 20;
 
 /// Memory on its way.
@@ -225,9 +225,20 @@ impl Download {
         }
     }
 
+    /// Whether its client may be one of many that read nothing. What is asked for such a one a volume server reads and sends in
+    /// vain: it is the least that is of use.
+    fn is_unproven(&self) -> bool {
+        self.delivered < SWALLOWED && self.shared.is_crowded()
+    }
+
+    /// Its part of the memory, in bytes.
+    fn part(&self) -> u64 {
+        if self.is_unproven() { 0 } else { self.shared.budget.part() }
+    }
+
     fn has_room(&self) -> bool {
         let (requests, bytes) = (self.slots.requests(), self.slots.bytes());
-        self.window.has_room(self.running.fetches(), requests, bytes, self.shared.budget.part())
+        self.window.has_room(self.running.fetches(), requests, bytes, self.part())
     }
 
     /// Begins the next span of the needle that is next. `false`: there is no memory.
@@ -287,7 +298,7 @@ impl Download {
     }
 
     fn span(&mut self) -> Option<Span> {
-        let (window, part) = (&self.window, self.shared.budget.part());
+        let (window, part) = (&self.window, self.part());
         self.steps.span(|left| window.span(left, part), self.shared.budget.blocks())
     }
 
@@ -313,12 +324,7 @@ impl Download {
             self.open = None;
             self.window.body_stood();
         }
-        let reach = if self.delivered < SWALLOWED && self.shared.budget.is_crowded() {
-            // What is asked for a volume server reads and sends, also for a client that is never going to read it.
-            len
-        } else {
-            self.window.reach(span.read.end - span.read.start)
-        };
+        let reach = if self.is_unproven() { len } else { self.window.reach(span.read.end - span.read.start) };
         let priority = self.priority(urgency);
         let is_last = urgency == Urgency::Head && self.steps.is_empty();
         let (open, running) = (&mut self.open, &self.running);

@@ -456,3 +456,36 @@ async fn where_more_come_than_there_is_room_for_a_beginning_asks_for_no_more_tha
     let asked: Vec<_> = asked.iter().map(|(first, last)| format!("a:1 3,0100000001 bytes={first}-{last}")).collect();
     assert_eq!(script.requests(), asked);
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_many_clients_read_nothing_a_beginning_asks_for_little() {
+    let script = Script::default();
+    let (read, expected) = script.needle(1, 13 * MIB);
+    let (engine, _) = script.engine(Settings::default());
+    let mut idle = Vec::new();
+    for _ in 0..40 {
+        idle.push(engine.download(plan([read.clone()])).await.unwrap());
+    }
+    sleep(Duration::from_millis(100)).await;
+    let whole = |requests: &[String]| requests.iter().filter(|request| request.ends_with(" whole")).count();
+    let asked = script.requests();
+    assert_eq!(
+        whole(&asked),
+        33,
+        "of so many bodies nothing is read, and nobody asks for more than they hold after that"
+    );
+
+    assert_eq!(collect(engine.download(plan([read.clone()])).await.unwrap()).await.unwrap(), expected);
+    let [pieces @ .., rest] = &script.requests()[asked.len()..] else { panic!() };
+    // Of the memory it has its floor: all that is shared is with those who do not read.
+    let floor = 2 * BLOCK;
+    let expected = (0..8).map(|at| format!("a:1 3,0100000001 bytes={}-{}", at * floor, (at + 1) * floor - 1));
+    assert_eq!(pieces, expected.collect::<Vec<_>>());
+    assert_eq!(*rest, format!("a:1 3,0100000001 bytes={MIB}-{}", 13 * MIB - 1), "who has read a megabyte reads on");
+
+    // Their bodies are closed: nothing tells any longer that they do not read.
+    sleep(Duration::from_secs(2)).await;
+    let asked = script.requests().len();
+    drop(collect(engine.download(plan([read])).await.unwrap()).await.unwrap());
+    assert_eq!(whole(&script.requests()[asked..]), 1);
+}

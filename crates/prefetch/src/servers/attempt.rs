@@ -4,9 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
-use super::{places::Place, server::Server, standing::Event};
+use super::{bodies::StandingBody, places::Place, server::Server, standing::Event};
 use crate::{outcome::Outcome, urgency::Priority};
 
 /// A server that was chosen.
@@ -94,11 +94,11 @@ impl Attempt {
         }
     }
 
-    /// Nothing is read of the body for a while: its place may go to another. As many bodies may stand so at a server as it has
-    /// places; `None`: there are so many.
-    pub(crate) fn stand(&mut self) -> Option<OwnedSemaphorePermit> {
+    /// Nothing is read of the body for a while: its place may go to another. Not for long, and of one server sixteen bodies for
+    /// each place may stand so; `None`: there are so many.
+    pub(crate) fn stand(&mut self) -> Option<StandingBody> {
         self.leave_place();
-        Arc::clone(&self.server.standing).try_acquire_owned().ok()
+        StandingBody::at(&self.server)
     }
 
     /// It is over.

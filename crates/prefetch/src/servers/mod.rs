@@ -4,6 +4,7 @@
 
 mod allowance;
 mod attempt;
+mod bodies;
 mod flaws;
 mod latency;
 mod pace;
@@ -16,7 +17,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -30,11 +31,16 @@ use tokio::{
 
 use self::{
     allowance::{Allowance, ONE},
+    bodies::Bodies,
     flaws::Flaws,
     latency::Latencies,
 };
 pub(crate) use self::{attempt::Attempt, flaws::Flaw, series::ServerSeries, server::Server};
-use crate::{ServerInsight, locate::Locations, sync::Mutex};
+use crate::{
+    ServerInsight,
+    locate::Locations,
+    sync::{AtomicUsize, Mutex},
+};
 
 /// Second requests: one in fifty, not saved up for long.
 const HEDGES: Allowance = Allowance { per_fetch: ONE / 50, per_second: 0, most: 10 * ONE };
@@ -50,6 +56,8 @@ const FORGOTTEN: Duration = Duration::from_secs(600);
 /// All volume servers that were named lately, and what may be spent on their failures.
 pub(crate) struct Servers {
     per_server: usize,
+    /// Bodies that stand at all servers together.
+    standing: Arc<AtomicUsize>,
     known: Mutex<HashMap<Arc<str>, Arc<Server>>>,
     flaws: Flaws,
     hedges: allowance::Balance,
@@ -66,6 +74,7 @@ impl Servers {
     pub(crate) fn new(per_server: usize, patient: usize, ejections: IntCounter, series: ServerSeries) -> Self {
         Self {
             per_server: per_server.max(1),
+            standing: Arc::default(),
             known: Mutex::default(),
             flaws: Flaws::new(),
             hedges: HEDGES.empty(),
@@ -136,9 +145,15 @@ impl Servers {
             });
         }
         let (ejections, series) = (self.ejections.clone(), self.series.of(authority));
-        let server = Arc::new(Server::new(Arc::clone(authority), self.per_server, ejections, series));
+        let bodies = Bodies::new(self.per_server, Arc::clone(&self.standing));
+        let server = Arc::new(Server::new(Arc::clone(authority), self.per_server, bodies, ejections, series));
         known.insert(Arc::clone(authority), Arc::clone(&server));
         server
+    }
+
+    /// How many bodies stand: nothing is read of them, for now.
+    pub(crate) fn standing(&self) -> usize {
+        self.standing.load(Ordering::Relaxed)
     }
 
     /// How each stands.

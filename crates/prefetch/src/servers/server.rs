@@ -10,12 +10,13 @@ use std::{
 
 use prometheus::IntCounter;
 use tokio::{
-    sync::{Notify, Semaphore, futures::Notified},
+    sync::{Notify, futures::Notified},
     time::Instant,
 };
 
 use super::{
     allowance::{Balance, RETRIES},
+    bodies::Bodies,
     pace::{Pace, UNKNOWN},
     places::Places,
     series::Series,
@@ -28,9 +29,6 @@ use crate::{
     urgency::Urgency,
 };
 
-/// Bodies that may stand for each place. One that is cut instead is asked for again, while what was on its way is lost to both
-/// sides: many that stand for a moment cost a server less than few would.
-const STAND: usize = 16;
 /// A server from which nothing comes for that long, on any connection, stands still, unless it is known to be slow.
 const SILENT: Duration = Duration::from_secs(1);
 /// By how much a server that is far away must be faster, in seconds, to be asked before one that is near.
@@ -43,8 +41,8 @@ pub(crate) struct Server {
     /// `host:port`.
     pub(crate) authority: Arc<str>,
     pub(super) places: Arc<Places>,
-    /// Bodies of which nothing is read for a while, without a place.
-    pub(super) standing: Arc<Semaphore>,
+    /// Those of which nothing is read for a while, without a place.
+    pub(super) bodies: Bodies,
     state: Mutex<State>,
     /// When something last came from it: nanoseconds since `known`.
     heard: AtomicU64,
@@ -79,13 +77,19 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(super) fn new(authority: Arc<str>, per_server: usize, ejections: IntCounter, series: Series) -> Self {
+    pub(super) fn new(
+        authority: Arc<str>,
+        places: usize,
+        bodies: Bodies,
+        ejections: IntCounter,
+        series: Series,
+    ) -> Self {
         let now = Instant::now();
         let state = State { standing: Standing::NEW, pace: Pace::new(now), sent: 0, busy_since: now, down_since: None };
         Self {
             authority,
-            places: Places::new(per_server),
-            standing: Arc::new(Semaphore::new(per_server * STAND)),
+            places: Places::new(places),
+            bodies,
             state: Mutex::new(state),
             heard: AtomicU64::new(0),
             known: now,
