@@ -282,6 +282,8 @@ impl Download {
             return Poll::Ready(Ok(reservation));
         }
         if least == 1 {
+            // Nothing is being fetched: the whole floor is with the client.
+            self.account.client_holds();
             return Poll::Pending;
         }
         if let Err(error) = self.shared.budget.has_room(&span.read.fid, least) {

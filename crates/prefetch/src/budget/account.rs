@@ -74,6 +74,11 @@ impl Account {
         self.floor.holder.meter.waits();
     }
 
+    /// What it waits for is memory that is with the client: of what the client has been given it has not read all.
+    pub(crate) fn client_holds(&self) {
+        self.floor.holder.meter.holds();
+    }
+
     /// The waker is called once when a floor block comes back.
     pub(crate) fn wake_on_return(&self, waker: &Waker) {
         self.returned.register(waker);

@@ -51,6 +51,11 @@ impl Meter {
         self.waits.store(true, Relaxed);
     }
 
+    /// All there is for it is with it: it is not waiting for us.
+    pub(super) fn holds(&self) {
+        self.waits.store(false, Relaxed);
+    }
+
     /// For how long it has taken nothing of what is there for it.
     pub(super) fn idles(&self, now: Instant) -> Duration {
         if self.waits.load(Relaxed) {

@@ -1,7 +1,10 @@
 //! What a download waits for, and what must not wait for it.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::*;
 use crate::{
-    Answer, ChunkCache, Engine, Metrics, NeedleRead, Piece, Settings, Upstream, Verify, WindowSetting,
+    Answer, ChunkCache, CutHandle, Engine, Metrics, NeedleRead, Piece, Settings, Share, Upstream, Verify,
+    WindowSetting,
     testing::{AsItIs, Fault, Script, body_of, collect},
 };
 
@@ -31,7 +35,7 @@ fn plan(reads: impl IntoIterator<Item = NeedleRead>) -> Plan {
 
 /// Takes that many shared blocks for somebody else.
 async fn taken(engine: &Engine, blocks: usize) -> Reservation {
-    let account = engine.shared.budget.admit(&crate::Share::default()).await;
+    let account = engine.shared.budget.admit(&Share::default()).await;
     Reservation::take(&account, blocks, blocks, Urgency::Head).unwrap()
 }
 
@@ -161,7 +165,7 @@ async fn memory_that_is_short_for_what_lies_ahead_is_told_and_shrinks_the_window
         let (engine, metrics) = script.engine(Settings { memory: 80 * BLOCK as u64, ..Settings::default() });
         let mut others = Vec::new();
         for _ in 0..2 {
-            others.push(engine.shared.budget.admit(&crate::Share::default()).await);
+            others.push(engine.shared.budget.admit(&Share::default()).await);
         }
         let _others = (taken(&engine, taken_by_others).await, others);
         let download = engine.download(script.needles(4, 2 * BLOCK).0).await.unwrap();
@@ -331,7 +335,7 @@ async fn a_download_begins_with_what_those_before_it_came_to() {
     let script = Script::default();
     script.latency(Duration::from_millis(40));
     let (engine, metrics) = script.engine(Settings::default());
-    let account = engine.shared.budget.admit(&crate::Share::default()).await;
+    let account = engine.shared.budget.admit(&Share::default()).await;
     let begins_with =
         || Download::new(Arc::clone(&engine.shared), Arc::clone(&account), Plan::default()).window.automatic();
     assert_eq!(begins_with(), Some(MIB as u64));
@@ -431,7 +435,7 @@ async fn where_more_come_than_there_is_room_for_a_beginning_asks_for_no_more_tha
     let script = Script::default();
     let (read, expected) = script.needle(1, 13 * MIB);
     let (engine, _) = script.engine(Settings { memory: 80 * BLOCK as u64, ..Settings::default() });
-    let share = crate::Share::default();
+    let share = Share::default();
     let _most_of_what_is_shared = taken(&engine, 38).await;
     let mut others = Vec::new();
     for _ in 0..19 {
@@ -488,4 +492,46 @@ async fn where_many_clients_read_nothing_a_beginning_asks_for_little() {
     let asked = script.requests().len();
     drop(collect(engine.download(plan([read])).await.unwrap()).await.unwrap());
     assert_eq!(whole(&script.requests()[asked..]), 1);
+}
+
+/// Whether a download was cut.
+#[derive(Default)]
+struct Cut(AtomicBool);
+
+impl CutHandle for Cut {
+    fn cut(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waited_for_bytes_and_then_reads_none_of_them_is_slow() {
+    let script = Script::default();
+    script.latency(Duration::from_millis(20));
+    let (engine, _) = script.engine(Settings { memory: 80 * BLOCK as u64, ..Settings::default() });
+    let _all_that_is_shared = taken(&engine, 40).await;
+    let cut = Arc::new(Cut::default());
+    let share = Share { cut: Some(Arc::clone(&cut) as Arc<dyn CutHandle>), ..Share::default() };
+    let mut download = engine.download_for(&share, plan([script.needle(1, 2 * MIB).0])).await.unwrap();
+    let mut floor = Vec::new();
+    for _ in 0..2 {
+        floor.push(download.next().await.unwrap().unwrap());
+    }
+    // So it is where the end of a fetch comes a moment after its last bytes.
+    download.account.client_waits();
+    assert!(timeout(Duration::from_secs(1), download.next()).await.is_err());
+    let mut others = Vec::new();
+    while let Some(other) = engine.shared.budget.admit(&Share::default()).now_or_never() {
+        others.push(other);
+    }
+    sleep(Duration::from_secs(10)).await;
+    let waits = tokio::spawn({
+        let budget = Arc::clone(&engine.shared.budget);
+        async move { budget.admit(&Share::default()).await }
+    });
+    sleep(Duration::from_secs(3)).await;
+    engine.shared.budget.relieve();
+    assert!(cut.0.load(Ordering::Relaxed), "somebody waits for its floor");
+    waits.abort();
+    drop(floor);
 }
