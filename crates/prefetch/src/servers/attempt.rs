@@ -98,7 +98,7 @@ impl Attempt {
     /// each place may stand so; `None`: there are so many.
     pub(crate) fn stand(&mut self) -> Option<StandingBody> {
         self.leave_place();
-        StandingBody::at(&self.server)
+        self.server.bodies.stand()
     }
 
     /// It is over.

@@ -6,7 +6,6 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::server::Server;
 use crate::sync::AtomicUsize;
 
 /// Bodies that may stand for each place. One that is cut instead is asked for again, while what was on its way is lost to both
@@ -24,22 +23,19 @@ impl Bodies {
     pub(super) fn new(places: usize, all: Arc<AtomicUsize>) -> Self {
         Self { room: Arc::new(Semaphore::new(places * STAND)), all }
     }
+
+    /// One more. `None`: there are as many as may be.
+    pub(super) fn stand(&self) -> Option<StandingBody> {
+        let room = Arc::clone(&self.room).try_acquire_owned().ok()?;
+        self.all.fetch_add(1, Ordering::Relaxed);
+        Some(StandingBody { _room: room, all: Arc::clone(&self.all) })
+    }
 }
 
 /// One that stands, until this is dropped.
 pub(crate) struct StandingBody {
     _room: OwnedSemaphorePermit,
     all: Arc<AtomicUsize>,
-}
-
-impl StandingBody {
-    /// One more at that server. `None`: there are as many as may be.
-    pub(super) fn at(server: &Server) -> Option<Self> {
-        let Bodies { room, all } = &server.bodies;
-        let room = Arc::clone(room).try_acquire_owned().ok()?;
-        all.fetch_add(1, Ordering::Relaxed);
-        Some(Self { _room: room, all: Arc::clone(all) })
-    }
 }
 
 impl Drop for StandingBody {

@@ -89,6 +89,12 @@ impl SlotCounts {
 }
 
 impl Slot {
+    /// How many its peer has, this one included.
+    pub(crate) fn of_peer(&self) -> usize {
+        let taken = self.room.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.of_peer.get(&self.peer).copied().unwrap_or(0)
+    }
+
     /// From now on it is a place of whoever is at `address`.
     ///
     /// # Errors
@@ -129,6 +135,7 @@ mod tests {
         let slots = Slots::new(3, 2);
         let held: Vec<_> = (0..2).map(|_| slots.take(ip("10.0.0.1")).ok().unwrap()).collect();
         assert_eq!(slots.take(ip("::ffff:10.0.0.1")).err(), Some(Full::ForPeer));
+        assert_eq!(held[0].of_peer(), 2);
         let other = slots.take(ip("10.0.0.2")).ok().unwrap();
         assert_eq!(slots.take(ip("10.0.0.3")).err(), Some(Full::Everywhere));
         drop(other);

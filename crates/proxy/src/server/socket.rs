@@ -116,13 +116,17 @@ fn watch(stream: &TcpStream, write_timeout: Duration) -> rustix::io::Result<()> 
     sockopt::set_tcp_user_timeout(stream, u32::try_from((2 * write_timeout).as_millis()).unwrap_or(u32::MAX))
 }
 
-/// Bytes that the system takes before any of them can be sent. It would take a megabyte, in as many pieces as fit into half of
-/// what the client has room for: a thousand clients that have room for a few hundred bytes keep a processor busy with that.
+/// Connections of one peer for each of which the system takes as much as it likes.
+const FEW: usize = 32;
+/// Bytes that it takes for each further one before any of them can be sent. It would take a megabyte, in as many pieces as fit into
+/// half of what the client has room for: a thousand clients that have room for a few hundred bytes keep a processor busy with that.
 const UNSENT: u32 = 128 << 10;
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, slot: Slot, write_timeout: Duration) -> Self {
-        if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT) {
+        if slot.of_peer() > FEW
+            && let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)
+        {
             tracing::debug!(%error, "the system takes as much for a connection as it likes");
         }
         if let Err(error) = watch(&stream, write_timeout) {
