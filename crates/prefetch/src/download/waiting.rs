@@ -463,9 +463,16 @@ async fn where_more_come_than_there_is_room_for_a_beginning_asks_for_no_more_tha
 
 #[tokio::test(start_paused = true)]
 async fn where_many_clients_read_nothing_a_beginning_asks_for_little() {
+    // All that is shared is with those who do not read, and of the memory a beginning has its floor; or much is free.
+    for (memory, piece) in [(Settings::default().memory, 2 * BLOCK), (1 << 30, 4 * BLOCK)] {
+        beginnings_ask_for(memory, piece).await;
+    }
+}
+
+async fn beginnings_ask_for(memory: u64, piece: usize) {
     let script = Script::default();
     let (read, expected) = script.needle(1, 13 * MIB);
-    let (engine, _) = script.engine(Settings::default());
+    let (engine, _) = script.engine(Settings { memory, ..Settings::default() });
     let mut idle = Vec::new();
     for _ in 0..40 {
         idle.push(engine.download(plan([read.clone()])).await.unwrap());
@@ -481,9 +488,7 @@ async fn where_many_clients_read_nothing_a_beginning_asks_for_little() {
 
     assert_eq!(collect(engine.download(plan([read.clone()])).await.unwrap()).await.unwrap(), expected);
     let [pieces @ .., rest] = &script.requests()[asked.len()..] else { panic!() };
-    // Of the memory it has its floor: all that is shared is with those who do not read.
-    let floor = 2 * BLOCK;
-    let expected = (0..8).map(|at| format!("a:1 3,0100000001 bytes={}-{}", at * floor, (at + 1) * floor - 1));
+    let expected = (0..MIB / piece).map(|at| format!("a:1 3,0100000001 bytes={}-{}", at * piece, (at + 1) * piece - 1));
     assert_eq!(pieces, expected.collect::<Vec<_>>());
     assert_eq!(*rest, format!("a:1 3,0100000001 bytes={MIB}-{}", 13 * MIB - 1), "who has read a megabyte reads on");
 
