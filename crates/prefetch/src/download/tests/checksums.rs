@@ -72,3 +72,17 @@ async fn another_needle_under_the_same_fid_is_never_spliced_in() {
     let error = engine.download(plan).await.err().unwrap();
     assert!(matches!(error, FetchError::Exhausted { cause: Cause::Changed | Cause::Corrupt, .. }), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_following_span_that_begins_anew_goes_on_with_the_checksum_of_those_before_it() {
+    let script = Script::default();
+    script.locations([vec!["a:1"], vec!["replaced:1"], vec!["a:1"]]);
+    // Three spans out of one body, which breaks where the second begins; that meets another needle first.
+    let (plan, expected) = script.needles(1, 12 << 20);
+    script.fault("a:1", [Fault::BreakAfter(4 << 20)]);
+    script.fault("replaced:1", vec![Fault::Replaced; 5]);
+    let (engine, metrics) = script.engine(fixed(2));
+    assert!(collect(engine.download(plan).await.unwrap()).await.unwrap() == expected);
+    assert_eq!(metrics.retries.with_label_values(&["length"]).get(), 1);
+    assert_eq!((metrics.crc_failures.get(), metrics.in_flight.get()), (0, 0));
+}

@@ -69,6 +69,26 @@ async fn a_replica_that_keeps_the_needle_compressed_goes_on_where_the_other_brok
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_following_span_that_breaks_goes_on_at_a_replica_that_keeps_the_needle_compressed() {
+    // The second of three spans out of one body breaks, and is compared from its own first byte on.
+    let nothing = Fault::Late(Duration::ZERO);
+    for (first, as_before, after) in [
+        (Fault::InflatedBreakAfter(5 << 20), Fault::Inflated, nothing.clone()),
+        (Fault::BreakAfter(5 << 20), nothing, Fault::Inflated),
+    ] {
+        let script = Script::default();
+        script.locations([vec!["a:1"], vec!["b:1"]]);
+        let (plan, expected) = script.needles(1, 12 << 20);
+        script.fault("a:1", [first].into_iter().chain(vec![as_before; 9]));
+        script.fault("b:1", vec![after.clone(); 9]);
+        let (engine, metrics) = script.engine(fixed(2));
+        let got = collect(engine.download(plan).await.unwrap()).await.unwrap();
+        assert!(got == expected, "{after:?}");
+        assert_eq!((metrics.failed.get(), metrics.crc_failures.get()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_fetch_is_asked_for_at_a_second_replica_and_the_first_one_dropped() {
     let script = Script::default();
     script.locations([vec!["a:1", "b:1"]]);
