@@ -135,8 +135,8 @@ mod tests {
         let slots = Slots::new(3, 2);
         let held: Vec<_> = (0..2).map(|_| slots.take(ip("10.0.0.1")).ok().unwrap()).collect();
         assert_eq!(slots.take(ip("::ffff:10.0.0.1")).err(), Some(Full::ForPeer));
-        assert_eq!(held[0].of_peer(), 2);
         let other = slots.take(ip("10.0.0.2")).ok().unwrap();
+        assert_eq!((held[0].of_peer(), other.of_peer()), (2, 1));
         assert_eq!(slots.take(ip("10.0.0.3")).err(), Some(Full::Everywhere));
         drop(other);
         assert!(slots.take(ip("10.0.0.3")).is_ok());

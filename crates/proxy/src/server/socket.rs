@@ -275,3 +275,31 @@ impl AsyncWrite for Socket {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{peers::Slots, server::testing::loopback};
+
+    /// What the system takes for a connection before it can be sent, of a peer that has so many. 0: as it likes.
+    async fn unsent_of(connections: usize) -> u32 {
+        let slots = Slots::new(100, 100);
+        let (here, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let _others: Vec<_> = (1..connections).map(|_| slots.take(here).ok().unwrap()).collect();
+        // Those of somebody else count for nothing.
+        let _elsewhere: Vec<_> = (0..40).map(|_| slots.take(other).ok().unwrap()).collect();
+        let listener = TcpListener::bind(loopback()).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = Socket::new(stream, slots.take(here).ok().unwrap(), Duration::from_secs(60));
+        SockRef::from(&socket.stream).tcp_notsent_lowat().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_system_takes_little_for_a_connection_of_a_peer_that_has_more_than_a_few() {
+        assert_eq!((unsent_of(FEW).await, unsent_of(FEW + 1).await), (0, 128 << 10));
+    }
+}
