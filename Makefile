@@ -28,9 +28,13 @@ fmt-check: cargo
 EVERY_KMS := --features proxy/gcp,proxy/azure,proxy/otlp
 
 # Of the Python code only what would fail when it is run: names that do not exist, what is imported and not used.
-lint: cargo venv ## clippy on everything, ruff on the Python code, and no circle of files; a warning is an error
+# And whether what the benches call takes what it is given: no test runs them.
+MYPY := --no-error-summary --ignore-missing-imports --check-untyped-defs --follow-imports=silent \
+  $(addprefix --disable-error-code=,arg-type assignment func-returns-value has-type index list-item dict-item misc operator union-attr)
+lint: cargo venv ## clippy on everything, ruff and mypy on the Python code, and no circle of files; a warning is an error
 	@$(PYTHON) tests/structure/circles.py
 	$(VENV)/bin/ruff check --isolated --quiet --select F,E9,PLE tests benches deploy docs
+	@cd benches && MYPYPATH=../tests $(abspath $(VENV))/bin/mypy --config-file= --cache-dir=$(abspath $(TARGET))/mypy $(MYPY) *.py
 	$(CARGO) clippy --locked --workspace --all-targets $(EVERY_KMS) -- -D warnings
 
 features: cargo ## The same without any KMS, with each alone, and as it is built by default

@@ -96,7 +96,7 @@ class Contender:
         """Reads an object of `size` bytes so often by curl, one download after the other."""
         begin, before = time.monotonic(), self._spent()
         for _ in range(times):
-            download(self.url(prefix), size)
+            download(self.url(prefix), self.headers, size)
         giga = times * size / 1e9
         self._note(work, giga * 1000 / (time.monotonic() - begin), before, giga)
 
