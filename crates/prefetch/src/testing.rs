@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     Late(Duration),
     /// Another ETag, and other bytes.
     Replaced,
+    /// An ETag that is neither the needle's nor that of any other fault, and one bit of that byte is flipped.
+    ReplacedAt(usize),
     /// No ETag, and one bit of that byte is flipped.
     UnnamedFlip(usize),
     /// The server keeps the needle compressed, and the body breaks off with an error after so many bytes.
@@ -148,10 +150,11 @@ impl Upstream for Script {
                 answer = answer.header(header::CONTENT_ENCODING, "gzip");
             }
             let crc = stored_crc
-                ^ u32::from(matches!(
-                    fault,
-                    Some(Fault::OtherNeedle | Fault::Replaced | Fault::Inflated | Fault::InflatedBreakAfter(_))
-                ));
+                ^ match fault {
+                    Some(Fault::OtherNeedle | Fault::Replaced | Fault::Inflated | Fault::InflatedBreakAfter(_)) => 1,
+                    Some(Fault::ReplacedAt(_)) => 2,
+                    _ => 0,
+                };
             if request.headers().contains_key(header::ACCEPT_ENCODING) && matches!(fault, Some(Fault::Inflated)) {
                 answer = answer.header(header::CONTENT_ENCODING, "gzip");
             }
@@ -159,7 +162,7 @@ impl Upstream for Script {
                 answer = answer.header(header::ETAG, format!("\"{crc:08x}\""));
             }
             let flip = match fault {
-                Some(Fault::Flip(at) | Fault::UnnamedFlip(at)) => Some(at),
+                Some(Fault::Flip(at) | Fault::UnnamedFlip(at) | Fault::ReplacedAt(at)) => Some(at),
                 Some(Fault::FlipWhole(at)) if range.is_none() => Some(at),
                 Some(Fault::Replaced) => Some(0),
                 _ => None,

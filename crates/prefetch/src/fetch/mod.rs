@@ -208,11 +208,12 @@ impl<'a> Fetch<'a> {
             asked = Box::pin(self.in_another_form(asked)).await?;
         }
         let mut compared = 0;
-        if self.is_stored_otherwise(asked.answer.headers().get(header::ETAG)) {
+        let named = asked.answer.headers().get(header::ETAG).cloned();
+        if self.is_stored_otherwise(named.as_ref()) {
             // Compressed at one server and not at the other, or another needle: by what it holds of the bytes that are here.
             let wanted = ByteSelection::Range { range: self.span.start..self.job.reach, size: self.job.read.size };
             drop(asked.answer);
-            asked = ask(self.context, asked.attempt, &self.sought.read, &wanted).await?;
+            asked = Box::pin(self.ask_again(asked.attempt, &wanted, named.as_ref())).await?;
             compared = resumed;
         } else {
             self.context.metrics.resumed_bytes.inc_by(resumed);
@@ -285,14 +286,30 @@ impl<'a> Fetch<'a> {
         };
         let wanted = self.wanted();
         if is_same && attempt.place_unless_set_aside(&self.job.priority, wanted.len()).await {
-            let asked = ask(self.context, attempt, read, &wanted).await?;
-            if asked.answer.headers().get(header::ETAG) == etag.as_ref() && self.is_of_this_version(&asked) {
+            let asked = self.ask_again(attempt, &wanted, etag.as_ref()).await?;
+            if self.is_of_this_version(&asked) {
                 return Ok(asked);
             }
             asked.attempt.ended(Outcome::OfNeedle);
         } else {
             attempt.ended(Outcome::OfNeedle);
         }
+        Err(Failure { server, cause: Cause::Changed })
+    }
+
+    /// Asks a server once more, for what it has under the ETag that it named before. It may have been replaced meanwhile.
+    async fn ask_again(
+        &self,
+        attempt: Attempt,
+        wanted: &ByteSelection,
+        named: Option<&HeaderValue>,
+    ) -> Result<SoundAnswer, Failure> {
+        let asked = ask(self.context, attempt, &self.sought.read, wanted).await?;
+        if asked.answer.headers().get(header::ETAG) == named {
+            return Ok(asked);
+        }
+        let server = Arc::clone(asked.attempt.authority());
+        asked.attempt.ended(Outcome::OfNeedle);
         Err(Failure { server, cause: Cause::Changed })
     }
 

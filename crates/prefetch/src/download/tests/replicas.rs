@@ -88,6 +88,27 @@ async fn a_following_span_that_breaks_goes_on_at_a_replica_that_keeps_the_needle
     }
 }
 
+/// It was asked for once to learn its form, and once more for the bytes to compare: what was replaced in between was read on.
+#[tokio::test(start_paused = true)]
+async fn a_needle_that_is_replaced_before_it_is_compared_is_not_read_on() {
+    let script = Script::default();
+    script.locations([vec!["a:1"], vec!["b:1"]]);
+    let (read, bytes) = script.needle(1, 12 << 20);
+    script.fault("a:1", [Fault::BreakAfter(5 << 20), Fault::Late(Duration::ZERO), Fault::Refuse]);
+    // A part, of which no checksum tells anything; what is compared of it is as it was.
+    let read = NeedleRead { start: 1, ..read };
+    let replaced = Fault::ReplacedAt(4 << 20);
+    script.fault("b:1", [Fault::Inflated, Fault::Inflated, Fault::Inflated].into_iter().chain(vec![replaced; 9]));
+    let (engine, metrics) = script.engine(fixed(2));
+    let got = collect(engine.download(Plan::from_iter([Piece::Needle(read)])).await.unwrap()).await;
+    assert!(
+        matches!(got, Err((_, FetchError::Exhausted { cause: Cause::Changed, .. }))),
+        "{:?}",
+        got.map(|got| got == bytes[1..])
+    );
+    assert_eq!(metrics.failed.get(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_late_fetch_is_asked_for_at_a_second_replica_and_the_first_one_dropped() {
     let script = Script::default();
