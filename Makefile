@@ -143,7 +143,7 @@ soak: venv build ## Mixed load and a fault every few seconds for ten minutes (SO
 BENCH ?=
 BENCH_RUN := PATH="$$PATH:/usr/sbin:/usr/local/sbin" TIDEGATE_BIN=$(abspath $(TARGET))/release/tidegate \
   $(VENV)/bin/python benches/all.py --programs $(abspath $(TARGET))/release/examples
-bench: bench-programs ## tidegate beside filer, gateway, nginx, HAProxy and a bare relay, into docs/benchmarks.md: 20 min (BENCH="--rounds 11")
+bench: bench-programs ## tidegate beside filer, gateway, nginx, HAProxy and a bare relay, into docs/benchmarks.md: 12 min (BENCH="--rounds 11")
 	$(BENCH_RUN) $(BENCH)
 
 bench-quick: bench-programs ## The same in two minutes, of fewer rounds

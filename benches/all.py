@@ -7,7 +7,7 @@ the processor time of each process in between. Then whole downloads with the vol
 docs/benchmarks.md and the plots in docs/benchmarks/. Needs nginx, haproxy, wrk and curl, and the examples bare_relay and
 delay_line of crates/prefetch.
 
-    make bench          # some 20 minutes
+    make bench          # some 12 minutes
     make bench-quick    # some two
 """
 

@@ -88,7 +88,7 @@ def write_page(
         [
             "# Benchmarks",
             "Written by `benches/all.py`, which [benches/README.md](../benches/README.md) describes: do not edit."
-            " `make bench` writes it anew in some 20 minutes, `make bench-quick` in some two. What else was measured is in"
+            " `make bench` writes it anew in some 12 minutes, `make bench-quick` in some two. What else was measured is in"
             " [performance.md](performance.md).",
             about(options, machine, seconds),
             *whole(contenders),
