@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::{
     content::{Content, NeedleBytes},
     cut::{PIECE, PieceWork, pieces, runs},
-    stored::{NeedleContent, stored},
+    stored::{NeedleContent, PartVersion, stored, stored_of},
 };
 use crate::{
     ContentError, FetchError, NeedleRead, Opener, Verify,
@@ -260,6 +260,7 @@ async fn inflated_by_servers(
     let most = (shared.budget.blocks() / 8 * BLOCK).max(BLOCK) as u64;
     // One at a time, so that nobody waits for memory who holds some.
     let places = Arc::new(Semaphore::new(1));
+    let mut version = PartVersion::default();
     for slice in slices {
         let mut range = match slice {
             Slice::Chunk(range) => range,
@@ -276,10 +277,11 @@ async fn inflated_by_servers(
             let len = part.end - part.start;
             let memory = waited_for(shared, account, blocks(len)).await?;
             let wanted = ByteSelection::Range { range: part, size: read.size };
-            let NeedleContent::Here { mut bytes, .. } = stored(&shared.fetch, read, &wanted, len, &priority).await?
-            else {
+            let part = stored_of(&shared.fetch, read, &wanted, len, &priority, &mut version).await?;
+            let NeedleContent::Here { mut bytes, .. } = part else {
                 return Err(unopened(read, ContentError::TooMany));
             };
+            version.has_begun = true;
             if let Some(decoder) = &mut decoder {
                 decoder.apply(&mut bytes);
             }

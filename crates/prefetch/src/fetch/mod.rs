@@ -29,9 +29,9 @@ pub(crate) use self::{
     replicas::{Failure, Replicas},
     request::{ByteSelection, SoundAnswer, ask, is_compressed, length},
     span_writer::SpanWriter,
-    version::Version,
+    version::{Version, VersionCheck},
 };
-use self::{target::Target, version::VersionMatch};
+use self::{request::ask_again, target::Target};
 use crate::{
     Cause, ChunkCache, Decode, FetchError, LengthError, NeedleRead, UpstreamBody, Verify, budget::BLOCK,
     checksum::Checksum, chunk_cache::FetchedNeedle, crc, handover::Handover, metrics::InFlight, outcome::Outcome,
@@ -203,17 +203,27 @@ impl<'a> Fetch<'a> {
         mut decoder: Option<&mut (dyn Decode + 'static)>,
     ) -> Result<(), Failure> {
         let resumed = self.position - self.span.start;
-        let mut asked = self.first_answer(replicas, first).await?;
-        if !self.is_of_this_version(&asked) {
-            asked = Box::pin(self.in_another_form(asked)).await?;
-        }
+        let asked = self.first_answer(replicas, first).await?;
+        let wanted = self.wanted();
+        let mut check = VersionCheck {
+            context: self.context,
+            version: &self.job.version,
+            read: &self.sought.read,
+            wanted: &wanted,
+            priority: &self.job.priority,
+            // What the first span has can be taken back, or is compared.
+            begins: self.span.start == self.job.span.start,
+            joined: &mut self.joined,
+        };
+        let mut asked = if check.accepts(&asked) { asked } else { Box::pin(check.in_another_form(asked)).await? };
         let mut compared = 0;
         let named = asked.answer.headers().get(header::ETAG).cloned();
         if self.is_stored_otherwise(named.as_ref()) {
             // Compressed at one server and not at the other, or another needle: by what it holds of the bytes that are here.
             let wanted = ByteSelection::Range { range: self.span.start..self.job.reach, size: self.job.read.size };
             drop(asked.answer);
-            asked = Box::pin(self.ask_again(asked.attempt, &wanted, named.as_ref())).await?;
+            asked =
+                Box::pin(ask_again(self.context, asked.attempt, &self.sought.read, &wanted, named.as_ref())).await?;
             compared = resumed;
         } else {
             self.context.metrics.resumed_bytes.inc_by(resumed);
@@ -261,56 +271,6 @@ impl<'a> Fetch<'a> {
         self.before = self.crc;
         self.target = Target::Download(writer);
         if has_place { Ok(true) } else { Err(Cause::Timeout) }
-    }
-
-    /// Whether an answer is of the version of the needle that is read.
-    fn is_of_this_version(&mut self, asked: &SoundAnswer) -> bool {
-        // What the first span has can be taken back, or is compared.
-        let begins = self.span.start == self.job.span.start;
-        let Some(etag) = asked.answer.headers().get(header::ETAG) else { return true };
-        self.job.version.of(etag, asked.attempt.authority(), &mut self.joined, begins) == VersionMatch::Same
-    }
-
-    /// Asks once more for what another ETag came with, if it is the same needle in another form.
-    async fn in_another_form(&mut self, asked: SoundAnswer) -> Result<SoundAnswer, Failure> {
-        let SoundAnswer { answer, mut attempt, .. } = asked;
-        let server = Arc::clone(attempt.authority());
-        let etag = answer.headers().get(header::ETAG).cloned();
-        drop(answer);
-        // Both servers are asked, each for a place.
-        attempt.leave_place();
-        let read = &self.sought.read;
-        let is_same = match &etag {
-            Some(etag) => self.job.version.has_two_forms(self.context, read, &server, etag).await,
-            None => true,
-        };
-        let wanted = self.wanted();
-        if is_same && attempt.place_unless_set_aside(&self.job.priority, wanted.len()).await {
-            let asked = self.ask_again(attempt, &wanted, etag.as_ref()).await?;
-            if self.is_of_this_version(&asked) {
-                return Ok(asked);
-            }
-            asked.attempt.ended(Outcome::OfNeedle);
-        } else {
-            attempt.ended(Outcome::OfNeedle);
-        }
-        Err(Failure { server, cause: Cause::Changed })
-    }
-
-    /// Asks a server once more, for what it has under the ETag that it named before. It may have been replaced meanwhile.
-    async fn ask_again(
-        &self,
-        attempt: Attempt,
-        wanted: &ByteSelection,
-        named: Option<&HeaderValue>,
-    ) -> Result<SoundAnswer, Failure> {
-        let asked = ask(self.context, attempt, &self.sought.read, wanted).await?;
-        if asked.answer.headers().get(header::ETAG) == named {
-            return Ok(asked);
-        }
-        let server = Arc::clone(asked.attempt.authority());
-        asked.attempt.ended(Outcome::OfNeedle);
-        Err(Failure { server, cause: Cause::Changed })
     }
 
     /// The first sound answer, of one replica or of two. A second one is asked when the first is late, as far as that may be

@@ -9,6 +9,7 @@ use crate::{
     Cause, LengthError, NeedleRead, UpstreamBody,
     content_range::ContentRange,
     fetch::{FetchContext, replicas::Failure},
+    outcome::Outcome,
     servers::Attempt,
     urgency::{Priority, Urgency},
 };
@@ -93,6 +94,23 @@ pub(crate) async fn ask(
             Err(Failure { server, cause })
         }
     }
+}
+
+/// Asks a server once more, for what it has under the ETag that it named before. It may have been replaced meanwhile.
+pub(super) async fn ask_again(
+    context: &FetchContext,
+    attempt: Attempt,
+    read: &NeedleRead,
+    wanted: &ByteSelection,
+    named: Option<&HeaderValue>,
+) -> Result<SoundAnswer, Failure> {
+    let asked = ask(context, attempt, read, wanted).await?;
+    if asked.answer.headers().get(header::ETAG) == named {
+        return Ok(asked);
+    }
+    let server = Arc::clone(asked.attempt.authority());
+    asked.attempt.ended(Outcome::OfNeedle);
+    Err(Failure { server, cause: Cause::Changed })
 }
 
 /// A sound answer, and whether it is of a needle that is longer than was thought.

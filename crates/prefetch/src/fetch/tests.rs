@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::*;
+use super::{version::VersionMatch, *};
 use crate::{
     Metrics, Piece, Plan, Settings, Verify, WindowSetting,
     testing::{Fault, Script, body_of, collect},

@@ -6,12 +6,18 @@
 
 use std::sync::{Arc, PoisonError};
 
-use http::HeaderValue;
+use http::{HeaderValue, header};
 
-use super::{FetchContext, request::stored_as};
+use super::{
+    FetchContext,
+    replicas::Failure,
+    request::{ByteSelection, SoundAnswer, ask_again, stored_as},
+};
 use crate::{
-    NeedleRead,
+    Cause, NeedleRead,
+    outcome::Outcome,
     sync::{Mutex, MutexGuard},
+    urgency::Priority,
 };
 
 /// The version that one download reads of a needle.
@@ -60,7 +66,7 @@ impl Version {
 
     /// Whether what `server` has under another ETag is the same needle: one of the two servers keeps it compressed, and the
     /// other one does not, and both have still what they named.
-    pub(super) async fn has_two_forms(
+    async fn has_two_forms(
         &self,
         context: &FetchContext,
         read: &NeedleRead,
@@ -87,6 +93,52 @@ impl Version {
 
     fn state(&self) -> MutexGuard<'_, Option<VersionState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the answers to a request are of the version that is read.
+pub(crate) struct VersionCheck<'a> {
+    pub(crate) context: &'a FetchContext,
+    pub(crate) version: &'a Version,
+    pub(crate) read: &'a NeedleRead,
+    pub(crate) wanted: &'a ByteSelection,
+    pub(crate) priority: &'a Priority,
+    /// Whether what has been read of it can be taken back, or is compared.
+    pub(crate) begins: bool,
+    /// Whether this reader has been counted.
+    pub(crate) joined: &'a mut bool,
+}
+
+impl VersionCheck<'_> {
+    /// Whether an answer is of that version, as far as it says.
+    pub(crate) fn accepts(&mut self, asked: &SoundAnswer) -> bool {
+        let Some(etag) = asked.answer.headers().get(header::ETAG) else { return true };
+        self.version.of(etag, asked.attempt.authority(), self.joined, self.begins) == VersionMatch::Same
+    }
+
+    /// Asks once more for what another ETag came with, if it is the same needle in another form.
+    pub(crate) async fn in_another_form(mut self, asked: SoundAnswer) -> Result<SoundAnswer, Failure> {
+        let SoundAnswer { answer, mut attempt, .. } = asked;
+        let server = Arc::clone(attempt.authority());
+        let etag = answer.headers().get(header::ETAG).cloned();
+        drop(answer);
+        // Both servers are asked, each for a place.
+        attempt.leave_place();
+        let Self { context, read, wanted, .. } = self;
+        let is_same = match &etag {
+            Some(etag) => self.version.has_two_forms(context, read, &server, etag).await,
+            None => true,
+        };
+        if is_same && attempt.place_unless_set_aside(self.priority, wanted.len()).await {
+            let asked = ask_again(context, attempt, read, wanted, etag.as_ref()).await?;
+            if self.accepts(&asked) {
+                return Ok(asked);
+            }
+            asked.attempt.ended(Outcome::OfNeedle);
+        } else {
+            attempt.ended(Outcome::OfNeedle);
+        }
+        Err(Failure { server, cause: Cause::Changed })
     }
 }
 

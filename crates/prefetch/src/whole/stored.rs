@@ -10,7 +10,10 @@ use crate::{
     Cause, FetchError, LengthError, NeedleRead, Verify,
     budget::BLOCK,
     crc,
-    fetch::{ByteSelection, ChunkSearch, Failure, FetchContext, Replicas, SoundAnswer, ask, is_compressed, length},
+    fetch::{
+        ByteSelection, ChunkSearch, Failure, FetchContext, Replicas, SoundAnswer, Version, VersionCheck, ask,
+        is_compressed, length,
+    },
     metrics::InFlight,
     outcome::Outcome,
     servers::Attempt,
@@ -42,6 +45,31 @@ pub(super) async fn stored(
     limit: u64,
     priority: &Priority,
 ) -> Result<NeedleContent, FetchError> {
+    // What is read by one request is of one version.
+    stored_of(context, read, wanted, limit, priority, &mut PartVersion::default()).await
+}
+
+/// The version of a needle that is read part by part.
+#[derive(Default)]
+pub(super) struct PartVersion {
+    version: Version,
+    joined: bool,
+    /// Whether a part has been read.
+    pub(super) has_begun: bool,
+}
+
+/// The same of a needle of which other parts were read: it is to be of the same version.
+///
+/// # Errors
+/// As [`stored`], also where no replica has that version any more.
+pub(super) async fn stored_of(
+    context: &FetchContext,
+    read: &NeedleRead,
+    wanted: &ByteSelection,
+    limit: u64,
+    priority: &Priority,
+    version: &mut PartVersion,
+) -> Result<NeedleContent, FetchError> {
     // Of one that asks for no bytes nothing is in flight.
     let in_flight = (!matches!(wanted, ByteSelection::Head)).then(|| InFlight::begin(&context.metrics));
     let mut sought = ChunkSearch::new(read.clone());
@@ -58,7 +86,10 @@ pub(super) async fn stored(
                 Err(error) => break Err(error),
             },
         };
-        match attempt(context, chosen, &sought.read, wanted, limit).await {
+        let PartVersion { version, joined, has_begun } = &mut *version;
+        let (read, begins) = (&sought.read, !*has_begun);
+        let check = VersionCheck { context, version, read, wanted, priority, begins, joined };
+        match attempt(chosen, check, limit).await {
             Ok(stored) => break Ok(stored),
             Err(failure) => replicas.failed(failure),
         }
@@ -69,14 +100,11 @@ pub(super) async fn stored(
     result
 }
 
-async fn attempt(
-    context: &FetchContext,
-    chosen: Attempt,
-    read: &NeedleRead,
-    wanted: &ByteSelection,
-    limit: u64,
-) -> Result<NeedleContent, Failure> {
-    let SoundAnswer { answer, mut attempt, .. } = ask(context, chosen, read, wanted).await?;
+async fn attempt(chosen: Attempt, mut check: VersionCheck<'_>, limit: u64) -> Result<NeedleContent, Failure> {
+    let VersionCheck { context, read, wanted, .. } = check;
+    let asked = ask(context, chosen, read, wanted).await?;
+    let asked = if check.accepts(&asked) { asked } else { check.in_another_form(asked).await? };
+    let SoundAnswer { answer, mut attempt, .. } = asked;
     let gzip = answer.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
     let is_checked = match context.verify {
         Verify::Off => false,

@@ -312,6 +312,31 @@ async fn a_text_that_is_larger_than_all_memory_is_served_all_the_same() {
     assert_eq!((metrics.in_flight.get(), metrics.buffered.get()), (0, 0));
 }
 
+/// The parts were read as if each were a file of its own.
+#[tokio::test(start_paused = true)]
+async fn a_text_that_is_replaced_between_two_of_its_parts_is_not_mixed() {
+    let nothing = Fault::Late(Duration::ZERO);
+    // The length is asked for first. What breaks before anything is out may begin anew with what is there now.
+    for (faults, is_read) in [
+        (vec![nothing.clone(), nothing.clone(), Fault::OtherNeedle], false),
+        (vec![nothing.clone(), Fault::BreakAfter(1000), Fault::OtherNeedle], true),
+    ] {
+        let script = Script::default();
+        let (read, bytes) = script.text(2, 3 << 20);
+        script.0.lock().unwrap().needles.insert(read.fid.to_string(), vec![7; 5 << 20].into());
+        script.fault("a:1", faults.into_iter().chain(vec![Fault::OtherNeedle; 100]));
+        let (engine, _) = script.engine(Settings { memory: 16 << 20, ..Settings::default() });
+        let got = collect(engine.download(Plan::from_iter([Piece::Needle(read)])).await.unwrap()).await;
+        match got {
+            Ok(got) => assert!(is_read && got == bytes),
+            Err((given, error)) => {
+                assert!(!is_read && given < bytes.len(), "{given}");
+                assert!(matches!(error, FetchError::Exhausted { cause: Cause::Changed, .. }), "{error}");
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_text_whose_gzip_takes_a_quarter_of_the_memory_is_fetched_as_gzip() {
     let script = Script::default();
