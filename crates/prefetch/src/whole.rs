@@ -281,7 +281,6 @@ async fn inflated_by_servers(
             let NeedleContent::Here { mut bytes, .. } = part else {
                 return Err(unopened(read, ContentError::TooMany));
             };
-            version.has_begun = true;
             if let Some(decoder) = &mut decoder {
                 decoder.apply(&mut bytes);
             }

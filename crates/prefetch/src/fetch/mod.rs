@@ -203,8 +203,8 @@ impl<'a> Fetch<'a> {
         mut decoder: Option<&mut (dyn Decode + 'static)>,
     ) -> Result<(), Failure> {
         let resumed = self.position - self.span.start;
-        let asked = self.first_answer(replicas, first).await?;
         let wanted = self.wanted();
+        let asked = self.first_answer(replicas, first, &wanted).await?;
         let mut check = VersionCheck {
             context: self.context,
             version: &self.job.version,
@@ -217,20 +217,18 @@ impl<'a> Fetch<'a> {
         };
         let mut asked = if check.accepts(&asked) { asked } else { Box::pin(check.in_another_form(asked)).await? };
         let mut compared = 0;
-        let named = asked.answer.headers().get(header::ETAG).cloned();
-        if self.is_stored_otherwise(named.as_ref()) {
+        let etag = asked.answer.headers().get(header::ETAG).cloned();
+        if self.is_stored_otherwise(etag.as_ref()) {
             // Compressed at one server and not at the other, or another needle: by what it holds of the bytes that are here.
             let wanted = ByteSelection::Range { range: self.span.start..self.job.reach, size: self.job.read.size };
             drop(asked.answer);
-            asked =
-                Box::pin(ask_again(self.context, asked.attempt, &self.sought.read, &wanted, named.as_ref())).await?;
+            asked = Box::pin(ask_again(self.context, asked.attempt, &self.sought.read, &wanted, etag.as_ref())).await?;
             compared = resumed;
         } else {
             self.context.metrics.resumed_bytes.inc_by(resumed);
         }
         let SoundAnswer { answer, mut attempt, is_longer } = asked;
         let server = Arc::clone(attempt.authority());
-        let etag = answer.headers().get(header::ETAG).cloned();
         let has_another = replicas.has_another(attempt.server());
         self.is_longer = is_longer;
         let mut body = answer.into_body();
@@ -275,11 +273,15 @@ impl<'a> Fetch<'a> {
 
     /// The first sound answer, of one replica or of two. A second one is asked when the first is late, as far as that may be
     /// done, and when it stands still.
-    async fn first_answer(&mut self, replicas: &mut Replicas<'_>, first: Attempt) -> Result<SoundAnswer, Failure> {
+    async fn first_answer(
+        &self,
+        replicas: &mut Replicas<'_>,
+        first: Attempt,
+        wanted: &ByteSelection,
+    ) -> Result<SoundAnswer, Failure> {
         let context = self.context;
-        let wanted = self.wanted();
         let server = Arc::clone(first.server());
-        let mut one = std::pin::pin!(ask(context, first, &self.sought.read, &wanted));
+        let mut one = std::pin::pin!(ask(context, first, &self.sought.read, wanted));
         if !replicas.has_another(&server) {
             return one.await;
         }
@@ -309,7 +311,7 @@ impl<'a> Fetch<'a> {
         let Some(second) = second else { return one.await };
         context.metrics.hedges_sent.inc();
         // Boxed, as all that hardly any fetch comes to: every fetch is moved into a task of its own.
-        let mut two = Box::pin(ask(context, second, &self.sought.read, &wanted));
+        let mut two = Box::pin(ask(context, second, &self.sought.read, wanted));
         // Whoever is sound first; where one fails the other still has its time.
         let (answer, is_second) = tokio::select! {
             biased;

@@ -55,7 +55,7 @@ pub(super) struct PartVersion {
     version: Version,
     joined: bool,
     /// Whether a part has been read.
-    pub(super) has_begun: bool,
+    has_begun: bool,
 }
 
 /// The same of a needle of which other parts were read: it is to be of the same version.
@@ -90,7 +90,10 @@ pub(super) async fn stored_of(
         let (read, begins) = (&sought.read, !*has_begun);
         let check = VersionCheck { context, version, read, wanted, priority, begins, joined };
         match attempt(chosen, check, limit).await {
-            Ok(stored) => break Ok(stored),
+            Ok(stored) => {
+                *has_begun = true;
+                break Ok(stored);
+            }
             Err(failure) => replicas.failed(failure),
         }
     };
