@@ -1,7 +1,9 @@
 //! Hot chunks in memory, as they are stored, in front of the fetches from volume servers.
 //!
-//! Knows needles by their id, and that a needle never changes under its id: so what is kept cannot be stale. Must not
-//! know what the bytes mean: what is encrypted on the volume is encrypted here.
+//! Knows needles by their id, and that a needle never changes under its id: so what is kept cannot be stale. Should somebody
+//! write another one there all the same, who reads one piece by piece sees by the version that is kept with the bytes that
+//! they are not of the one that was read before. Must not know what the bytes mean: what is encrypted on the volume is
+//! encrypted here.
 //!
 //! Kept are needles of up to [`LARGEST`] bytes that somebody read whole and whose CRC-32C is the one that the server
 //! named. A stream of large chunks passes by; a stream of small ones does not push out what is asked for more often
@@ -32,10 +34,12 @@ use futures_util::{
     FutureExt,
     future::{Shared, WeakShared},
 };
+use http::HeaderValue;
 use moka::sync::Cache;
 
 use crate::{
     FetchError,
+    needle::NamedVersion,
     sync::{Mutex, MutexGuard},
     urgency::{Priority, Urgency},
 };
@@ -43,7 +47,7 @@ use crate::{
 /// The largest needle that is kept, in bytes.
 const LARGEST: u64 = 1 << 20;
 /// What a needle takes in memory beside its bytes.
-const OVERHEAD: usize = 256;
+const OVERHEAD: usize = 384;
 
 /// Called for every lookup: whether the bytes were here, or on their way here for somebody else.
 pub type OnLookup = Box<dyn Fn(bool) + Send + Sync>;
@@ -53,14 +57,34 @@ pub type OnLookup = Box<dyn Fn(bool) + Send + Sync>;
 pub(crate) struct FetchedNeedle {
     /// As it is stored.
     pub(crate) bytes: Bytes,
+    /// The version that it is of, where the server named one.
+    pub(crate) version: Option<NamedVersion>,
     /// Whether its CRC-32C is the one that the server named.
     pub(crate) is_proven: bool,
+}
+
+/// A needle that is kept.
+pub(crate) struct KeptNeedle {
+    /// As it is stored.
+    pub(crate) bytes: Bytes,
+    /// What it is of.
+    pub(crate) version: NamedVersion,
+}
+
+impl KeptNeedle {
+    /// The name is a part of an answer's head, of which the rest is not to be kept.
+    fn new(bytes: Bytes, named: NamedVersion) -> Arc<Self> {
+        let etag = HeaderValue::from_bytes(named.etag.as_bytes()).unwrap_or(named.etag);
+        Arc::new(Self { bytes, version: NamedVersion { etag, ..named } })
+    }
 }
 
 /// A needle, as it is stored.
 #[derive(Clone)]
 pub(crate) struct CachedNeedle {
     bytes: Bytes,
+    /// The version that it is of, where the server named one.
+    pub(crate) version: Option<NamedVersion>,
     /// Where it was on its way here: so long it takes room.
     _room: Option<Arc<FlightMemory>>,
 }
@@ -78,7 +102,7 @@ type FlightFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// The chunks that are kept, and those on their way.
 pub struct ChunkCache {
-    kept: Cache<Arc<str>, Bytes>,
+    kept: Cache<Arc<str>, Arc<KeptNeedle>>,
     flights: Arc<Flights>,
     /// Bytes of memory for needles on their way.
     room: u64,
@@ -124,8 +148,8 @@ impl ChunkCache {
         let room = (bytes / 8).max(LARGEST.min(bytes / 2));
         let kept = Cache::builder()
             .max_capacity(bytes - room)
-            .weigher(|fid: &Arc<str>, needle: &Bytes| {
-                u32::try_from(needle.len() + fid.len() + OVERHEAD).unwrap_or(u32::MAX)
+            .weigher(|fid: &Arc<str>, needle: &Arc<KeptNeedle>| {
+                u32::try_from(needle.bytes.len() + fid.len() + OVERHEAD).unwrap_or(u32::MAX)
             })
             .build();
         Self { kept, flights: Arc::default(), room, on_lookup, closed: Arc::default() }
@@ -153,11 +177,11 @@ impl ChunkCache {
         self.kept.contains_key(fid)
     }
 
-    /// The bytes of a needle that is here.
-    pub(crate) fn cached(&self, fid: &str) -> Option<Bytes> {
-        let bytes = self.kept.get(fid)?;
+    /// A needle that is here.
+    pub(crate) fn cached(&self, fid: &str) -> Option<Arc<KeptNeedle>> {
+        let kept = self.kept.get(fid)?;
         (self.on_lookup)(true);
-        Some(bytes)
+        Some(kept)
     }
 
     /// A needle of `size` bytes: the one that is here, the one that is on its way for somebody else, or what `fetch` brings.
@@ -175,8 +199,9 @@ impl ChunkCache {
     where
         F: Future<Output = Result<FetchedNeedle, FetchError>> + Send + 'static,
     {
-        if let Some(bytes) = self.cached(fid) {
-            return Some(Ok(CachedNeedle { bytes, _room: None }));
+        if let Some(kept) = self.cached(fid) {
+            let (bytes, version) = (kept.bytes.clone(), Some(kept.version.clone()));
+            return Some(Ok(CachedNeedle { bytes, version, _room: None }));
         }
         let Some((flight, urgency, is_new)) = self.join(fid, size, priority, fetch) else {
             (self.on_lookup)(false);
@@ -221,13 +246,15 @@ impl ChunkCache {
         let urgency = Arc::new(Priority::new(priority.urgency()));
         let (fetch, kept, closed) = (fetch(Arc::clone(&urgency)), self.kept.clone(), Arc::clone(&self.closed));
         let flying: FlightFuture = Box::pin(async move {
-            let fetched = fetch.await?;
+            let FetchedNeedle { bytes, version, is_proven } = fetch.await?;
             // Before it lands: whoever comes now finds it here or on its way.
-            if fetched.is_proven && !closed.load(Ordering::Relaxed) {
-                kept.insert(Arc::clone(&landing.fid), fetched.bytes.clone());
+            if let Some(version) = version.clone().filter(|_| is_proven)
+                && !closed.load(Ordering::Relaxed)
+            {
+                kept.insert(Arc::clone(&landing.fid), KeptNeedle::new(bytes.clone(), version));
             }
             drop(landing);
-            Ok(CachedNeedle { bytes: fetched.bytes, _room: Some(room) })
+            Ok(CachedNeedle { bytes, version, _room: Some(room) })
         });
         let flying = flying.shared();
         if let Some(weak) = flying.downgrade() {
@@ -274,7 +301,9 @@ impl Drop for FlightGuard {
 impl ChunkCache {
     /// Has a needle, without a fetch.
     pub(crate) fn keep(&self, fid: &Arc<str>, bytes: Bytes) {
-        self.kept.insert(Arc::clone(fid), bytes);
+        let etag = format!("\"{:08x}\"", crc32c::crc32c(&bytes));
+        let named = NamedVersion { etag: etag.try_into().unwrap(), server: "a:1".into() };
+        self.kept.insert(Arc::clone(fid), KeptNeedle::new(bytes, named));
     }
 
     /// Has nothing any more.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::{Metrics, Settings, budget::Budget, fetch::FetchContext, pool::Pool, window::Experience};
+use crate::{
+    Metrics, Settings, budget::Budget, chunk_cache::KeptNeedle, fetch::FetchContext, pool::Pool, window::Experience,
+};
 
 /// What every download can reach. Its fetches get [`FetchContext`] alone.
 pub(crate) struct EngineContext {
@@ -30,8 +30,8 @@ impl EngineContext {
         self.fetch.cache.as_ref().is_some_and(|cache| cache.contains(fid))
     }
 
-    /// The bytes of a needle that is in memory, as they are stored.
-    pub(crate) fn cached(&self, fid: &str) -> Option<Bytes> {
+    /// A needle that is in memory.
+    pub(crate) fn cached(&self, fid: &str) -> Option<Arc<KeptNeedle>> {
         self.fetch.cache.as_ref()?.cached(fid)
     }
 }

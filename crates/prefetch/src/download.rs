@@ -25,13 +25,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::{
     pending_steps::{NextStep, PendingSteps, Span},
-    slot_queue::{HeadState, Slot, SlotQueue},
+    slot_queue::{CachedSlot, HeadState, Slot, SlotQueue},
     span_fetch::{OpenFetch, SpanFetch},
 };
 use crate::{
     FetchError, NeedleRead, Plan, Start,
     budget::{Account, BLOCK, LONGEST_WAIT, Reservation, in_line},
     context::EngineContext,
+    fetch::Version,
     handover::RunningFetches,
     urgency::{Priority, Urgency},
     window::Window,
@@ -244,10 +245,10 @@ impl Download {
     /// Begins the next span of the needle that is next. `false`: there is no memory.
     fn begin_needle(&mut self) -> bool {
         if self.steps.needle().is_some_and(|read| self.shared.is_cached(&read.fid))
-            && let Some(read) = self.steps.take_needle()
+            && let Some((read, version)) = self.steps.take_needle()
         {
-            let needs = self.needs(&read);
-            self.slots.push(Slot::Cached(read, needs));
+            let needs = self.needs(&read, &version);
+            self.slots.push(Slot::Cached(CachedSlot { read, needs, version, joined: false }));
             return true;
         }
         let Some(span) = self.span() else { return false };
@@ -305,16 +306,17 @@ impl Download {
     }
 
     /// The first span of a needle that was in memory.
-    fn span_of(&self, read: &NeedleRead) -> Option<Span> {
+    fn span_of(&self, read: &NeedleRead, version: &Arc<Version>) -> Option<Span> {
         let (window, budget) = (&self.window, &self.shared.budget);
-        let mut needle = PendingSteps::of_needle(read.clone(), self.shared.settings.verify);
+        let verify = self.shared.settings.verify;
+        let mut needle = PendingSteps::of_needle(read.clone(), Arc::clone(version), verify);
         needle.span(|left| window.span(left, budget.part()), budget.blocks())
     }
 
     /// The blocks that a needle in memory may need if it is gone when the client comes to it, or when a part of it is out.
-    fn needs(&self, read: &NeedleRead) -> usize {
+    fn needs(&self, read: &NeedleRead, version: &Arc<Version>) -> usize {
         let rest = NeedleRead { start: read.start + 1, ..read.clone() };
-        let least = |read| self.span_of(read).map_or(0, |span| span.blocks().0);
+        let least = |read| self.span_of(read, version).map_or(0, |span| span.blocks().0);
         least(read).max(least(&rest))
     }
 
@@ -338,19 +340,21 @@ impl Download {
         Priority::of(urgency, self.remaining)
     }
 
-    /// The next block of the needle in memory that the client has come to, decoded. `None`: it is no longer there, or cannot
-    /// be decoded yet, and is fetched like any other.
+    /// The next block of the needle in memory that the client has come to, decoded. `None`: it is no longer there, or is not
+    /// what was read before, or cannot be decoded yet, and is fetched like any other.
     fn poll_cached(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, FetchError>> {
-        let Some(read) = self.slots.cached() else { return Poll::Ready(Ok(None)) };
-        let stored = self.shared.cached(&read.fid).filter(|stored| stored.len() as u64 == read.size);
+        let Some(CachedSlot { read, version, joined, .. }) = self.slots.cached() else { return Poll::Ready(Ok(None)) };
+        let kept = self.shared.cached(&read.fid).filter(|kept| kept.bytes.len() as u64 == read.size);
         // What it is decoded with may have to be waited for: that is a fetch's business.
         let decoder = match read.transform.as_ref().map(|transform| transform.start(read.start)) {
             None => Some(None),
             Some(Start::Now(decoder)) => Some(Some(decoder)),
             Some(Start::Later(_)) => None,
         };
-        let (Some(stored), Some(decoder)) = (stored, decoder) else {
-            let Some(span) = self.span_of(read) else { return Poll::Ready(Ok(None)) };
+        let kept = kept.filter(|kept| decoder.is_some() && version.is_of(&kept.version, joined));
+        let (read, version) = (read.clone(), Arc::clone(version));
+        let (Some(kept), Some(decoder)) = (kept, decoder) else {
+            let Some(span) = self.span_of(&read, &version) else { return Poll::Ready(Ok(None)) };
             let reservation = ready!(self.poll_memory(&span, cx))?;
             self.slots.took_of_cached(span.len_in(reservation.blocks()));
             let (priority, reach) = (self.priority(Urgency::Head), span.len_in(reservation.blocks()));
@@ -362,7 +366,7 @@ impl Download {
         self.account.wake_on_return(cx.waker());
         let Some(mut reservation) = Reservation::take(&self.account, 1, 1, Urgency::Head) else { return Poll::Pending };
         let end = read.end.min(read.start + BLOCK as u64);
-        let stored = &stored[read.start as usize..end as usize];
+        let stored = &kept.bytes[read.start as usize..end as usize];
         let mut block = reservation.block();
         let spare = &mut block.spare()[..stored.len()];
         match decoder {

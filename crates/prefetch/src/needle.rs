@@ -136,6 +136,15 @@ impl fmt::Debug for NeedleRead {
     }
 }
 
+/// What a server names the version of a needle that it has.
+#[derive(Clone)]
+pub(crate) struct NamedVersion {
+    /// What it named.
+    pub(crate) etag: HeaderValue,
+    /// Who named it.
+    pub(crate) server: Arc<str>,
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;

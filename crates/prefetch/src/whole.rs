@@ -24,7 +24,7 @@ use crate::{
     ContentError, FetchError, NeedleRead, Opener, Verify,
     budget::{Account, BLOCK, LONGEST_WAIT, Reservation, blocks, in_line},
     context::EngineContext,
-    fetch::ByteSelection,
+    fetch::{ByteSelection, Version},
     handover::{Part, Sender},
     needle::SEAL,
     plan::Slice,
@@ -71,11 +71,13 @@ pub(crate) async fn run(
     memory: Reservation,
     read: NeedleRead,
     then: Vec<Slice>,
+    version: Arc<Version>,
     priority: Arc<Priority>,
     sender: Sender,
 ) {
     let slices: Vec<_> = std::iter::once(Slice::Chunk(read.start..read.end)).chain(then).collect();
-    let result = pass_on(&shared, memory, &read, slices, &priority, &sender).await;
+    let mut version = PartVersion::of(version);
+    let result = pass_on(&shared, memory, &read, slices, &mut version, &priority, &sender).await;
     sender.end(result);
 }
 
@@ -84,6 +86,7 @@ async fn pass_on(
     memory: Reservation,
     read: &NeedleRead,
     slices: Vec<Slice>,
+    version: &mut PartVersion,
     priority: &Priority,
     sender: &Sender,
 ) -> Result<(), FetchError> {
@@ -99,12 +102,12 @@ async fn pass_on(
         // More is not always left to those who are waited for. What servers inflate is not checked.
         let can_be_inflated = read.is_gzip() && shared.settings.verify != Verify::Always;
         if can_be_inflated && blocks > shared.budget.blocks() / 4 {
-            return inflated_by_servers(shared, &account, read, slices, sender).await;
+            return inflated_by_servers(shared, &account, read, slices, version, sender).await;
         }
         shared.budget.has_room(&read.fid, blocks)?;
         memory = waited_for(shared, &account, blocks).await?;
     }
-    let Needle { memory, bytes, gzip } = fetched(shared, memory, read, limit, priority).await?;
+    let Needle { memory, bytes, gzip } = fetched(shared, memory, read, limit, version, priority).await?;
     let stored = bytes.len() as u64;
     let (needle, compressed) = match &read.opener {
         Some(opener) => (opened(shared, opener, memory, bytes, read).await?, read.compressed),
@@ -130,12 +133,13 @@ async fn fetched(
     mut memory: Reservation,
     read: &NeedleRead,
     mut limit: u64,
+    version: &mut PartVersion,
     priority: &Priority,
 ) -> Result<Needle, FetchError> {
     let wanted = if read.opener.is_none() { ByteSelection::Gzip } else { ByteSelection::Needle };
     let mut longer = false;
     loop {
-        match stored(&shared.fetch, read, &wanted, limit, priority).await? {
+        match stored_of(&shared.fetch, read, &wanted, limit, priority, version).await? {
             NeedleContent::Here { bytes, gzip } => {
                 memory.shrink(blocks_for(read, bytes.len() as u64));
                 return Ok(Needle { memory, bytes, gzip });
@@ -253,6 +257,7 @@ async fn inflated_by_servers(
     account: &Arc<Account>,
     read: &NeedleRead,
     slices: Vec<Slice>,
+    version: &mut PartVersion,
     sender: &Sender,
 ) -> Result<(), FetchError> {
     let lost = || FetchError::Lost(Arc::clone(&read.fid));
@@ -260,7 +265,6 @@ async fn inflated_by_servers(
     let most = (shared.budget.blocks() / 8 * BLOCK).max(BLOCK) as u64;
     // One at a time, so that nobody waits for memory who holds some.
     let places = Arc::new(Semaphore::new(1));
-    let mut version = PartVersion::default();
     for slice in slices {
         let mut range = match slice {
             Slice::Chunk(range) => range,
@@ -277,7 +281,7 @@ async fn inflated_by_servers(
             let len = part.end - part.start;
             let memory = waited_for(shared, account, blocks(len)).await?;
             let wanted = ByteSelection::Range { range: part, size: read.size };
-            let part = stored_of(&shared.fetch, read, &wanted, len, &priority, &mut version).await?;
+            let part = stored_of(&shared.fetch, read, &wanted, len, &priority, version).await?;
             let NeedleContent::Here { mut bytes, .. } = part else {
                 return Err(unopened(read, ContentError::TooMany));
             };

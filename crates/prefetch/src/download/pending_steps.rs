@@ -1,6 +1,9 @@
 //! What comes next: the steps of a plan that have not begun.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
@@ -22,9 +25,34 @@ pub(super) struct PendingSteps {
     steps: VecDeque<Step>,
     /// Of the first step, where it is a chunk that is read in full.
     checksum: Option<Arc<Checksum>>,
-    /// Of the needle that is next, or was last.
-    version: (Arc<str>, Arc<Version>),
+    versions: Versions,
     verify: Verify,
+}
+
+/// What all that is read of each needle must be of.
+struct Versions {
+    /// Of the needle that is next, or was last, and whether more of it may follow behind others.
+    last: (Arc<str>, Arc<Version>),
+    may_come_again: bool,
+    /// Of those before it that may come again: which were not read in full, for others lay between. Where an answer has several
+    /// parts, all.
+    before: HashMap<Arc<str>, Arc<Version>>,
+    has_parts: bool,
+}
+
+impl Versions {
+    /// The version of the chunk that is next. `read` is what of it no part has begun of.
+    fn of(&mut self, read: &NeedleRead) -> Arc<Version> {
+        if self.last.0 != read.fid {
+            let version = self.before.remove(&read.fid).unwrap_or_default();
+            let (fid, last) = std::mem::replace(&mut self.last, (Arc::clone(&read.fid), version));
+            if self.may_come_again {
+                self.before.insert(fid, last);
+            }
+            self.may_come_again = self.has_parts || read.start > 0 || read.end < read.size;
+        }
+        Arc::clone(&self.last.1)
+    }
 }
 
 /// What can be done next.
@@ -79,12 +107,17 @@ impl Span {
 impl PendingSteps {
     /// All of a plan's steps. `verify` says which chunks get a checksum, or are fetched whole for it.
     pub(super) fn new(steps: VecDeque<Step>, verify: Verify) -> Self {
-        Self { steps, checksum: None, version: ("".into(), Arc::default()), verify }
+        let has_parts = steps.iter().any(|step| matches!(step, Step::Inline(_)));
+        let last = ("".into(), Arc::default());
+        let versions = Versions { last, may_come_again: false, before: HashMap::new(), has_parts };
+        Self { steps, checksum: None, versions, verify }
     }
 
-    /// One needle alone.
-    pub(super) fn of_needle(read: NeedleRead, verify: Verify) -> Self {
-        Self::new([Step::Needle { read, then: Vec::new() }].into(), verify)
+    /// One needle alone, of that version.
+    pub(super) fn of_needle(read: NeedleRead, version: Arc<Version>, verify: Verify) -> Self {
+        let last = (Arc::clone(&read.fid), version);
+        let versions = Versions { last, may_come_again: false, before: HashMap::new(), has_parts: false };
+        Self { steps: [Step::Needle { read, then: Vec::new() }].into(), checksum: None, versions, verify }
     }
 
     /// Whether nothing more is to come.
@@ -115,11 +148,14 @@ impl PendingSteps {
         }
     }
 
-    /// Takes out the needle that is next.
-    pub(super) fn take_needle(&mut self) -> Option<NeedleRead> {
+    /// Takes out the needle that is next, and what all that is read of it must be of.
+    pub(super) fn take_needle(&mut self) -> Option<(NeedleRead, Arc<Version>)> {
         self.needle()?;
         match self.steps.pop_front()? {
-            Step::Needle { read, .. } => Some(read),
+            Step::Needle { read, .. } => {
+                let version = self.versions.of(&read);
+                Some((read, version))
+            }
             Step::Zeros(_) | Step::Inline(_) => None,
         }
     }
@@ -128,10 +164,7 @@ impl PendingSteps {
     /// chunk that does not fit `memory` blocks is not held.
     pub(super) fn span(&mut self, most: impl Fn(u64) -> u64, memory: usize) -> Option<Span> {
         let Some(Step::Needle { read, then }) = self.steps.front() else { return None };
-        if self.version.0 != read.fid {
-            self.version = (Arc::clone(&read.fid), Arc::default());
-        }
-        let version = Arc::clone(&self.version.1);
+        let version = self.versions.of(read);
         let left = left(read, then);
         let is_full = read.start == 0 && read.end == read.size;
         let is_withheld = is_full && then.is_empty() && left <= WITHHELD && blocks(left) <= memory;

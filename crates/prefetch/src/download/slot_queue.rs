@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::span_fetch::SpanFetch;
-use crate::{FetchError, NeedleRead, budget::BLOCK, handover::HandoverItem};
+use crate::{FetchError, NeedleRead, budget::BLOCK, fetch::Version, handover::HandoverItem};
 
 /// What holes are made of.
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
@@ -22,11 +22,22 @@ pub(super) enum Slot {
     Zeros(u64),
     /// Bytes that are here.
     Inline(Bytes),
-    /// A needle that was in memory when it was looked for. It is decoded when the client comes to it, or fetched, into so many
-    /// blocks at most to begin with, if it is gone by then.
-    Cached(NeedleRead, usize),
+    /// A needle that was in memory when it was looked for.
+    Cached(CachedSlot),
     /// A span on its way.
     Fetch(SpanFetch),
+}
+
+/// A needle that was in memory when it was looked for. It is decoded when the client comes to it, or fetched if it is gone by
+/// then.
+pub(super) struct CachedSlot {
+    pub(super) read: NeedleRead,
+    /// The blocks that it is fetched into at most, to begin with.
+    pub(super) needs: usize,
+    /// What all that the download reads of the needle must be of.
+    pub(super) version: Arc<Version>,
+    /// Whether what is read of it in memory has been counted in that.
+    pub(super) joined: bool,
 }
 
 /// What the client finds.
@@ -70,7 +81,7 @@ impl SlotQueue {
 
     /// The blocks that a needle in memory may need before what comes after it has gone out.
     pub(super) fn needs(&self) -> usize {
-        let needs = |slot: &Slot| if let Slot::Cached(_, blocks) = slot { *blocks } else { 0 };
+        let needs = |slot: &Slot| if let Slot::Cached(cached) = slot { cached.needs } else { 0 };
         self.slots.iter().map(needs).max().unwrap_or(0)
     }
 
@@ -92,16 +103,16 @@ impl SlotQueue {
     }
 
     /// The needle in memory that the client has come to.
-    pub(super) fn cached(&self) -> Option<&NeedleRead> {
-        match self.slots.front() {
-            Some(Slot::Cached(read, _)) => Some(read),
+    pub(super) fn cached(&mut self) -> Option<&mut CachedSlot> {
+        match self.slots.front_mut() {
+            Some(Slot::Cached(cached)) => Some(cached),
             _ => None,
         }
     }
 
     /// That many bytes of it were taken out, or are fetched after all.
     pub(super) fn took_of_cached(&mut self, len: u64) {
-        if let Some(Slot::Cached(read, _)) = self.slots.front_mut() {
+        if let Some(Slot::Cached(CachedSlot { read, .. })) = self.slots.front_mut() {
             read.start += len;
             self.bytes -= len;
             if read.start >= read.end {
@@ -163,7 +174,7 @@ impl SlotQueue {
     fn count(&mut self, slot: &Slot) {
         let bytes = match slot {
             Slot::Zeros(_) | Slot::Inline(_) => return,
-            Slot::Cached(read, _) => read.end - read.start,
+            Slot::Cached(cached) => cached.read.end - cached.read.start,
             Slot::Fetch(fetch) => fetch.reserved,
         };
         self.requests += 1;
@@ -181,9 +192,10 @@ mod tests {
     #[test]
     fn what_is_taken_out_of_memory_is_counted_off() {
         let mut slots = SlotQueue::default();
-        let read = |start| NeedleRead { start, ..NeedleRead::of(3, "3,01".to_owned(), 100) };
-        slots.push(Slot::Cached(read(0), 1));
-        slots.push(Slot::Cached(read(40), 1));
+        for start in [0, 40] {
+            let read = NeedleRead { start, ..NeedleRead::of(3, "3,01".to_owned(), 100) };
+            slots.push(Slot::Cached(CachedSlot { read, needs: 1, version: Arc::default(), joined: false }));
+        }
         assert_eq!((slots.requests, slots.bytes), (2, 160));
         slots.took_of_cached(30);
         assert_eq!((slots.requests, slots.bytes), (2, 130));

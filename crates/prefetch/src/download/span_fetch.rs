@@ -113,7 +113,8 @@ impl SpanFetch {
             Kind::Withheld(checksum) => (true, Some(checksum)),
             Kind::CutOut(then, _) => {
                 let reserved = (reservation.blocks() * BLOCK) as u64;
-                let fetch = whole::run(Arc::clone(shared), reservation, read, then, Arc::clone(&priority), sender);
+                let fetch =
+                    whole::run(Arc::clone(shared), reservation, read, then, version, Arc::clone(&priority), sender);
                 let task = Task::spawn(fetch);
                 let driver = Driver::Task { _task: task };
                 return Self { fid, left, reserved, asked, priority, reached: false, handover, driver };

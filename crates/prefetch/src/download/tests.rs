@@ -5,6 +5,7 @@ mod clients;
 mod failures;
 mod order;
 mod replicas;
+mod versions;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::{
-    Cause, ChunkCache, LengthError, NeedleRead, Piece, Settings, Tally, Verify, WindowSetting,
+    Cause, ChunkCache, Engine, LengthError, NeedleRead, Piece, Settings, Tally, Verify, WindowSetting,
     testing::{Fault, Script, collect},
 };
 

@@ -65,7 +65,12 @@ pub(crate) async fn run(context: Arc<FetchContext>, job: Job, mut writer: SpanWr
             let Some(landed) = cache.get(&job.read.fid, job.read.size, &job.priority, fetch).await else {
                 return Ok(false);
             };
-            writer.copy(&landed?, decoder.as_deref_mut());
+            let landed = landed?;
+            // Of another version than what was read before it is fetched anew.
+            if landed.version.as_ref().is_some_and(|version| !job.version.is_of(version, &mut false)) {
+                return Ok(false);
+            }
+            writer.copy(&landed, decoder.as_deref_mut());
             writer.finish();
             Ok(true)
         };
@@ -100,7 +105,7 @@ async fn needle(
     let stored = StoredCrc::of_etag(fetch.etag.as_ref()).ok().filter(|_| !fetch.is_longer);
     let Target::Needle(bytes) = fetch.target else { return Err(FetchError::Lost(Arc::clone(&job.read.fid))) };
     let is_proven = stored.is_some_and(|stored| stored.matches(fetch.crc));
-    Ok(FetchedNeedle { bytes: bytes.into(), is_proven })
+    Ok(FetchedNeedle { bytes: bytes.into(), version: job.version.named(), is_proven })
 }
 
 struct Fetch<'a> {

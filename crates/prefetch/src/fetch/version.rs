@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Cause, NeedleRead,
+    needle::NamedVersion,
     outcome::Outcome,
     sync::{Mutex, MutexGuard},
     urgency::Priority,
@@ -25,9 +26,7 @@ use crate::{
 pub(crate) struct Version(Mutex<Option<VersionState>>);
 
 struct VersionState {
-    etag: HeaderValue,
-    /// Who named it.
-    server: Arc<str>,
+    named: NamedVersion,
     /// What a server names that keeps the same needle in another form.
     other: Option<HeaderValue>,
     /// Fetches that have begun to read it.
@@ -52,16 +51,22 @@ impl Version {
         let others = state.as_ref().map_or(0, |seen| seen.fetches - usize::from(*joined));
         if others == 0 && (begins || state.is_none()) {
             *joined = true;
-            *state = Some(VersionState { etag: etag.clone(), server: Arc::clone(server), other: None, fetches: 1 });
+            let named = NamedVersion { etag: etag.clone(), server: Arc::clone(server) };
+            *state = Some(VersionState { named, other: None, fetches: 1 });
             return VersionMatch::Same;
         }
         match &mut *state {
-            Some(seen) if seen.etag == etag || seen.other.as_ref() == Some(etag) => {
+            Some(seen) if seen.named.etag == etag || seen.other.as_ref() == Some(etag) => {
                 seen.fetches += usize::from(!std::mem::replace(joined, true));
                 VersionMatch::Same
             }
             _ => VersionMatch::Unknown,
         }
+    }
+
+    /// Whether bytes that are kept of the version that was named so may be read: as [`Version::of`].
+    pub(crate) fn is_of(&self, kept: &NamedVersion, joined: &mut bool) -> bool {
+        self.of(&kept.etag, &kept.server, joined, false) == VersionMatch::Same
     }
 
     /// Whether what `server` has under another ETag is the same needle: one of the two servers keeps it compressed, and the
@@ -73,22 +78,23 @@ impl Version {
         server: &Arc<str>,
         etag: &HeaderValue,
     ) -> bool {
-        let Some((first, first_server)) = self.first().filter(|(_, first)| first != server) else { return false };
+        let Some(first) = self.named().filter(|first| first.server != *server) else { return false };
         let (here, there) =
-            futures_util::join!(stored_as(context, server, read), stored_as(context, &first_server, read));
+            futures_util::join!(stored_as(context, server, read), stored_as(context, &first.server, read));
         let (Some(here), Some(there)) = (here, there) else { return false };
-        let are_named = here.etag.as_ref() == Some(etag) && there.etag.as_ref() == Some(&first);
+        let are_named = here.etag.as_ref() == Some(etag) && there.etag.as_ref() == Some(&first.etag);
         if !are_named || here.is_compressed == there.is_compressed {
             return false;
         }
         match &mut *self.state() {
-            Some(seen) if seen.etag == first => *seen.other.get_or_insert_with(|| etag.clone()) == etag,
+            Some(seen) if seen.named.etag == first.etag => *seen.other.get_or_insert_with(|| etag.clone()) == etag,
             _ => false,
         }
     }
 
-    fn first(&self) -> Option<(HeaderValue, Arc<str>)> {
-        self.state().as_ref().map(|seen| (seen.etag.clone(), Arc::clone(&seen.server)))
+    /// What the version that is read was named first.
+    pub(super) fn named(&self) -> Option<NamedVersion> {
+        self.state().as_ref().map(|seen| seen.named.clone())
     }
 
     fn state(&self) -> MutexGuard<'_, Option<VersionState>> {

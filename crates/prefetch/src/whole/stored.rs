@@ -52,10 +52,17 @@ pub(super) async fn stored(
 /// The version of a needle that is read part by part.
 #[derive(Default)]
 pub(super) struct PartVersion {
-    version: Version,
+    version: Arc<Version>,
     joined: bool,
     /// Whether a part has been read.
     has_begun: bool,
+}
+
+impl PartVersion {
+    /// Where all that is read of it is to be of `version`.
+    pub(super) fn of(version: Arc<Version>) -> Self {
+        Self { version, ..Self::default() }
+    }
 }
 
 /// The same of a needle of which other parts were read: it is to be of the same version.
@@ -91,7 +98,7 @@ pub(super) async fn stored_of(
         let check = VersionCheck { context, version, read, wanted, priority, begins, joined };
         match attempt(chosen, check, limit).await {
             Ok(stored) => {
-                *has_begun = true;
+                *has_begun |= matches!(stored, NeedleContent::Here { .. });
                 break Ok(stored);
             }
             Err(failure) => replicas.failed(failure),
