@@ -248,6 +248,8 @@ impl Download {
             && let Some((read, version)) = self.steps.take_needle()
         {
             let needs = self.needs(&read, &version);
+            // Of one that was being fetched when it came into memory.
+            self.open = None;
             self.slots.push(Slot::Cached(CachedSlot { read, needs, version, joined: false }));
             return true;
         }

@@ -65,6 +65,9 @@ impl Drop for Task {
 /// A fetch that was asked for more than the spans that have begun, and goes on with the next one.
 pub(super) struct OpenFetch {
     next: UnboundedSender<NextSpan>,
+    fid: Arc<str>,
+    /// The byte of the chunk with which its next span begins.
+    at: u64,
     /// The byte of the chunk up to which was asked for.
     reach: u64,
     priority: Arc<Priority>,
@@ -79,8 +82,9 @@ impl OpenFetch {
 
     /// Goes on with this span; else gives it back.
     fn with(self, next: NextSpan) -> Result<Self, Box<NextSpan>> {
+        let at = next.end;
         self.next.send(next).map_err(|refused| Box::new(refused.0))?;
-        Ok(self)
+        Ok(Self { at, ..self })
     }
 }
 
@@ -124,7 +128,8 @@ impl SpanFetch {
         let reserved = (reservation.blocks() * BLOCK) as u64;
         let end = read.start + left;
         let next = NextSpan { end, writer: SpanWriter::new(left, withhold, reservation, sender) };
-        let goes_on = match open.take() {
+        // What lay between came from elsewhere, where it goes on at another byte.
+        let goes_on = match open.take().filter(|open| open.fid == fid && open.at == read.start) {
             Some(open) => open.with(next),
             None => Err(Box::new(next)),
         };
@@ -147,7 +152,7 @@ impl SpanFetch {
                 }
                 let (next, next_spans) = NextSpans::channel();
                 let task = Task::spawn(fetch::run(Arc::clone(&shared.fetch), job, writer, next_spans));
-                OpenFetch { next, reach, priority: Arc::clone(&priority), task }
+                OpenFetch { next, fid: Arc::clone(&fid), at: end, reach, priority: Arc::clone(&priority), task }
             }
         };
         let task = Arc::clone(&goes_on.task);

@@ -147,3 +147,21 @@ async fn a_chunk_that_is_in_memory_only_in_its_middle_does_not_wait_for_a_checks
         assert_eq!(got, [&a[..], &b[1000..]].concat());
     }
 }
+
+/// The body of the first chunk would have gone on with the second one, at the first one's bytes.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_whose_rest_is_in_memory_by_now_is_not_read_on_for_the_next_one() {
+    let script = Script::default();
+    let settings = Settings { memory: 8 * BLOCK as u64, ..fixed(1) };
+    let (engine, _) = script.engine_with(settings, ChunkCache::new(8 << 20, Box::new(|_| ())));
+    let ((one, a), (two, b)) = (script.needle(1, 16 * BLOCK), script.needle(2, 16 * BLOCK));
+    let (fid, second) = (Arc::clone(&one.fid), BLOCK + 1..BLOCK + 100);
+    let (one, two) =
+        (NeedleRead { start: 1, ..one }, NeedleRead { start: second.start as u64, end: second.end as u64, ..two });
+    let mut download = engine.download(Plan::from_iter([one, two].map(Piece::Needle))).await.unwrap();
+    let mut got = download.next().await.unwrap().unwrap().to_vec();
+    assert!(download.open.as_ref().is_some_and(OpenFetch::goes_on));
+    engine.shared.fetch.cache.as_ref().unwrap().keep(&fid, script.0.lock().unwrap().needles[&*fid].clone());
+    got.extend(collect(download).await.unwrap());
+    assert!(got == [&a[1..], &b[second]].concat());
+}
