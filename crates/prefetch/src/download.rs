@@ -404,6 +404,8 @@ mod machine;
 #[cfg(test)]
 mod open_fetch;
 #[cfg(test)]
+mod replaced;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod waiting;

@@ -329,14 +329,23 @@ impl Script {
     /// give.
     pub(crate) fn text(&self, key: u32, size: usize) -> (NeedleRead, Vec<u8>) {
         let (mut read, plain) = self.needle(key, size);
-        let mut world = self.0.lock().unwrap();
-        let text = world.needles[&*read.fid].clone();
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&text).unwrap();
-        world.needles.insert(read.fid.to_string(), encoder.finish().unwrap().into());
-        world.texts.insert(read.fid.to_string(), text);
+        let text = self.0.lock().unwrap().needles[&*read.fid].clone();
+        self.store(&read.fid, &text, true);
         read.compressed = true;
         (read, plain)
+    }
+
+    /// Stores a needle under this fid, as gzip where it is a text.
+    pub(crate) fn store(&self, fid: &str, bytes: &Bytes, is_text: bool) {
+        let mut world = self.0.lock().unwrap();
+        if !is_text {
+            world.needles.insert(fid.to_owned(), bytes.clone());
+            return;
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        world.needles.insert(fid.to_owned(), encoder.finish().unwrap().into());
+        world.texts.insert(fid.to_owned(), bytes.clone());
     }
 
     /// A plan over `count` needles of `size` bytes, and its bytes.

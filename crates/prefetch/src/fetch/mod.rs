@@ -237,11 +237,19 @@ impl<'a> Fetch<'a> {
         let has_another = replicas.has_another(attempt.server());
         self.is_longer = is_longer;
         let mut body = answer.into_body();
+        if compared > 0
+            && let Err(cause) = Box::pin(self.compare(&mut body, compared, &attempt)).await
+        {
+            attempt.leave_place();
+            attempt.ended(cause.outcome());
+            return Err(Failure { server, cause });
+        }
+        // Not before all that is here is known to be of it, too.
+        if etag.is_some() {
+            self.etag = etag;
+        }
         let result = loop {
-            let taken = self.take_over(&mut body, compared, &attempt, has_another, decoder.as_deref_mut()).await;
-            if !matches!(taken, Err(Cause::Changed)) && etag.is_some() {
-                self.etag.clone_from(&etag);
-            }
+            let taken = self.take_over(&mut body, &attempt, has_another, decoder.as_deref_mut()).await;
             if taken.is_err() || self.position == self.job.reach {
                 // Others may have it while this one waits for the rest of the chunk.
                 attempt.leave_place();
@@ -254,7 +262,7 @@ impl<'a> Fetch<'a> {
                 break result;
             }
             match self.goes_on(&mut attempt).await {
-                Ok(true) => compared = 0,
+                Ok(true) => {}
                 Ok(false) => break Ok(()),
                 Err(cause) => break Err(cause),
             }
@@ -341,19 +349,15 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// Takes a span over, behind the bytes of it that are here already and are compared.
+    /// Takes a span over, behind the bytes of it that are here already.
     async fn take_over(
         &mut self,
         body: &mut UpstreamBody,
-        compared: u64,
         attempt: &Attempt,
         has_another: bool,
         mut decoder: Option<&mut (dyn Decode + 'static)>,
     ) -> Result<(), Cause> {
         let (end, idle) = (self.span.end, self.context.idle_timeout);
-        if compared > 0 && self.is_changed(body, compared, attempt).await? {
-            return Err(Cause::Changed);
-        }
         let mut stalls = std::pin::pin!(sleep(idle));
         while self.position < end {
             let wanted = self.target.wanted();
@@ -386,8 +390,8 @@ impl<'a> Fetch<'a> {
         Ok(bytes)
     }
 
-    /// Whether the first `compared` bytes of a body are others than those of the span that are here.
-    async fn is_changed(&self, body: &mut UpstreamBody, compared: u64, attempt: &Attempt) -> Result<bool, Cause> {
+    /// Compares the first `compared` bytes of a body with those of the span that are here.
+    async fn compare(&self, body: &mut UpstreamBody, compared: u64, attempt: &Attempt) -> Result<(), Cause> {
         let (mut left, mut crc) = (compared, self.before);
         let mut bytes = vec![0; BLOCK.min(usize::try_from(compared).unwrap_or(BLOCK))];
         while left > 0 {
@@ -397,7 +401,7 @@ impl<'a> Fetch<'a> {
             crc = crc::append(crc, &bytes[..read]);
             left -= read as u64;
         }
-        Ok(crc != self.crc)
+        if crc == self.crc { Ok(()) } else { Err(Cause::Changed) }
     }
 
     /// Checks the chunk before its last piece is given away; the spans before have been checked in when they ended.

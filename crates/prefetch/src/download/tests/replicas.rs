@@ -109,6 +109,26 @@ async fn a_needle_that_is_replaced_before_it_is_compared_is_not_read_on() {
     assert_eq!(metrics.failed.get(), 1);
 }
 
+/// The ETag of the answer whose bytes were to be compared was taken for known, though it had broken off before they were.
+#[tokio::test(start_paused = true)]
+async fn a_needle_that_is_replaced_is_not_read_on_where_the_comparison_breaks_off() {
+    let script = Script::default();
+    script.locations([vec!["a:1"], vec!["b:1"]]);
+    let (read, bytes) = script.needle(1, 300_000);
+    script.fault("a:1", [Fault::BreakAfter(200_000)]);
+    // The rest, all of it to compare, and the rest again: of a needle whose other bytes nobody has seen.
+    let replaced = [Fault::Replaced, Fault::InflatedBreakAfter(50_000)].into_iter().cycle().take(40);
+    script.fault("b:1", replaced);
+    let (engine, _) = script.engine(fixed(1));
+    let plan = Plan::from_iter([Piece::Needle(NeedleRead { start: 1, ..read })]);
+    let got = collect(engine.download(plan).await.unwrap()).await;
+    assert!(
+        matches!(got, Err((_, FetchError::Exhausted { cause: Cause::Broken(_), .. }))),
+        "{:?}",
+        got.map(|got| got == bytes[1..])
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_late_fetch_is_asked_for_at_a_second_replica_and_the_first_one_dropped() {
     let script = Script::default();
