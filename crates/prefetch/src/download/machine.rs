@@ -10,8 +10,8 @@ use tokio::runtime::Builder;
 
 use super::*;
 use crate::{
-    Engine, Piece, Settings, WindowSetting,
-    testing::{Fault, Script},
+    ChunkCache, Engine, Piece, Settings, Verify, WindowSetting,
+    testing::{AsItIs, Fault, Script},
 };
 
 /// One piece of a plan, before there are needles.
@@ -19,8 +19,18 @@ use crate::{
 enum Part {
     Zeros(u64),
     Inline(usize),
-    /// Size, and which part of it in thousandths.
+    /// Which one, if there were so many, and which part of it in thousandths.
     Needle(usize, u64, u64),
+}
+
+/// How a needle is stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Plain,
+    /// As gzip.
+    Text,
+    /// Read in full, and opened first.
+    Sealed,
 }
 
 /// One client.
@@ -38,8 +48,13 @@ struct Case {
     window: WindowSetting,
     memory: u64,
     per_server: usize,
+    verify: Verify,
+    /// Whether there is memory for hot chunks.
+    keeps: bool,
     latency: Duration,
     faults: [Vec<Option<Fault>>; 2],
+    /// All that there are, for all clients.
+    needles: Vec<(Kind, usize)>,
     clients: Vec<Client>,
 }
 
@@ -47,10 +62,15 @@ fn part() -> impl Strategy<Value = Part> {
     prop_oneof![
         1 => (1u64..200_000).prop_map(Part::Zeros),
         1 => (1usize..5_000).prop_map(Part::Inline),
-        6 => (prop_oneof![1usize..300, 60_000usize..70_000, 1usize..900_000], 0u64..1000, 0u64..1000)
-            .prop_map(|(size, a, b)| Part::Needle(size, a.min(b), a.max(b) + 1)),
-        2 => (1usize..1_200_000).prop_map(|size| Part::Needle(size, 0, 1000)),
+        6 => (any::<usize>(), 0u64..1000, 0u64..1000)
+            .prop_map(|(which, a, b)| Part::Needle(which, a.min(b), a.max(b) + 1)),
+        2 => any::<usize>().prop_map(|which| Part::Needle(which, 0, 1000)),
     ]
+}
+
+fn needle() -> impl Strategy<Value = (Kind, usize)> {
+    let kind = prop_oneof![6 => Just(Kind::Plain), 1 => Just(Kind::Text), 1 => Just(Kind::Sealed)];
+    (kind, prop_oneof![1usize..300, 60_000usize..70_000, 1usize..900_000, 1usize..1_200_000])
 }
 
 fn client() -> impl Strategy<Value = Client> {
@@ -80,23 +100,43 @@ fn fault() -> impl Strategy<Value = Option<Fault>> {
 fn case() -> impl Strategy<Value = Case> {
     let window = prop_oneof![Just(WindowSetting::Auto), (1usize..6).prop_map(WindowSetting::Fixed)];
     let faults = [vec(fault(), 0..30), vec(fault(), 0..30)];
-    (window, 4u64..40, 1usize..5, 0u64..30, faults, vec(client(), 1..5)).prop_map(
-        |(window, blocks, per_server, latency, faults, clients)| Case {
+    let verify = prop_oneof![3 => Just(Verify::Whole), 1 => Just(Verify::Always)];
+    let settings = (window, 4u64..40, 1usize..5, verify, any::<bool>());
+    (settings, 0u64..30, faults, vec(needle(), 1..12), vec(client(), 1..5)).prop_map(
+        |((window, blocks, per_server, verify, keeps), latency, faults, needles, clients)| Case {
             window,
             memory: blocks * BLOCK as u64,
             per_server,
+            verify,
+            keeps,
             latency: Duration::from_millis(latency),
             faults,
+            needles,
             clients,
         },
     )
 }
 
+/// A needle, and its bytes.
+type Needle = (NeedleRead, Vec<u8>);
+
+fn stored(script: &Script, needles: &[(Kind, usize)]) -> Vec<Needle> {
+    let needle = |(key, &(kind, size)): (usize, &(Kind, usize))| match kind {
+        Kind::Plain => script.needle(key as u32, size),
+        Kind::Text => script.text(key as u32, size),
+        Kind::Sealed => {
+            let (read, bytes) = script.needle(key as u32, size);
+            (NeedleRead { opener: Some(Arc::new(AsItIs)), ..read }, bytes)
+        }
+    };
+    needles.iter().enumerate().map(needle).collect()
+}
+
 /// The plan of a client, and its bytes.
-fn plan(script: &Script, client: usize, parts: &[Part]) -> (Plan, Vec<u8>) {
+fn plan(needles: &[Needle], parts: &[Part]) -> (Plan, Vec<u8>) {
     let mut bytes = Vec::new();
     let mut pieces = Vec::new();
-    for (index, part) in parts.iter().enumerate() {
+    for part in parts {
         match *part {
             Part::Zeros(len) => {
                 bytes.resize(bytes.len() + len as usize, 0);
@@ -106,12 +146,11 @@ fn plan(script: &Script, client: usize, parts: &[Part]) -> (Plan, Vec<u8>) {
                 bytes.resize(bytes.len() + len, 7);
                 pieces.push(Piece::Inline(Bytes::from(vec![7; len])));
             }
-            Part::Needle(size, from, to) => {
-                let (mut read, plain) = script.needle((client * 100 + index) as u32, size);
-                read.start = size as u64 * from / 1000;
-                read.end = size as u64 * to / 1000;
-                bytes.extend_from_slice(&plain[read.start as usize..read.end as usize]);
-                pieces.push(Piece::Needle(read));
+            Part::Needle(which, from, to) => {
+                let (read, plain) = &needles[which % needles.len()];
+                let (start, end) = (read.size * from / 1000, read.size * to / 1000);
+                bytes.extend_from_slice(&plain[start as usize..end as usize]);
+                pieces.push(Piece::Needle(NeedleRead { start, end, ..read.clone() }));
             }
         }
     }
@@ -120,12 +159,7 @@ fn plan(script: &Script, client: usize, parts: &[Part]) -> (Plan, Vec<u8>) {
 
 /// Reads as the client does. A clean end must come after all the bytes and no sooner. Where a chunk cannot be held until its
 /// checksum is known, wrong bytes of it may be out before, but then there is no clean end.
-async fn read(engine: Engine, client: Client, plan: Plan, expected: Vec<u8>) {
-    let is_held = |part: &Part| match part {
-        Part::Needle(size, ..) => *size <= 1 << 20 && size.div_ceil(BLOCK) <= engine.shared.budget.blocks(),
-        Part::Zeros(_) | Part::Inline(_) => true,
-    };
-    let all_are_held = client.parts.iter().all(is_held);
+async fn read(engine: Engine, client: Client, all_are_held: bool, plan: Plan, expected: Vec<u8>) {
     let Ok(mut download) = engine.download(plan).await else { return };
     let (mut at, mut wrong) = (0, None);
     for _ in 0..client.patience {
@@ -152,7 +186,16 @@ async fn run(case: Case) {
         script.fault(server, faults.into_iter().map(|fault| fault.unwrap_or(Fault::Late(Duration::ZERO))));
     }
     let (window, memory, per_server) = (case.window, case.memory, case.per_server);
-    let (engine, metrics) = script.engine(Settings { window, memory, per_server, ..Settings::default() });
+    let settings = Settings { window, memory, per_server, verify: case.verify, ..Settings::default() };
+    let (engine, metrics) = match case.keeps {
+        true => script.engine_with(settings, ChunkCache::new(2 << 20, Box::new(|_| ()))),
+        false => script.engine(settings),
+    };
+    let needles = stored(&script, &case.needles);
+    let is_held = |(kind, size): &(Kind, usize)| {
+        *kind != Kind::Plain || *size <= 1 << 20 && size.div_ceil(BLOCK) <= engine.shared.budget.blocks()
+    };
+    let all_are_held = case.needles.iter().all(is_held);
     let watched = metrics.clone();
     let watch = tokio::spawn(async move {
         loop {
@@ -160,9 +203,9 @@ async fn run(case: Case) {
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
     });
-    let clients = case.clients.into_iter().enumerate().map(|(index, client)| {
-        let (plan, expected) = plan(&script, index, &client.parts);
-        tokio::spawn(read(engine.clone(), client, plan, expected))
+    let clients = case.clients.into_iter().map(|client| {
+        let (plan, expected) = plan(&needles, &client.parts);
+        tokio::spawn(read(engine.clone(), client, all_are_held, plan, expected))
     });
     for client in clients.collect::<Vec<_>>() {
         client.await.unwrap();
