@@ -90,7 +90,11 @@ def read(gate: Tidegate, path: str, size: int, address: str) -> tuple[float, byt
     assert answer.status == 206, answer.read()
     first = answer.read(1)
     waited = time.monotonic() - began
-    body = first + answer.read()
+    try:
+        body = first + answer.read()
+    except ConnectionError as error:
+        of_it = [line for line in gate.log.read_text().splitlines() if address in line]
+        raise AssertionError(f"{error} after {time.monotonic() - began:.1f} s: {of_it[-5:]}") from error
     connection.close()
     return waited, body
 

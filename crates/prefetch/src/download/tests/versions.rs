@@ -112,11 +112,13 @@ async fn a_part_that_was_fetched_is_followed_by_what_is_in_memory_of_the_same_ne
 async fn a_needle_that_is_replaced_while_another_one_is_read_between_two_parts_of_it_is_not_mixed() {
     for place in [Place::Server, Place::Cache] {
         for verify in [Verify::Whole, Verify::Always] {
-            let setup = Setup::new(place, Settings { verify, ..fixed(1) });
-            let between = Piece::Needle(setup.script.needle(2, 2 << 20).0);
-            let pieces = [setup.part(0, 9), between, setup.part(100_000, SIZE)];
-            let got = setup.read(pieces, || setup.replace(Place::Server)).await;
-            assert_changed(got, &format!("{place:?} {verify:?}"));
+            for [first, last] in [[0..9, 100_000..SIZE], [100_000..SIZE, 0..9]] {
+                let setup = Setup::new(place, Settings { verify, ..fixed(1) });
+                let between = Piece::Needle(setup.script.needle(2, 2 << 20).0);
+                let case = format!("{place:?} {verify:?} {first:?}");
+                let pieces = [setup.part(first.start, first.end), between, setup.part(last.start, last.end)];
+                assert_changed(setup.read(pieces, || setup.replace(Place::Server)).await, &case);
+            }
         }
     }
 }
