@@ -354,8 +354,8 @@ impl Download {
             Some(Start::Later(_)) => None,
         };
         let kept = kept.filter(|kept| decoder.is_some() && version.is_of(&kept.version, joined));
-        let (read, version) = (read.clone(), Arc::clone(version));
         let (Some(kept), Some(decoder)) = (kept, decoder) else {
+            let (read, version) = (read.clone(), Arc::clone(version));
             let Some(span) = self.span_of(&read, &version) else { return Poll::Ready(Ok(None)) };
             let reservation = ready!(self.poll_memory(&span, cx))?;
             self.slots.took_of_cached(span.len_in(reservation.blocks()));
