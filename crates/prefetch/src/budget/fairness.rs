@@ -13,7 +13,7 @@ pub(super) struct Holding<P> {
     /// Bytes per second that its client takes. `None`: it cannot be said yet, it is not the client that is slow, or the
     /// download cannot be ended. Such a one gives nothing up.
     pub(super) rate: Option<u64>,
-    /// It is we who let it go no faster: it may have too much, but is not slow.
+    /// It is we who let it go no faster, or who have kept it waiting till now: it may have too much, but is not slow.
     pub(super) braked: bool,
 }
 

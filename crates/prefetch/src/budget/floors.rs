@@ -92,8 +92,10 @@ impl Holder {
 
     /// As one that has its floor.
     fn of_floors(&self, now: Instant) -> Holding<Peer> {
-        let rate = self.cut.as_ref().and_then(|_| self.meter.rate(now));
-        Holding { peer: self.peer, has: 1, rate, braked: self.brake.as_ref().is_some_and(|brake| brake.is_on(now)) }
+        let pace = self.cut.as_ref().and_then(|_| self.meter.pace(now));
+        let is_braked = self.brake.as_ref().is_some_and(|brake| brake.is_on(now));
+        let braked = is_braked || pace.is_some_and(|pace| !pace.told);
+        Holding { peer: self.peer, has: 1, rate: pace.map(|pace| pace.rate), braked }
     }
 
     /// As one that has its shared blocks. They come and go all the time: where its client takes something now and then, they

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -15,16 +15,35 @@ const SPAN: Duration = Duration::from_secs(10);
 /// Of a younger download nothing is said.
 const YOUNG: Duration = Duration::from_secs(2);
 
+/// How fast a client is while it is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// Bytes per second.
+    pub(super) rate: u64,
+    /// It was waited for long enough to say that it is slow, if it is.
+    pub(super) told: bool,
+}
+
 /// Counts what one client takes.
 pub(super) struct Meter {
     begun: Instant,
     taken: AtomicU64,
-    /// When it took something last, in milliseconds since it began.
+    /// When it took something last or had waited last, in milliseconds since it began.
     last: AtomicU64,
-    /// The client has taken all there is, and waits.
-    waits: AtomicBool,
-    /// Two moments, and what had been taken by then; the first is the older one.
-    marks: Mutex<[(Instant, u64); 2]>,
+    /// Since when it has taken all there is, and waits; one more than the milliseconds since it began. 0: it does not.
+    waits_since: AtomicU64,
+    /// For how long it had waited before that, in milliseconds.
+    waited: AtomicU64,
+    /// Two moments; the first is the older one.
+    marks: Mutex<[Mark; 2]>,
+}
+
+/// What there was at some moment.
+#[derive(Clone, Copy)]
+struct Mark {
+    at: Instant,
+    taken: u64,
+    waited: u64,
 }
 
 impl Meter {
@@ -34,52 +53,89 @@ impl Meter {
             begun,
             taken: AtomicU64::new(0),
             last: AtomicU64::new(0),
-            waits: AtomicBool::new(true),
-            marks: Mutex::new([(begun, 0); 2]),
+            waits_since: AtomicU64::new(1),
+            waited: AtomicU64::new(0),
+            marks: Mutex::new([Mark { at: begun, taken: 0, waited: 0 }; 2]),
         }
     }
 
     /// The client has taken so many bytes more.
     pub(super) fn takes(&self, bytes: u64) {
-        self.waits.store(false, Relaxed);
         self.taken.fetch_add(bytes, Relaxed);
-        self.last.store(millis(self.begun.elapsed()), Relaxed);
+        let now = self.millis(Instant::now());
+        self.waits_no_more(now);
+        self.last.store(now, Relaxed);
     }
 
     /// It wants more than there is.
     pub(super) fn waits(&self) {
-        self.waits.store(true, Relaxed);
+        if !self.is_waiting() {
+            self.waits_since.store(self.millis(Instant::now()) + 1, Relaxed);
+        }
     }
 
     /// All there is for it is with it: it is not waiting for us.
     pub(super) fn holds(&self) {
-        self.waits.store(false, Relaxed);
+        if self.is_waiting() {
+            let now = self.millis(Instant::now());
+            self.waits_no_more(now);
+            self.last.store(now, Relaxed);
+        }
     }
 
     /// For how long it has taken nothing of what is there for it.
     pub(super) fn idles(&self, now: Instant) -> Duration {
-        if self.waits.load(Relaxed) {
+        if self.is_waiting() {
             return Duration::ZERO;
         }
-        now.duration_since(self.begun).saturating_sub(Duration::from_millis(self.last.load(Relaxed)))
+        Duration::from_millis(self.millis(now).saturating_sub(self.last.load(Relaxed)))
     }
 
-    /// Bytes per second. `None`: it is too early to say, or it is not the client that is waited for.
-    pub(super) fn rate(&self, now: Instant) -> Option<u64> {
+    /// How fast it is. `None`: it is too early to say, or it is not the client that is waited for.
+    pub(super) fn pace(&self, now: Instant) -> Option<Pace> {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = self.taken.load(Relaxed);
-        if now.duration_since(marks[1].0) >= SPAN {
-            *marks = [marks[1], (now, taken)];
+        let (taken, waited) = (self.taken.load(Relaxed), self.waited(now));
+        if now.duration_since(marks[1].at) >= SPAN {
+            *marks = [marks[1], Mark { at: now, taken, waited }];
         }
-        let (since, before) = marks[0];
-        let time = now.duration_since(since);
-        if time < YOUNG || self.waits.load(Relaxed) {
+        let before = marks[0];
+        let time = now.duration_since(before.at);
+        if time < YOUNG || self.is_waiting() {
             return None;
         }
         if self.idles(now) >= SPAN {
-            return Some(0);
+            return Some(Pace { rate: 0, told: true });
         }
-        Some((taken - before).saturating_mul(1000) / millis(time))
+        // What it waited for us is not its doing: the first bytes may have come late, and be all there were so far.
+        let own = time.saturating_sub(Duration::from_millis(waited.saturating_sub(before.waited)));
+        let rate = (taken - before.taken).saturating_mul(1000) / millis(own).max(1);
+        Some(Pace { rate, told: own >= YOUNG })
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waits_since.load(Relaxed) > 0
+    }
+
+    /// For how long it has waited in all, in milliseconds.
+    fn waited(&self, now: Instant) -> u64 {
+        let before = self.waited.load(Relaxed);
+        match self.waits_since.load(Relaxed) {
+            0 => before,
+            since => before + (self.millis(now) + 1).saturating_sub(since),
+        }
+    }
+
+    /// Only the download itself says what its client does: nobody else stores anything here.
+    fn waits_no_more(&self, now: u64) {
+        let since = self.waits_since.swap(0, Relaxed);
+        if since > 0 {
+            self.waited.fetch_add((now + 1).saturating_sub(since), Relaxed);
+        }
+    }
+
+    /// Milliseconds since it began.
+    fn millis(&self, now: Instant) -> u64 {
+        millis(now.duration_since(self.begun))
     }
 }
 
@@ -98,33 +154,59 @@ mod tests {
         Duration::from_secs(1)
     }
 
+    fn told(rate: u64) -> Option<Pace> {
+        Some(Pace { rate, told: true })
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_rate_is_of_late_and_not_of_ever() {
         let meter = Meter::new();
         meter.takes(1_000_000);
-        assert_eq!(meter.rate(Instant::now()), None, "too early");
+        assert_eq!(meter.pace(Instant::now()), None, "too early");
         advance(2 * second()).await;
-        assert_eq!(meter.rate(Instant::now()), Some(500_000));
+        assert_eq!(meter.pace(Instant::now()), told(500_000));
         for _ in 0..4 {
             advance(SPAN).await;
             meter.takes(50);
-            meter.rate(Instant::now());
+            meter.pace(Instant::now());
         }
-        assert!(meter.rate(Instant::now()).is_some_and(|rate| (1..=10).contains(&rate)));
+        assert!(meter.pace(Instant::now()).is_some_and(|pace| (1..=10).contains(&pace.rate)));
         advance(SPAN).await;
-        assert_eq!(meter.rate(Instant::now()), Some(0), "for so long nothing was taken");
+        assert_eq!(meter.pace(Instant::now()), told(0), "for so long nothing was taken");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_waits_for_bytes_is_not_slow() {
         let meter = Meter::new();
         advance(5 * second()).await;
-        assert_eq!(meter.rate(Instant::now()), None, "nothing was there for it");
+        assert_eq!(meter.pace(Instant::now()), None, "nothing was there for it");
         meter.takes(10);
-        assert_eq!(meter.rate(Instant::now()), Some(2));
+        assert_eq!(meter.pace(Instant::now()), Some(Pace { rate: 10_000, told: false }), "it has just come");
         advance(second()).await;
+        assert_eq!(meter.pace(Instant::now()), Some(Pace { rate: 10, told: false }));
         assert_eq!(meter.idles(Instant::now()), second());
+        advance(second()).await;
+        assert_eq!(meter.pace(Instant::now()), told(5));
         meter.waits();
-        assert_eq!((meter.rate(Instant::now()), meter.idles(Instant::now())), (None, Duration::ZERO));
+        assert_eq!((meter.pace(Instant::now()), meter.idles(Instant::now())), (None, Duration::ZERO));
+        advance(2 * SPAN).await;
+        meter.holds();
+        assert_eq!(meter.idles(Instant::now()), Duration::ZERO, "it has waited until now");
+        advance(second()).await;
+        meter.holds();
+        assert_eq!(meter.idles(Instant::now()), second());
+    }
+
+    /// Marks are set while it waits, too.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_client_waited_before_a_mark_is_not_taken_off_what_came_after() {
+        let meter = Meter::new();
+        for _ in 0..3 {
+            advance(SPAN).await;
+            meter.pace(Instant::now());
+        }
+        meter.takes(100);
+        advance(4 * second()).await;
+        assert_eq!(meter.pace(Instant::now()), told(25));
     }
 }

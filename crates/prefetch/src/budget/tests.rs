@@ -319,6 +319,21 @@ async fn whoever_waits_for_a_floor_has_the_download_cut_whose_client_is_slow() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_was_kept_waiting_for_the_first_bytes_is_not_cut_as_slow() {
+    let (budget, _) = budget(FLOOR);
+    let cuts = Arc::<Cuts>::default();
+    let account = budget.admit(&Share::of([127, 0, 0, 1].into(), Arc::clone(&cuts) as Arc<dyn CutHandle>)).await;
+    let _turn = budget.admit(&peer(2));
+    tokio::time::advance(5 * SUFFERS).await;
+    account.client_takes(10);
+    budget.relieve();
+    assert_eq!(cuts.0.load(Ordering::SeqCst), 0, "they have just come");
+    tokio::time::advance(5 * SUFFERS).await;
+    budget.relieve();
+    assert_eq!(cuts.0.load(Ordering::SeqCst), 1, "it reads none of them");
+}
+
 #[tokio::test]
 async fn the_insight_says_who_has_how_much_and_how_many_wait() {
     let (budget, _) = budget(3 * FLOOR);
