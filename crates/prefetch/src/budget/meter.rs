@@ -197,6 +197,30 @@ mod tests {
         assert_eq!(meter.idles(Instant::now()), second());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn all_that_a_client_waited_is_taken_off_and_no_more_than_that() {
+        let meter = Meter::new();
+        // So much that a millisecond tells.
+        let bytes = 60_000_000;
+        meter.takes(bytes);
+        for wait in [1, 2] {
+            // As often as it asks and finds nothing.
+            for _ in 0..wait {
+                meter.waits();
+                advance(second()).await;
+            }
+            meter.takes(0);
+            meter.takes(0);
+            advance(second()).await;
+        }
+        assert_eq!(meter.pace(Instant::now()), told(bytes / 2));
+        meter.waits();
+        advance(second()).await;
+        meter.holds();
+        advance(second()).await;
+        assert_eq!(meter.pace(Instant::now()), told(bytes / 3));
+    }
+
     /// Marks are set while it waits, too.
     #[tokio::test(start_paused = true)]
     async fn what_a_client_waited_before_a_mark_is_not_taken_off_what_came_after() {
@@ -205,8 +229,9 @@ mod tests {
             advance(SPAN).await;
             meter.pace(Instant::now());
         }
-        meter.takes(100);
+        // So much that a millisecond tells.
+        meter.takes(100_000_000);
         advance(4 * second()).await;
-        assert_eq!(meter.pace(Instant::now()), told(25));
+        assert_eq!(meter.pace(Instant::now()), told(25_000_000));
     }
 }
