@@ -6,7 +6,7 @@ from catalogue import Catalogue, Object
 from conftest import StartTidegate
 from downloads import Downloads
 from expect import read, same_bytes
-from harness import Tidegate, request
+from harness import Front, Tidegate, request
 from harness.weed import shell
 from pairs import SMALL_MEMORY, Breakable
 
@@ -43,7 +43,12 @@ def know_all_places(gate: Tidegate, things: list[Object]) -> None:
 
 def last_volume(thing: Object) -> int:
     """The volume of an object's last chunk."""
-    entry = json.loads(request("GET", f"{thing.front.filer.url}{thing.path()}?metadata=true").body)
+    return volume_of_path(thing.front, thing.path())
+
+
+def volume_of_path(front: Front, path: str) -> int:
+    """The volume of a file's last chunk."""
+    entry = json.loads(request("GET", f"{front.filer.url}{path}?metadata=true").body)
     last = max(entry["chunks"], key=lambda chunk: chunk.get("offset", 0))
     return int(last["file_id"].partition(",")[0])
 

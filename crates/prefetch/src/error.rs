@@ -21,6 +21,10 @@ pub enum Cause {
     /// 404: this replica does not hold the needle, or holds it under another cookie.
     #[error("does not have the needle (404)")]
     NotFound,
+    /// 301 and the like: it does not hold the volume, and names a server that does (`-readMode=redirect`; `proxyReqToTargetServer` in
+    /// `weed/server/volume_server_handlers_read.go` @4.48). The master is asked, not the one that is named.
+    #[error("does not have the volume any more (status {0})")]
+    Elsewhere(u16),
     /// 429 or 503: the server wants to be left alone for a moment.
     #[error("is over its limits (status {0})")]
     Busy(u16),
@@ -50,7 +54,7 @@ impl Cause {
         match self {
             Self::Connect(_) => "connect",
             Self::Timeout => "timeout",
-            Self::NotFound => "not_found",
+            Self::NotFound | Self::Elsewhere(_) => "not_found",
             Self::Busy(_) => "busy",
             Self::Unauthorized => "unauthorized",
             Self::Status(_) => "status",
@@ -63,7 +67,7 @@ impl Cause {
     /// What it says about the server: a 404, a 401 or another needle is about a needle or a token, not about the server.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            Self::NotFound | Self::Unauthorized | Self::Changed => Outcome::OfNeedle,
+            Self::NotFound | Self::Elsewhere(_) | Self::Unauthorized | Self::Changed => Outcome::OfNeedle,
             Self::Busy(_) => Outcome::Busy,
             Self::Connect(_) | Self::Timeout | Self::Status(_) | Self::Broken(_) | Self::Length(_) | Self::Corrupt => {
                 Outcome::Failed
@@ -74,7 +78,7 @@ impl Cause {
     /// What it says about the needle at that server. A server answers 500 where it cannot read a needle soundly itself.
     pub(crate) fn flaw(&self) -> Option<Flaw> {
         match self {
-            Self::NotFound => Some(Flaw::Missing),
+            Self::NotFound | Self::Elsewhere(_) => Some(Flaw::Missing),
             Self::Corrupt | Self::Length(_) | Self::Status(500) => Some(Flaw::Unsound),
             _ => None,
         }
@@ -301,7 +305,9 @@ mod tests {
         for unsound in [Cause::Corrupt, length, Cause::Status(500)] {
             assert_eq!(unsound.flaw(), Some(Flaw::Unsound), "{unsound}");
         }
-        assert_eq!(Cause::NotFound.flaw(), Some(Flaw::Missing));
+        for missing in [Cause::NotFound, Cause::Elsewhere(301)] {
+            assert_eq!((missing.flaw(), missing.outcome()), (Some(Flaw::Missing), Outcome::OfNeedle), "{missing}");
+        }
         for other in [Cause::Status(502), Cause::Timeout, Cause::Unauthorized, Cause::Broken(broken())] {
             assert_eq!(other.flaw(), None, "{other}");
         }

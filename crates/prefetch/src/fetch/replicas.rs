@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     Cause, FetchError, Locations, NeedleRead, Tally,
     fetch::FetchContext,
-    servers::{Attempt, Server},
+    servers::{Attempt, Flaw, Server},
     sync::spawn,
     urgency::{Priority, Urgency},
 };
@@ -327,7 +327,9 @@ impl<'a> Replicas<'a> {
             self.gone.push(Arc::clone(server));
         }
         // Where there is no other, the next thing is to look up anyway.
-        if matches!(cause, Cause::NotFound) && self.others(server) > 0 && self.context.servers.may_look_up(self.volume)
+        if cause.flaw() == Some(Flaw::Missing)
+            && self.others(server) > 0
+            && self.context.servers.may_look_up(self.volume)
         {
             self.look_up_beside();
         }

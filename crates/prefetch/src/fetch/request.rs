@@ -168,6 +168,7 @@ async fn exchange(
         busy @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
             return Err(Cause::Busy(busy.as_u16()));
         }
+        other if other.is_redirection() => return Err(Cause::Elsewhere(other.as_u16())),
         other => return Err(Cause::Status(other.as_u16())),
     }
     check_length(&answer, wanted, partial)?;
@@ -304,7 +305,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_part_is_taken_only_where_it_is_the_one_that_was_asked_for() {
-        let cases: [(Head, Result<bool, String>); 19] = [
+        let cases: [(Head, Result<bool, String>); 20] = [
             ((206, Some("bytes 10-19/100"), Some(10)), Ok(false)),
             ((206, Some("bytes 10-19/100"), None), Ok(false)),
             // A file that was cut short in place keeps its needles.
@@ -326,6 +327,7 @@ mod tests {
             ((200, Some("bytes 10-19/100"), Some(10)), Err(words(Cause::Status(200)))),
             ((204, None, None), Err(words(Cause::Status(204)))),
             ((404, None, None), Err(words(Cause::NotFound))),
+            ((301, None, None), Err(words(Cause::Elsewhere(301)))),
             ((503, None, None), Err(words(Cause::Busy(503)))),
         ];
         for (head, expected) in cases {

@@ -26,6 +26,7 @@ async fn every_kind_of_failure_is_mended_by_another_replica() {
         (Fault::Refuse, "connect"),
         (Fault::Hang, "timeout"),
         (Fault::Status(404), "not_found"),
+        (Fault::Status(301), "not_found"),
         (Fault::Status(401), "unauthorized"),
         (Fault::Status(503), "busy"),
         (Fault::Status(500), "status"),
