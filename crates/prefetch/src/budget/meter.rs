@@ -1,10 +1,7 @@
 //! How fast a client takes what is fetched for it.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -26,16 +23,21 @@ pub(super) struct Pace {
 
 /// Counts what one client takes.
 pub(super) struct Meter {
-    begun: Instant,
-    taken: AtomicU64,
-    /// When it took something last or had waited last, in milliseconds since it began.
-    last: AtomicU64,
-    /// Since when it has taken all there is, and waits; one more than the milliseconds since it began. 0: it does not.
-    waits_since: AtomicU64,
-    /// For how long it had waited before that, in milliseconds.
-    waited: AtomicU64,
+    /// Together, so that whoever asks never sees half of what has changed.
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Bytes.
+    taken: u64,
+    /// When it took something last or had waited last.
+    last: Instant,
+    /// Since when it has taken all there is, and waits.
+    waits_since: Option<Instant>,
+    /// For how long it had waited before that.
+    waited: Duration,
     /// Two moments; the first is the older one.
-    marks: Mutex<[Mark; 2]>,
+    marks: [Mark; 2],
 }
 
 /// What there was at some moment.
@@ -43,99 +45,85 @@ pub(super) struct Meter {
 struct Mark {
     at: Instant,
     taken: u64,
-    waited: u64,
+    waited: Duration,
 }
 
 impl Meter {
     pub(super) fn new() -> Self {
-        let begun = Instant::now();
-        Self {
-            begun,
-            taken: AtomicU64::new(0),
-            last: AtomicU64::new(0),
-            waits_since: AtomicU64::new(1),
-            waited: AtomicU64::new(0),
-            marks: Mutex::new([Mark { at: begun, taken: 0, waited: 0 }; 2]),
-        }
+        let now = Instant::now();
+        let marks = [Mark { at: now, taken: 0, waited: Duration::ZERO }; 2];
+        let state = State { taken: 0, last: now, waits_since: Some(now), waited: Duration::ZERO, marks };
+        Self { state: Mutex::new(state) }
     }
 
     /// The client has taken so many bytes more.
     pub(super) fn takes(&self, bytes: u64) {
-        self.taken.fetch_add(bytes, Relaxed);
-        let now = self.millis(Instant::now());
-        self.waits_no_more(now);
-        self.last.store(now, Relaxed);
+        let now = Instant::now();
+        let mut state = self.state();
+        state.taken += bytes;
+        state.waits_no_more(now);
+        state.last = now;
     }
 
     /// It wants more than there is.
     pub(super) fn waits(&self) {
-        if !self.is_waiting() {
-            self.waits_since.store(self.millis(Instant::now()) + 1, Relaxed);
-        }
+        self.state().waits_since.get_or_insert_with(Instant::now);
     }
 
     /// All there is for it is with it: it is not waiting for us.
     pub(super) fn holds(&self) {
-        if self.is_waiting() {
-            let now = self.millis(Instant::now());
-            self.waits_no_more(now);
-            self.last.store(now, Relaxed);
-        }
+        self.state().waits_no_more(Instant::now());
     }
 
     /// For how long it has taken nothing of what is there for it.
     pub(super) fn idles(&self, now: Instant) -> Duration {
-        if self.is_waiting() {
-            return Duration::ZERO;
-        }
-        Duration::from_millis(self.millis(now).saturating_sub(self.last.load(Relaxed)))
+        self.state().idles(now)
     }
 
     /// How fast it is. `None`: it is too early to say, or it is not the client that is waited for.
     pub(super) fn pace(&self, now: Instant) -> Option<Pace> {
-        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        let (taken, waited) = (self.taken.load(Relaxed), self.waited(now));
-        if now.duration_since(marks[1].at) >= SPAN {
-            *marks = [marks[1], Mark { at: now, taken, waited }];
+        self.state().pace(now)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn waits_no_more(&mut self, now: Instant) {
+        if let Some(since) = self.waits_since.take() {
+            self.waited += now - since;
+            self.last = now;
         }
-        let before = marks[0];
-        let time = now.duration_since(before.at);
-        if time < YOUNG || self.is_waiting() {
+    }
+
+    fn idles(&self, now: Instant) -> Duration {
+        if self.waits_since.is_some() { Duration::ZERO } else { now.saturating_duration_since(self.last) }
+    }
+
+    fn pace(&mut self, now: Instant) -> Option<Pace> {
+        let here = Mark { at: now, taken: self.taken, waited: self.waited(now) };
+        if now.saturating_duration_since(self.marks[1].at) >= SPAN {
+            self.marks = [self.marks[1], here];
+        }
+        let before = self.marks[0];
+        let time = now.saturating_duration_since(before.at);
+        if time < YOUNG || self.waits_since.is_some() {
             return None;
         }
         if self.idles(now) >= SPAN {
             return Some(Pace { rate: 0, told: true });
         }
         // What it waited for us is not its doing: the first bytes may have come late, and be all there were so far.
-        let own = time.saturating_sub(Duration::from_millis(waited.saturating_sub(before.waited)));
-        let rate = (taken - before.taken).saturating_mul(1000) / millis(own).max(1);
+        let own = time.saturating_sub(here.waited.saturating_sub(before.waited));
+        let rate = (here.taken - before.taken).saturating_mul(1000) / millis(own).max(1);
         Some(Pace { rate, told: own >= YOUNG })
     }
 
-    fn is_waiting(&self) -> bool {
-        self.waits_since.load(Relaxed) > 0
-    }
-
-    /// For how long it has waited in all, in milliseconds.
-    fn waited(&self, now: Instant) -> u64 {
-        let before = self.waited.load(Relaxed);
-        match self.waits_since.load(Relaxed) {
-            0 => before,
-            since => before + (self.millis(now) + 1).saturating_sub(since),
-        }
-    }
-
-    /// Only the download itself says what its client does: nobody else stores anything here.
-    fn waits_no_more(&self, now: u64) {
-        let since = self.waits_since.swap(0, Relaxed);
-        if since > 0 {
-            self.waited.fetch_add((now + 1).saturating_sub(since), Relaxed);
-        }
-    }
-
-    /// Milliseconds since it began.
-    fn millis(&self, now: Instant) -> u64 {
-        millis(now.duration_since(self.begun))
+    /// For how long it has waited in all.
+    fn waited(&self, now: Instant) -> Duration {
+        self.waited + self.waits_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 }
 
