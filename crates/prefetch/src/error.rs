@@ -64,7 +64,7 @@ impl Cause {
         }
     }
 
-    /// What it says about the server: a 404, a 401 or another needle is about a needle or a token, not about the server.
+    /// What it says about the server: a 404, a redirect, a 401 or another needle is about a needle or a token, not about the server.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::NotFound | Self::Elsewhere(_) | Self::Unauthorized | Self::Changed => Outcome::OfNeedle,
