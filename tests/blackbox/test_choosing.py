@@ -2,7 +2,6 @@
 
 import gzip
 import http.client
-import json
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +24,7 @@ ROUNDS = 8
 
 def fids(front: Front, path: str) -> list[str]:
     """The chunks of a file."""
-    entry = json.loads(request("GET", f"{front.filer.url}{path}?metadata=true").body)
-    return [chunk["file_id"] for chunk in entry["chunks"]]
+    return [chunk["file_id"] for chunk in front.chunks(path)]
 
 
 def test_needles_that_one_of_two_servers_lost_are_read_from_the_other(

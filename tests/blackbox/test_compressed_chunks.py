@@ -1,6 +1,5 @@
 """Chunks that the filer stores as gzip: fetched once as they are stored, and inflated here."""
 
-import json
 import threading
 
 import pytest
@@ -31,7 +30,7 @@ def written(front: Front, name: str, content: bytes) -> str:
     """Writes a text at the filer; answers its path."""
     path = f"/compressed/{name}.txt"
     assert request("PUT", front.filer.url + path, {"Content-Type": "text/plain"}, content).status == 201
-    chunks = json.loads(request("GET", f"{front.filer.url}{path}?metadata=true").body)["chunks"]
+    chunks = front.chunks(path)
     assert all(chunk.get("is_compressed") for chunk in chunks), "nothing was compressed"
     return path
 

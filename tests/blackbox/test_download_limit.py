@@ -1,6 +1,5 @@
 """A volume server that is at its download limit lets requests wait: it is busy, not dead."""
 
-import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -43,7 +42,7 @@ class Limited:
         path = "/limit/of-somebody-else"
         answer = request("PUT", f"{self.front.filer.url}{path}?maxMB=32", body=Payload(path, 32 * MIB).bytes())
         assert answer.status == 201
-        fid = json.loads(request("GET", f"{self.front.filer.url}{path}?metadata=true").body)["chunks"][0]["file_id"]
+        fid = self.front.chunks(path)[0]["file_id"]
         reader = socket.socket()
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         host, port = self.volume.removeprefix("http://").split(":")

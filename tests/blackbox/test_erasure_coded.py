@@ -1,6 +1,5 @@
 """Erasure-coded volumes: a volume server reads all of a needle from its shards for whatever part of it is asked for."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,7 +44,7 @@ def coded(root: Path) -> Iterator[Coded]:
         cluster.start()
         front = cluster.add_front("coded", maxMB=32)
         assert request("PUT", f"{front.filer.url}{PATH}?collection=coded", body=CONTENT).status == 201
-        chunks = json.loads(request("GET", f"{front.filer.url}{PATH}?metadata=true").body)["chunks"]
+        chunks = front.chunks(PATH)
         volumes = {chunk["file_id"].split(",")[0] for chunk in chunks}
         commands = [f"ec.encode -collection=coded -volumeId={volume} -force" for volume in volumes]
         shell(cluster.master.full_address, *commands, filer=front.filer.full_address, timeout=90)

@@ -16,7 +16,7 @@ def test_a_lost_chunk_is_not_named_to_the_client(
 ) -> None:
     """Who knows a needle's id may ask the filer for it."""
     thing = objects.sized(front_1mb, Encryption.NONE, 70_000, "named-in-errors")
-    chunks = json.loads(request("GET", f"{front_1mb.filer.url}{thing.path()}?metadata=true").body)["chunks"]
+    chunks = front_1mb.chunks(thing.path())
     fid = chunks[0]["file_id"]
     found = json.loads(request("GET", f"{front_1mb.master_url}/dir/lookup?volumeId={fid.partition(',')[0]}").body)
     server = found["locations"][0]["url"]

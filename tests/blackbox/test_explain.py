@@ -28,7 +28,7 @@ def test_a_sound_file_is_told_in_full(
     report = json.loads(done.stdout)
     assert (report["size"], report["sse"], report["readable"]) == (sum(PART_SIZES), encryption.value, True)
     assert report["faults"] == []
-    stored = json.loads(request("GET", f"{front_1mb.filer.url}{thing.path()}?metadata=true").body)["chunks"]
+    stored = front_1mb.chunks(thing.path())
     assert sorted(chunk["fid"] for chunk in report["chunks"]) == sorted(chunk["file_id"] for chunk in stored)
     for chunk in report["chunks"]:
         assert [replica["answers"] for replica in chunk["replicas"]] == [True]
@@ -58,7 +58,7 @@ def test_what_does_not_open_and_does_not_answer_is_named(
     assert "DisabledException" in report["keys"][0]["why"]
 
     lost = objects.sized(front_1mb, Encryption.NONE, 1_500_000, name="lost-to-explain")
-    stored = json.loads(request("GET", f"{front_1mb.filer.url}{lost.path()}?metadata=true").body)["chunks"]
+    stored = front_1mb.chunks(lost.path())
     server = json.loads(explained(root, lost, "--json").stdout)["chunks"][0]["replicas"][0]["server"]
     assert request("DELETE", f"http://{server}/{stored[0]['file_id']}").status == 202
     done = explained(root, lost)
@@ -79,7 +79,7 @@ def test_no_secret_is_told(root: Path, front_1mb: Front, objects: Catalogue, kms
         thing = objects.get(front_1mb, encryption, Shape.MANY)
         for more in ([], ["--json"]):
             said = explained(root, thing, *more).stdout
-            stored = json.loads(request("GET", f"{front_1mb.filer.url}{thing.path()}?metadata=true").body)["chunks"]
+            stored = front_1mb.chunks(thing.path())
             for chunk in stored:
                 metadata = json.loads(base64.b64decode(chunk.get("sse_metadata") or "") or "{}")
                 for name in ("encryptedDataKey", "encryptedDEK", "iv", "keyMD5"):

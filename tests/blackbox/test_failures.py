@@ -89,7 +89,7 @@ def test_several_ranges_of_a_first_chunk_that_is_lost_are_no_206(
 
 def lose_chunk(thing: Object, offset: int) -> None:
     """Deletes one chunk at its volume server, behind the filer's back, and vacuums it away."""
-    chunks = json.loads(request("GET", f"{thing.front.filer.url}{thing.path()}?metadata=true").body)["chunks"]
+    chunks = thing.front.chunks(thing.path())
     fid = next(chunk["file_id"] for chunk in chunks if chunk.get("offset", 0) == offset)
     master = thing.front.master_url
     found = json.loads(request("GET", f"{master}/dir/lookup?volumeId={fid.partition(',')[0]}").body)

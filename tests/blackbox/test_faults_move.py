@@ -48,8 +48,7 @@ def last_volume(thing: Object) -> int:
 
 def volume_of_path(front: Front, path: str) -> int:
     """The volume of a file's last chunk."""
-    entry = json.loads(request("GET", f"{front.filer.url}{path}?metadata=true").body)
-    last = max(entry["chunks"], key=lambda chunk: chunk.get("offset", 0))
+    last = max(front.chunks(path), key=lambda chunk: chunk.get("offset", 0))
     return int(last["file_id"].partition(",")[0])
 
 

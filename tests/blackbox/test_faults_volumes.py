@@ -48,8 +48,7 @@ def test_a_chunk_that_gets_another_file_id_fails_nobody(
 
 def chunks(thing: Object) -> dict[str, int]:
     """The file ids of an object's chunks, with their bytes."""
-    entry = json.loads(request("GET", f"{thing.front.filer.url}{thing.path()}?metadata=true").body)
-    return {chunk["file_id"]: chunk["size"] for chunk in entry["chunks"]}
+    return {chunk["file_id"]: chunk["size"] for chunk in thing.front.chunks(thing.path())}
 
 
 def volume_of(fid: str) -> int:

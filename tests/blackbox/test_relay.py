@@ -120,7 +120,7 @@ def without_keys(entry: dict) -> dict:
 
 def test_a_chunk_by_its_id(front_1mb: Front, gate_1mb: Tidegate, objects: Catalogue) -> None:
     thing = objects.get(front_1mb, Encryption.NONE, Shape.MANY)
-    chunks = json.loads(request("GET", f"{front_1mb.filer.url}{thing.path()}?metadata=true").body)["chunks"]
+    chunks = front_1mb.chunks(thing.path())
     second = next(chunk for chunk in chunks if chunk.get("offset") == MIB)
     answer = request("GET", f"{gate_1mb.url}/?proxyChunkId={second['file_id']}")
     assert answer.status == 200

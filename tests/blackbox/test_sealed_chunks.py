@@ -1,6 +1,5 @@
 """Chunks that the filer seals as a whole (`-encryptVolumeData`, AES-256-GCM), compressed or not, and under SSE."""
 
-import json
 
 import pytest
 from catalogue import Catalogue, Object, Shape
@@ -22,16 +21,11 @@ def sealed_gate(sealing: Front, gates) -> Tidegate:
     return gates.of(sealing)
 
 
-def stored_chunks(front: Front, path: str) -> list[dict[str, object]]:
-    """The chunks as the filer lists them."""
-    return json.loads(request("GET", f"{front.filer.url}{path}?metadata=true").body)["chunks"]
-
-
 @pytest.mark.parametrize("name", CONTENTS)
 def test_files_of_the_filer(sealing: Front, sealed_gate: Tidegate, name: str) -> None:
     path, content = f"/sealed/{name}", CONTENTS[name]
     assert request("PUT", sealing.filer.url + path, {"Content-Type": "text/plain"}, content).status == 201
-    chunks = stored_chunks(sealing, path)
+    chunks = sealing.chunks(path)
     assert chunks and all(chunk.get("cipher_key") for chunk in chunks), "nothing was sealed"
     if name == "words.txt":
         assert all(chunk.get("is_compressed") for chunk in chunks), "nothing was compressed"
@@ -51,7 +45,7 @@ def test_objects_with_all_layers_at_once(
     sealing: Front, sealed_gate: Tidegate, objects: Catalogue, encryption: Encryption, shape: Shape
 ) -> None:
     thing: Object = objects.get(sealing, encryption, shape)
-    chunks = stored_chunks(sealing, thing.path())
+    chunks = sealing.chunks(thing.path())
     assert all(chunk.get("cipher_key") for chunk in chunks), "nothing was sealed"
     whole = read(sealed_gate, thing)
     assert whole.status == 200, whole.body[:300]

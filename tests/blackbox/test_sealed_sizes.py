@@ -29,7 +29,7 @@ def words(size: int) -> bytes:
 
 def chunks_of(front: Front, path: str) -> list[dict[str, object]]:
     """The chunks as the filer lists them."""
-    chunks = json.loads(request("GET", f"{front.filer.url}{path}?metadata=true").body)["chunks"]
+    chunks = front.chunks(path)
     assert chunks and all(chunk.get("cipher_key") for chunk in chunks), "nothing was sealed"
     return chunks
 

@@ -96,7 +96,7 @@ def test_no_data_key_is_said_anywhere_in_a_full_run(
 
 def data_keys(thing: Object, kms: Kms, kek: bytes) -> list[bytes]:
     """The keys that the object's chunks are encrypted under, opened as a reader does."""
-    stored = json.loads(request("GET", f"{thing.front.filer.url}{thing.path()}?metadata=true").body)["chunks"]
+    stored = thing.front.chunks(thing.path())
     found = []
     for chunk in stored:
         metadata = json.loads(base64.b64decode(chunk["sse_metadata"]))

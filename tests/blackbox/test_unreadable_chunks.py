@@ -72,7 +72,7 @@ def test_a_sealed_chunk_under_another_key(sealing: Front, gate: Tidegate) -> Non
 def test_a_broken_sealed_chunk_spoils_what_is_in_it(sealing: Front, gate: Tidegate) -> None:
     content = Payload("broken-seal", 2 * MIB + 1000).bytes()
     path = written(sealing, "broken-seal.bin", content)
-    chunks = json.loads(request("GET", f"{sealing.filer.url}{path}?metadata=true").body)["chunks"]
+    chunks = sealing.chunks(path)
     fid = next(chunk["file_id"] for chunk in chunks if not chunk.get("offset"))
     places = json.loads(request("GET", f"{sealing.master_url}/dir/lookup?volumeId={fid.partition(',')[0]}").body)
     needle = f"http://{places['locations'][0]['url']}/{fid}"

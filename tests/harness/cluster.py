@@ -1,7 +1,9 @@
 """A SeaweedFS of its own: a master, volume servers, and fronts (a filer with an S3 gateway on it)."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from . import weed, wire
 from .kek import FILER_PATH, Kek
@@ -37,6 +39,11 @@ class Front:
     def gateway_url(self, bucket: str, key: str) -> str:
         """Where the S3 gateway has an object. It may be read without a signature."""
         return f"{self.gateway.url}/{bucket}/{key}"
+
+    def chunks(self, path: str) -> list[dict[str, Any]]:
+        """The chunks of a file, as the filer lists them."""
+        chunks: list[dict[str, Any]] = json.loads(wire.request("GET", f"{self.filer.url}{path}?metadata=true").body)["chunks"]
+        return chunks
 
     def start(self) -> None:
         """Starts both and waits until they answer."""
