@@ -6,7 +6,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cluster-tests fmt fmt-check lint features unit doc build blackbox differential s3 optimized s3-clients soak copyright deb cargo-deb deb-test manual book lintian bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants venv nginx haproxy prometheus systemd readers chromium clean
+.PHONY: help demo test cluster-tests fmt fmt-check lint features unit doc build blackbox differential s3 optimized s3-clients soak copyright deb cargo-deb deb-test manual book lintian bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants miri venv nginx haproxy prometheus systemd readers chromium clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -175,6 +175,12 @@ MUTANTS ?= $(foreach room,crypto/src prefetch/src proxy/src/plan proxy/src/entry
 mutants: cargo ## What no unit test notices when it is changed (MUTANTS="--file '**/kek.rs'" for some); needs cargo-mutants, installs nothing
 	@$(CARGO) mutants --version >/dev/null 2>&1 || { echo "No cargo-mutants: cargo install --locked cargo-mutants" >&2; exit 1; }
 	$(CARGO) mutants --output $(TARGET) $(MUTANTS)
+
+# A test that leads to no other library, for both widths of register.
+miri: cargo ## Every read and write of AES's unsafe code under Miri; needs the nightly toolchain with Miri, installs nothing
+	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || { echo "No Miri: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
+	RUSTFLAGS="-C target-feature=+ssse3,+aes,+vaes,+avx2,+avx512f,+avx512bw" \
+	  $(CARGO) +nightly miri test --locked -p crypto --lib many_blocks_at_once
 
 venv: $(VENV)/.tidegate-requirements ## Python packages and the weed binary, into $(VENV), once
 

@@ -79,8 +79,11 @@ impl Vaes {
 
     /// Encrypts or decrypts whole blocks where they lie, the first with `counter` and each with the next.
     pub(super) fn apply(&self, counter: u128, bytes: &mut [u8]) {
+        let blocks = bytes.len() / BLOCK;
+        // One pointer for both: another one, made after it, would end its right to the bytes.
+        let bytes = bytes.as_mut_ptr();
         // SAFETY: the bytes are ours to read and to write.
-        unsafe { self.run(counter, bytes.as_ptr(), bytes.as_mut_ptr(), bytes.len() / BLOCK) }
+        unsafe { self.run(counter, bytes, bytes, blocks) }
     }
 
     /// The same from `src` into `dst`, which are equally long.
