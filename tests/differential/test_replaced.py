@@ -6,8 +6,10 @@ import threading
 import time
 
 import pytest
+from filer_rpc import FilerRpc
 from files import CUSTOMER_KEY, Writer
 from harness import Payload, Tidegate, open_stream, request
+from harness.protobuf import message
 from harness.s3 import Encryption, sse_arguments
 
 MIB = 1 << 20
@@ -102,3 +104,40 @@ def test_parts_name_the_version_that_they_are_of(writer: Writer, gates: dict[str
     assert request("PUT", gate.url + "/resumed", body=new).status == 201
     again = request("GET", gate.url + "/resumed", resume)
     assert (again.status, again.body) == (200, new)
+
+
+@pytest.mark.parametrize("before", ["link", "in a remote store only"])
+def test_what_becomes_an_encrypted_file_while_the_filer_answers_is_not_given_as_it_is_stored(
+    before: str, writer: Writer, gates: dict[str, Tidegate]
+) -> None:
+    """The lookup says that the filer is to answer; then an encrypted object takes the path, and the filer gives what is stored
+    of it. Nearly each time it did."""
+    file = writer.get("sse-s3-small")
+    rpc = FilerRpc(writer.fronts["plain"].filer)
+    folder, name = file.target.rsplit("/", 1)
+    sealed = message(*((1, "restless") if field == (1, name.encode()) else field for field in rpc.entry(file.target)))
+    now = int(time.time())
+    if before == "link":
+        other = message((1, "restless"), (4, message((2, now), (3, 1 << 27 | 0o777), (6, now), (13, "nowhere"))))
+    else:
+        remote = message((1, "nowhere"), (3, "abc"), (4, now), (5, len(file.plaintext)))
+        other = message((1, "restless"), (4, message((1, len(file.plaintext)), (2, now), (3, 0o660), (6, now))), (10, remote))
+    stored = request("GET", writer.fronts["plain"].filer.url + file.target).body
+    until = time.monotonic() + SECONDS / 2
+    bodies: set[bytes] = set()
+
+    def reading() -> None:
+        while time.monotonic() < until:
+            bodies.add(request("GET", f"{gates['plain'].url}{folder}/restless").body)
+
+    readers = [threading.Thread(target=reading) for _ in range(READERS)]
+    for reader in readers:
+        reader.start()
+    while time.monotonic() < until:
+        for entry in (other, sealed):
+            rpc.call("CreateEntry", message((1, folder), (2, entry)))
+            time.sleep(0.02)
+    for reader in readers:
+        reader.join()
+    assert file.plaintext in bodies, "the file was read"
+    assert stored != file.plaintext and stored not in bodies

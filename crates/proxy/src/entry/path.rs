@@ -4,10 +4,13 @@
 //! decoded once; then one trailing slash is dropped. What decodes to `.` or `..` or an empty component is looked up
 //! as it is, and found nowhere. The filer's gRPC cleans once more, so such a path must not reach it from here: it
 //! would name another file than the one that was checked.
+//!
+//! A path with a byte that Go would have escaped (`{`, `"`, `|`, all that is no ASCII) is decoded first, and then cleaned:
+//! Go escapes all of it anew before it looks (`URL.EscapedPath` in `net/url`), and an escaped dot needs no escape.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{percent_decode, percent_decode_str};
 
 /// Paths that the filer's HTTP server answers itself, whatever is stored there.
 const SERVED_BY_THE_FILER: [&str; 5] = ["/favicon.ico", "/healthz", "/readyz", "/seaweedfsstatic", "/.tus"];
@@ -49,17 +52,17 @@ impl EntryPath {
         if !escapes_are_whole(raw) {
             return Err(EntryPathError::Odd);
         }
-        let cleaned = clean(raw).ok_or(EntryPathError::Odd)?;
-        let decoded = sanitized(percent_decode_str(&cleaned).into()).ok_or(EntryPathError::Odd)?;
+        let decoded = sanitized(routed(raw).ok_or(EntryPathError::Odd)?).ok_or(EntryPathError::Odd)?;
         if decoded == "/" {
             return Err(EntryPathError::Root);
         }
-        if is_served_by_the_filer(&decoded) {
-            return Err(EntryPathError::Reserved);
-        }
         let path = decoded.strip_suffix('/').unwrap_or(&decoded);
+        // Before it counts as one of the filer's own: what only begins like one may end elsewhere.
         if path.contains('\0') || path[1..].split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(EntryPathError::Odd);
+        }
+        if is_served_by_the_filer(&decoded) {
+            return Err(EntryPathError::Reserved);
         }
         let slash = path.rfind('/').ok_or(EntryPathError::Odd)?;
         Ok(Self { path: path.to_owned(), slash, trailing_slash: path.len() < decoded.len() })
@@ -109,8 +112,8 @@ impl fmt::Display for EntryPath {
 
 /// The path as the filer looks it up: what is not UTF-8 in the last component is `_`, once for each run of such bytes
 /// (`DirAndName` in `weed/util/fullpath.go` @4.48). `None`: the directory is not UTF-8, which no entry's is.
-fn sanitized(decoded: Cow<'_, [u8]>) -> Option<String> {
-    let decoded = match String::from_utf8(decoded.into_owned()) {
+fn sanitized(decoded: Vec<u8>) -> Option<String> {
+    let decoded = match String::from_utf8(decoded) {
         Ok(decoded) => return Some(decoded),
         Err(error) => error.into_bytes(),
     };
@@ -128,23 +131,36 @@ fn sanitized(decoded: Cow<'_, [u8]>) -> Option<String> {
     Some(path)
 }
 
+/// A whole path, cleaned and decoded, as the filer's router hands it on. `None`: not absolute.
+fn routed(raw: &str) -> Option<Vec<u8>> {
+    if raw.bytes().all(is_left_by_go) {
+        return Some(percent_decode(&clean(raw.as_bytes())?).collect());
+    }
+    clean(&percent_decode_str(raw).collect::<Vec<u8>>())
+}
+
+/// Whether Go takes a path with that byte for escaped as it should be (`validEncoded` in `net/url`).
+fn is_left_by_go(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:@[]%/".contains(&byte)
+}
+
 /// Go's `path.Clean` with a trailing slash kept, as its HTTP router applies it. `None`: not absolute.
-fn clean(raw: &str) -> Option<String> {
+fn clean(path: &[u8]) -> Option<Vec<u8>> {
     let mut parts = Vec::new();
-    for part in raw.strip_prefix('/')?.split('/') {
+    for part in path.strip_prefix(b"/")?.split(|byte| *byte == b'/') {
         match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
             part => parts.push(part),
         }
     }
-    let mut cleaned = String::with_capacity(raw.len());
+    let mut cleaned = Vec::with_capacity(path.len());
     for part in &parts {
-        cleaned.push('/');
-        cleaned.push_str(part);
+        cleaned.push(b'/');
+        cleaned.extend_from_slice(part);
     }
-    if cleaned.is_empty() || raw.ends_with('/') {
-        cleaned.push('/');
+    if cleaned.is_empty() || path.ends_with(b"/") {
+        cleaned.push(b'/');
     }
     Some(cleaned)
 }
@@ -230,6 +246,30 @@ mod tests {
         }
     }
 
+    /// Found by the filer, which gave what is stored of an encrypted object, while it was left to the filer here.
+    #[test]
+    fn what_go_would_escape_anew_is_cleaned_when_it_is_decoded() {
+        for raw in [
+            "/d/{/%2e%2e/a.txt",
+            "/d/{%2F..%2Fa.txt",
+            "/d/\"/%2E%2e/a.txt",
+            "/|/..%2fd/a.txt",
+            "/ü/%2e%2e/d/a.txt",
+            "/d/%2e/x{/../a.txt",
+            "/d%2F%2F^/..%2Fa.txt",
+            "/seaweedfsstatic/{/%2e%2e/%2e%2e/d/a.txt",
+        ] {
+            assert_eq!(parsed(raw), "/d/a.txt", "{raw}");
+        }
+        assert_eq!(parsed("/d/{/%252e%252e/a.txt"), "/d/{/%2e%2e/a.txt", "once");
+        assert_eq!(EntryPath::parse("/{/%2e%2e"), Err(EntryPathError::Root));
+        assert_eq!(EntryPath::parse("/{/%2e%2e/healthz"), Err(EntryPathError::Reserved));
+        assert_eq!(EntryPath::parse("/seaweedfsstatic/%2e%2e/d/a.txt"), Err(EntryPathError::Odd));
+        for raw in ["/d/'/%2e%2e/a.txt", "/d/[]/%2e%2e/a.txt", "/d/!$&()*+,;=:@~/%2e%2e/a.txt"] {
+            assert_eq!(EntryPath::parse(raw), Err(EntryPathError::Odd), "{raw}");
+        }
+    }
+
     #[test]
     fn splits_directory_and_name() {
         let path = EntryPath::parse("/buckets/b/key").unwrap();
@@ -274,7 +314,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_entry_is_always_plain(raw in "(/|\\.|%2e|%2F|%2f|%25|%00|%ff|%e2%82|[a-c]|ü|%C3%BC){0,12}") {
+        fn an_entry_is_always_plain(raw in "(/|\\.|%2e|%2F|%2f|%25|%00|%ff|%e2%82|[a-c]|[{|\"^]|ü|%C3%BC){0,12}") {
             if let Ok(path) = EntryPath::parse(&raw) {
                 prop_assert!(path.as_str().starts_with('/'));
                 let parts: Vec<_> = path.as_str()[1..].split('/').collect();

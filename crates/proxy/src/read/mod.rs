@@ -9,6 +9,7 @@ mod decode;
 pub(crate) mod expansion;
 mod failure;
 mod kek;
+mod left;
 mod locations;
 mod lookup;
 mod manifest;
@@ -29,7 +30,6 @@ use crypto::Scheme;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
 
 pub use self::origins::AllowedOrigins;
-use self::sharing::Credentials;
 pub(crate) use self::{
     expansion::Expansions,
     kek::FilerKek,
@@ -38,6 +38,7 @@ pub(crate) use self::{
     source::Source,
     stages::{Lookups, Stages},
 };
+use self::{left::Left, sharing::Credentials};
 use crate::{
     Blame, Error, Result,
     access::{Access, Caller, Demands, ManagedKeyPolicy},
@@ -79,25 +80,26 @@ impl Front for Reader {
     type Body = Body;
 
     async fn handle(&self, request: Request<RequestBody>, peer: Peer) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (parts, mut body) = request.into_parts();
         let id = RequestId::of(&parts.extensions);
         let mut sse = SseLabel::None;
         let mut subject = None;
-        let read = self.read(&parts, &peer, &mut sse, &mut subject).await;
+        let mut read = self.read(&parts, &peer, &mut sse, &mut subject).await;
+        if let Ok(Answer::Filers(Left::NotOurs(path))) = &read {
+            let body = std::mem::replace(&mut body, RequestBody::none());
+            let answered = Box::pin(self.not_ours(&parts, body, &peer, path, &mut sse, &mut subject)).await;
+            read = answered.map(Answer::Ours);
+        }
         let given = self.given(&parts, sse);
         let mut response = match read {
-            Ok(Some(response)) => response,
-            Ok(None) => {
-                let (method, shown) = (parts.method.clone(), redact::Disclosure::to(&parts));
-                let written = WriteInvalidation::by(&parts, &self.stages.entries);
-                let request = Request::from_parts(parts, body);
-                let relayed = self.relay.forward_to_any(request, || self.stages.source.filer.http_authorities(), &peer);
-                let relayed = Box::pin(relayed).await;
-                // Whoever reads after this answer reads what was written.
-                if let Ok(answer) = &relayed {
-                    written.answered(answer.status());
-                }
-                let relayed = relayed.and_then(|answer| redact::redacted(shown, answer));
+            Ok(Answer::Ours(response)) => response,
+            Ok(Answer::Filers(left)) => {
+                let method = parts.method.clone();
+                let relayed = Box::pin(self.relayed(Request::from_parts(parts, body), &peer)).await;
+                let relayed = match left {
+                    Left::NoFile => relayed.and_then(left::of_no_file),
+                    Left::Anything | Left::NotOurs(_) => relayed,
+                };
                 relayed.unwrap_or_else(|error| error_response(&error, &method, &id))
             }
             Err(error) => {
@@ -126,25 +128,68 @@ impl Reader {
         }
     }
 
-    /// Answers a read; `None`: the filer shall answer. Says in `sse` how the object is encrypted and in `subject` who asks, as
-    /// soon as either is known.
+    /// What the filer answers, without the keys that it may show.
+    async fn relayed(&self, request: Request<RequestBody>, peer: &Peer) -> Result<Response<Body>> {
+        let (parts, body) = request.into_parts();
+        let shown = redact::Disclosure::to(&parts);
+        let written = WriteInvalidation::by(&parts, &self.stages.entries);
+        let request = Request::from_parts(parts, body);
+        let answer = self.relay.forward_to_any(request, || self.stages.source.filer.http_authorities(), peer).await?;
+        // Whoever reads after this answer reads what was written.
+        written.answered(answer.status());
+        redact::redacted(shown, answer)
+    }
+
+    /// What the filer answers to a read of what was not to be served here. An encrypted file may be there when it answers: so
+    /// where it answers with a file, what is there now is looked up, and served if it is a file of ours.
+    async fn not_ours(
+        &self,
+        request: &Parts,
+        mut body: RequestBody,
+        peer: &Peer,
+        path: &EntryPath,
+        sse: &mut SseLabel,
+        subject: &mut Option<Subject>,
+    ) -> Result<Response<Body>> {
+        for _ in 0..ROUNDS {
+            let body = std::mem::replace(&mut body, RequestBody::none());
+            let answer = self.relayed(Request::from_parts(request.clone(), body), peer).await?;
+            if !left::is_of_file(&answer) {
+                return Ok(answer);
+            }
+            self.stages.entries.forget(path.as_str());
+            match self.lookup(path).await? {
+                Some(now) if !is_ours(&now) && left::may_be_of(&answer, &now.entry) => return Ok(answer),
+                _ => drop(answer),
+            }
+            if let Answer::Ours(response) = self.read(request, peer, sse, subject).await? {
+                return Ok(response);
+            }
+        }
+        Err(left::restless())
+    }
+
+    /// Answers a read. Says in `sse` how the object is encrypted and in `subject` who asks, as soon as either is known.
     async fn read(
         &self,
         request: &Parts,
         peer: &Peer,
         sse: &mut SseLabel,
         subject: &mut Option<Subject>,
-    ) -> Result<Option<Response<Body>>> {
+    ) -> Result<Answer> {
         route::check_query(request)?;
         customer::check_transport(&request.headers, peer, self.policy.ssec_over_http)?;
         let caller = self.access.admit(request, peer, subject)?;
-        let Some(path) = route::read_of(request) else {
-            route::check_chunk(request)?;
-            return Ok(None);
+        let path = match route::read_of(request) {
+            Ok(path) => path,
+            Err(left) => {
+                route::check_chunk(request)?;
+                return Ok(Answer::Filers(left));
+            }
         };
         self.origins.check(&request.headers)?;
         let Some(known) = spans::during("entry", self.lookup(&path)).await? else {
-            return Ok(self.absent(request));
+            return Ok(self.absent(request, path));
         };
         match self.entry(request, caller, &path, &known, sse).await {
             // A file that was overwritten meanwhile has lost its chunks. Nothing was sent yet, so it is the new one's turn.
@@ -153,16 +198,19 @@ impl Reader {
                 match self.lookup(&path).await? {
                     Some(again) if again.entry == known.entry => Err(error),
                     Some(again) => Box::pin(self.entry(request, caller, &path, &again, sse)).await,
-                    None => Ok(self.absent(request)),
+                    None => Ok(self.absent(request, path)),
                 }
             }
             answered => answered,
         }
     }
 
-    /// 404 for a path where there is nothing; `None`: the filer shall answer.
-    fn absent(&self, request: &Parts) -> Option<Response<Body>> {
-        (!route::may_be_upload(request)).then(|| answer::not_found(request, &self.origins))
+    /// 404 for a path where there is nothing.
+    fn absent(&self, request: &Parts, path: EntryPath) -> Answer {
+        if route::may_be_upload(request) {
+            return Answer::Filers(Left::NotOurs(path));
+        }
+        Answer::Ours(answer::not_found(request, &self.origins))
     }
 
     /// The entry at `path`, if readers may know of it: what the filers demand of them is asked when one has answered.
@@ -176,7 +224,7 @@ impl Reader {
         }
     }
 
-    /// Answers with what is at the path; `None`: the filer shall.
+    /// Answers with what is at the path.
     async fn entry(
         &self,
         request: &Parts,
@@ -184,15 +232,17 @@ impl Reader {
         path: &EntryPath,
         known: &CachedEntry,
         sse: &mut SseLabel,
-    ) -> Result<Option<Response<Body>>> {
+    ) -> Result<Answer> {
         match (known.entry.kind(), &known.derived) {
-            (Kind::File, Some(file)) => self.file(request, caller, path, &known.entry, file, sse).await.map(Some),
+            (Kind::File, Some(file)) => {
+                self.file(request, caller, path, &known.entry, file, sse).await.map(Answer::Ours)
+            }
             (Kind::RemoteOnly, Some(file)) if file.layout.scheme != Scheme::None => {
                 Err(remote_and_encrypted(file.layout.scheme))
             }
             // A link has no bytes; a directory is listed. The filer does both, and fetches what is in a remote store, where
             // nothing is encrypted by SeaweedFS.
-            _ => Ok(None),
+            _ => Ok(Answer::Filers(Left::NotOurs(path.clone()))),
         }
     }
 
@@ -242,6 +292,26 @@ impl Reader {
         let (status, sections) = answer::add_extent(&mut headers, entry, &extent, size, &self.stages.types);
         let body = self.stages.body(path, entry, file, customer, &sections, &request.extensions).await?;
         Ok(answer::with_body(status, headers, body))
+    }
+}
+
+/// Who answers a read.
+enum Answer {
+    /// It was answered here.
+    Ours(Response<Body>),
+    /// The filer shall, for that reason.
+    Filers(Left),
+}
+
+/// How often is looked anew at what changes while the filer answers.
+const ROUNDS: usize = 3;
+
+/// Whether what is at a path is served here, or refused.
+fn is_ours(known: &CachedEntry) -> bool {
+    match known.entry.kind() {
+        Kind::File => true,
+        Kind::RemoteOnly => known.derived.as_ref().is_some_and(|file| file.layout.scheme != Scheme::None),
+        Kind::Directory | Kind::Symlink | Kind::Special => false,
     }
 }
 

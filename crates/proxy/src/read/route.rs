@@ -1,26 +1,33 @@
 //! Which requests are reads of ours, by what stands in the request alone.
 //!
 //! What is left to the filer here, the filer must not answer with a file's bytes: of an encrypted file it would send the
-//! ciphertext. So the query is read exactly as the filer reads it.
+//! ciphertext. So path and query are read exactly as the filer reads them, and its answer is looked at ([`Left`]).
 
 use http::{Method, StatusCode, request::Parts};
 
+use super::left::Left;
 use crate::{
     Blame, Error, Result,
     entry::{EntryPath, EntryPathError, Fid, query},
 };
 
-/// The path that the request reads; `None`: the filer shall answer.
+/// The path that the request reads.
 ///
 /// `?proxyChunkId=` counts only at the root, which is no file; `?tagging` only for PUT and DELETE.
-pub(super) fn read_of(request: &Parts) -> Option<EntryPath> {
+///
+/// # Errors
+/// What is left to the filer.
+pub(super) fn read_of(request: &Parts) -> std::result::Result<EntryPath, Left> {
     if request.method != Method::GET && request.method != Method::HEAD {
-        return None;
+        return Err(Left::Anything);
     }
     if query::first(request.uri.query().unwrap_or(""), "metadata").is_some_and(|value| value == b"true") {
-        return None;
+        return Err(Left::Anything);
     }
-    EntryPath::parse(request.uri.path()).ok()
+    EntryPath::parse(request.uri.path()).map_err(|why| match why {
+        EntryPathError::Root => Left::Anything,
+        EntryPathError::Reserved | EntryPathError::Odd => Left::NoFile,
+    })
 }
 
 /// Refuses a query that the filer would not read, whatever the request is: older filers would.
@@ -46,11 +53,12 @@ pub(super) fn check_chunk(request: &Parts) -> Result<()> {
     }
 }
 
-/// `?proxyChunkId=` counts only at the root, after cleaning.
+/// `?proxyChunkId=` counts only at the root, after cleaning; what is odd may be the root to the filer.
 fn chunk_id(request: &Parts) -> Option<Vec<u8>> {
     let query = request.uri.query()?;
     let reads = request.method == Method::GET || request.method == Method::HEAD;
-    if !reads || EntryPath::parse(request.uri.path()) != Err(EntryPathError::Root) {
+    let at = EntryPath::parse(request.uri.path());
+    if !reads || !matches!(at, Err(EntryPathError::Root | EntryPathError::Odd)) {
         return None;
     }
     query::first(query, "proxyChunkId").filter(|id| !id.is_empty())
@@ -70,7 +78,7 @@ mod tests {
 
     fn path_of(method: &str, uri: &str) -> Option<String> {
         let (parts, ()) = Request::builder().method(method).uri(uri).body(()).unwrap().into_parts();
-        read_of(&parts).map(|path| path.as_str().to_owned())
+        read_of(&parts).ok().map(|path| path.as_str().to_owned())
     }
 
     #[test]
@@ -110,6 +118,8 @@ mod tests {
         for uri in ["/?proxyChunkId=3,x/../../status", "/?proxyChunkId=3", "/?proxyChunkId=3,01637037d6_1/../x"] {
             assert_eq!(judged("HEAD", uri), (true, false), "{uri}");
         }
+        assert_eq!(judged("GET", "/{/%2e%2e?proxyChunkId=3,x/../../status"), (true, false));
+        assert_eq!(judged("GET", "/a/%2e%2e?proxyChunkId=3,x/../../status"), (true, false));
         for (method, uri) in
             [("GET", "/?proxyChunkId="), ("GET", "/a?proxyChunkId=x"), ("PUT", "/?proxyChunkId=x"), ("GET", "/")]
         {
