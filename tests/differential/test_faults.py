@@ -1,6 +1,7 @@
 """Differences that no generated request meets, each shown on both sides: the filer's way, and what is answered instead."""
 
 import json
+import time
 
 import pytest
 from compare import Pair
@@ -73,6 +74,40 @@ def test_short_content(writer: Writer, pair: Pair) -> None:
     theirs, ours = both(pair, Request("/faults/short"))
     assert ours.body == b"only this".ljust(20, b"\0")
     assert theirs.body == bytes(20)
+
+
+def test_content_that_was_appended_to_by_chunks(writer: Writer, pair: Pair) -> None:
+    """As a file that was kept in its entry and then appended to by gRPC: the chunks begin at its beginning. What was kept
+    came out, and zeros behind it."""
+    writer.rpc.create("/faults/appended", [writer.rpc.needle(b"B" * 1000)], content=b"a" * 100, size=1000)
+    for header in ((), (("Range", "bytes=90-109"),), (("Range", "bytes=200-209"),)):
+        theirs, ours = both(pair, Request("/faults/appended", headers=header))
+        assert (ours.status, ours.body) == (theirs.status, theirs.body) and set(ours.body) == {ord("B")}, header
+    theirs, ours = both(pair, Request("/faults/appended", headers=(("Range", "bytes=0-9"),)))
+    assert (theirs.body, ours.body) == (b"a" * 10, b"B" * 10)
+
+
+def test_a_size_that_no_file_has(writer: Writer, pair: Pair) -> None:
+    writer.rpc.create("/faults/endless", [writer.rpc.needle(b"x")], size=2**64 - 1)
+    ranges = (("Range", f"bytes=0-{2**63 - 2},{2**63 - 1}-"),)
+    for headers in ((), ranges):
+        assert pair.gate.ask(Request("/faults/endless", headers=headers)).status == 502
+
+
+def test_a_date_that_is_none(writer: Writer, pair: Pair) -> None:
+    """The 29th of October 1994 was a Saturday."""
+    writer.rpc.create("/faults/dated", [writer.rpc.needle(b"x")])
+    for date, answers in (("Sat, 29 Oct 1994 19:43:31 GMT", (412, 412)), ("Mon, 29 Oct 1994 19:43:31 GMT", (412, 200))):
+        theirs, ours = both(pair, Request("/faults/dated", headers=(("If-Unmodified-Since", date),)))
+        assert (theirs.status, ours.status) == answers, date
+
+
+def test_a_file_of_before_1970(writer: Writer, pair: Pair) -> None:
+    writer.rpc.create("/faults/old", [writer.rpc.needle(b"x")], age=int(time.time()) + 86400)
+    theirs, ours = both(pair, Request("/faults/old", headers=(("If-Modified-Since", "Sat, 29 Oct 1994 19:43:31 GMT"),)))
+    assert (theirs.status, ours.status) == (304, 200)
+    theirs, ours = both(pair, Request("/faults/old"))
+    assert theirs.header("last-modified").split()[3] == "1969" and not ours.header("last-modified")
 
 
 def test_a_chunk_before_the_file(writer: Writer, pair: Pair) -> None:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from files import BUCKET, CUSTOMER_KEY, Writer
@@ -137,3 +137,16 @@ def test_a_manifest_of_26_megabytes_is_read(writer: Writer, gates: dict[str, Tid
     gate = gates["plain"]
     assert file.is_right(gate, 0, 99)
     assert file.is_right(gate, 9_999 * SIZE, 10_001 * SIZE - 1)
+
+
+def test_what_was_cut_off_a_file_with_manifests_does_not_come_back(writer: Writer, gates: dict[str, Tidegate]) -> None:
+    """A mount that cuts such a file short, and lets it grow again, makes the manifest smaller and leaves its list: a whole read
+    had the bytes that were cut off, and so had each range after it."""
+    listed = [writer.rpc.needle(b"A" * 1000), writer.rpc.needle(b"B" * 1000, 1000, 2)]
+    path, content = "/cut-manifest", b"A" * 500 + bytes(1000)
+    writer.rpc.create(path, [replace(writer.rpc.manifest(listed), size=500)], size=len(content))
+    for first, last in ((500, 1199), (0, 1499), (500, 1199), (400, 599)):
+        answer = request("GET", gates["plain"].url + path, {"Range": f"bytes={first}-{last}"})
+        assert (answer.status, answer.body) == (206, content[first : last + 1]), (first, last)
+    assert request("GET", gates["plain"].url + path).body == content
+    assert request("GET", writer.url(path)).body == b"A" * 1000 + b"B" * 500

@@ -75,8 +75,15 @@ impl Manifests {
     ///
     /// # Errors
     /// Blames the filer if the bounds are exceeded.
-    pub fn put(&mut self, manifest: &PendingManifest, listed: Vec<pb::FileChunk>) -> Result<()> {
+    pub fn put(&mut self, manifest: &PendingManifest, mut listed: Vec<pb::FileChunk>) -> Result<()> {
         self.taken = self.taken.saturating_sub(1);
+        // A mount that cuts a file short makes the manifest smaller and leaves the list as it is.
+        let end = manifest.chunk.end();
+        listed.retain_mut(|chunk| {
+            let left = end.saturating_sub(u64::try_from(chunk.offset).unwrap_or(0));
+            chunk.size = chunk.size.min(left);
+            left > 0
+        });
         self.add(listed, manifest.depth + 1)
     }
 
@@ -178,6 +185,24 @@ mod tests {
             for manifest in pending {
                 manifests.resolve(&manifest, &content(manifest.fid.key))?;
             }
+        }
+    }
+
+    /// What was cut off came back when the file had grown again, to who read it whole.
+    #[test]
+    fn what_a_manifest_lists_behind_its_own_end_is_not_of_the_file() {
+        let contents = |key| match key {
+            1 => encoded(&[data(0, 10), manifest(2, 10, 20)]),
+            _ => encoded(&[data(10, 10), data(20, 10)]),
+        };
+        for (end, sizes) in [
+            (30, vec![(0, 10), (10, 10), (20, 10)]),
+            (25, vec![(0, 10), (10, 10), (20, 5)]),
+            (20, vec![(0, 10), (10, 10)]),
+        ] {
+            let mut chunks = expand(vec![manifest(1, 0, end)], 0..u64::MAX, contents).unwrap();
+            chunks.sort_by_key(|chunk| chunk.offset);
+            assert_eq!(chunks.iter().map(|chunk| (chunk.offset, chunk.size)).collect::<Vec<_>>(), sizes, "{end}");
         }
     }
 

@@ -74,6 +74,15 @@ impl pb::Entry {
         attributes.file_size.max(remote_size).max(end)
     }
 
+    /// Drops inline content that does not reach the end of a file which has chunks as well: who appends to a file by gRPC
+    /// (`AppendToEntry` @4.48) leaves it there. The filer reads the chunks, except for a range that the content covers; two
+    /// ranges of one file must not be of two.
+    pub(crate) fn drop_stale_content(&mut self) {
+        if !self.chunks.is_empty() && (self.content.len() as u64) < self.size() {
+            self.content.clear();
+        }
+    }
+
     /// When the file last changed, in whole seconds, as `Last-Modified` has it. `None`: never recorded, or a date
     /// before 1970 or after 9999, which HTTP can't name.
     pub fn modified(&self) -> Option<SystemTime> {

@@ -28,6 +28,18 @@ fn size_is_the_greatest_of_what_is_recorded() {
 }
 
 #[test]
+fn content_is_the_file_if_it_has_all_of_it_or_if_there_is_nothing_else() {
+    let kept = |bytes: usize, entry: Entry| {
+        let mut entry = Entry { content: vec![7; bytes].into(), ..entry };
+        entry.drop_stale_content();
+        entry.content.len()
+    };
+    assert_eq!(kept(99, file(100, vec![chunk(0, 100, "")])), 0);
+    assert_eq!(kept(100, file(100, vec![chunk(0, 100, "")])), 100);
+    assert_eq!(kept(99, file(100, vec![])), 99, "it is all there is");
+}
+
+#[test]
 fn etags_are_those_of_the_filer() {
     // Seen: a file overwritten in part, two chunks.
     let two = vec![chunk(0, 5000, "prt73jJRyi2BDTLa3Z6K5w=="), chunk(2000, 2000, "CwB15E1okv0vdPlw9awNng==")];

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use crypto::Layout;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{object, source::Source};
 use crate::{
-    Result,
+    Blame, Error, Result,
     entries::{self, Entries},
     entry::{
         ContentTypes, EntryPath, Kind, headers, sealed,
@@ -38,8 +38,13 @@ pub(crate) struct File {
 
 impl File {
     /// # Errors
-    /// 500 that names the field of the encryption metadata that is not understood.
+    /// 500 that names the field of the encryption metadata that is not understood; 502 for a size that no file has.
     fn of(entry: &pb::Entry, types: &ContentTypes) -> Result<Self> {
+        // Ranges of it could add up to more than a number holds.
+        if i64::try_from(entry.size()).is_err() {
+            let message = format!("the entry says that the file has {} bytes", entry.size());
+            return Err(Error::new(Blame::Filer, StatusCode::BAD_GATEWAY, message));
+        }
         let layout = object::layout(entry, &entry.chunks)?;
         let mut headers = headers::of_file(entry, "", types);
         add_echo(&mut headers, &layout);

@@ -91,6 +91,7 @@ impl Source {
     pub(crate) async fn lookup(&self, path: &EntryPath) -> Result<Option<EntrySnapshot>> {
         let mut found = self.filer.lookup(path).await?;
         if let Some(found) = &mut found {
+            found.entry.drop_stale_content();
             sealed_sizes::of_file(&self.engine, &mut found.entry).await;
         }
         Ok(found)
