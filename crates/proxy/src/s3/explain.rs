@@ -63,7 +63,7 @@ fn served(question: Question) -> String {
         Question::Condition => {
             "served here, once the S3 gateway has answered 304 to the client's request with If-None-Match: *"
         }
-        Question::FirstByte => {
+        Question::OneByte => {
             "served here, once the S3 gateway has answered 206 to the client's request with Range: bytes=0-0, \
              because the bucket has a policy"
         }

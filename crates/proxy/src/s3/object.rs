@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     entry::{EntryPath, Kind},
+    pb,
     plan::range::{self, Ranges},
     read::{CachedEntry, File, Stages, unlock},
 };
@@ -113,6 +114,13 @@ impl FoundObject {
         Ok(Selection { customer, range })
     }
 
+    /// The byte by which the gateway shall show that it would read: the first of the chunk that the selection begins in, for
+    /// of an encrypted chunk it reads all up to the byte. Which one it is proves the same; another chunk may be on a volume
+    /// server that is gone.
+    pub(super) fn byte_to_ask_for(&self, selection: &Selection) -> u64 {
+        selection.range.as_ref().map_or(0, |range| start_of_chunk(&self.known.entry.chunks, range.start))
+    }
+
     /// Whether we do it better than the gateway.
     ///
     /// # Errors
@@ -122,6 +130,14 @@ impl FoundObject {
         let length = range.map_or(file.size, |range| range.end - range.start);
         if file.layout.scheme == Scheme::None && length < SMALL { Err(RelayReason::Small) } else { Ok(()) }
     }
+}
+
+/// Where the chunk begins that holds the byte of the file; 0: none is known to.
+fn start_of_chunk(chunks: &[pb::FileChunk], byte: u64) -> u64 {
+    let begins = |chunk: &pb::FileChunk| {
+        u64::try_from(chunk.offset).ok().filter(|offset| (*offset..chunk.end()).contains(&byte))
+    };
+    chunks.iter().filter_map(begins).max().unwrap_or(0)
 }
 
 /// The range of the request in an object of that size. Of all other forms than `bytes=0-1`, `bytes=1-` and `bytes=-1`, and of
@@ -151,6 +167,16 @@ mod tests {
 
     fn range(text: &str) -> Result<Option<Range<u64>>, RelayReason> {
         asked_range(&HeaderMap::from_iter([(header::RANGE, HeaderValue::from_str(text).unwrap())]), 10)
+    }
+
+    /// A 206 of a byte in a chunk that is not asked for would tell of that chunk's volume server.
+    #[test]
+    fn the_gateway_is_asked_for_a_byte_of_the_chunk_that_is_wanted() {
+        let chunk = |offset, size| pb::FileChunk { offset, size, ..pb::FileChunk::default() };
+        let chunks = [chunk(8, 8), chunk(0, 8), chunk(16, 3), chunk(-9, 2)];
+        for (byte, start) in [(0, 0), (7, 0), (8, 8), (15, 8), (16, 16), (18, 16), (19, 0)] {
+            assert_eq!(start_of_chunk(&chunks, byte), start, "{byte}");
+        }
     }
 
     #[test]

@@ -49,7 +49,8 @@ impl S3Front {
             patience: self.decision_timeout,
             metrics: &self.metrics,
         };
-        let decision = match spans::during("access", point.decide(request, read, bucket.has_policy)).await {
+        let byte = found.byte_to_ask_for(&selection);
+        let decision = match spans::during("access", point.decide(request, read, bucket.has_policy, byte)).await {
             Ok(Decision::Allowed(decision)) => decision,
             Ok(Decision::Answered(answer)) => return Ok(*answer),
             Ok(Decision::Unclear(reason)) => return Err(reason),

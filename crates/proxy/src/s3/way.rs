@@ -4,7 +4,7 @@
 //! it. Whatever is not surely one of the understood shapes is relayed.
 //!
 //! The gateway is asked by the client's own request and one header more. With `If-None-Match: *` it answers 304 when it would
-//! send the object, before it reads a byte of it; with `Range: bytes=0-0` it answers 206 after all of its checks. What either
+//! send the object, before it reads a byte of it; with a `Range` of one byte it answers 206 after all of its checks. What either
 //! proves was seen on 4.48.
 
 use http::{
@@ -116,19 +116,19 @@ pub(crate) struct ObjectRead<'q> {
 pub(crate) enum Question {
     /// `If-None-Match: *`, whose answer is 304.
     Condition,
-    /// `Range: bytes=0-0`, whose answer is 206.
-    FirstByte,
+    /// `Range` of one byte, whose answer is 206.
+    OneByte,
 }
 
 impl Question {
     /// All there are.
-    pub(crate) const ALL: [Self; 2] = [Self::Condition, Self::FirstByte];
+    pub(crate) const ALL: [Self; 2] = [Self::Condition, Self::OneByte];
 
     /// The label's value: the status that allows.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Condition => "304",
-            Self::FirstByte => "206",
+            Self::OneByte => "206",
         }
     }
 }
@@ -141,7 +141,7 @@ impl ObjectRead<'_> {
     pub(crate) fn question(&self, proven: bool) -> Result<Question, RelayReason> {
         match (proven, self.may_add_condition, self.may_set_range) {
             (true, true, _) => Ok(Question::Condition),
-            (_, _, true) => Ok(Question::FirstByte),
+            (_, _, true) => Ok(Question::OneByte),
             _ => Err(RelayReason::Signature),
         }
     }
@@ -255,7 +255,7 @@ mod tests {
         format!("AWS4-HMAC-SHA256 Credential=a, SignedHeaders={names}, Signature=b")
     }
 
-    const BOTH: Result<(Question, Question), RelayReason> = Ok((Question::Condition, Question::FirstByte));
+    const BOTH: Result<(Question, Question), RelayReason> = Ok((Question::Condition, Question::OneByte));
 
     #[test]
     fn a_plain_read_is_asked_about() {
@@ -270,7 +270,7 @@ mod tests {
     fn what_is_signed_is_not_added() {
         let with = |names| way("/bucket/key", &[("authorization", &signing(names))]);
         assert_eq!(with("host;if-none-match;range"), Err(RelayReason::Signature));
-        assert_eq!(with("host;If-None-Match;x-amz-date").map(|(first, _)| first), Ok(Question::FirstByte));
+        assert_eq!(with("host;If-None-Match;x-amz-date").map(|(first, _)| first), Ok(Question::OneByte));
         let parts = parts("/bucket/key", &[("authorization", &signing("host;range")), ("range", "bytes=0-1")]);
         let read = read_of(&parts, false, Some(&Host::PathStyle), Some(&folder())).unwrap();
         assert_eq!(read.question(true), Ok(Question::Condition));

@@ -25,7 +25,8 @@ section! {
         gateway_ca: Option<String>;
         /// As `server.proxy_protocol`, for connections of this front.
         proxy_protocol: ProxyProtocol = "off";
-        /// How long a gateway may take for its decision about a read (504 then).
+        /// How long a gateway may take for its decision about a read (504 then; in a bucket with a policy the request itself is
+        /// relayed).
         decision_timeout: Duration = "10s", min "100ms", max "5m";
     }
     check = whole;
