@@ -8,9 +8,11 @@ import pytest
 from catalogue import CUSTOMER_KEY
 from conftest import StartTidegate
 from harness import Encryption, Front, Payload, Tidegate
+from harness.entry_tool import change_entry
 from harness.s3 import sse_arguments
 from harness.signed import Ask
 from s3_pair import KEY, differences
+from waiting import until
 
 SIZE = (1 << 20) + 70_001
 
@@ -95,4 +97,25 @@ def test_locked_objects(gate: Tidegate, front_1mb: Front) -> None:
         put = s3.put_object(Bucket=bucket, Key=key, Body=Payload(key, SIZE).bytes(), **lock)
         asked = requests(f"/{bucket}/{key}", {}, [put["VersionId"]])
         assert differences(gate, front_1mb, asked) == "", key
+    assert gate.metrics().sum("tidegate_s3_served_total") > served
+
+
+@pytest.mark.parametrize("attributes", [{"Object-Lock-Enabled": b"Enabled"}, {"Object-Lock-Enabled": b"true"}, {"Versioning": b""}])
+def test_a_bucket_that_is_versioned_by_its_lock_alone(
+    gate: Tidegate, front_1mb: Front, attributes: dict[str, bytes]
+) -> None:
+    """Its entry says nothing of versions, or nothing is what it says: the same bytes are put again, and tell of
+    themselves."""
+    s3 = front_1mb.s3.client
+    bucket = f"same-{'-'.join(value.decode() for value in attributes.values()).lower()}-lock"
+    s3.create_bucket(Bucket=bucket)
+    body = Payload(bucket, SIZE).bytes()
+    s3.put_object(Bucket=bucket, Key="k", Body=body, Metadata={"is": "old"})
+    asked = list(requests(f"/{bucket}/k", {}, []))
+    assert differences(gate, front_1mb, asked) == ""
+    extended = {f"Seaweed-X-Amz-{name}": value for name, value in attributes.items()}
+    change_entry(f"127.0.0.1:{front_1mb.filer.grpc_port}", f"/buckets/{bucket}", extended=extended)
+    s3.put_object(Bucket=bucket, Key="k", Body=body, Metadata={"is": "new"}, ContentType="text/x-tide")
+    served = gate.metrics().sum("tidegate_s3_served_total")
+    until(lambda: differences(gate, front_1mb, asked) == "", "tidegate answers as the gateway does", 5)
     assert gate.metrics().sum("tidegate_s3_served_total") > served

@@ -21,9 +21,12 @@ impl BucketFacts {
     /// What the bucket's entry says. One that cannot be had counts as having a policy.
     pub(super) fn of(bucket: Option<&pb::Entry>) -> Self {
         let Some(bucket) = bucket else { return Self { has_policy: true, is_versioned: true } };
+        let text = |name| bucket.attribute(name).map_or(&[][..], |value| value.as_ref());
+        // `isVersioningConfigured` in `weed/s3api/s3api_bucket_config.go`: a lock needs versions, also where nobody says so.
+        let is_locked = matches!(text("Seaweed-X-Amz-Object-Lock-Enabled"), b"Enabled" | b"true");
         Self {
             has_policy: bucket.attribute("s3-bucket-policy").is_some(),
-            is_versioned: bucket.attribute("Seaweed-X-Amz-Versioning").is_some(),
+            is_versioned: !text("Seaweed-X-Amz-Versioning").is_empty() || is_locked,
         }
     }
 }
@@ -162,6 +165,18 @@ mod tests {
         assert!(BucketFacts::of(Some(&entry(&[("s3-bucket-policy", "{}")]))).has_policy);
         assert_eq!(BucketFacts::of(Some(&entry(&[]))), BucketFacts { has_policy: false, is_versioned: false });
         assert!(BucketFacts::of(Some(&entry(&[("Seaweed-X-Amz-Versioning", "Suspended")]))).is_versioned);
+    }
+
+    /// It was read as one without, and what was replaced by the same bytes kept its old headers for good.
+    #[test]
+    fn a_bucket_with_a_lock_has_versions() {
+        let lock = "Seaweed-X-Amz-Object-Lock-Enabled";
+        let is_versioned = |attributes: &[_]| BucketFacts::of(Some(&entry(attributes))).is_versioned;
+        for (text, wanted) in [("Enabled", true), ("true", true), ("enabled", false), ("false", false), ("", false)] {
+            assert_eq!(is_versioned(&[(lock, text)]), wanted, "{text}");
+            assert_eq!(is_versioned(&[(lock, text), ("Seaweed-X-Amz-Versioning", "")]), wanted, "{text}");
+        }
+        assert!(!is_versioned(&[("Seaweed-X-Amz-Versioning", "")]));
     }
 
     #[test]
