@@ -163,6 +163,28 @@ def test_what_was_written_is_what_the_next_read_gets(gate: Tidegate, bucket: str
         read()
 
 
+def test_who_asks_who_he_is_takes_nothing_from_others(gate: Tidegate, bucket: str) -> None:
+    """Whoever has a key may ask who he is. Nothing of what is read here changes by it."""
+    s3 = client(gate)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x" * (1 << 20))
+
+    def lookups_of_a_read() -> float:
+        before = gate.metrics().sum("tidegate_cache_requests_total", cache="entries", outcome="miss")
+        s3.get_object(Bucket=bucket, Key="k")["Body"].read()
+        return gate.metrics().sum("tidegate_cache_requests_total", cache="entries", outcome="miss") - before
+
+    until(lambda: lookups_of_a_read() == 0, "the entry is known")
+    sts = boto3.client(
+        "sts",
+        endpoint_url=gate.s3_url,
+        region_name="us-east-1",
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+    )
+    assert sts.get_caller_identity()["Arn"]
+    assert lookups_of_a_read() == 0
+
+
 def test_versions(gate: Tidegate, bucket: str) -> None:
     s3 = client(gate)
     sse = sse_arguments(Encryption.SSE_C, customer_key=KEY)

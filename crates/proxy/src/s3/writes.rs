@@ -2,7 +2,7 @@
 //!
 //! Knows which paths a write names. Must not know when they are forgotten.
 
-use http::{Method, request::Parts};
+use http::{HeaderValue, Method, request::Parts};
 
 use super::target::{Host, Target};
 use crate::{entries::Entries, filer::BucketsFolder};
@@ -33,6 +33,7 @@ impl WriteScope {
         match (Target::of(folder, host, path), Target::bucket_of(host, path)) {
             (Some(target), _) if !is_rename => Self::Object(target),
             (_, Some(bucket)) => Self::Bucket(folder.bucket(bucket)),
+            _ if is_about_people(request) => Self::Nothing,
             _ => Self::Anything,
         }
     }
@@ -49,6 +50,15 @@ impl WriteScope {
             Self::Anything => entries.forget_all(),
         }
     }
+}
+
+/// Whether a request that names no bucket goes to the STS or the IAM of the gateway, which may be asked by whoever has a key.
+/// They change who may do what, which the gateway decides anew for each read, and no entry of an object or a bucket
+/// (`UnifiedPostHandler` in `weed/s3api/s3api_server.go`). What makes and changes tables says so in a header.
+fn is_about_people(request: &Parts) -> bool {
+    let is_of_tables = |target: &HeaderValue| target.as_bytes().starts_with(b"S3Tables.");
+    let is_about_tables = request.headers.get_all("x-amz-target").iter().any(is_of_tables);
+    request.method == Method::POST && request.uri.path() == "/" && !is_about_tables
 }
 
 #[cfg(test)]
@@ -97,5 +107,32 @@ mod tests {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let reading = (&Host::PathStyle, &folder());
         assert_eq!(WriteScope::by(&parts, Some(reading)), WriteScope::Bucket("/buckets/bucket".into()));
+    }
+
+    /// Whoever has a key may ask who he is: he could have had all entries looked up anew, again and again.
+    #[test]
+    fn who_asks_about_people_changes_no_object() {
+        let folder = folder();
+        let scope = |request: http::request::Builder, host| {
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            WriteScope::by(&parts, Option::<&Host>::zip(host, Some(&folder)))
+        };
+        let by_path = Some(&Host::PathStyle);
+        for request in [
+            Request::post("/"),
+            Request::post("/?Action=GetCallerIdentity"),
+            Request::post("/").header("X-Amz-Target", "Other.GetCallerIdentity"),
+        ] {
+            assert_eq!(scope(request, by_path), WriteScope::Nothing);
+        }
+        let tables = Request::post("/").header("X-Amz-Target", "S3Tables.CreateTable");
+        assert_eq!(scope(tables, by_path), WriteScope::Anything);
+        for (request, host) in
+            [(Request::post("/"), None), (Request::put("/"), by_path), (Request::delete("/"), by_path)]
+        {
+            assert_eq!(scope(request, host), WriteScope::Anything);
+        }
+        let in_host = Host::Bucket("bucket".into());
+        assert_eq!(scope(Request::post("/"), Some(&in_host)), WriteScope::Bucket("/buckets/bucket".into()));
     }
 }
