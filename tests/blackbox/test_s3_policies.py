@@ -1,16 +1,20 @@
 """Reads of a bucket with a policy, by S3: the gateway is asked for a byte of the object, and its answer tells of the object."""
 
 import json
+import os
 import signal
 
 from catalogue import CUSTOMER_KEY
 from conftest import StartTidegate
 from harness import Encryption, Front, Payload, Tidegate, request
+from harness.relay import Behaviour, Relay
 from harness.s3 import sse_arguments
 from harness.signed import Ask
 from pairs import Breakable
 from s3_pair import comparable
+from waiting import until
 
+HOST = "127.0.0.1"
 MIB = 1 << 20
 ENCRYPTIONS = [Encryption.NONE, Encryption.SSE_S3, Encryption.SSE_KMS, Encryption.SSE_C]
 
@@ -110,3 +114,43 @@ def test_ranges_of_an_object_of_several_chunks(front_1mb: Front, start_tidegate:
                 assert mine == wanted, (encryption, text)
         assert gate.metrics().sum("tidegate_s3_served_total") == served + 2 * (1 + len(ranges)), encryption
     assert gate.metrics().sum("tidegate_s3_relayed_total", reason="stale") == 0
+
+
+def test_an_answer_tells_of_one_version(front_1mb: Front, start_tidegate: StartTidegate) -> None:
+    """An object is replaced past tidegate by the same bytes, and the filer's word of it is under way. What the gateway
+    decided about is the new one, and the ETag is the same."""
+    bucket = "same-bytes"
+    for_all(front_1mb, bucket)
+    relay = Relay((HOST, 0), (HOST, front_1mb.filer.grpc_port), Behaviour())
+    try:
+        filer = {"addresses": [f"{front_1mb.filer.address}.{relay.port}"]}
+        gate = start_tidegate(front_1mb, {"filer": filer, "s3": s3_of(front_1mb)})
+        until(lambda: gate.metrics().sum("tidegate_filer_subscription_up") == 1, "changes are followed", 20)
+        content = os.urandom(200_000)
+        versions = [
+            {"ServerSideEncryption": "AES256", "Metadata": {"old": "1", "both": "old"}, "Tagging": "a=1&b=2"},
+            {"Metadata": {"new": "1", "both": "new"}, "CacheControl": "max-age=60"},
+            {"Metadata": {"both": "newer"}, "ContentType": "text/x-tide"},
+        ]
+        ask = Ask(f"/{bucket}/k", signer=None)
+        for version in versions:
+            front_1mb.s3.client.put_object(Bucket=bucket, Key="k", Body=content, **version)
+            for _ in range(2):
+                mine, wanted = (comparable(ask.of(url), url) for url in (gate.s3_url, front_1mb.gateway.url))
+                assert mine == wanted, version
+            known(gate, ask)
+            relay.behaviour.delay = 0.5
+        assert gate.metrics().sum("tidegate_s3_relayed_total", reason="stale") == 0
+    finally:
+        relay.stop()
+
+
+def known(gate: Tidegate, ask: Ask) -> None:
+    """Asks until the entry comes from memory."""
+
+    def from_memory() -> bool:
+        before = gate.metrics().sum("tidegate_filer_seconds_count", question="lookup")
+        assert ask.of(gate.s3_url).status == 200
+        return gate.metrics().sum("tidegate_filer_seconds_count", question="lookup") == before
+
+    until(from_memory, "the entry is known")

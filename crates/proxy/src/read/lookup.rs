@@ -39,7 +39,7 @@ pub(crate) struct File {
 impl File {
     /// # Errors
     /// 500 that names the field of the encryption metadata that is not understood; 502 for a size that no file has.
-    fn of(entry: &pb::Entry, types: &ContentTypes) -> Result<Self> {
+    pub(crate) fn of(entry: &pb::Entry, types: &ContentTypes) -> Result<Self> {
         // Ranges of it could add up to more than a number holds.
         if i64::try_from(entry.size()).is_err() {
             let message = format!("the entry says that the file has {} bytes", entry.size());

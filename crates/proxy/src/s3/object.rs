@@ -8,6 +8,7 @@ use crypto::{DataKey, Scheme};
 use http::{HeaderMap, header, request::Parts};
 
 use super::{
+    headers::ObjectFacts,
     target::Target,
     version::{self, BucketFacts, Location},
     way::{ObjectRead, RelayReason, is_customer_key},
@@ -95,6 +96,14 @@ impl FoundObject {
     /// If it is no file, which those that are found are.
     pub(super) fn file(&self) -> Result<&File, RelayReason> {
         self.known.derived.as_ref().ok_or(RelayReason::Object)
+    }
+
+    /// What its headers are made of.
+    ///
+    /// # Errors
+    /// As [`Self::file`].
+    pub(super) fn facts(&self) -> Result<ObjectFacts<'_>, RelayReason> {
+        Ok(ObjectFacts { entry: &self.known.entry, file: self.file()?, version: self.version.as_deref() })
     }
 
     /// What of the object the request wants.

@@ -11,7 +11,7 @@ use http::{
 use super::{
     S3Front,
     decision::{Decision, DecisionPoint},
-    headers,
+    headers::{self, ObjectFacts},
     object::{self, FoundObject, Selection},
     refusal,
     version::BucketFacts,
@@ -72,14 +72,22 @@ impl S3Front {
         read: &ObjectRead<'_>,
         bucket: BucketFacts,
     ) -> Result<(FoundObject, Selection), RelayReason> {
-        if is_of(decision, &found) {
+        if self.is_of(decision, &found, read) {
             return Ok((found, selection));
         }
         self.stages.entries.forget(found.path.as_str());
         self.stages.entries.forget(&super::version::directory_path(&read.target));
         let found = object::find(&self.stages, read, bucket).await?;
         let selection = found.selection(request)?;
-        if is_of(decision, &found) { Ok((found, selection)) } else { Err(RelayReason::Stale) }
+        if self.is_of(decision, &found, read) { Ok((found, selection)) } else { Err(RelayReason::Stale) }
+    }
+
+    /// Whether the gateway has decided about that very object, as far as its answer tells: a 304 by the ETag only.
+    fn is_of(&self, decision: &HeaderMap, found: &FoundObject, read: &ObjectRead<'_>) -> bool {
+        let decided = decision.get(ETAG).and_then(|etag| etag.to_str().ok()).map(|etag| etag.trim_matches('"'));
+        let is_whole = decision.contains_key(CONTENT_RANGE);
+        let tells = |object| headers::tells_of(decision, &object, &read.query, &self.stages.types);
+        decided.is_some() && decided == found.etag.as_deref() && (!is_whole || found.facts().is_ok_and(tells))
     }
 
     async fn served(
@@ -90,14 +98,14 @@ impl S3Front {
         selection: Selection,
         decision: &HeaderMap,
     ) -> Result<Response<Body>, RelayReason> {
-        let FoundObject { path, known, version, .. } = found;
-        let (entry, file) = (&known.entry, found.file()?);
+        let path = &found.path;
+        let object = found.facts()?;
+        let ObjectFacts { entry, file, .. } = object;
         let size = file.size;
         let (status, section) = match &selection.range {
             None => (StatusCode::OK, 0..size),
             Some(range) => (StatusCode::PARTIAL_CONTENT, range.clone()),
         };
-        let object = headers::ObjectFacts { entry, file, version: version.as_deref() };
         let mut headers = headers::of_object(&object, decision, &request.headers, &read.query, &self.stages.types);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(section.end - section.start));
         if selection.range.is_some()
@@ -122,10 +130,4 @@ impl S3Front {
         self.metrics.served();
         Ok(response)
     }
-}
-
-/// Whether the gateway has decided about that very object, as far as its answer tells.
-fn is_of(decision: &HeaderMap, found: &FoundObject) -> bool {
-    let decided = decision.get(ETAG).and_then(|etag| etag.to_str().ok()).map(|etag| etag.trim_matches('"'));
-    decided.is_some() && decided == found.etag.as_deref()
 }
