@@ -8,6 +8,7 @@ from botocore.config import Config
 from catalogue import CUSTOMER_KEY
 from conftest import StartTidegate
 from harness import Encryption, Front, Payload, Tidegate
+from harness.entry_tool import change_entry
 from harness.s3 import ACCESS_KEY, SECRET_KEY, sse_arguments
 from harness.signed import Ask
 from s3_pair import KEY, OTHER_KEY, differences, requests
@@ -162,3 +163,33 @@ def test_parts_that_were_copied_from_a_plain_object_are_read_all_the_same(
     assert answer.body == origin[5 : 5 * MIB + 11] + origin[3:20_001]
     assert Ask(ask.path, headers=OTHER_KEY).of(gate.s3_url).status == 403
     assert Ask(ask.path).of(gate.s3_url).status == 400
+
+
+ALGORITHM = "X-Amz-Server-Side-Encryption"
+CUSTOMER_IV = "x-seaweedfs-sse-c-iv"
+
+
+@pytest.mark.parametrize(
+    ("encryption", "attributes"),
+    [
+        (Encryption.NONE, {ALGORITHM: b"AES256"}),
+        (Encryption.SSE_S3, {"x-seaweedfs-sse-s3-key": None}),
+        (Encryption.SSE_C, {CUSTOMER_IV: None}),
+    ],
+    ids=["only the header is left", "the key is lost", "the customer's IV is lost"],
+)
+def test_what_says_that_it_is_encrypted_and_has_no_key(
+    writer: Writer, gate: Tidegate, front_1mb: Front, encryption: Encryption, attributes: dict[str, bytes | None]
+) -> None:
+    """Nothing in the object tells whether its bytes are ciphertext: the answer is the gateway's own."""
+    key = f"no-key/{encryption.value}"
+    opens = KEY if encryption is Encryption.SSE_C else {}
+    writer.s3.put_object(Bucket=BUCKET, Key=key, Body=Payload(key, SIZE).bytes(), **sse(front_1mb, encryption))
+    labels = {"sse_type": None, "sse_metadata": None}
+    filer = f"127.0.0.1:{front_1mb.filer.grpc_port}"
+    change_entry(filer, f"/buckets/{BUCKET}/{key}", extended=attributes, chunk=labels)
+    served = gate.metrics().sum("tidegate_s3_served_total")
+    asked = [Ask(f"/{BUCKET}/{key}", method, opens) for method in ("GET", "HEAD")]
+    asked += [Ask(f"/{BUCKET}/{key}", "GET", {**opens, "Range": "bytes=100-70000"})]
+    assert differences(gate, front_1mb, asked) == ""
+    assert gate.metrics().sum("tidegate_s3_served_total") == served

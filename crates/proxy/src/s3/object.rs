@@ -4,7 +4,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use crypto::{DataKey, Scheme};
+use crypto::{DataKey, Scheme, name};
 use http::{HeaderMap, header, request::Parts};
 
 use super::{
@@ -77,6 +77,9 @@ pub(super) async fn find(
     let (Kind::File, Some(file), true) = (known.entry.kind(), &known.derived, is_it) else {
         return Err(RelayReason::Object);
     };
+    if says_more_than_it_has(&known.entry, file.layout.scheme) {
+        return Err(RelayReason::Encryption);
+    }
     let etag = version::etag(&known.entry, file.etag.as_deref());
     Ok(FoundObject { path, etag, version: location.map(|location| location.id), known })
 }
@@ -141,6 +144,23 @@ impl FoundObject {
     }
 }
 
+/// Whether the entry says that the object is encrypted, and nothing of it has what that would take: no chunk a label, and the
+/// entry no key, or of SSE-C no IV. It is a copy that left the header, plain bytes under a customer's name, or ciphertext whose
+/// key is lost. The bytes do not tell, and the gateway refuses all of them. Parts that were copied into an upload are told by
+/// the parts.
+fn says_more_than_it_has(entry: &pb::Entry, scheme: Scheme) -> bool {
+    let has = |name| entry.attribute(name).is_some();
+    match scheme {
+        Scheme::None => has(name::ALGORITHM),
+        Scheme::C => {
+            let is_bare = |chunk: &pb::FileChunk| chunk.sse_type == 0 && !chunk.is_chunk_manifest;
+            let is_without_label = !entry.chunks.is_empty() && entry.chunks.iter().all(is_bare);
+            is_without_label && !has(name::CUSTOMER_IV) && !has(name::PART_BOUNDARIES)
+        }
+        Scheme::Kms | Scheme::S3 => false,
+    }
+}
+
 /// Where the chunk begins that holds the byte of the file; 0: none is known to.
 fn start_of_chunk(chunks: &[pb::FileChunk], byte: u64) -> u64 {
     let begins = |chunk: &pb::FileChunk| {
@@ -185,6 +205,36 @@ mod tests {
         let chunks = [chunk(8, 8), chunk(0, 8), chunk(16, 3), chunk(-9, 2)];
         for (byte, start) in [(0, 0), (7, 0), (8, 8), (15, 8), (16, 16), (18, 16), (19, 0)] {
             assert_eq!(start_of_chunk(&chunks, byte), start, "{byte}");
+        }
+    }
+
+    #[test]
+    fn what_says_that_it_is_encrypted_has_what_that_takes() {
+        let entry = |attributes: &[&str], chunks: &[(i32, bool)]| {
+            let chunk = |&(sse_type, is_chunk_manifest): &(i32, bool)| pb::FileChunk {
+                sse_type,
+                is_chunk_manifest,
+                ..pb::FileChunk::default()
+            };
+            let extended = attributes.iter().map(|&name| (name.to_owned(), "x".into())).collect();
+            pb::Entry { extended, chunks: chunks.iter().map(chunk).collect(), ..pb::Entry::default() }
+        };
+        let bare = [(0, false), (0, false)];
+        assert!(!says_more_than_it_has(&entry(&[], &bare), Scheme::None));
+        assert!(says_more_than_it_has(&entry(&[name::ALGORITHM], &bare), Scheme::None));
+        assert!(says_more_than_it_has(&entry(&[name::ALGORITHM], &[]), Scheme::None));
+        assert!(says_more_than_it_has(&entry(&[name::CUSTOMER_ALGORITHM], &bare), Scheme::C));
+        for (attributes, chunks) in [
+            (&[name::CUSTOMER_ALGORITHM][..], &[(0, false), (1, false)][..]),
+            (&[name::CUSTOMER_ALGORITHM], &[(0, true)]),
+            (&[name::CUSTOMER_ALGORITHM, name::CUSTOMER_IV], &bare),
+            (&[name::CUSTOMER_ALGORITHM, name::PART_BOUNDARIES], &bare),
+            (&[name::CUSTOMER_ALGORITHM], &[]),
+        ] {
+            assert!(!says_more_than_it_has(&entry(attributes, chunks), Scheme::C), "{attributes:?} {chunks:?}");
+        }
+        for scheme in [Scheme::Kms, Scheme::S3] {
+            assert!(!says_more_than_it_has(&entry(&[name::ALGORITHM], &bare), scheme));
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) enum RelayReason {
     Conditions,
     /// Its range is not one plain range, or none of the object.
     Range,
-    /// It brings encryption headers that are not those of the object.
+    /// It brings encryption headers that are not those of the object, or the object has not what it says that it has.
     Encryption,
     /// There is no such object, or it is not one with its bytes in this cluster.
     Object,
@@ -91,7 +91,9 @@ impl RelayReason {
             Self::Signature => "it signs a header that would have to be added, or is signed in no plain way",
             Self::Conditions => "its conditions are those that the question to the gateway needs",
             Self::Range => "its range is not one plain range of the object",
-            Self::Encryption => "its encryption headers are not those of the object",
+            Self::Encryption => {
+                "its encryption headers are not those of the object, or the object says that it is encrypted and has no key"
+            }
             Self::Object => "there is no such object, or its bytes are not in this cluster",
             Self::Small => "it is plain, and so small that the gateway's answer is as good",
             Self::Stale => "the gateway decided about another version",
