@@ -68,6 +68,30 @@ def test_no_read_waits_for_a_server_that_stands_still(pair: Breakable, start_tid
     assert during > before, f"{during} reads in 6 s with one server, {before} in 2 s with both"
 
 
+def test_a_compressed_chunk_waits_for_no_server_that_stands_still(
+    pair: Breakable, start_tidegate: StartTidegate
+) -> None:
+    """What is read whole waited for first_byte_timeout, 30 s, though the other replica was sound."""
+    front, path = pair.fronts[4], "/stands-still.txt"
+    content = b"".join(b"line %d of a text that compresses well\n" % at for at in range(50_000))
+    assert request("PUT", front.filer.url + path, {"Content-Type": "text/plain"}, content).status == 201
+    assert all(chunk.get("is_compressed") for chunk in front.chunks(path)), "nothing was compressed"
+    # The near one is asked first.
+    gate = start_tidegate(front, {**NO_CACHE, "filer": {"data_center": "dc1"}})
+    for _ in range(3):
+        assert request("GET", gate.url + path).body == content
+    pair.cluster.volumes[1].signal(signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        answer = request("GET", gate.url + path, timeout=100)
+        took = time.monotonic() - begin
+    finally:
+        pair.cluster.volumes[1].signal(signal.SIGCONT)
+    assert (answer.status, answer.body == content) == (200, True)
+    assert took < 10, "a second or two later than usual"
+    assert gate.metrics().sum("tidegate_volume_server_ejections_total") > 0, "the one that stands still was not asked"
+
+
 def test_a_chunk_that_takes_longer_than_first_byte_timeout_is_read_with_the_cache_on(
     lone: Breakable, start_tidegate: StartTidegate
 ) -> None:

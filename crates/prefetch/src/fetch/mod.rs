@@ -6,6 +6,7 @@
 
 mod chunk_search;
 mod context;
+mod first_answer;
 mod next_spans;
 mod replicas;
 mod request;
@@ -25,6 +26,7 @@ use tokio::{
 pub(crate) use self::{
     chunk_search::ChunkSearch,
     context::FetchContext,
+    first_answer::first_answer,
     next_spans::{NextSpan, NextSpans},
     replicas::{Failure, Replicas},
     request::{ByteSelection, SoundAnswer, ask, is_compressed, length},
@@ -209,7 +211,7 @@ impl<'a> Fetch<'a> {
     ) -> Result<(), Failure> {
         let resumed = self.position - self.span.start;
         let wanted = self.wanted();
-        let asked = self.first_answer(replicas, first, &wanted).await?;
+        let asked = first_answer(self.context, replicas, first, &self.sought.read, &wanted).await?;
         let mut check = VersionCheck {
             context: self.context,
             version: &self.job.version,
@@ -282,71 +284,6 @@ impl<'a> Fetch<'a> {
         self.before = self.crc;
         self.target = Target::Download(writer);
         if has_place { Ok(true) } else { Err(Cause::Timeout) }
-    }
-
-    /// The first sound answer, of one replica or of two. A second one is asked when the first is late, as far as that may be
-    /// done, and when it stands still.
-    async fn first_answer(
-        &self,
-        replicas: &mut Replicas<'_>,
-        first: Attempt,
-        wanted: &ByteSelection,
-    ) -> Result<SoundAnswer, Failure> {
-        let context = self.context;
-        let server = Arc::clone(first.server());
-        let mut one = std::pin::pin!(ask(context, first, &self.sought.read, wanted));
-        if !replicas.has_another(&server) {
-            return one.await;
-        }
-        let late = async {
-            match context.servers.hedge_after(wanted.len()) {
-                Some(late) => sleep(late).await,
-                None => std::future::pending().await,
-            }
-        };
-        let mut second = tokio::select! {
-            biased;
-            answer = &mut one => return answer,
-            () = late => replicas.hedge(&server, wanted.len()),
-            () = server.stands_still() => None,
-        };
-        if second.is_none() {
-            // A second one is not to be had for being late. But nobody waits for one that stands still.
-            second = tokio::select! {
-                biased;
-                answer = &mut one => return answer,
-                second = async {
-                    server.stands_still().await;
-                    replicas.beside(&server, wanted.len()).await
-                } => second,
-            };
-        }
-        let Some(second) = second else { return one.await };
-        context.metrics.hedges_sent.inc();
-        // Boxed, as all that hardly any fetch comes to: every fetch is moved into a task of its own.
-        let mut two = Box::pin(ask(context, second, &self.sought.read, wanted));
-        // Whoever is sound first; where one fails the other still has its time.
-        let (answer, is_second) = tokio::select! {
-            biased;
-            answer = &mut one => (answer, false),
-            answer = &mut two => (answer, true),
-        };
-        match (answer, is_second) {
-            (Ok(asked), is_second) => {
-                if is_second {
-                    context.metrics.hedges_won.inc();
-                }
-                Ok(asked)
-            }
-            (Err(failure), true) => {
-                replicas.failed(failure);
-                one.await
-            }
-            (Err(failure), false) => {
-                replicas.failed(failure);
-                two.await
-            }
-        }
     }
 
     /// Takes a span over, behind the bytes of it that are here already.

@@ -85,7 +85,7 @@ pub(crate) async fn ask(
     match head(context, attempt.authority(), read, wanted).await {
         Ok((answer, is_longer)) => {
             let latency = attempt.first_byte();
-            context.servers.first_byte(wanted.len(), latency);
+            context.servers.first_byte(wanted.len_of(read), latency);
             Ok(SoundAnswer { answer, attempt, is_longer })
         }
         Err(cause) => {

@@ -11,7 +11,7 @@ use crate::{
     budget::BLOCK,
     crc,
     fetch::{
-        ByteSelection, ChunkSearch, Failure, FetchContext, Replicas, SoundAnswer, Version, VersionCheck, ask,
+        ByteSelection, ChunkSearch, Failure, FetchContext, Replicas, SoundAnswer, Version, VersionCheck, first_answer,
         is_compressed, length,
     },
     metrics::InFlight,
@@ -96,7 +96,7 @@ pub(super) async fn stored_of(
         let PartVersion { version, joined, has_begun } = &mut *version;
         let (read, begins) = (&sought.read, !*has_begun);
         let check = VersionCheck { context, version, read, wanted, priority, begins, joined };
-        match attempt(chosen, check, limit).await {
+        match attempt(&mut replicas, chosen, check, limit).await {
             Ok(stored) => {
                 *has_begun |= matches!(stored, NeedleContent::Here { .. });
                 break Ok(stored);
@@ -110,9 +110,14 @@ pub(super) async fn stored_of(
     result
 }
 
-async fn attempt(chosen: Attempt, mut check: VersionCheck<'_>, limit: u64) -> Result<NeedleContent, Failure> {
+async fn attempt(
+    replicas: &mut Replicas<'_>,
+    chosen: Attempt,
+    mut check: VersionCheck<'_>,
+    limit: u64,
+) -> Result<NeedleContent, Failure> {
     let VersionCheck { context, read, wanted, .. } = check;
-    let asked = ask(context, chosen, read, wanted).await?;
+    let asked = first_answer(context, replicas, chosen, read, wanted).await?;
     let asked = if check.accepts(&asked) { asked } else { check.in_another_form(asked).await? };
     let SoundAnswer { answer, mut attempt, .. } = asked;
     let gzip = answer.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
@@ -123,7 +128,8 @@ async fn attempt(chosen: Attempt, mut check: VersionCheck<'_>, limit: u64) -> Re
         Verify::Always => true,
     };
     let crc = StoredCrc::of(answer.headers()).ok().filter(|_| is_checked);
-    let mut result = collect(context, &attempt, answer, gzip, limit).await;
+    let has_another = replicas.has_another(attempt.server());
+    let mut result = collect(context, &attempt, has_another, answer, gzip, limit).await;
     // Before the next request to this server, which needs a place too.
     attempt.leave_place();
     let server = Arc::clone(attempt.authority());
@@ -141,6 +147,7 @@ async fn attempt(chosen: Attempt, mut check: VersionCheck<'_>, limit: u64) -> Re
 async fn collect(
     context: &FetchContext,
     attempt: &Attempt,
+    has_another: bool,
     answer: http::Response<crate::UpstreamBody>,
     gzip: bool,
     limit: u64,
@@ -163,7 +170,11 @@ async fn collect(
             bytes.reserve(left.min(BLOCK));
             body.read_buf(&mut (&mut bytes).limit(left)).await
         };
-        let read = timeout(context.idle_timeout, read).await.map_err(|_| Cause::Timeout)?;
+        let read = tokio::select! {
+            biased;
+            read = timeout(context.idle_timeout, read) => read.map_err(|_| Cause::Timeout)?,
+            () = attempt.server().stands_still(), if has_another => return Err(Cause::Timeout),
+        };
         let read = read.map_err(|error| Cause::Broken(Arc::new(error)))?;
         if read == 0 {
             break;

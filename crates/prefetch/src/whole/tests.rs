@@ -1,14 +1,16 @@
 //! Needles that must be opened before a byte of them is known.
 
-use std::{io, ops::Range, time::Duration};
+use std::{io, ops::Range, pin::Pin, time::Duration};
 
 use futures_util::StreamExt as _;
 use http::{Request, header};
 use prometheus::Registry;
+use tokio::time::Instant;
 
 use super::*;
 use crate::{
     Answer, Cause, Engine, Metrics, Opener, Piece, Plan, Settings, SharedError, Upstream, Verify, WindowSetting,
+    servers::Attempt,
     testing::{Fault, Script, collect},
 };
 
@@ -558,4 +560,69 @@ async fn the_stored_length_is_that_of_the_gzip() {
     assert_eq!(engine.stored_length(&plain).await.unwrap(), 3000);
     let gzip = script.0.lock().unwrap().needles[&*text.fid].len() as u64;
     assert_eq!(engine.stored_length(&text).await.unwrap(), gzip);
+}
+
+/// One read, to its end.
+type Reading<'a> = Pin<Box<dyn Future<Output = Result<(), FetchError>> + 'a>>;
+
+/// How long each kind of needle that is read whole takes where the server that is asked first has `fault`, and another is
+/// sound.
+async fn where_one_stands_still(kinds: &[&'static str], fault: Fault) -> Vec<(&'static str, Duration)> {
+    let mut took = Vec::new();
+    for kind in kinds.iter().copied() {
+        let script = Script::default();
+        script.locations([vec!["a:1", "b:1"]]);
+        let size = 200_000;
+        let (read, verify) = match kind {
+            "text" => (script.text(1, size).0, Verify::Whole),
+            "sealed" => (sealed(&script, 1, size).0, Verify::Whole),
+            "checked" => (script.needle(1, 4 << 20).0, Verify::Always),
+            _ => (script.needle(1, size).0, Verify::Whole),
+        };
+        script.fault("a:1", [fault.clone()]);
+        let (engine, metrics) = script.engine(Settings { verify, ..Settings::default() });
+        // It has more to do, so that the other is asked first.
+        let _load = loaded(&engine, "b:1");
+        let begin = Instant::now();
+        let reading: Reading<'_> = match kind {
+            "manifest" => Box::pin(async { engine.read_needle(read, size as u64).await.map(drop) }),
+            "length" => Box::pin(async { engine.stored_length(&read).await.map(drop) }),
+            _ => Box::pin(async {
+                let download = engine.download(Plan::from_iter([part(&read, 7..90_000)])).await?;
+                assert_eq!(collect(download).await.unwrap().len(), 90_000 - 7);
+                Ok(())
+            }),
+        };
+        reading.await.unwrap();
+        took.push((kind, begin.elapsed()));
+        assert_eq!(metrics.ejections.get(), 1, "{kind}: nobody watched it");
+    }
+    took
+}
+
+/// Places that are taken at a server.
+fn loaded(engine: &Engine, server: &str) -> [Attempt; 3] {
+    [(); 3].map(|()| {
+        let mut attempt = engine.shared.fetch.servers.attempt_at(&server.into());
+        assert!(attempt.try_place(&Priority::new(Urgency::Head), 1));
+        attempt
+    })
+}
+
+/// They were waited for as long as a first byte may take, 30 s.
+#[tokio::test(start_paused = true)]
+async fn what_is_read_whole_waits_no_longer_than_a_second_or_two_for_a_server_that_stands_still() {
+    for (kind, took) in where_one_stands_still(&["text", "sealed", "checked", "manifest", "length"], Fault::Hang).await
+    {
+        assert!(took < Duration::from_secs(3), "{kind}: {took:?}");
+    }
+}
+
+/// In the middle of a body it was the longest pause of one, 30 s.
+#[tokio::test(start_paused = true)]
+async fn what_is_read_whole_is_left_in_a_second_where_its_body_stands_still() {
+    let kinds = ["text", "sealed", "checked", "manifest"];
+    for (kind, took) in where_one_stands_still(&kinds, Fault::StallAfter(100)).await {
+        assert!(took < Duration::from_secs(2), "{kind}: {took:?}");
+    }
 }
