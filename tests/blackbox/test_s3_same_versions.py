@@ -54,7 +54,9 @@ def test_versions(gate: Tidegate, front_1mb: Front, encryption: Encryption) -> N
             versions.append(version)
 
     def status(text: str) -> None:
+        """Until the event of it has come to tidegate."""
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": text})
+        until(lambda: differences(gate, front_1mb, [Ask(path, headers=opens)]) == "", "it is known here")
 
     put(0)
     same()
