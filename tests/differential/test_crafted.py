@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 from filer_rpc import Chunk
-from files import MIB, Writer
-from harness import Tidegate, request
+from files import CUSTOMER_KEY, MIB, Writer
+from harness import Encryption, Tidegate, request
 from harness.protobuf import Fixed32, message
+from harness.s3 import sse_arguments
 
 
 @pytest.mark.parametrize("size, kept", [(1000, 600), (3 * MIB, 2 * MIB)], ids=["small", "large"])
@@ -106,3 +107,21 @@ def test_a_query_that_the_filer_would_not_read_is_refused(writer: Writer, gates:
     target = writer.get("one-chunk").target + "?dl=true" + "&" * 10_000
     assert request("GET", writer.fronts["plain"].filer.url + target).status == 200
     assert request("GET", gates["plain"].url + target).status == 400
+
+
+def test_an_encrypted_file_that_is_kept_in_its_entry_is_served_though_a_remote_store_has_it(
+    writer: Writer, gates: dict[str, Tidegate]
+) -> None:
+    """It was said to be in the remote store only."""
+    front, content = writer.fronts["plain"], b"kept in its entry, and elsewhere"
+    writer.get("s3")  # for its bucket
+    front.s3.put("differential", "also-remote", content, **sse_arguments(Encryption.SSE_S3, customer_key=CUSTOMER_KEY))
+    path = "/buckets/differential/also-remote"
+    stored = request("GET", front.filer.url + path).body
+    remote = message((1, "nowhere"), (3, "abc"), (4, 1), (5, len(content)))
+    rest = [field for field in writer.rpc.entry(path) if field[0] not in (3, 9, 10)]
+    folder, _, _ = path.rpartition("/")
+    writer.rpc.call("CreateEntry", message((1, folder), (2, message(*rest, (9, stored), (10, remote)))))
+    for headers, expected in (({}, (200, content)), ({"Range": "bytes=5-9"}, (206, content[5:10]))):
+        answer = request("GET", gates["plain"].url + path, headers)
+        assert (answer.status, answer.body) == expected

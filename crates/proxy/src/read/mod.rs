@@ -238,7 +238,11 @@ impl Reader {
                 self.file(request, caller, path, &known.entry, file, sse).await.map(Answer::Ours)
             }
             (Kind::RemoteOnly, Some(file)) if file.layout.scheme != Scheme::None => {
-                Err(remote_and_encrypted(file.layout.scheme))
+                if known.entry.content.is_empty() {
+                    return Err(remote_and_encrypted(file.layout.scheme));
+                }
+                // A remote store has it too.
+                self.file(request, caller, path, &known.entry, file, sse).await.map(Answer::Ours)
             }
             // A link has no bytes; a directory is listed. The filer does both, and fetches what is in a remote store, where
             // nothing is encrypted by SeaweedFS.
