@@ -284,7 +284,7 @@ impl<'a> Replicas<'a> {
 
     /// One to ask for `bytes` beside the one that is late, if that is allowed now.
     pub(crate) fn hedge(&mut self, late: &Server, bytes: u64) -> Option<Attempt> {
-        let taken = self.tried_and(late);
+        let taken = self.tried_and([late]);
         let mut second = self.context.servers.choose_for_hedge(self.locations.as_ref()?, &taken, &self.fid)?;
         if !second.try_place(self.priority, bytes) || !self.context.servers.may_hedge() {
             return None;
@@ -293,9 +293,9 @@ impl<'a> Replicas<'a> {
         Some(second)
     }
 
-    /// One to ask for `bytes` beside the one that stands still.
-    pub(crate) async fn beside(&mut self, stands_still: &Server, bytes: u64) -> Option<Attempt> {
-        let taken = self.tried_and(stands_still);
+    /// One to ask for `bytes` beside those that were asked and give nothing.
+    pub(crate) async fn beside(&mut self, asked: &[Arc<Server>], bytes: u64) -> Option<Attempt> {
+        let taken = self.tried_and(asked.iter().map(|server| &**server));
         loop {
             let mut second = self.context.servers.choose(self.locations.as_ref()?, &taken, &self.fid)?;
             if second.place_unless_set_aside(self.priority, bytes).await {
@@ -305,8 +305,8 @@ impl<'a> Replicas<'a> {
         }
     }
 
-    fn tried_and(&self, server: &Server) -> Vec<Arc<str>> {
-        self.tried.iter().chain([&server.authority]).map(Arc::clone).collect()
+    fn tried_and<'s>(&self, servers: impl IntoIterator<Item = &'s Server>) -> Vec<Arc<str>> {
+        self.tried.iter().chain(servers.into_iter().map(|server| &server.authority)).map(Arc::clone).collect()
     }
 
     /// Says that one has failed.

@@ -219,7 +219,7 @@ async fn beside_one_that_stands_still_another_is_asked_though_it_has_more_to_do(
     drop(replicas.next(1).await.unwrap());
     let _load: Vec<_> = (0..3).map(|_| full(context, "b:1")).collect();
     let stands_still = context.servers.get(&"a:1".into());
-    assert_eq!(&**replicas.beside(&stands_still, 1).await.unwrap().authority(), "b:1");
+    assert_eq!(&**replicas.beside(&[stands_still], 1).await.unwrap().authority(), "b:1");
 }
 
 #[tokio::test(start_paused = true)]
