@@ -297,7 +297,10 @@ impl<'a> Replicas<'a> {
     pub(crate) async fn beside(&mut self, asked: &[Arc<Server>], bytes: u64) -> Option<Attempt> {
         let taken = self.tried_and(asked.iter().map(|server| &**server));
         loop {
-            let mut second = self.context.servers.choose(self.locations.as_ref()?, &taken, &self.fid)?;
+            let (servers, locations) = (&self.context.servers, self.locations.as_ref()?);
+            // One that is set aside may stand still too, whether its time aside is over or not.
+            let sound = servers.choose_for_hedge(locations, &taken, &self.fid);
+            let mut second = sound.or_else(|| servers.choose(locations, &taken, &self.fid))?;
             if second.place_unless_set_aside(self.priority, bytes).await {
                 self.asked.push(Arc::clone(second.authority()));
                 return Some(second);

@@ -222,6 +222,27 @@ async fn beside_one_that_stands_still_another_is_asked_though_it_has_more_to_do(
     assert_eq!(&**replicas.beside(&[stands_still], 1).await.unwrap().authority(), "b:1");
 }
 
+/// Whoever had waited for a second found out whether another server was back, and waited for one more.
+#[tokio::test(start_paused = true)]
+async fn beside_one_that_stands_still_nobody_finds_out_whether_another_is_back() {
+    let script = Script::default();
+    script.locations([vec!["a:1", "b:1", "c:1"]]);
+    let (read, _) = script.needle(1, 1000);
+    let (engine, _) = script.engine(Settings { per_server: 9, ..Settings::default() });
+    let (context, priority) = (&engine.shared.fetch, Priority::new(Urgency::Head));
+    let mut replicas = Replicas::new(context, &read, &priority);
+    drop(replicas.next(1).await.unwrap());
+    let _load: Vec<_> = ["b:1", "c:1", "c:1", "c:1"].map(|server| full(context, server)).into();
+    let b = context.servers.get(&"b:1".into());
+    b.stands_still().await;
+    sleep(SHORT).await;
+    assert!(b.may_be_asked(Instant::now()), "its time aside is over");
+    let a = context.servers.get(&"a:1".into());
+    assert_eq!(&**replicas.beside(&[Arc::clone(&a)], 1).await.unwrap().authority(), "c:1");
+    let c = context.servers.get(&"c:1".into());
+    assert_eq!(&**replicas.beside(&[a, c], 1).await.unwrap().authority(), "b:1", "nobody else is left");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_was_waited_for_is_asked_without_a_retry() {
     let script = Script::default();
