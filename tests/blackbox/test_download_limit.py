@@ -1,5 +1,6 @@
 """A volume server that is at its download limit lets requests wait: it is busy, not dead."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -37,27 +38,27 @@ class Limited:
 
 
     @contextmanager
-    def slow_reader(self, seconds: float) -> Iterator[None]:
-        """Somebody else has all that the volume server gives out, and does not read it."""
+    def slow_reader(self, seconds: float, is_alone: bool = False) -> Iterator[None]:
+        """Somebody else has all that the volume servers give out, and does not read it. With `is_alone` only the first one is left."""
         path = "/limit/of-somebody-else"
         answer = request("PUT", f"{self.front.filer.url}{path}?maxMB=32", body=Payload(path, 32 * MIB).bytes())
         assert answer.status == 201
         fid = self.front.chunks(path)[0]["file_id"]
-        reader = socket.socket()
-        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        host, port = self.volume.removeprefix("http://").split(":")
-        reader.connect((host, int(port)))
-        reader.sendall(f"GET /{fid} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-        assert reader.recv(12) == b"HTTP/1.1 200"
-        leaves = threading.Timer(seconds, reader.close)
+        servers = self.cluster.volumes[: 1 if is_alone else None]
+        if is_alone:
+            lookup = f"{self.cluster.master.url}/dir/lookup?volumeId={fid.split(',')[0]}"
+            self.cluster.kill_volume(1)
+            self.cluster.master.wait_ready(lambda: len(json.loads(request("GET", lookup).body)["locations"]) == 1)
+        readers = [socket.socket() for _ in servers]
+        for reader, server in zip(readers, servers, strict=True):
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.connect((server.host, server.port))
+            reader.sendall(f"GET /{fid}?proxied=true HTTP/1.1\r\nHost: {server.host}\r\n\r\n".encode())
+            assert reader.recv(12) == b"HTTP/1.1 200"
+        leaves = threading.Timer(seconds, lambda: [reader.close() for reader in readers])
         leaves.start()
         yield
         leaves.join()
-
-    @property
-    def volume(self) -> str:
-        """Where the volume server is."""
-        return self.cluster.volumes[0].url
 
 
 @contextmanager
@@ -118,6 +119,30 @@ def test_a_volume_server_that_says_429_at_its_limit_is_asked_again(
     metrics = gate.metrics()
     assert metrics.sum("tidegate_fetch_retries_total", reason="busy") >= 1, "it never said 429"
     assert metrics.sum("tidegate_volume_server_ejections_total") == 0, "busy is not dead"
+
+
+@pytest.mark.parametrize(("mode", "is_alone"), [("proxy", True), ("redirect", False)])
+def test_replicas_that_are_all_at_their_limit_are_waited_for(
+    root: Path, start_tidegate: StartTidegate, mode: str, is_alone: bool
+) -> None:
+    """At its limit a replica answers at once for another one, where it may: that it is to be asked, or that there is none. That
+    was taken for not having the chunk."""
+    options = {**LIMIT, "readMode": mode}
+    cluster = Cluster(root / f"limited-{mode}", volumes=2, replication="010", volume_options=options)
+    try:
+        cluster.start()
+        limited = Limited(cluster, cluster.add_front("limited", maxMB=4), 0)
+        files = [(f"/limit/{number}", Payload(f"replicated-{number}", 2 * MIB).bytes()) for number in range(8)]
+        for path, content in files:
+            assert request("PUT", limited.front.filer.url + path, body=content).status == 201
+        gate = start_tidegate(limited.front, {"cache": {"chunks": "off"}})
+        with limited.slow_reader(3.0, is_alone), ThreadPoolExecutor(len(files)) as pool:
+            answers = list(pool.map(lambda file: request("GET", gate.url + file[0]), files))
+        assert [answer.status for answer in answers] == [200] * len(files)
+        assert all(answer.body == content for answer, (_, content) in zip(answers, files, strict=True))
+        assert gate.metrics().sum("tidegate_replica_flaws_total", flaw="missing") == 0
+    finally:
+        cluster.stop()
 
 
 def test_who_waits_at_the_limit_for_longer_than_the_first_byte_may_take_is_asked_for_again(

@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     Hang,
     /// That status.
     Status(u16),
+    /// The server is over its download limit, and the volume has replicas.
+    OverLimit,
     /// The body breaks off with an error after so many bytes.
     BreakAfter(usize),
     /// The body ends cleanly after so many bytes.
@@ -131,6 +133,11 @@ impl Upstream for Script {
                 }
                 Some(Fault::Hang) => std::future::pending().await,
                 Some(Fault::Status(status)) => return Ok(empty(StatusCode::from_u16(*status).unwrap())),
+                Some(Fault::OverLimit) => {
+                    let waits = request.uri().query() == Some("proxied=true");
+                    let status = if waits { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::MOVED_PERMANENTLY };
+                    return Ok(empty(status));
+                }
                 _ => {}
             }
             let Some(needle) = needle else { return Ok(empty(StatusCode::NOT_FOUND)) };

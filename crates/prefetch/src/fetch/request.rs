@@ -131,6 +131,14 @@ async fn head(
     Ok((answer, is_longer))
 }
 
+/// What a server is asked for. It is not to send us to another replica: over its `-concurrentDownloadLimitMB` a server of a volume
+/// with replicas would answer at once for one of them, with a redirect or with what that one says, or that there is none (404;
+/// `tryProxyToReplica` in `weed/server/volume_server_handlers.go` @4.48). What is proxied already it lets wait, and says 429.
+/// Replicas are chosen here.
+fn target(authority: &str, fid: &str) -> String {
+    format!("http://{authority}/{fid}?proxied=true")
+}
+
 async fn exchange(
     context: &FetchContext,
     authority: &str,
@@ -139,8 +147,7 @@ async fn exchange(
     range: Option<String>,
 ) -> Result<Response<UpstreamBody>, Cause> {
     let method = if matches!(wanted, ByteSelection::Head) { Method::HEAD } else { Method::GET };
-    let uri = format!("http://{authority}/{}", read.fid);
-    let mut request = Request::builder().method(method).uri(uri);
+    let mut request = Request::builder().method(method).uri(target(authority, &read.fid));
     let partial = range.is_some();
     match (range, wanted) {
         (Some(range), _) => request = request.header(header::RANGE, range),
@@ -210,7 +217,7 @@ pub(super) struct Form {
 pub(super) async fn stored_as(context: &FetchContext, authority: &Arc<str>, read: &NeedleRead) -> Option<Form> {
     let mut attempt = context.servers.attempt_at(authority);
     timeout(context.first_byte_timeout, attempt.place(&Priority::new(Urgency::Head), 0)).await.ok()?;
-    let request = Request::get(format!("http://{authority}/{}", read.fid));
+    let request = Request::get(target(authority, &read.fid));
     let mut request = request.header(header::ACCEPT_ENCODING, "gzip");
     if let Some(token) = context.locate.authorize(&read.fid) {
         request = request.header(header::AUTHORIZATION, token);
@@ -240,9 +247,24 @@ mod tests {
     use crate::{
         Engine, Metrics, Settings, Upstream,
         content_range::ContentRangeError,
-        testing::{AsItIs, Script, body_of},
+        testing::{AsItIs, Fault, Script, body_of},
         upstream::Answer,
     };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_over_its_download_limit_is_not_to_answer_for_another_replica() {
+        let script = Script::default();
+        let (read, _) = script.needle(1, 100);
+        let (engine, _) = script.engine(Settings::default());
+        let context = &engine.shared.fetch;
+        for wanted in [range(0..100), range(10..20), ByteSelection::Needle, ByteSelection::Gzip, ByteSelection::Head] {
+            script.fault("a:1", [Fault::OverLimit]);
+            let mut attempt = context.servers.attempt_at(&"a:1".into());
+            attempt.place(&Priority::new(Urgency::Head), 0).await;
+            let failure = ask(context, attempt, &read, &wanted).await.map(drop).unwrap_err();
+            assert!(matches!(failure.cause, Cause::Busy(429)), "{}", failure.cause);
+        }
+    }
 
     /// An answer that is nothing but its head: status, `Content-Range`, `Content-Length`.
     type Head = (u16, Option<&'static str>, Option<u64>);

@@ -48,6 +48,21 @@ async fn every_kind_of_failure_is_mended_by_another_replica() {
     }
 }
 
+/// Both named the other one, and were taken for not having it: all reads failed at once.
+#[tokio::test(start_paused = true)]
+async fn replicas_that_are_over_their_download_limits_are_waited_for() {
+    let script = Script::default();
+    script.locations([vec!["a:1", "b:1"]]);
+    let (plan, expected) = script.needles(1, 50_000);
+    for server in ["a:1", "b:1"] {
+        script.fault(server, [Fault::OverLimit, Fault::OverLimit]);
+    }
+    let (engine, metrics) = script.engine(Settings::default());
+    assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), expected);
+    assert_eq!(metrics.retries.with_label_values(&["busy"]).get(), 4);
+    assert_eq!(metrics.retries.with_label_values(&["not_found"]).get(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_keeps_the_needle_compressed_goes_on_where_the_other_broke_off() {
     for (first, second) in [
