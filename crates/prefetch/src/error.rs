@@ -25,7 +25,7 @@ pub enum Cause {
     /// `weed/server/volume_server_handlers_read.go` @4.48). The master is asked, not the one that is named.
     #[error("does not have the volume any more (status {0})")]
     Elsewhere(u16),
-    /// 429 or 503: the server wants to be left alone for a moment.
+    /// 429, 499 or 503: the server wants to be left alone for a moment.
     #[error("is over its limits (status {0})")]
     Busy(u16),
     /// 401: it did not accept the token of this request.

@@ -25,6 +25,7 @@ use tokio::{
 };
 
 pub use self::body::Body;
+pub(crate) use self::head::GIVEN_UP;
 #[doc(hidden)]
 pub use self::recorded::recorded_answer;
 use self::{

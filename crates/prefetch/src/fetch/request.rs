@@ -11,6 +11,7 @@ use crate::{
     fetch::{FetchContext, replicas::Failure},
     outcome::Outcome,
     servers::Attempt,
+    upstream::GIVEN_UP,
     urgency::{Priority, Urgency},
 };
 
@@ -172,9 +173,7 @@ async fn exchange(
         StatusCode::PARTIAL_CONTENT if partial => {}
         StatusCode::NOT_FOUND => return Err(Cause::NotFound),
         StatusCode::UNAUTHORIZED => return Err(Cause::Unauthorized),
-        busy @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
-            return Err(Cause::Busy(busy.as_u16()));
-        }
+        busy if matches!(busy.as_u16(), 429 | GIVEN_UP | 503) => return Err(Cause::Busy(busy.as_u16())),
         other if other.is_redirection() => return Err(Cause::Elsewhere(other.as_u16())),
         other => return Err(Cause::Status(other.as_u16())),
     }
@@ -327,7 +326,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_part_is_taken_only_where_it_is_the_one_that_was_asked_for() {
-        let cases: [(Head, Result<bool, String>); 20] = [
+        let cases: [(Head, Result<bool, String>); 21] = [
             ((206, Some("bytes 10-19/100"), Some(10)), Ok(false)),
             ((206, Some("bytes 10-19/100"), None), Ok(false)),
             // A file that was cut short in place keeps its needles.
@@ -351,6 +350,8 @@ mod tests {
             ((404, None, None), Err(words(Cause::NotFound))),
             ((301, None, None), Err(words(Cause::Elsewhere(301)))),
             ((503, None, None), Err(words(Cause::Busy(503)))),
+            // It has let the request wait for longer than its connections may.
+            ((499, None, Some(0)), Err(words(Cause::Busy(499)))),
         ];
         for (head, expected) in cases {
             let (result, requests) = asked(&range(10..20), [head]).await;

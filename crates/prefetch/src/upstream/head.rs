@@ -7,6 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 
 /// The most headers that an answer may have.
 const HEADERS: usize = 100;
+/// What a volume server says that let a request wait at its limits until its `-idleTimeout` ended the connection for it: all that
+/// waits there on that connection it answers so at once from then on (`waitForDownloadSlot` in
+/// `weed/server/volume_server_handlers.go` @4.48).
+pub(crate) const GIVEN_UP: u16 = 499;
 
 /// A request as it is sent, to one server.
 pub(super) struct WireRequest {
@@ -90,7 +94,9 @@ pub(super) fn allows_another(answer: &Response<()>) -> bool {
     let is_close = |value: &HeaderValue| {
         value.as_bytes().split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
     };
-    answer.version() == Version::HTTP_11 && !answer.headers().get_all(header::CONNECTION).iter().any(is_close)
+    answer.version() == Version::HTTP_11
+        && answer.status().as_u16() != GIVEN_UP
+        && !answer.headers().get_all(header::CONNECTION).iter().any(is_close)
 }
 
 /// A head in a memory of its own, of which its values are parts.
@@ -176,6 +182,7 @@ mod tests {
     fn a_server_may_end_the_connection() {
         let another = |head: &str| allows_another(&Head::parse(head.as_bytes()).unwrap().unwrap().answer);
         assert!(another("HTTP/1.1 200 OK\r\n\r\n"));
+        assert!(!another("HTTP/1.1 499 status code 499\r\nContent-Length: 0\r\n\r\n"), "it would answer so at once");
         assert!(!another("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n"));
         assert!(!another("HTTP/1.1 200 OK\r\nConnection: Close\r\n\r\n"));
         assert!(!another("HTTP/1.1 200 OK\r\nConnection: a\r\nConnection: keep-alive , close\r\n\r\n"));
