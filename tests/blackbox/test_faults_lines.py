@@ -7,7 +7,9 @@ import pytest
 from catalogue import MIB, Catalogue
 from conftest import StartTidegate
 from downloads import Downloads
-from harness import Encryption, request
+from expect import same_bytes
+from harness import Encryption, open_stream, request
+from harness.weed import answers
 from pairs import SIZE, SMALL_MEMORY, Breakable
 
 DROPS_BETWEEN = (64 << 10, 3 * MIB)
@@ -36,6 +38,26 @@ def test_the_only_server_dropping_every_connection_never_ends_a_wrong_download_w
     assert gate.metrics().sum("tidegate_fetch_retries_total") > 0, "connections were dropped"
     lone.mend()
     Downloads(gate, things).all_right()
+
+
+def test_lines_that_break_while_the_filer_is_away_cut_nobody(
+    lone: Breakable, objects: Catalogue, start_tidegate: StartTidegate
+) -> None:
+    """Nobody can say where else a volume is. But its server is there."""
+    front, thing = lone.fronts[4], lone.eight(objects)[0]
+    gate = start_tidegate(front, SMALL_MEMORY)
+    lone.slow_down()
+    try:
+        with open_stream("GET", gate.url + thing.path(), timeout=60) as response:
+            got = response.read(MIB)
+            front.filer.kill()
+            lone.lines[0].cut_after = MIB
+            got += response.read()
+        same_bytes(got, thing.content)
+        assert gate.metrics().sum("tidegate_fetch_retries_total", reason="broken") > 0, "lines broke"
+    finally:
+        front.filer.start()
+        front.filer.wait_ready(lambda: answers(front.filer.url + "/"))
 
 
 def test_a_chunk_that_arrives_wrong_is_taken_from_the_other_replica(

@@ -170,7 +170,7 @@ pub enum ContentError {
 }
 
 /// Why a piece could not be fetched, after all replicas were tried. The fault is the volume servers' (or, for
-/// [`FetchError::Locate`], the filer's); a message names the fid and the server, never a key.
+/// [`FetchError::Locate`] and [`FetchError::Unlocated`], the filer's); a message names the fid and the server, never a key.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FetchError {
     /// The locations of the volume could not be looked up.
@@ -195,6 +195,19 @@ pub enum FetchError {
         /// What it did.
         #[source]
         cause: Cause,
+    },
+    /// The same of every replica that was known; the filer did not tell whether there are others by now.
+    #[error("needle {fid}: volume server {server} {cause}; where else its volume is cannot be looked up: {reason}")]
+    Unlocated {
+        /// The fid, as in the URL.
+        fid: Arc<str>,
+        /// The server that was tried last.
+        server: Arc<str>,
+        /// What it did.
+        cause: Cause,
+        /// What the lookup said.
+        #[source]
+        reason: SharedError,
     },
     /// Bytes of a chunk had gone out already when the chunk turned out not to match its checksum.
     #[error("needle {fid}: volume server {server} sent bytes that do not match their checksum")]

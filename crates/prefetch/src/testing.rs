@@ -75,9 +75,12 @@ pub(crate) struct World {
     pub(crate) open: usize,
     pub(crate) most_open: usize,
     pub(crate) latency: Duration,
-    /// Servers by lookup: the first list is given first, the last one for ever.
+    /// Servers by lookup: the first list is given first, the last one for ever. Where [`NO_FILER`] is among them the lookup fails.
     pub(crate) locations: VecDeque<Vec<&'static str>>,
 }
+
+/// In place of a server: nobody tells.
+pub(crate) const NO_FILER: &str = "no filer";
 
 #[derive(Clone, Default)]
 pub(crate) struct Script(pub(crate) Arc<Mutex<World>>);
@@ -263,7 +266,7 @@ impl Locate for Script {
             world.locations.front().cloned().unwrap_or_else(|| vec!["a:1"])
         };
         let servers: Locations = servers.into_iter().map(Arc::from).collect();
-        Box::pin(async move { Ok(servers) })
+        Box::pin(async move { if servers.contains(&NO_FILER.into()) { Err(refused()) } else { Ok(servers) } })
     }
 }
 

@@ -7,7 +7,7 @@ mod order;
 mod replicas;
 mod versions;
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::*;
 use crate::{
     Cause, ChunkCache, Engine, LengthError, NeedleRead, Piece, Settings, Tally, Verify, WindowSetting,
-    testing::{Fault, Script, collect},
+    testing::{Fault, NO_FILER, Script, collect, refused},
 };
 
 fn fixed(requests: usize) -> Settings {

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    Cause, FetchError, Locations, NeedleRead, Tally,
+    Cause, FetchError, Locations, NeedleRead, SharedError, Tally,
     fetch::FetchContext,
     servers::{Attempt, Flaw, Server},
     sync::spawn,
@@ -63,6 +63,8 @@ pub(crate) struct Replicas<'a> {
     locations: Option<Locations>,
     /// Whether `locations` are to be asked for, and afresh.
     locate: Option<Lookup>,
+    /// Why they could not be had afresh the last time: those that are known are asked then.
+    unlocated: Option<SharedError>,
     /// Those that were asked, in this round and ever.
     tried: Vec<Arc<str>>,
     asked: Vec<Arc<str>>,
@@ -91,6 +93,7 @@ impl<'a> Replicas<'a> {
             priority,
             locations: None,
             locate: Some(Lookup { fresh: false }),
+            unlocated: None,
             tried: Vec::new(),
             asked: Vec::new(),
             later: Vec::new(),
@@ -133,18 +136,29 @@ impl<'a> Replicas<'a> {
 
     async fn located(&mut self) -> Result<Locations, FetchError> {
         if let Some(Lookup { fresh }) = self.locate {
-            let found = self.context.locate.locate(self.volume, fresh).await;
-            let found = found.map_err(|reason| FetchError::Locate { volume: self.volume, reason })?;
+            match self.context.locate.locate(self.volume, fresh).await {
+                Ok(found) => self.found(found),
+                // Who cannot tell says nothing against the servers that are known.
+                Err(reason) if self.locations.is_some() => {
+                    tracing::debug!(volume = self.volume, %reason, "not looked up afresh: who is known is asked again");
+                    self.unlocated = Some(reason);
+                }
+                Err(reason) => return Err(FetchError::Locate { volume: self.volume, reason }),
+            }
             self.locate = None;
-            for authority in found.iter().filter(|authority| self.context.locate.is_far(authority)) {
-                self.context.servers.get(authority).is_far();
-            }
-            // A server that is gone is no longer named. Where nobody is, it is waited for where it was.
-            if !found.is_empty() || self.locations.is_none() {
-                self.locations = Some(found);
-            }
         }
         Ok(self.locations.clone().unwrap_or_default())
+    }
+
+    fn found(&mut self, found: Locations) {
+        self.unlocated = None;
+        for authority in found.iter().filter(|authority| self.context.locate.is_far(authority)) {
+            self.context.servers.get(authority).is_far();
+        }
+        // A server that is gone is no longer named. Where nobody is, it is waited for where it was.
+        if !found.is_empty() || self.locations.is_none() {
+            self.locations = Some(found);
+        }
     }
 
     /// Waits for a place. `None`: another one is to be chosen, because this one was set aside meanwhile, or was asked
@@ -363,11 +377,11 @@ impl<'a> Replicas<'a> {
     }
 
     fn exhausted(&self) -> FetchError {
-        match &self.last {
-            Some(Failure { server, cause }) => {
-                FetchError::Exhausted { fid: Arc::clone(&self.fid), server: Arc::clone(server), cause: cause.clone() }
-            }
-            None => FetchError::NoLocation(self.volume),
+        let Some(Failure { server, cause }) = &self.last else { return FetchError::NoLocation(self.volume) };
+        let (fid, server, cause) = (Arc::clone(&self.fid), Arc::clone(server), cause.clone());
+        match self.unlocated.clone() {
+            Some(reason) => FetchError::Unlocated { fid, server, cause, reason },
+            None => FetchError::Exhausted { fid, server, cause },
         }
     }
 }

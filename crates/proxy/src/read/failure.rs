@@ -11,7 +11,7 @@ use crate::{Blame, Error};
 pub(super) fn to_error(error: &FetchError) -> Error {
     let message = error.to_string();
     let answer = match error {
-        FetchError::Locate { .. } => {
+        FetchError::Locate { .. } | FetchError::Unlocated { .. } => {
             Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(Duration::from_secs(2))
         }
         FetchError::NoMemory => {
@@ -39,7 +39,7 @@ pub(super) fn to_error(error: &FetchError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error as _;
+    use std::{error::Error as _, sync::Arc};
 
     use prefetch::{Cause, ContentError, LengthError};
 
@@ -82,5 +82,10 @@ mod tests {
         assert!(passing.message().contains("3,01637037d6") && passing.message().contains("127.0.0.1:8080"));
         let gone = to_error(&exhausted(Cause::NotFound));
         assert_eq!((gone.status(), gone.delay()), (StatusCode::BAD_GATEWAY, None));
+        let reason = Arc::new(std::io::Error::other("no filer"));
+        let (fid, server) = ("3,01637037d6".into(), "127.0.0.1:8080".into());
+        let elsewhere = to_error(&FetchError::Unlocated { fid, server, cause: Cause::NotFound, reason });
+        assert_eq!((elsewhere.status(), elsewhere.blame()), (StatusCode::SERVICE_UNAVAILABLE, Blame::Filer));
+        assert!(elsewhere.message().contains("(404)") && elsewhere.message().contains("no filer"), "{elsewhere}");
     }
 }

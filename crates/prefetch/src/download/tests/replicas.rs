@@ -48,6 +48,40 @@ async fn every_kind_of_failure_is_mended_by_another_replica() {
     }
 }
 
+/// A lookup that failed ended the download, though the server was there and known.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_breaks_while_the_filer_is_away_costs_no_download() {
+    for faults in [vec![Fault::BreakAfter(20_000)], vec![Fault::Refuse; 6], vec![Fault::Status(500)]] {
+        let script = Script::default();
+        script.locations([vec!["a:1"], vec![NO_FILER]]);
+        let (plan, expected) = script.needles(1, 50_000);
+        script.fault("a:1", faults.clone());
+        let (engine, _) = script.engine(Settings::default());
+        assert_eq!(collect(engine.download(plan).await.unwrap()).await.unwrap(), expected, "{faults:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_fails_while_the_filer_is_away_is_given_up_with_both_reasons() {
+    for (fault, said) in [(Fault::Status(404), "404"), (Fault::Refuse, "cannot be reached")] {
+        let script = Script::default();
+        script.locations([vec!["a:1"], vec![NO_FILER]]);
+        let (plan, _) = script.needles(1, 50_000);
+        script.fault("a:1", vec![fault; 1000]);
+        let (engine, _) = script.engine(Settings::default());
+        let error = engine.download(plan).await.err().unwrap();
+        assert!(matches!(error, FetchError::Unlocated { .. }) && !error.is_missing(), "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+        assert_eq!(error.source().unwrap().to_string(), refused().to_string());
+    }
+    // And where nothing is known.
+    let script = Script::default();
+    script.locations([vec![NO_FILER]]);
+    let (engine, _) = script.engine(Settings::default());
+    let error = engine.download(script.needles(1, 50_000).0).await.err().unwrap();
+    assert!(matches!(error, FetchError::Locate { .. }), "{error}");
+}
+
 /// Both named the other one, and were taken for not having it: all reads failed at once.
 #[tokio::test(start_paused = true)]
 async fn replicas_that_are_over_their_download_limits_are_waited_for() {
