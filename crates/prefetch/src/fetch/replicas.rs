@@ -11,7 +11,7 @@ use http::HeaderValue;
 use rand::RngExt;
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use crate::{
@@ -70,6 +70,8 @@ pub(crate) struct Replicas<'a> {
     asked: Vec<Arc<str>>,
     /// Who asked to be asked again later, and has not been yet.
     later: Vec<Arc<str>>,
+    /// At whom it was waited for a place in vain in this round, and since when.
+    waited: Vec<(Arc<str>, Instant)>,
     /// Who could not be reached, or broke off.
     gone: Vec<Arc<str>>,
     /// Busy rounds so far, and rounds of waiting for servers that are gone.
@@ -97,6 +99,7 @@ impl<'a> Replicas<'a> {
             tried: Vec::new(),
             asked: Vec::new(),
             later: Vec::new(),
+            waited: Vec::new(),
             gone: Vec::new(),
             rounds: 0,
             waits: 0,
@@ -170,33 +173,44 @@ impl<'a> Replicas<'a> {
             self.tried.push(authority);
             return None;
         }
-        if self.others(&authority) > 0 {
-            if !attempt.place_unless_set_aside(self.priority, bytes).await {
-                return None;
-            }
-        } else {
-            // Nobody else has it. But whoever stands still for so long is not waited for.
-            let longest = self.context.first_byte_timeout;
-            let server = Arc::clone(attempt.server());
-            let has_place = {
-                let mut place = std::pin::pin!(attempt.place(self.priority, bytes));
-                loop {
-                    if timeout(longest, &mut place).await.is_ok() {
-                        break true;
-                    }
-                    if server.silent_for() >= longest {
-                        break false;
-                    }
-                }
-            };
-            if !has_place {
+        let known = self.waited.iter().find(|(server, _)| *server == authority).map(|(_, since)| *since);
+        let since = known.unwrap_or_else(Instant::now);
+        if !self.waits_for_place(&mut attempt, since, bytes).await {
+            if self.is_given_up(attempt.server(), since) {
                 self.failed(Failure { server: authority, cause: Cause::Timeout });
-                return None;
+            } else if known.is_none() {
+                self.waited.push((authority, since));
             }
+            return None;
         }
         self.asked.push(authority);
         self.context.servers.fetch_begins(attempt.server());
         Some(attempt)
+    }
+
+    /// Waits for a place. `false`: there is none, and whoever else has the needle is better.
+    async fn waits_for_place(&self, attempt: &mut Attempt, since: Instant, bytes: u64) -> bool {
+        if self.others(attempt.authority()) > 0 {
+            return attempt.place_unless_set_aside(self.priority, bytes).await;
+        }
+        // Nobody else has it. But whoever stands still for so long is not waited for.
+        let server = Arc::clone(attempt.server());
+        let mut place = std::pin::pin!(attempt.place(self.priority, bytes));
+        let mut longest = since + self.context.first_byte_timeout;
+        loop {
+            if timeout_at(longest, &mut place).await.is_ok() {
+                return true;
+            }
+            if self.is_given_up(&server, since) {
+                return false;
+            }
+            longest = Instant::now() + self.context.first_byte_timeout;
+        }
+    }
+
+    /// Whether nothing has come from a server, since it was waited for first, for longer than a first byte may take.
+    fn is_given_up(&self, server: &Server, since: Instant) -> bool {
+        server.last_heard().max(since).elapsed() >= self.context.first_byte_timeout
     }
 
     /// Whether a server may be asked again. What nobody waits for leaves half of the retries to what somebody waits for.
@@ -236,6 +250,7 @@ impl<'a> Replicas<'a> {
         };
         self.tried.retain(is_gone);
         self.later.clear();
+        self.waited.clear();
     }
 
     /// Waits a moment for servers that are gone, and may be back then. `false`: they have been gone for too long, or too

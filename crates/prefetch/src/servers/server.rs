@@ -337,11 +337,6 @@ impl Server {
     }
 
     /// How long nothing has come from it, although there is something to come.
-    pub(crate) fn silent_for(&self) -> Duration {
-        self.silence(&self.state(), Instant::now())
-    }
-
-    /// How long nothing has come from it, although there is something to come.
     fn silence(&self, state: &State, now: Instant) -> Duration {
         if state.sent == 0 {
             return Duration::ZERO;
@@ -349,7 +344,8 @@ impl Server {
         now.saturating_duration_since(self.last_heard().max(state.busy_since))
     }
 
-    fn last_heard(&self) -> Instant {
+    /// When something last came from it, on any connection.
+    pub(crate) fn last_heard(&self) -> Instant {
         self.known + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
     }
 

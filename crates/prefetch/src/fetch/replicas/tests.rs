@@ -41,6 +41,52 @@ async fn who_waits_for_the_only_server_waits_on_while_others_hear_from_it() {
     assert!(after > 2 * SHORT, "{after:?}");
 }
 
+/// How long many that begin at once take to fail, of whose needle no replica answers. Each server is asked for two at a time.
+async fn given_up_after(servers: &[&'static str]) -> Duration {
+    const MANY: usize = 40;
+    let script = Script::default();
+    script.locations([servers.to_vec()]);
+    for server in servers {
+        script.fault(server, vec![Fault::Hang; 10 * MANY]);
+    }
+    let (engine, _) = script.engine(Settings { per_server: 2, first_byte_timeout: SHORT, ..Settings::default() });
+    let begin = Instant::now();
+    let reads =
+        (0..MANY as u32).map(|key| engine.download(Plan::from_iter([Piece::Needle(script.needle(key, 1000).0)])));
+    for ended in futures_util::future::join_all(reads).await {
+        let error = ended.err().unwrap();
+        assert!(matches!(error, FetchError::Exhausted { cause: Cause::Timeout, .. }), "{error}");
+    }
+    begin.elapsed()
+}
+
+/// Whoever waited for a place at one of two went from one to the other, as long as those before it in the line took together.
+#[tokio::test(start_paused = true)]
+async fn who_waits_at_replicas_that_all_stand_still_is_let_go_like_at_the_only_one() {
+    let (one, two) = (given_up_after(&["a:1"]).await, given_up_after(&["a:1", "b:1"]).await);
+    assert!((2 * SHORT..=4 * SHORT).contains(&one), "{one:?}");
+    assert!((2 * SHORT..=6 * SHORT).contains(&two), "{two:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_at_replicas_that_are_slow_is_not_let_go() {
+    let script = Script::default();
+    script.locations([vec!["a:1", "b:1"]]);
+    script.latency(SHORT * 3 / 4);
+    let (engine, _) = script.engine(Settings { per_server: 1, first_byte_timeout: SHORT, ..Settings::default() });
+    let (begin, mut bytes) = (Instant::now(), Vec::new());
+    let reads = (0..20).map(|key| {
+        let (read, expected) = script.needle(key, 1000);
+        bytes.push(expected);
+        engine.download(Plan::from_iter([Piece::Needle(read)]))
+    });
+    let reads: Vec<_> = reads.collect();
+    for (download, expected) in futures_util::future::join_all(reads).await.into_iter().zip(bytes) {
+        assert_eq!(collect(download.unwrap()).await.unwrap(), expected);
+    }
+    assert!(begin.elapsed() > 5 * SHORT, "{:?}", begin.elapsed());
+}
+
 /// Replicas of which the only one has failed once, and is to be asked again.
 async fn failed_once<'a>(context: &'a FetchContext, read: &NeedleRead, priority: &'a Priority) -> Replicas<'a> {
     let mut replicas = Replicas::new(context, read, priority);
