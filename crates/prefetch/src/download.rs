@@ -68,7 +68,10 @@ pub struct Download {
 const SWALLOWED: u64 = 1 << 20;
 
 /// Memory on its way.
-type Memory = Pin<Box<dyn Future<Output = Result<Reservation, FetchError>> + Send>>;
+struct Memory {
+    blocks: usize,
+    waits: Pin<Box<dyn Future<Output = Result<Reservation, FetchError>> + Send>>,
+}
 
 impl Drop for Download {
     fn drop(&mut self) {
@@ -292,12 +295,13 @@ impl Download {
         if let Err(error) = self.shared.budget.has_room(&span.read.fid, least) {
             return Poll::Ready(Err(error));
         }
-        let memory = self.memory.get_or_insert_with(|| {
+        // What was waited for before may have turned out not to be needed.
+        let memory = self.memory.take_if(|memory| memory.blocks == least).unwrap_or_else(|| {
             self.shared.metrics.memory_was_short("whole");
             // As long as a client that reads nothing is suffered by default: bytes of this download may be out.
-            Box::pin(in_line(Arc::clone(&self.account), least, 4 * LONGEST_WAIT))
+            Memory { blocks: least, waits: Box::pin(in_line(Arc::clone(&self.account), least, 4 * LONGEST_WAIT)) }
         });
-        let reservation = ready!(memory.as_mut().poll(cx));
+        let reservation = ready!(self.memory.insert(memory).waits.as_mut().poll(cx));
         self.memory = None;
         Poll::Ready(reservation)
     }
@@ -365,6 +369,8 @@ impl Download {
             self.slots.push_first(Slot::Fetch(fetch));
             return Poll::Ready(Ok(None));
         };
+        // It may have been gone in between.
+        self.memory = None;
         self.account.wake_on_return(cx.waker());
         let Some(mut reservation) = Reservation::take(&self.account, 1, 1, Urgency::Head) else { return Poll::Pending };
         let end = read.end.min(read.start + BLOCK as u64);

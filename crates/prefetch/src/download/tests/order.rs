@@ -148,6 +148,35 @@ async fn a_chunk_that_is_in_memory_only_in_its_middle_does_not_wait_for_a_checks
     }
 }
 
+/// The memory that the first chunk no longer needed was taken for that of the second one, which needs more.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_is_in_memory_again_waits_for_none() {
+    let script = Script::default();
+    let settings = Settings { memory: 96 * BLOCK as u64, verify: Verify::Always, ..Settings::default() };
+    let (engine, _) = script.engine_with(settings, ChunkCache::new(8 << 20, Box::new(|_| ())));
+    let cache = engine.shared.fetch.cache.as_ref().unwrap();
+    let ((one, a), (two, b)) = (script.needle(1, 4 * BLOCK), script.needle(2, 16 * BLOCK));
+    let keep = || cache.keep(&one.fid, script.0.lock().unwrap().needles[&*one.fid].clone());
+    let other = engine.shared.budget.admit(&crate::Share::default()).await;
+    let taken = |blocks| Reservation::take(&other, blocks, blocks, Urgency::Head).unwrap();
+    let (some, most) = (taken(12), taken(36));
+    keep();
+    let plan = Plan::from_iter([one.clone(), two].map(Piece::Needle));
+    let mut download = engine.download(plan).await.unwrap();
+    let mut got = download.next().await.unwrap().unwrap().to_vec();
+    cache.forget();
+    assert!(futures_util::poll!(download.next()).is_pending() && download.memory.is_some());
+    keep();
+    while got.len() < a.len() {
+        got.extend_from_slice(&download.next().await.unwrap().unwrap());
+    }
+    drop(some);
+    assert!(futures_util::poll!(download.next()).is_pending(), "there is not enough for it");
+    drop(most);
+    got.extend(collect(download).await.unwrap());
+    assert!(got == [a, b].concat());
+}
+
 /// The body of the first chunk would have gone on with the second one, at the first one's bytes.
 #[tokio::test(start_paused = true)]
 async fn a_chunk_whose_rest_is_in_memory_by_now_is_not_read_on_for_the_next_one() {
