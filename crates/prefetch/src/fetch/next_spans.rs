@@ -55,7 +55,46 @@ impl NextSpans {
                 spans.try_recv().ok()?
             }
         };
-        let has_place = attempt.place_unless_set_aside(priority, next.end).await;
+        let has_place = attempt.place_unless_set_aside(priority, next.writer.len()).await;
         Some((next, has_place))
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        Settings, Share,
+        budget::Reservation,
+        handover::{Handover, Sender},
+        testing::Script,
+        urgency::Urgency,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_span_at_the_end_of_a_large_chunk_is_let_in_as_a_small_one() {
+        let (engine, _) = Script::default().engine(Settings { per_server: 1, ..Settings::default() });
+        let account = engine.shared.budget.admit(&Share::default()).await;
+        let reservation = Reservation::take(&account, 1, 1, Urgency::Head).unwrap();
+        let (servers, authority) = (&engine.shared.fetch.servers, "a:1".into());
+        let priority = Priority::new(Urgency::Head);
+        let [mut attempt, mut other, mut large] = [(); 3].map(|()| servers.attempt_at(&authority));
+        attempt.place(&priority, 1).await;
+        let (sender, mut next_spans) = NextSpans::channel();
+        let mut next = Box::pin(next_spans.next(&mut attempt, &priority));
+        assert!(futures_util::poll!(next.as_mut()).is_pending());
+        other.place(&priority, 1).await;
+        let mut large = Box::pin(large.place(&priority, 1 << 20));
+        assert!(futures_util::poll!(large.as_mut()).is_pending());
+        let to = Sender::new(Arc::<Handover>::default(), "3,01".into(), Arc::default());
+        let span = NextSpan { end: 10 << 20, writer: SpanWriter::new(1000, false, reservation, to) };
+        assert!(sender.send(span).is_ok() && futures_util::poll!(next.as_mut()).is_pending());
+        drop(other);
+        assert!(next.await.is_some_and(|(_, has_place)| has_place), "before the large one");
+        drop(attempt);
+        large.await;
     }
 }

@@ -37,6 +37,11 @@ impl SpanWriter {
         Self { reservation, spare, filling, withheld, span, left: span, sender }
     }
 
+    /// Bytes of the span.
+    pub(crate) fn len(&self) -> u64 {
+        self.span
+    }
+
     /// Where the client waits, if there is something that could be passed on.
     pub(crate) fn wanted(&self) -> Option<Arc<Handover>> {
         let has_some = self.filling.front().is_some_and(|block| !block.filled().is_empty());
