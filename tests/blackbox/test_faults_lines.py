@@ -45,10 +45,12 @@ def test_lines_that_break_while_the_filer_is_away_cut_nobody(
 ) -> None:
     """Nobody can say where else a volume is. But its server is there."""
     front, thing = lone.fronts[4], lone.eight(objects)[0]
-    gate = start_tidegate(front, SMALL_MEMORY)
+    gate = start_tidegate(front, {**SMALL_MEMORY, "cache": {"chunks": "off"}})
+    # Then it is known where the volumes of all its chunks are.
+    same_bytes(request("GET", gate.url + thing.path(), thing.key_headers).body, thing.content)
     lone.slow_down()
     try:
-        with open_stream("GET", gate.url + thing.path(), timeout=60) as response:
+        with open_stream("GET", gate.url + thing.path(), thing.key_headers, timeout=60) as response:
             got = response.read(MIB)
             front.filer.kill()
             lone.lines[0].cut_after = MIB
