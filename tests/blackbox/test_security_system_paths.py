@@ -37,6 +37,8 @@ def spellings(path: str) -> list[str]:
         f"/{first}%2f{rest}",
         f"/x/%2e%2e/{first}/{rest}",
         f"/x%2F..%2F{first}/{rest}",
+        f"/{first}%2F{{/../{rest}",
+        f"/x/{{/%2e%2e/../{first}/{rest}",
         f"/%2F{first}/{rest}",
         f"/{first}/x/../{rest}",
         f"{path}/",

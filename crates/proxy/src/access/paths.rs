@@ -1,9 +1,9 @@
 //! Paths as the filer's checks see them: bytes, decoded once, cleaned as Go's `path.Clean` cleans.
 
 use http::request::Parts;
-use percent_encoding::percent_decode;
+use percent_encoding::percent_decode_str;
 
-use crate::entry::query;
+use crate::entry::{query, routed};
 
 /// Go's `path.Clean`: no empty and no `.` components, `..` applied where it can be, `.` for nothing.
 pub(super) fn clean(path: &[u8]) -> Vec<u8> {
@@ -39,9 +39,10 @@ pub(super) fn is_within(path: &[u8], prefix: &[u8]) -> bool {
     path.strip_prefix(&prefix[..]).is_some_and(|rest| rest.first().is_none_or(|&byte| byte == b'/'))
 }
 
-/// The path of a request as the filer's handlers see it: cleaned while escaped, then decoded once.
+/// The path of a request as the filer's handlers see it, and as it is looked up here. One that is not absolute is decoded.
 pub(super) fn of_request(request: &Parts) -> Vec<u8> {
-    percent_decode(&clean(request.uri.path().as_bytes())).collect()
+    let path = request.uri.path();
+    routed(path).unwrap_or_else(|| percent_decode_str(path).collect())
 }
 
 /// The entries that a request names as a source in its query.
@@ -93,7 +94,26 @@ mod tests {
         }
     }
 
+    fn of(path: &str) -> Vec<u8> {
+        of_request(&http::Request::get(path).body(()).unwrap().into_parts().0)
+    }
+
+    /// It was cleaned before it was decoded, and another path was checked than the one that is read.
+    #[test]
+    fn what_go_would_escape_anew_is_checked_as_it_is_read() {
+        assert_eq!(of("/etc%2F{/../s3/sse_kek"), b"/etc/s3/sse_kek");
+        assert_eq!(of("/etc%2Fx/../s3"), b"/s3");
+        assert_eq!(of("/a/%2e%2e/b"), b"/a/../b");
+    }
+
     proptest! {
+        #[test]
+        fn what_is_checked_is_what_is_read(path in "/(/|\\.|%2e|%2F|[ab]|[{|]|%C3%BC){0,12}") {
+            if let Ok(read) = crate::entry::EntryPath::parse(&path) {
+                prop_assert_eq!(clean(&of(&path)), read.as_str().as_bytes());
+            }
+        }
+
         #[test]
         fn cleaning_twice_changes_nothing(path in "(/|\\.|a|b){0,12}") {
             let once = clean(path.as_bytes());

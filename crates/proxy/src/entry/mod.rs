@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+pub(crate) use self::path::routed;
 pub use self::{
     content_type::ContentTypes,
     fid::{Fid, FidError},

@@ -132,7 +132,7 @@ fn sanitized(decoded: Vec<u8>) -> Option<String> {
 }
 
 /// A whole path, cleaned and decoded, as the filer's router hands it on. `None`: not absolute.
-fn routed(raw: &str) -> Option<Vec<u8>> {
+pub(crate) fn routed(raw: &str) -> Option<Vec<u8>> {
     if raw.bytes().all(is_left_by_go) {
         return Some(percent_decode(&clean(raw.as_bytes())?).collect());
     }
