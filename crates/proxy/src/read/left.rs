@@ -5,6 +5,8 @@
 //!
 //! Knows what of an answer says that it is a file's. Must not know how entries are found.
 
+use std::time::Duration;
+
 use http::{HeaderMap, Response, StatusCode, header};
 
 use crate::{Blame, Error, Result, entry::EntryPath, pb, wire::Body};
@@ -37,9 +39,7 @@ pub(super) fn of_no_file(answer: Response<Body>) -> Result<Response<Body>> {
 
 /// Whether the filer answers with a file, or a part of it, or of its headers.
 pub(super) fn is_of_file(answer: &Response<Body>) -> bool {
-    let of_file = [StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED, StatusCode::PRECONDITION_FAILED];
-    of_file.contains(&answer.status())
-        || answer.status() == StatusCode::RANGE_NOT_SATISFIABLE
+    matches!(answer.status().as_u16(), 206 | 304 | 412 | 416)
         || answer.headers().contains_key(header::ETAG)
         || names_encryption(answer.headers())
 }
@@ -57,7 +57,7 @@ fn names_encryption(headers: &HeaderMap) -> bool {
 /// What is answered when the entry was another one each time.
 pub(super) fn restless() -> Error {
     let message = "what is at the path changes faster than it can be read";
-    Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(std::time::Duration::from_secs(1))
+    Error::new(Blame::Filer, StatusCode::SERVICE_UNAVAILABLE, message).retry_after(Duration::from_secs(1))
 }
 
 #[cfg(test)]
