@@ -27,6 +27,9 @@ def refuses_connections(gate: Tidegate) -> bool:
         socket.create_connection((host, int(port)), timeout=1).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        # It waited to be accepted when the socket was closed. The next one is refused.
+        return False
     return False
 
 
