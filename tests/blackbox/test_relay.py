@@ -2,8 +2,10 @@
 
 import json
 import socket
+import time
 from pathlib import Path
 
+import h2.connection
 import pytest
 from catalogue import Catalogue, Shape
 from conftest import StartTidegate
@@ -65,6 +67,35 @@ def test_a_large_upload_streams_through(front_1mb: Front, start_tidegate: StartT
     assert peak_memory(gate) - before < 48 * MIB, "the upload was held in memory"
     assert int(request("HEAD", front_1mb.filer.url + place).header("Content-Length")) == payload.size
     assert request("DELETE", gate.url + place).status == 204
+
+
+@pytest.mark.parametrize("reason", [None, 0, 8], ids=["whole", "no-error", "cancel"])
+def test_an_upload_whose_stream_is_reset_is_not_stored(
+    front_1mb: Front, start_tidegate: StartTidegate, place: str, reason: int | None
+) -> None:
+    """Whatever reason its client gives: Envoy gives none (0) when its own client has left."""
+    filer = front_1mb.filer
+    seen = Behaviour(remember=True)
+    relay = Relay(("127.0.0.1", 0), ("127.0.0.1", filer.port), seen)
+    http = h2.connection.H2Connection()
+    http.initiate_connection()
+    http.send_headers(1, [(":method", "PUT"), (":path", place), (":scheme", "http"), (":authority", "a")])
+    http.send_data(1, b"half an upload")
+    try:
+        gate = start_tidegate(front_1mb, {"filer": {"addresses": [f"127.0.0.1:{relay.port}.{filer.grpc_port}"]}})
+        with socket.create_connection(("127.0.0.1", gate.port), timeout=20) as line:
+            line.sendall(http.data_to_send())
+            until(lambda: b"half an upload" in seen.sent_by_clients, "the filer has the first half")
+            http.end_stream(1) if reason is None else http.reset_stream(1, reason)
+            line.sendall(http.data_to_send())
+            until(lambda: gate.metrics().sum("tidegate_requests_total", method="PUT") == 1, "the upload is over")
+            # The end of the body, if there is one, is on its way over another connection.
+            ends = time.monotonic() + 1
+            while time.monotonic() < ends and request("GET", filer.url + place).status == 404:
+                time.sleep(0.05)
+    finally:
+        relay.stop()
+    assert request("GET", filer.url + place).status == (200 if reason is None else 404)
 
 
 def test_expect_100_continue(front_1mb: Front, gate_1mb: Tidegate, place: str) -> None:

@@ -66,7 +66,7 @@ impl Drop for Upload {
 
 /// The client left, or broke its connection, before its body was complete.
 #[derive(Debug)]
-pub(super) struct ClientGone(hyper::Error);
+pub(super) struct ClientGone(BoxError);
 
 impl fmt::Display for ClientGone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +76,7 @@ impl fmt::Display for ClientGone {
 
 impl std::error::Error for ClientGone {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
+        Some(&*self.0)
     }
 }
 

@@ -75,6 +75,39 @@ async fn a_stream_that_is_given_up_takes_its_request_with_it() {
     drop(client);
 }
 
+/// A frame of this kind, with these flags, of the first stream or (where it is none of a stream's) of the connection.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// The preface, and a `POST http://a/` on the first stream whose body is to come.
+fn begun_upload() -> Vec<u8> {
+    let head = frame(1, 4, 1, &[0x83, 0x86, 0x84, 0x41, 1, b'a']);
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(4, 0, 0, &[]), &head, &frame(0, 0, 1, b"half ")].concat()
+}
+
+#[tokio::test]
+async fn an_upload_whose_stream_is_reset_without_an_error_never_ends_cleanly() {
+    const NO_ERROR: [u8; 4] = [0; 4];
+    for (last, is_whole) in [(frame(0, 1, 1, b"whole"), true), (frame(3, 0, 1, &NO_ERROR), false)] {
+        let (seen, mut bodies) = mpsc::channel(1);
+        let server = start_fn(move |request, _| {
+            let seen = seen.clone();
+            async move {
+                // Read by somebody else, as the filer's connection does, who outlives the request.
+                tokio::spawn(async move { seen.send(request.into_body().collect().await.is_ok()).await });
+                std::future::pending().await
+            }
+        })
+        .await;
+        let mut client = server.connect().await;
+        client.send(begun_upload()).await;
+        client.send(last).await;
+        assert_eq!(bodies.recv().await, Some(is_whole));
+    }
+}
+
 #[tokio::test]
 async fn a_drain_lets_running_streams_finish() {
     let (server, go_on, _) = start_held(Some(10), "half ").await;

@@ -7,13 +7,14 @@
 //! Knows when a body is over. Must not know what is in it.
 
 use std::{
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf as _, Bytes};
-use http::{HeaderMap, Request, header::EXPECT};
+use http::{HeaderMap, Request, Version, header::EXPECT};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -21,6 +22,8 @@ use tokio::{
     runtime::Handle,
     time::{Instant, timeout, timeout_at},
 };
+
+use super::BoxError;
 
 /// How long what nobody wants is read.
 pub(crate) const LINGER: Duration = Duration::from_secs(30);
@@ -36,19 +39,21 @@ pub struct RequestBody {
     body: Option<Incoming>,
     /// The client waits to be asked for the body, which it is when the body is first polled.
     waits: bool,
+    /// It comes in frames, of which the last says so.
+    is_framed: bool,
 }
 
 impl RequestBody {
     /// Nothing beside a head.
     pub(crate) fn none() -> Self {
-        Self { body: None, waits: false }
+        Self { body: None, waits: false, is_framed: false }
     }
 
     /// The same request with a body that is read to its end.
     pub fn of(request: Request<Incoming>) -> Request<Self> {
         let (parts, body) = request.into_parts();
-        let waits = waits_to_be_asked(&parts.headers);
-        Request::from_parts(parts, Self { body: Some(body), waits })
+        let (waits, is_framed) = (waits_to_be_asked(&parts.headers), parts.version == Version::HTTP_2);
+        Request::from_parts(parts, Self { body: Some(body), waits, is_framed })
     }
 }
 
@@ -58,12 +63,20 @@ fn waits_to_be_asked(headers: &HeaderMap) -> bool {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.waits = false;
+        let is_framed = self.is_framed;
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
+        let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            // Its stream was reset, and the client calls that no error (as Envoy does whose own client has left). To hyper it is
+            // an end, and half an upload would be taken for all of it.
+            None if is_framed && !body.is_end_stream() => {
+                Some(Err(io::Error::from(io::ErrorKind::ConnectionReset).into()))
+            }
+            frame => frame.map(|frame| frame.map_err(BoxError::from)),
+        };
         if !matches!(frame, Some(Ok(_))) {
             self.body = None;
         }
