@@ -2,7 +2,7 @@
 //!
 //! Knows lifetimes and the clock. Must not know how a token is fetched ([`Login`]) or what it is used for.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, StatusCode};
@@ -19,8 +19,6 @@ use super::{
 
 /// A token is renewed this long before it ends, or after two thirds of its time if that is later.
 const EARLY: Duration = Duration::from_secs(5 * 60);
-/// A renewal that did not come through is tried again after this long, as long as the old token is good.
-const AGAIN: Duration = Duration::from_secs(10);
 /// What counts as its time where the answer says nothing, as RFC 6749 leaves open.
 const UNSAID: Duration = Duration::from_secs(5 * 60);
 /// Bounded, so that adding it to a time cannot overflow.
@@ -58,16 +56,16 @@ impl Token {
     pub(super) fn header(&self) -> HeaderValue {
         self.header.clone()
     }
-
-    fn due(&self) -> bool {
-        let two_thirds = self.lasts.mul_f64(2.0 / 3.0);
-        self.begun.elapsed() >= self.lasts.saturating_sub(EARLY).max(two_thirds)
-    }
 }
 
 impl Expires for Token {
     fn is_expired(&self) -> bool {
         self.begun.elapsed() >= self.lasts
+    }
+
+    fn is_due(&self) -> bool {
+        let two_thirds = self.lasts.mul_f64(2.0 / 3.0);
+        self.begun.elapsed() >= self.lasts.saturating_sub(EARLY).max(two_thirds)
     }
 }
 
@@ -82,38 +80,16 @@ impl<L: Login> Tokens<L> {
         Self { login, slot: TokenSlot::new() }
     }
 
-    /// A token that should be good. One that ends soon is replaced by the first who comes; the others go on with it.
-    ///
-    /// # Errors
-    /// When there is none, and the login is refused or does not come through.
-    pub(super) async fn current(&self) -> Result<Arc<Token>, KmsError> {
-        let token = self.slot.get(self.log_in()).await?;
-        if token.due()
-            && !token.is_expired()
-            && let Some(refresh) = self.slot.try_refresh()
-            && !refresh.failed_within(AGAIN)
-            && self.slot.token().is_some_and(|current| Arc::ptr_eq(&current, &token))
-        {
-            match refresh.log_in(self.log_in()).await {
-                Ok(newer) => return Ok(newer),
-                Err(error) => {
-                    tracing::warn!(failure = ?error.failure(), "the token for the KMS could not be renewed; trying again");
-                }
-            }
-        }
-        Ok(token)
-    }
-
     /// The answer to a request with a token; with a newer one if it was refused for that.
     ///
     /// # Errors
-    /// As [`Tokens::current`], and what `send` fails with.
+    /// When there is no token, and the login is refused or does not come through; and what `send` fails with.
     pub(super) async fn ask<S, F>(&self, send: S) -> Result<Answer, KmsError>
     where
         S: Fn(HeaderValue) -> F,
         F: Future<Output = Result<Answer, KmsError>>,
     {
-        let token = self.current().await?;
+        let token = self.slot.get(self.log_in()).await?;
         let answer = send(token.header()).await?;
         // A token that was revoked, perhaps. With a new one we know.
         if answer.status == StatusCode::UNAUTHORIZED

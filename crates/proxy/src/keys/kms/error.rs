@@ -167,8 +167,10 @@ impl KmsError {
             status,
             format!("KMS provider {provider:?} {what} key {key_id:?}{colon}{detail}{advice}"),
         );
-        // Where the KMS is, and by what name it has the key, is not for clients. What it says of a refusal is.
-        let (colon, detail) = if failure == Failure::Unreachable { ("", "") } else { (colon, detail.as_str()) };
+        // Where the KMS is, by what name it has the key, and where our credentials come from, is not for clients. What it says of
+        // a refusal is.
+        let is_ours = matches!(failure, Failure::Unreachable | Failure::NoCredentials);
+        let (colon, detail) = if is_ours { ("", "") } else { (colon, detail.as_str()) };
         let error = error.publicly(format!("KMS provider {provider:?} {what} the object's key{colon}{detail}{advice}"));
         let error = match code {
             Some(code) => error.code(code),

@@ -35,7 +35,7 @@ mod retry;
 pub(crate) mod scripted;
 #[cfg(feature = "_http")]
 mod secret;
-#[cfg(feature = "_post")]
+#[cfg(feature = "_http")]
 mod token_slot;
 
 use std::time::Duration;

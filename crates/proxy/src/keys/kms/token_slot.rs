@@ -14,11 +14,18 @@ use super::KmsError;
 
 /// A token that was known to be good this short a time ago is not replaced because a request was refused.
 const YOUNG: Duration = Duration::from_secs(10);
+/// A renewal that did not come through is tried again after this long, as long as the old token is good.
+pub(super) const AGAIN: Duration = Duration::from_secs(10);
 
 /// What must be known of a token to go on with it.
 pub(super) trait Expires {
     /// Whether its time is over.
     fn is_expired(&self) -> bool;
+
+    /// Whether it ends so soon that the next who comes should fetch another one. `false`: somebody else renews it.
+    fn is_due(&self) -> bool {
+        false
+    }
 }
 
 /// The place of the token in use.
@@ -38,7 +45,6 @@ struct State<T> {
 }
 
 struct LoginFailure {
-    #[cfg_attr(not(feature = "_bearer"), allow(dead_code, reason = "others have a clock of their own for renewals"))]
     at: Instant,
     error: KmsError,
 }
@@ -56,7 +62,8 @@ impl<T: Expires> TokenSlot<T> {
         Self(watch::Sender::new(state))
     }
 
-    /// The token if it is good, else another one by `login`, which is not begun where somebody else's will do.
+    /// The token if it is good, else another one by `login`, which is not begun where somebody else's will do. One that is due
+    /// is replaced by the first who comes; the others go on with it.
     ///
     /// # Errors
     /// What `login`, or the one that was waited for, failed with.
@@ -66,12 +73,31 @@ impl<T: Expires> TokenSlot<T> {
     {
         let good = || self.token().filter(|token| !token.is_expired());
         if let Some(token) = good() {
-            return Ok(token);
+            return Ok(if token.is_due() { self.replaced(token, login).await } else { token });
         }
         let refresh = self.refresh().await;
         match good() {
             Some(token) => Ok(token),
             None => refresh.log_in(login).await,
+        }
+    }
+
+    /// Another token in the place of one that is due; the old one where somebody is at it already, or where it fails.
+    async fn replaced<F>(&self, due: Arc<T>, login: F) -> Arc<T>
+    where
+        F: Future<Output = Result<T, KmsError>>,
+    {
+        let Some(refresh) = self.try_refresh() else { return due };
+        let is_current = self.token().is_some_and(|current| Arc::ptr_eq(&current, &due));
+        if !is_current || refresh.failed_within(AGAIN) {
+            return due;
+        }
+        match refresh.log_in(login).await {
+            Ok(newer) => newer,
+            Err(error) => {
+                tracing::warn!(failure = ?error.failure(), "the token for the KMS could not be renewed; trying again");
+                due
+            }
         }
     }
 
@@ -130,8 +156,7 @@ impl<T> TokenSlot<T> {
     }
 
     /// The right to refresh, if nobody has it.
-    #[cfg(feature = "_bearer")]
-    pub(super) fn try_refresh(&self) -> Option<Refresh<'_, T>> {
+    fn try_refresh(&self) -> Option<Refresh<'_, T>> {
         let failures = self.0.borrow().failures;
         self.claim().then_some(Refresh { slot: self, failures })
     }
@@ -149,8 +174,7 @@ impl<T> TokenSlot<T> {
 
 impl<T> Refresh<'_, T> {
     /// Whether the last login failed, and less than this long ago.
-    #[cfg(feature = "_bearer")]
-    pub(super) fn failed_within(&self, time: Duration) -> bool {
+    fn failed_within(&self, time: Duration) -> bool {
         self.slot.0.borrow().failure.as_ref().is_some_and(|failure| failure.at.elapsed() < time)
     }
 

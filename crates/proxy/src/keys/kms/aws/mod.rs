@@ -24,10 +24,10 @@ use bytes::Bytes;
 use crypto::KmsKey;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, StatusCode, Uri, header, uri::Scheme};
-use reqsign_aws_v4::Credential;
-use reqsign_core::{ErrorKind, Signer, hash::hex_sha256};
+use reqsign_core::hash::hex_sha256;
 use serde::Serialize;
 
+use self::credentials::{Credentials, Found};
 pub use self::settings::Settings;
 use super::{
     Failure, KmsError, Provider, ProviderInfo, UnwrappedKey,
@@ -41,7 +41,7 @@ pub struct Aws {
     about: ProviderInfo,
     endpoint: Uri,
     http: HttpClient,
-    signer: Signer<Credential>,
+    credentials: Credentials,
 }
 
 impl Aws {
@@ -57,13 +57,28 @@ impl Aws {
         let http = HttpClient::new(settings.connect_timeout, settings.request_timeout, tls)?;
         let (max_retries, patience) = (settings.max_retries, settings.request_timeout);
         let about = ProviderInfo { name: name.to_owned(), kind: "aws", max_retries, patience };
-        let signer = credentials::signer(name, settings, &credentials::context()?)?;
-        Ok(Self { about, endpoint, http, signer })
+        let credentials = Credentials::new(name, settings, credentials::context()?)?;
+        Ok(Self { about, endpoint, http, credentials })
     }
 
     async fn ask(&self, key: &KmsKey) -> Result<UnwrappedKey, KmsError> {
         let request = self.request(key)?;
-        let request = self.signed(request).await?;
+        let found = self.credentials.current().await?;
+        let refused = match self.send(request.clone(), &found).await {
+            Err(error) if error.failure() == Failure::BadCredentials => error,
+            other => return other,
+        };
+        // They were replaced or ended early, perhaps. With others we know.
+        match self.credentials.instead_of(&found).await? {
+            Some(others) => self.send(request, &others).await,
+            None => Err(refused),
+        }
+    }
+
+    async fn send(&self, request: Request<Bytes>, found: &Found) -> Result<UnwrappedKey, KmsError> {
+        let (mut parts, body) = request.into_parts();
+        self.credentials.sign(found, &mut parts).await?;
+        let request = Request::from_parts(parts, body);
         let answer = self.http.send(request).await.map_err(ExchangeError::into_kms_error)?;
         if answer.status == StatusCode::OK { answer::key(&answer.body) } else { Err(answer::refusal(&answer)) }
     }
@@ -90,19 +105,6 @@ impl Aws {
         headers.insert("x-amz-target", HeaderValue::from_static("TrentService.Decrypt"));
         headers.insert("x-amz-content-sha256", digest);
         Ok(request)
-    }
-
-    async fn signed(&self, request: Request<Bytes>) -> Result<Request<Bytes>, KmsError> {
-        let (mut parts, body) = request.into_parts();
-        tokio::time::timeout(self.about.patience, self.signer.sign(&mut parts, None))
-            .await
-            .map_err(|_| KmsError::new(Failure::NoCredentials, "none within request_timeout"))?
-            .map_err(|error| {
-                let refused = error.kind() == ErrorKind::PermissionDenied;
-                let failure = if refused { Failure::BadCredentials } else { Failure::NoCredentials };
-                KmsError::new(failure, &error.to_string())
-            })?;
-        Ok(Request::from_parts(parts, body))
     }
 }
 

@@ -161,6 +161,43 @@ async fn refusals_are_told_at_once_with_the_kms_code() {
     }
 }
 
+/// Keys that somebody writes into a shared file before each set ends were used for good, and refused from then on.
+#[tokio::test]
+async fn keys_that_were_replaced_in_their_file_are_read_again() {
+    let file = std::env::temp_dir().join(format!("tidegate-credentials-{}", std::process::id()));
+    let write = |access: &str| {
+        let text = format!("[default]\naws_access_key_id = {access}\naws_secret_access_key = secret\n");
+        std::fs::write(&file, text).unwrap();
+    };
+    let envs = [("AWS_SHARED_CREDENTIALS_FILE".to_owned(), file.to_string_lossy().into_owned())].into();
+    let context = credentials::context().ok().unwrap().with_env(reqsign_core::StaticEnv { home_dir: None, envs });
+    let expired = || refused(400, "ExpiredTokenException");
+    let kms = Scripted::new([opened(ARN), expired(), opened(ARN), expired()]).await;
+    let mut provider = provider(&kms, Settings::default());
+    provider.credentials = Credentials::new("main", Settings::default(), context).ok().unwrap();
+    let later = async || {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        tokio::time::resume();
+    };
+
+    write("AKIDOLD");
+    assert!(provider.decrypt(&wrapped()).await.is_ok());
+    write("AKIDNEW");
+    later().await;
+    assert!(provider.decrypt(&wrapped()).await.is_ok());
+    // With the same ones it would be refused once more.
+    later().await;
+    assert_eq!(provider.decrypt(&wrapped()).await.err().unwrap().failure(), Failure::BadCredentials);
+    std::fs::remove_file(&file).unwrap();
+
+    let by = |(parts, _): (http::request::Parts, Bytes)| {
+        let text = parts.headers["authorization"].to_str().unwrap().to_owned();
+        text.split(['=', '/']).nth(1).unwrap().to_owned()
+    };
+    assert_eq!(kms.asked().into_iter().map(by).collect::<Vec<_>>(), ["AKIDOLD", "AKIDOLD", "AKIDNEW", "AKIDNEW"]);
+}
+
 #[tokio::test]
 async fn a_silent_kms_is_given_up_after_request_timeout() {
     let kms = Scripted::new([Reply::Nothing]).await;

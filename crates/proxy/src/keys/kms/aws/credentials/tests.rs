@@ -8,13 +8,19 @@ use reqsign_core::StaticEnv;
 
 use super::*;
 
-#[derive(Debug)]
-struct NamedFiles(HashMap<&'static str, &'static str>);
+#[derive(Clone, Debug)]
+struct NamedFiles(Arc<Mutex<HashMap<&'static str, &'static str>>>);
+
+impl NamedFiles {
+    fn of(files: &[(&'static str, &'static str)]) -> Self {
+        Self(Arc::new(Mutex::new(files.iter().copied().collect())))
+    }
+}
 
 impl FileRead for NamedFiles {
     async fn file_read(&self, path: &str) -> reqsign_core::Result<Vec<u8>> {
         let missing = || SigningError::new(ErrorKind::ConfigInvalid, "no such file");
-        self.0.get(path).map(|text| text.as_bytes().to_vec()).ok_or_else(missing)
+        self.0.lock().unwrap().get(path).map(|text| text.as_bytes().to_vec()).ok_or_else(missing)
     }
 }
 
@@ -40,15 +46,21 @@ fn made_up(env: &[(&str, &str)], files: &[(&'static str, &'static str)], service
     let envs = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     Context::new()
         .with_env(StaticEnv { home_dir: Some(PathBuf::from("/home/op")), envs })
-        .with_file_read(NamedFiles(files.iter().copied().collect()))
+        .with_file_read(NamedFiles::of(files))
         .with_http_send(services.clone())
 }
 
 /// The access key that a request is signed with, and its session token.
 async fn signed_by(settings: Settings, context: &Context) -> Result<(String, Option<String>), String> {
-    let signer = signer("main", settings, context).map_err(|error| error.to_string())?;
+    let told = |error: KmsError| error.into_error("main", "k", Duration::ZERO).to_string();
+    let credentials = Credentials::new("main", settings, context.clone()).map_err(|error| error.to_string())?;
+    let found = credentials.current().await.map_err(told)?;
+    signed_with(&credentials, &found).await.map_err(told)
+}
+
+async fn signed_with(credentials: &Credentials, found: &Found) -> Result<(String, Option<String>), KmsError> {
     let (mut parts, ()) = Request::post("https://kms.us-east-1.amazonaws.com/").body(()).unwrap().into_parts();
-    signer.sign(&mut parts, None).await.map_err(|error| error.to_string())?;
+    credentials.sign(found, &mut parts).await?;
     let text = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     let authorization = text("authorization").unwrap();
     let access = authorization.split("Credential=").nth(1).unwrap().split('/').next().unwrap();
@@ -115,18 +127,67 @@ async fn web_identity_asks_the_region_s_sts() {
     assert!(asked[0].1.contains("WebIdentityToken=identity&"), "{asked:?}");
 }
 
-#[tokio::test]
-async fn instance_metadata_comes_last() {
+/// The metadata of a machine that has a role of its own.
+fn machine() -> Services {
     const ROLE: &str = r#"{"Code":"Success","AccessKeyId":"ASIAIMDS","SecretAccessKey":"s","Token":"session",
         "LastUpdated":"2020-01-01T00:00:00Z","Type":"AWS-HMAC","Expiration":"2999-01-01T00:00:00Z"}"#;
-    let services = Services {
+    Services {
         answers: vec![
             ("http://169.254.169.254/latest/api/token", "metadata-token"),
             ("http://169.254.169.254/latest/meta-data/iam/security-credentials/reader", ROLE),
             ("http://169.254.169.254/latest/meta-data/iam/security-credentials/", "reader"),
         ],
         ..Services::default()
-    };
+    }
+}
+
+/// The machine's role was taken, and kept for hours, while it was the pod's that may decrypt.
+#[tokio::test]
+async fn a_source_that_fails_does_not_make_us_somebody_else() {
+    let web =
+        [("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/reader"), ("AWS_WEB_IDENTITY_TOKEN_FILE", "/run/token")];
+    let container = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials")];
+    let shared = [("AWS_PROFILE", "reader"), ("AWS_CONFIG_FILE", "/config")];
+    let sso =
+        "[profile reader]\nsso_account_id = 1\nsso_region = us-east-1\nsso_role_name = r\nsso_start_url = https://x\n";
+    for (env, said) in [(&web[..], "AssumeRoleWithWebIdentity"), (&container, "ECS"), (&shared, "aws sso login")] {
+        let services = machine();
+        let context = made_up(env, &[("/run/token", "identity"), ("/config", sso)], &services);
+        let error = signed_by(Settings::default(), &context).await.unwrap_err();
+        assert!(error.contains(said), "{error}");
+        assert!(!services.asked.lock().unwrap().iter().any(|(address, _)| address.contains("169.254.169.254")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_end_soon_are_used_until_then_if_there_are_no_others() {
+    let ends = (Timestamp::now() + Duration::from_secs(90)).format_rfc3339_zulu();
+    let answer = STS_ANSWER.replace("2999-01-01T00:00:00Z", &ends);
+    let answer = format!(
+        "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult>{answer}</AssumeRoleWithWebIdentityResult>\
+         </AssumeRoleWithWebIdentityResponse>"
+    );
+    let services = Services { answers: vec![("https://sts.us-east-1.", answer.leak())], ..Services::default() };
+    let files = NamedFiles::of(&[("/run/token", "identity")]);
+    let env =
+        [("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/reader"), ("AWS_WEB_IDENTITY_TOKEN_FILE", "/run/token")];
+    let context = made_up(&env, &[], &services).with_file_read(files.clone());
+    let credentials = Credentials::new("main", Settings::default(), context).ok().unwrap();
+    let first = credentials.current().await.ok().unwrap();
+    tokio::time::advance(AGAIN).await;
+    let second = credentials.current().await.ok().unwrap();
+    assert!(!Arc::ptr_eq(&first, &second));
+    files.0.lock().unwrap().clear();
+    for _ in 0..3 {
+        tokio::time::advance(AGAIN).await;
+        assert!(Arc::ptr_eq(&credentials.current().await.ok().unwrap(), &second));
+    }
+    assert_eq!(services.asked.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn instance_metadata_comes_last() {
+    let services = machine();
     let context = made_up(&[], &[], &services);
     assert_eq!(signed_by(Settings::default(), &context).await, Ok(("ASIAIMDS".into(), Some("session".into()))));
     assert_eq!(services.asked.lock().unwrap().len(), 3);
