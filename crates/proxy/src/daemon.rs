@@ -6,6 +6,7 @@ mod access_lines;
 mod board;
 mod caches;
 mod checked_config;
+mod explanation;
 mod files;
 mod in_force;
 mod key_ring;
@@ -38,10 +39,9 @@ use self::{
 use crate::spans;
 use crate::{
     config::{self, ProxyProtocol},
-    explain::{self, Report},
     logging,
     metrics::{FrontLabel, LostLines},
-    open_files, s3,
+    open_files,
     server::{
         Admin, CachedReadiness, DrainOutcome, HeaderNames, InheritedSockets, Limits, ListenSource, Server, Terms,
         TlsConfig, reloads, reopens, signals,
@@ -50,7 +50,7 @@ use crate::{
     tls::Tls,
 };
 
-pub use self::{checked_config::CheckedConfig, start_error::StartError};
+pub use self::{checked_config::CheckedConfig, explanation::explain, start_error::StartError};
 
 /// How long writing the last lines of the access log may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -62,24 +62,6 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// When a setting turns out not to work.
 pub fn check(loaded: CheckedConfig) -> Result<(), StartError> {
     Parts::new(&ProcessState::new(&loaded.config)?, loaded, None).map(|_| ())
-}
-
-/// Explains the file at `path`, or the object `s3://bucket/key`, with the filer, the keys and the limits of this
-/// configuration. Nothing is listened on.
-///
-/// # Errors
-/// When there is no such file, or the filer cannot be asked; a [`settings::Error`] when a setting turns
-/// out not to work.
-pub async fn explain(loaded: CheckedConfig, path: &str) -> Result<Report, StartError> {
-    let process = ProcessState::new(&loaded.config)?;
-    let mut parts = Parts::new(&process, loaded, None)?;
-    parts.take_over(&process, None);
-    parts.filer().learn().await;
-    let (source, keys) = (parts.source(), &parts.keys);
-    let Some(object) = path.strip_prefix("s3://") else { return explain::report(source, keys, path).await };
-    let explained = s3::explain::explain(parts.stages(), object).await?;
-    let report = explain::report(source, keys, &explained.path).await?;
-    Ok(Report { s3: Some(explained.way), ..report })
 }
 
 /// Runs the daemon until it is told to stop. `lost`: the lines that its log lost; `log` has the log go by other settings.

@@ -214,7 +214,7 @@ impl Parts {
         let reader = Reader {
             stages: Arc::clone(&self.stages),
             relay: Arc::clone(&self.relay.part),
-            access: rules(access, process.read_key.clone()),
+            access: self.rules(process.read_key.clone()),
             demands: Arc::clone(&self.demands.part),
             policy: Policy { ssec_over_http: access.ssec_over_http, shared_caches: access.shared_caches },
             origins: AllowedOrigins::new(&self.config.filer.allowed_origins),
@@ -237,6 +237,18 @@ impl Parts {
             metrics: Arc::clone(metrics),
         };
         Some(layers::around(front, FrontLabel::S3, &self.shared(process, access_lines)))
+    }
+
+    /// Who may have what at the filer front.
+    pub(super) fn rules(&self, read_key: CurrentKey<SigningKey>) -> Access {
+        let access = &self.config.access;
+        let managed_keys = match access.managed_keys {
+            config::ManagedKeys::None => ManagedKeyPolicy::None,
+            config::ManagedKeys::Jwt => ManagedKeyPolicy::Jwt,
+            config::ManagedKeys::Mtls => ManagedKeyPolicy::Mtls,
+            config::ManagedKeys::Any => ManagedKeyPolicy::Any,
+        };
+        Access { read_key, system_paths: access.system_paths, managed_keys }
     }
 
     fn shared(&self, process: &ProcessState, access: Option<Arc<layers::AccessLines>>) -> layers::LayerState {
@@ -350,14 +362,4 @@ fn s3(config: &Config, tls: &Tls, before: Option<&Parts>) -> Result<Option<Gatew
         Ok::<_, StartError>(Arc::new(Gateways::new(relay, authorities.clone(), domains.clone())))
     })?;
     Ok(Some((gateways, s3.decision_timeout)))
-}
-
-fn rules(access: &config::Access, read_key: CurrentKey<SigningKey>) -> Access {
-    let managed_keys = match access.managed_keys {
-        config::ManagedKeys::None => ManagedKeyPolicy::None,
-        config::ManagedKeys::Jwt => ManagedKeyPolicy::Jwt,
-        config::ManagedKeys::Mtls => ManagedKeyPolicy::Mtls,
-        config::ManagedKeys::Any => ManagedKeyPolicy::Any,
-    };
-    Access { read_key, system_paths: access.system_paths, managed_keys }
 }

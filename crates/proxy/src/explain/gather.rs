@@ -2,10 +2,11 @@
 //!
 //! Knows which stage says what. Must not know how it is shown.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crypto::{Kind, Layout, Scheme, WrappedKey};
 use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
 
 use super::{
     opening,
@@ -26,15 +27,22 @@ const KEYS: usize = 100;
 /// Keys or chunks that are looked at at once.
 const AT_ONCE: usize = 16;
 
-pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) -> Result<Report, ExplainError> {
-    let Some(found) = source.lookup(path).await? else { return Err(format!("{path}: no such file").into()) };
+pub(super) async fn gather(
+    source: &Source,
+    ring: &KeyRing,
+    path: &EntryPath,
+    patience: Duration,
+) -> Result<Report, ExplainError> {
+    let Some(found) = source.lookup(path).await? else {
+        return Err(format!("{:?}: no such file", path.as_str()).into());
+    };
     let entry = found.entry;
     let mut faults = Vec::new();
     match entry.kind() {
         entry::Kind::File => {}
         entry::Kind::RemoteOnly => faults.push("the bytes are in a remote store only".to_owned()),
         entry::Kind::Directory | entry::Kind::Symlink | entry::Kind::Special => {
-            return Err(format!("{path}: not a regular file").into());
+            return Err(format!("{:?}: not a regular file", path.as_str()).into());
         }
     }
     let (chunks, layout) = laid_out(source, &entry, &mut faults).await;
@@ -46,7 +54,7 @@ pub(super) async fn gather(source: &Source, ring: &KeyRing, path: &EntryPath) ->
         Some(layout) => keys(ring, source.bucket(path), layout).await,
         None => Vec::new(),
     };
-    let chunks = explained(source, &entry, chunks, layout.as_deref(), &mut faults).await;
+    let chunks = explained(source, &entry, chunks, layout.as_deref(), patience, &mut faults).await;
     let readable = faults.is_empty()
         && keys.iter().all(|key| key.opens != Some(false))
         && chunks.iter().filter(|chunk| chunk.visible).all(is_readable);
@@ -92,11 +100,21 @@ async fn explained(
     entry: &pb::Entry,
     stored: Vec<pb::FileChunk>,
     layout: Option<&Layout>,
+    patience: Duration,
     faults: &mut Vec<String>,
 ) -> Vec<Chunk> {
+    let began = Instant::now();
     let stored = source.with_true_sizes(entry, stored).await;
     let mut chunks: Vec<Chunk> = stream::iter(stored.iter().enumerate())
-        .map(|(index, stored)| chunk(source, stored, layout, index))
+        .map(async |(index, stored)| {
+            let mut found = described(stored, layout, index);
+            if began.elapsed() < patience {
+                ask_for(source, stored, &mut found).await;
+            } else {
+                found.why = Some(format!("servers took more than {} s for those before", patience.as_secs()));
+            }
+            found
+        })
         .buffered(AT_ONCE)
         .collect()
         .await;
@@ -120,7 +138,7 @@ fn inside(mut runs: Vec<VisibleRun>, size: u64) -> Vec<VisibleRun> {
 }
 
 fn is_readable(chunk: &Chunk) -> bool {
-    chunk.replicas.iter().any(|replica| replica.answers) && chunk.opens != Some(false)
+    !chunk.was_asked_for() || chunk.replicas.iter().any(|replica| replica.answers) && chunk.opens != Some(false)
 }
 
 fn key_of(layout: Option<&Layout>, chunk: usize) -> Option<usize> {
@@ -171,11 +189,12 @@ async fn key(ring: &KeyRing, bucket: Option<&str>, index: usize, wrapped: &Wrapp
     key
 }
 
-async fn chunk(source: &Source, stored: &pb::FileChunk, layout: Option<&Layout>, index: usize) -> Chunk {
+/// What its entry says of a chunk.
+fn described(stored: &pb::FileChunk, layout: Option<&Layout>, index: usize) -> Chunk {
     let key = key_of(layout, index);
     let scheme = layout.filter(|_| key.is_some()).map(|layout| layout.scheme);
-    let mut chunk = Chunk {
-        fid: stored.file_id.clone(),
+    Chunk {
+        fid: object::fid(stored).map_or_else(|_| stored.file_id.clone(), |fid| fid.to_string()),
         offset: stored.offset,
         size: stored.size,
         layers: layers(stored, scheme),
@@ -185,15 +204,18 @@ async fn chunk(source: &Source, stored: &pb::FileChunk, layout: Option<&Layout>,
         fault: None,
         opens: None,
         why: None,
-    };
+    }
+}
+
+/// What the servers say of it.
+async fn ask_for(source: &Source, stored: &pb::FileChunk, chunk: &mut Chunk) {
     let fid = match object::fid(stored) {
         Ok(fid) => fid,
         Err(error) => {
             chunk.fault = Some(error.message().to_owned());
-            return chunk;
+            return;
         }
     };
-    chunk.fid = fid.to_string();
     let mut read = object::needle(&fid, stored, 0..stored.size);
     read.opener = object::opener(stored).map(|opener| Arc::new(opener) as Arc<_>);
     match source.engine.probe(&read).await {
@@ -208,7 +230,6 @@ async fn chunk(source: &Source, stored: &pb::FileChunk, layout: Option<&Layout>,
         }
         Err(reason) => chunk.fault = Some(format!("volume {} cannot be located: {reason}", fid.volume_id)),
     }
-    chunk
 }
 
 /// `scheme` is that of the keystream under the chunk, which it need not say itself.

@@ -11,6 +11,8 @@ mod table;
 
 use self::report::ExplainError;
 pub use self::report::{Chunk, Envelope, Key, Replica, Report};
+use std::time::Duration;
+
 use crate::{entry::EntryPath, keys::KeyRing, read::Source};
 
 impl Report {
@@ -20,13 +22,19 @@ impl Report {
     }
 }
 
-/// Explains the file at `path`.
+/// Explains the file at `path`. For `patience` chunks go on being asked for: where servers hang, those of a large file would
+/// take hours.
 ///
 /// # Errors
 /// When there is no such file, or the filer cannot be asked.
-pub(crate) async fn report(source: &Source, keys: &KeyRing, path: &str) -> Result<Report, ExplainError> {
+pub(crate) async fn report(
+    source: &Source,
+    keys: &KeyRing,
+    path: &str,
+    patience: Duration,
+) -> Result<Report, ExplainError> {
     // The name on the command line is not escaped.
     let wanted =
         EntryPath::parse_decoded(path).map_err(|_| format!("{path:?} is no path of a file; begin it with a slash"))?;
-    gather::gather(source, keys, &wanted).await
+    gather::gather(source, keys, &wanted, patience).await
 }

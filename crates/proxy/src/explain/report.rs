@@ -21,7 +21,7 @@ pub struct Report {
     /// How the file tells where its keystreams start: `plain`, `self-describing`, `equal runs`, `upload parts`,
     /// `entry stream`, or `unlabelled` with how it is read; nothing if the metadata cannot be understood.
     pub kind: Option<&'static str>,
-    /// What is wrong with the file as a whole, in one sentence each.
+    /// What is wrong with the file as a whole, or keeps it from all readers, in one sentence each.
     pub faults: Vec<String>,
     /// The data keys, each once.
     pub keys: Vec<Key>,
@@ -79,7 +79,7 @@ pub struct Chunk {
     pub key: Option<usize>,
     /// Whether any byte of the file comes from it: others may lie over it.
     pub visible: bool,
-    /// The volume servers that should have it.
+    /// The volume servers that should have it; none, and no `fault`, where there was no time to ask for it.
     pub replicas: Vec<Replica>,
     /// Why there are no replicas to ask.
     pub fault: Option<String>,
@@ -88,6 +88,13 @@ pub struct Chunk {
     pub opens: Option<bool>,
     /// Why it does not open, or was not tried.
     pub why: Option<String>,
+}
+
+impl Chunk {
+    /// Whether servers were asked for it.
+    pub(super) fn was_asked_for(&self) -> bool {
+        self.fault.is_some() || !self.replicas.is_empty()
+    }
 }
 
 /// One replica of a chunk.
@@ -102,6 +109,12 @@ pub struct Replica {
 }
 
 impl Report {
+    /// Something besides the file keeps it from being read.
+    pub(crate) fn refuse(&mut self, why: &str) {
+        self.faults.push(why.to_owned());
+        self.readable = false;
+    }
+
     /// As indented JSON, with a line break at the end.
     pub fn to_json(&self) -> String {
         let json = serde_json::to_string_pretty(self).expect("texts, numbers and lists are always JSON");

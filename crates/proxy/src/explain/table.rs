@@ -92,7 +92,11 @@ fn columns(page: &mut String, chunks: &[Chunk]) {
             Some(fault) => format!("FAILS ({fault})"),
             None => replicas.join(", "),
         };
-        let replicas = replicas + &opens(chunk);
+        let replicas = if chunk.was_asked_for() {
+            replicas + &opens(chunk)
+        } else {
+            format!("not asked ({})", chunk.why.as_deref().unwrap_or("no reason is known"))
+        };
         let (offset, size, fid) = (chunk.offset, chunk.size, printable(&chunk.fid));
         let _ =
             writeln!(page, "{offset:>14} {size:>10}  {fid:<width$}  {layers:<20} {key:>4}  {}", printable(&replicas));
@@ -133,10 +137,11 @@ mod tests {
             opens: Some(false),
             why: Some("the KMS refuses".into()),
         };
-        let replicas = vec![
-            Replica { server: "a:8080".into(), answers: true, why: None },
-            Replica { server: "b:8080".into(), answers: false, why: Some("does not have the needle (404)".into()) },
-        ];
+        let replicas = |all: bool| {
+            let why = (!all).then(|| "does not have the needle (404)".to_owned());
+            let first = Replica { server: "a:8080".into(), answers: true, why: None };
+            vec![first, Replica { server: "b:8080".into(), answers: all, why }]
+        };
         let chunk = |opens, why: Option<&str>, replicas| Chunk {
             fid: "3,01637037d6".into(),
             offset: 0,
@@ -150,9 +155,10 @@ mod tests {
             why: why.map(str::to_owned),
         };
         let chunks = vec![
-            chunk(Some(true), None, replicas),
-            chunk(Some(false), Some("the seal is broken"), Vec::new()),
-            chunk(None, Some("too many"), Vec::new()),
+            chunk(Some(true), None, replicas(false)),
+            chunk(Some(false), Some("the seal is broken"), replicas(true)),
+            chunk(None, Some("too many"), replicas(true)),
+            chunk(None, Some("no time"), Vec::new()),
         ];
         Report {
             path: "/buckets/b/a".into(),
@@ -181,6 +187,7 @@ mod tests {
             "a:8080 answers, b:8080 FAILS (does not have the needle (404)); opens\n",
             "; DOES NOT OPEN (the seal is broken)\n",
             "; not opened (too many)\n",
+            " not asked (no time)\n",
         ] {
             assert!(page.contains(words), "{words} is not in\n{page}");
         }
