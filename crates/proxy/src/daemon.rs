@@ -3,6 +3,7 @@
 //! Knows every part and its settings. Must not know what any of them does with them.
 
 mod access_lines;
+mod addresses;
 mod board;
 mod caches;
 mod checked_config;

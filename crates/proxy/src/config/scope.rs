@@ -23,6 +23,8 @@ use crate::settings::{Environment, Error};
 
 /// A secret's file may not be larger, in bytes: whatever is larger is the wrong file.
 const SECRET_LIMIT: u64 = 64 * 1024;
+/// Nor may the configuration.
+const FILE_LIMIT: u64 = 1024 * 1024;
 
 /// A table in which nothing is set.
 static NOTHING: Dict = Dict::new();
@@ -41,8 +43,7 @@ impl<'a> Loader<'a> {
     /// Reads the file and lays the environment over it. `chapters` are all that can be set.
     pub(super) fn new(path: &'a Path, environment: &'a Environment, chapters: Vec<Chapter>) -> Result<Self, Error> {
         let place = path.display().to_string();
-        let text =
-            Zeroizing::new(std::fs::read_to_string(path).map_err(|error| Error::at(&place, unreadable(&error)))?);
+        let text = read_file(path).map_err(|why| Error::at(&place, why))?;
         let file = Layer::toml(&text).map_err(|message| Error::at(&place, format!("not valid TOML: {message}")))?;
         let figment = Figment::new().merge(file).merge(environment);
         Ok(Self { figment, chapters, path, environment, origins: RefCell::default(), secret_files: RefCell::default() })
@@ -210,7 +211,13 @@ impl<'a> Scope<'a> {
         }
         let path = self.resolve(name);
         self.loader.secret_files.borrow_mut().push(path.clone());
-        let text = read_secret(&path).map_err(|why| self.error(&file_key, format!("{}: {why}", path.display())))?;
+        let text = read_secret(&path).map_err(|why| {
+            let by_hand =
+                Path::new(name).is_relative() && self.loader.environment.credentials().is_none() && !path.exists();
+            let hint =
+                if by_hand { "; systemd's credentials are found where CREDENTIALS_DIRECTORY is set" } else { "" };
+            self.error(&file_key, format!("{}: {why}{hint}", path.display()))
+        })?;
         let secret = T::parse(&text).map_err(|invalid| {
             let place = format!("the text in {}", path.display());
             self.error(&file_key, invalid.sentence(T::EXPECTS, &place))
@@ -233,6 +240,18 @@ pub(super) fn resolve(name: &str, configuration: &Path, environment: &Environmen
         Some(credential) if Path::new(name).is_relative() && credential.exists() => credential,
         _ => beside,
     }
+}
+
+/// The text of the configuration's file.
+fn read_file(path: &Path) -> Result<Zeroizing<String>, String> {
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(format!("larger than {} KiB; this is not a configuration", FILE_LIMIT / 1024));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| unreadable(&std::io::ErrorKind::InvalidData.into()))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// The text of a secret's file without the line break at its end; says why not in words that hold none of the text.

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::strangers;
+use super::{addresses, strangers};
 use crate::{
     config::{self, Config, ManagedKeys, ProxyProtocol, Sources},
     security::{Security, SecurityFile},
@@ -41,7 +41,7 @@ impl CheckedConfig {
         if let Some(missing) = missing(&config, &security) {
             return Err(sources.unusable(&format!("access.managed_keys {missing}")));
         }
-        if let Some(wrong) = s3_listener(&config) {
+        if let Some(wrong) = addresses::conflict(&config).or_else(|| s3_listener(&config)) {
             return Err(sources.unusable(&wrong));
         }
         let gateway = config.s3.gateway.iter().any(|gateway| gateway.tls).then_some(config.s3.gateway_ca.as_ref());
@@ -107,13 +107,9 @@ fn missing(config: &Config, security: &Security) -> Option<&'static str> {
 /// What is wrong with where the S3 front listens, and how.
 fn s3_listener(config: &Config) -> Option<String> {
     let (server, s3) = (&config.server, &config.s3);
-    let listen = s3.listen?;
+    s3.listen?;
     if s3.proxy_protocol == ProxyProtocol::Required && server.trusted_proxies.is_empty() {
         return Some("server.trusted_proxies must name a proxy, because s3.proxy_protocol is \"required\"".into());
-    }
-    let taken = [("server.listen", server.listen), ("server.admin", server.admin)];
-    if let Some((name, _)) = taken.iter().find(|(_, taken)| *taken == listen && listen.port() != 0) {
-        return Some(format!("s3.listen {listen} is {name} too; choose another port"));
     }
     let (front, gateways) = (server.tls_cert.is_some(), s3.gateway.iter().any(|gateway| gateway.tls));
     match (front, gateways) {

@@ -77,9 +77,6 @@ section! {
 }
 
 fn whole(server: Server, scope: &Scope<'_>) -> Result<Server, Error> {
-    if server.listen == server.admin && server.listen.port() != 0 {
-        return Err(scope.error("admin", format!("{} is server.listen too; choose another port", server.admin)));
-    }
     if server.proxy_protocol == ProxyProtocol::Required && server.trusted_proxies.is_empty() {
         return Err(scope.error("trusted_proxies", "must name a proxy, because server.proxy_protocol is \"required\""));
     }

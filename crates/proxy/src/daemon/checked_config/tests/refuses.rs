@@ -72,6 +72,31 @@ const VALUES: &[Case] = &[
         "@/t.toml: server.admin: 127.0.0.1:8880 is server.listen too; choose another port",
     ),
     (
+        "[server]\nlisten = \"0.0.0.0:8881\"\nadmin = \"127.0.0.1:8881\"",
+        &[],
+        "@/t.toml: server.admin: 127.0.0.1:8881 is taken by server.listen, 0.0.0.0:8881; choose another port",
+    ),
+    (
+        "[s3]\nlisten = \"[::]:8881\"\ngateway = [\"http://a:1\"]\n[server]\nadmin = \"[::1]:8881\"",
+        &[],
+        "@/t.toml: s3.listen: [::]:8881 is taken by server.admin, [::1]:8881; choose another port",
+    ),
+    (
+        "[server]\nlisten = \"127.0.0.1:8888\"",
+        &[],
+        "@/t.toml: filer.addresses 127.0.0.1:8888 is server.listen, where tidegate itself listens; name the filer",
+    ),
+    (
+        "[filer]\naddresses = [\"a:1\", \"localhost:8880.18888\"]",
+        &[("TIDEGATE_SERVER__LISTEN", "0.0.0.0:8880")],
+        "@/t.toml: filer.addresses: localhost:8880 is server.listen, where tidegate itself listens; name the filer",
+    ),
+    (
+        "[s3]\nlisten = \"[::1]:8333\"\ngateway = [\"http://[::1]:8333\"]",
+        &[],
+        "@/t.toml: s3.gateway: [::1]:8333 is s3.listen, where tidegate itself listens; name the S3 gateway",
+    ),
+    (
         "[server]\ndrain_timeout = 120",
         &[],
         "@/t.toml: server.drain_timeout: expected a duration with its unit, such as \"250ms\", \"30s\" or \"5m\", got 120",
@@ -281,12 +306,17 @@ const SECRETS: &[Case] = &[
     (
         "[sse_s3]\nkey_file = \"no\"",
         &[],
-        "@/t.toml: sse_s3.key_file: @/no: no such file; create it or correct the path",
+        "@/t.toml: sse_s3.key_file: @/no: no such file; create it or correct the path; systemd's credentials are found where CREDENTIALS_DIRECTORY is set",
     ),
     (
         "",
         &[("TIDEGATE_SSE_S3__KEY_FILE", "@/no")],
         "TIDEGATE_SSE_S3__KEY_FILE: sse_s3.key_file: @/no: no such file; create it or correct the path",
+    ),
+    (
+        "[sse_s3]\nkey_file = \"no\"",
+        &[("CREDENTIALS_DIRECTORY", "@")],
+        "@/t.toml: sse_s3.key_file: @/no: no such file; create it or correct the path",
     ),
     ("[sse_s3]\nkey_file = \".\"", &[], "@/t.toml: sse_s3.key_file: @/.: is a directory; name a file in it"),
     (
@@ -359,6 +389,9 @@ fn files_that_cannot_be_read_are_named() {
     assert_eq!(read("."), "@/.: is a directory; name a file in it");
     std::fs::write(place.0.join("latin.toml"), b"# \xe4").unwrap();
     assert_eq!(read("latin.toml"), "@/latin.toml: not UTF-8 text; save it as UTF-8");
+    std::fs::write(place.0.join("data.toml"), "# ".repeat(600_000)).unwrap();
+    assert_eq!(read("data.toml"), "@/data.toml: larger than 1024 KiB; this is not a configuration");
+    assert_eq!(read("/dev/zero"), "/dev/zero: larger than 1024 KiB; this is not a configuration");
 }
 
 #[test]
