@@ -32,6 +32,7 @@ class Session:
             "127.0.0.1:8881": admin,
             "127.0.0.1:8870": s3,
             "/etc/tidegate/tidegate.toml": "tidegate.toml",
+            "/etc/tidegate/credentials": str(directory / "credentials"),
             "/usr/share/doc/tidegate/examples": str(REPO / "deploy"),
         }
         self.shell = shell(
@@ -116,12 +117,14 @@ def test_the_readme_by_s3(session: Session) -> None:
         session.follow(step)
 
 
-def test_the_first_ten_minutes(front_4mb: Front, start_session: Callable[[Front], Session], tmp_path: Path) -> None:
-    """The key of SSE-S3 is in this front's filer. systemd, which is not here, has the service started."""
-    session = start_session(front_4mb)
+def test_the_first_ten_minutes(front_1mb: Front, start_session: Callable[[Front], Session], tmp_path: Path) -> None:
+    """The gateway has its key of SSE-S3 from its environment. systemd, which is not here, has the service started."""
+    session = start_session(front_1mb)
     (tmp_path / "beach.jpg").write_bytes(PICTURE)
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials/sse_s3_key").write_text(front_1mb.kek.gateway_env["WEED_S3_SSE_KEY"] + "\n")
     configure, *rest = map(steps, blocks(START, "console"))
-    assert len(configure) == 2 and sum(map(len, rest)) == 8
+    assert len(configure) == 3 and sum(map(len, rest)) == 8
     for step in configure:
         session.follow(step)
     session.follow(Step("tidegate --config tidegate.toml &", ""))
