@@ -258,7 +258,8 @@ impl<'a> Replicas<'a> {
     async fn waited_for_the_gone(&mut self) -> bool {
         let servers: Vec<_> = self.gone.iter().map(|authority| self.context.servers.get(authority)).collect();
         let now = Instant::now();
-        let until = servers.iter().filter_map(|server| Some(server.down_since()? + RESTART)).max();
+        // One that has answered others since is there.
+        let until = servers.iter().map(|server| server.down_since().unwrap_or(now) + RESTART).max();
         let stuck = self.stuck_since.unwrap_or(now) + 2 * RESTART;
         let Some(until) = until.map(|until| until.min(stuck)).filter(|until| *until > now) else { return false };
         if self.patience.is_none() {
@@ -270,7 +271,7 @@ impl<'a> Replicas<'a> {
         let pause = rand::rng().random_range(GONE.0..GONE.1) * 2u32.pow(self.waits.min(GROWS));
         self.waits += 1;
         sleep_until(until.min(now + pause)).await;
-        // One finds out whether a server is back, and all others wait for that one.
+        // One finds out whether a server is back, and all others wait until its answer begins. Its end may be seconds later.
         loop {
             let turns = servers.iter().map(|server| {
                 let mut turns = Box::pin(server.turns());
@@ -279,7 +280,7 @@ impl<'a> Replicas<'a> {
             });
             let turns = select_all(turns.collect::<Vec<_>>());
             let now = Instant::now();
-            if servers.iter().any(|server| server.may_be_asked(now)) {
+            if servers.iter().any(|server| server.may_be_asked(now) || server.down_since().is_none()) {
                 break;
             }
             if now >= until {

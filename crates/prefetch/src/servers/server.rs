@@ -49,7 +49,7 @@ pub(crate) struct Server {
     known: Instant,
     /// Whether the operator would rather have others asked.
     far: AtomicBool,
-    /// Its standing has changed.
+    /// Its standing has changed, or it answers again.
     turned: Notify,
     /// What may be spent on asking it for something again.
     retries: Balance,
@@ -239,7 +239,11 @@ impl Server {
         self.series.first_byte.observe(latency.as_secs_f64());
         let mut state = self.state();
         state.pace.observe(latency, Instant::now());
-        state.down_since = None;
+        let is_back = state.down_since.take().is_some();
+        drop(state);
+        if is_back {
+            self.turned.notify_waiters();
+        }
     }
 
     /// A request was given up after that time without an answer.
@@ -323,7 +327,7 @@ impl Server {
         }
     }
 
-    /// Resolves when its standing changes.
+    /// Resolves when its standing changes, or when it answers again.
     pub(crate) fn turns(&self) -> Notified<'_> {
         self.turned.notified()
     }

@@ -317,6 +317,53 @@ async fn a_server_that_was_waited_for_is_asked_without_a_retry() {
     assert!(begin.elapsed() >= GONE.0, "it was not waited for: {:?}", begin.elapsed());
 }
 
+/// They waited until the body of the probe had ended, which takes seconds on a slow line, and gave up before.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_server_that_is_gone_goes_on_when_the_answer_to_a_probe_begins() {
+    let script = Script::default();
+    let (read, _) = script.needle(1, 1000);
+    let (engine, _) = script.engine(Settings::default());
+    let (context, priority) = (&engine.shared.fetch, Priority::new(Urgency::Head));
+    let server = context.servers.get(&"a:1".into());
+    for _ in 0..5 {
+        context.servers.attempt_at(&"a:1".into()).ended(refused().outcome());
+    }
+    tokio::time::sleep_until(server.probed_at().unwrap()).await;
+    let mut probe = context.servers.attempt_at(&"a:1".into());
+    probe.sent();
+    let mut replicas = Replicas::new(context, &read, &priority);
+    replicas.next(1).await.unwrap().ended(refused().outcome());
+    replicas.failed(Failure { server: "a:1".into(), cause: refused() });
+    let begin = Instant::now();
+    let answered = async {
+        sleep(SHORT).await;
+        probe.first_byte();
+        std::future::pending().await
+    };
+    tokio::select! {
+        next = replicas.next(1) => assert!(next.is_ok()),
+        () = answered => {}
+    }
+    assert_eq!(begin.elapsed(), SHORT);
+}
+
+/// Whoever met the one failure of a server that answers everybody else gave up at once.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_has_answered_others_since_it_failed_is_asked_again() {
+    let script = Script::default();
+    let (read, _) = script.needle(1, 1000);
+    let (engine, _) = script.engine(Settings::default());
+    let (context, priority) = (&engine.shared.fetch, Priority::new(Urgency::Head));
+    let mut replicas = Replicas::new(context, &read, &priority);
+    for round in 0..6 {
+        let attempt = replicas.next(1).await;
+        assert!(attempt.is_ok(), "given up in round {round}");
+        attempt.unwrap().ended(refused().outcome());
+        context.servers.attempt_at(&"a:1".into()).ended(Outcome::Sound);
+        replicas.failed(Failure { server: "a:1".into(), cause: refused() });
+    }
+}
+
 /// The pauses before each time that the only server is asked, which breaks off each time, though others hear from it. It is
 /// asked so many times at most.
 async fn broken_off(most: usize, gives_bytes: bool) -> Vec<Duration> {
