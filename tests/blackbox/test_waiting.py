@@ -17,6 +17,8 @@ from waiting import until
 RATE = 100e6
 """Bytes per second of the line to the volume server."""
 READS = 200
+ROUNDS = 3
+"""A busy machine may spoil two of them. Behind large downloads small reads would be late in each."""
 BLINK = 0.015
 """Seconds that a read may take on a busy machine whatever is done for it: shorter times are not told apart."""
 
@@ -68,13 +70,16 @@ def test_small_reads_do_not_wait_behind_what_lies_ahead_of_large_downloads(
     gate = start_tidegate(front, {"prefetch": {"per_server": per_server}})
     for line in lone.lines:
         line.rate = RATE
-    alone = percentile_99(gate, small)
-    before = gate.metrics().sum("tidegate_fetch_bytes_total")
-    with downloaded_again_and_again(gate, large):
-        until(
-            lambda: gate.metrics().sum("tidegate_fetch_bytes_total") > before + 32 * MIB,
-            "the large downloads are under way",
-        )
-        beside = percentile_99(gate, small)
-    print(f"p99 alone {alone * 1e3:.1f} ms, beside {beside * 1e3:.1f} ms")
+    for _ in range(ROUNDS):
+        alone = percentile_99(gate, small)
+        before = gate.metrics().sum("tidegate_fetch_bytes_total")
+        with downloaded_again_and_again(gate, large):
+            until(
+                lambda: gate.metrics().sum("tidegate_fetch_bytes_total") > before + 32 * MIB,
+                "the large downloads are under way",
+            )
+            beside = percentile_99(gate, small)
+        print(f"p99 alone {alone * 1e3:.1f} ms, beside {beside * 1e3:.1f} ms")
+        if beside <= 3 * max(alone, BLINK):
+            break
     assert beside <= 3 * max(alone, BLINK), (alone, beside)
