@@ -109,7 +109,7 @@ def test_what_the_daemon_has_to_do_with_is_told(gate: Tidegate, load: None, fron
     limits = {limit["key"]: limit for limit in told["limits"]}
     assert limits["limits.bytes_per_second_per_download"]["value"] == "128KiB"
     assert limits["limits.bytes_per_second_per_download"]["hits"] >= 5
-    assert limits["server.max_connections"]["value"] == "10000"
+    assert limits["server.max_connections"]["value"] == str(told["connections"]["most"])
     assert told["connections"]["open"]["filer"] >= 4 and told["connections"]["open"]["s3"] >= 1
     assert told["traffic"]["served"] >= 5 and told["traffic"]["relayed"] >= 1
     until(lambda: status(gate)["traffic"]["bytes_per_second"] > RATE, "what goes out is counted")
@@ -135,6 +135,14 @@ def test_paths_and_secrets_stay_here(front_1mb: Front, objects: Catalogue, start
     until(lambda: status(gate)["downloads"]["listed"][0]["path"] == thing.path(), "what is told is what is in force")
     assert "show_paths = true" in status(gate)["config"]
     connection.close()
+
+
+def test_no_more_connections_are_told_of_than_there_are_files_for(front_1mb: Front, start_tidegate: StartTidegate) -> None:
+    gate = start_tidegate(front_1mb, {"server": {"max_connections": 1_000_000}})
+    status = json.loads(request("GET", gate.admin_url + "/status.json").body)
+    most = (status["connections"]["most_files"] - 512) // 2
+    assert status["connections"]["most"] == most
+    assert {"key": "server.max_connections", "value": str(most), "hits": 0} in status["limits"]
 
 
 def test_who_asks_by_a_name_of_his_own_is_told_no_more_than_a_probe(

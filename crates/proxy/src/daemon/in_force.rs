@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::parts::Parts;
 use crate::{
-    access::Demands, config::Domain, filer::FilerClient, layers::AccessLines, read::Stages, s3::Gateways,
+    access::Demands, config::Domain, filer::FilerClient, layers::AccessLines, open_files, read::Stages, s3::Gateways,
     server::DrainTimes, status,
 };
 
@@ -48,6 +48,16 @@ fn status_settings(parts: &Parts) -> status::Settings {
         keeps_entries: config.cache.entries.bytes() > 0,
         page: Arc::clone(&parts.page),
         // It is TOML that was written here.
-        values: Arc::new(parts.page.parse().unwrap_or_default()),
+        values: Arc::new(with_files(parts.page.parse().unwrap_or_default())),
     }
+}
+
+/// Connections are as many as are set, or as there may be files for.
+fn with_files(mut values: toml::Table) -> toml::Table {
+    let most = i64::try_from(open_files::connections()).unwrap_or(i64::MAX);
+    let server = values.get_mut("server").and_then(toml::Value::as_table_mut);
+    if let Some(toml::Value::Integer(set)) = server.and_then(|server| server.get_mut("max_connections")) {
+        *set = most.min(*set);
+    }
+    values
 }
