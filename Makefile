@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 .PHONY: help demo test cluster-tests fmt fmt-check lint features unit doc build blackbox differential s3 optimized s3-clients soak copyright deb cargo-deb deb-test manual book lintian bench bench-quick bench-programs wrk fuzz fuzz-seeds mutants miri venv nginx haproxy prometheus systemd readers chromium clean
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: cargo venv ## A real SeaweedFS with encrypted objects, read through tidegate (DEMO_ONESHOT=1: do not stay up)
 	@echo "Building tidegate (release)"
