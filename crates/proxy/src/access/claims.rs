@@ -40,7 +40,7 @@ impl<'de> Visitor<'de> for Members {
         let mut claims = Claims::default();
         while let Some(name) = map.next_key::<String>()? {
             let wrong = || A::Error::custom("a claim of a wrong type");
-            match name.to_ascii_lowercase().as_str() {
+            match folded(&name).as_str() {
                 "allowed_prefixes" => claims.allowed_prefixes = texts(&map.next_value()?).ok_or_else(wrong)?,
                 "allowed_methods" => claims.allowed_methods = texts(&map.next_value()?).ok_or_else(wrong)?,
                 "exp" => claims.exp = date(&map.next_value()?).ok_or_else(wrong)?,
@@ -50,7 +50,7 @@ impl<'de> Visitor<'de> for Members {
                 "iss" | "jti" => drop(text(&map.next_value()?).ok_or_else(wrong)?),
                 "aud" => {
                     let audience: Value = map.next_value()?;
-                    if !audience.is_string() && texts(&audience).is_none() {
+                    if !is_audience(&audience) {
                         return Err(wrong());
                     }
                 }
@@ -58,6 +58,24 @@ impl<'de> Visitor<'de> for Members {
             }
         }
         Ok(claims)
+    }
+}
+
+/// In small letters, as far as Go takes two names for one: the long s and the sign of the kelvin are an s and a k to it.
+fn folded(name: &str) -> String {
+    let letter = |letter: char| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    name.chars().map(letter).collect()
+}
+
+/// Text, a list of texts, or nothing.
+fn is_audience(value: &Value) -> bool {
+    match value {
+        Value::Array(values) => values.iter().all(Value::is_string),
+        other => other.is_string() || other.is_null(),
     }
 }
 
@@ -108,7 +126,8 @@ mod tests {
         assert_eq!(read(r#"{"allowed_methods":["GET"],"allowed_methods":null}"#), Some(Claims::default()));
         assert_eq!(read(r#"{"exp":1.7e9,"aud":["a"],"iat":0}"#).unwrap().exp, Some(1_700_000_000));
         assert_eq!(read(r#"{"allowed_prefixes":[null]}"#).unwrap().allowed_prefixes, [""]);
-        assert_eq!(read(r#"{"iss":"weed","jti":null}"#), Some(Claims::default()));
+        assert_eq!(read(r#"{"iss":"weed","jti":null,"aud":null}"#), Some(Claims::default()));
+        assert_eq!(read(r#"{"allowed_prefixe\u017f":["/a"]}"#).unwrap().allowed_prefixes, ["/a"]);
     }
 
     #[test]
@@ -127,6 +146,8 @@ mod tests {
             r#"{"jti":[]}"#,
             r#"{"aud":1}"#,
             r#"{"aud":[1]}"#,
+            r#"{"aud":["x",null]}"#,
+            r#"{"ALLOWED_PREFIXE\u017f":"/a"}"#,
             r#"{"allowed_prefixes":"/a"}"#,
             r#"{"allowed_methods":[1]}"#,
             r#"{"exp":1} x"#,
