@@ -61,11 +61,10 @@ impl Expires for Found {
 
 impl Found {
     fn is_like(&self, other: &Self) -> bool {
-        let parts = |found: &Self| {
-            let Credential { access_key_id, secret_access_key, session_token, .. } = found.credential.clone();
-            (access_key_id, secret_access_key, session_token)
-        };
-        parts(self) == parts(other)
+        let (one, two) = (&self.credential, &other.credential);
+        one.access_key_id == two.access_key_id
+            && one.secret_access_key == two.secret_access_key
+            && one.session_token == two.session_token
     }
 }
 
