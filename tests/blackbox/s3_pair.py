@@ -72,7 +72,8 @@ def requests(path: str, key: dict[str, str], etag: str) -> Iterator[Ask]:
     yield from both({"If-Match": etag, "Range": "bytes=5-300"})
     yield from both({"If-Match": '"other"', "Range": "bytes=5-300"})
     yield from both({"If-Range": etag, "Range": "bytes=5-300"})
-    yield from both({"x-amz-checksum-mode": "ENABLED"})
+    for mode in ("ENABLED", "enabled", "on"):
+        yield from both({"x-amz-checksum-mode": mode})
     yield from both({"x-amz-checksum-mode": "ENABLED", "Range": "bytes=5-300"})
     yield from both({"Origin": "https://elsewhere.example"})
     yield from both({"Accept-Encoding": "gzip"})

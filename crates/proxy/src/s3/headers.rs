@@ -50,7 +50,8 @@ pub(super) fn of_object(
     let etag = headers.remove(ETAG);
     headers.extend(of_itself(object, query, types));
     headers.extend(etag.map(|etag| (ETAG, etag)));
-    if request.get(CHECKSUM_MODE).is_some_and(|mode| mode == "ENABLED") && !request.contains_key(RANGE) {
+    let is_asked_for = request.get(CHECKSUM_MODE).is_some_and(|mode| mode.as_bytes().eq_ignore_ascii_case(b"ENABLED"));
+    if is_asked_for && !request.contains_key(RANGE) {
         add_checksum(&mut headers, object.entry);
     }
     headers
@@ -215,6 +216,23 @@ mod tests {
             assert_eq!(answer[name], value, "{name}");
         }
         assert!(OF_THE_QUESTION.iter().all(|name| !answer.contains_key(name)));
+    }
+
+    /// Only those who wrote it in capitals got it, though the gateway gives it to all.
+    #[test]
+    fn a_checksum_is_asked_for_in_any_case() {
+        let entry = entry(&[
+            ("x-seaweedfs-checksum-algorithm", "X-Amz-Checksum-Sha1"),
+            ("x-seaweedfs-checksum-value", "LL6ApKRwo3ngNUa17VBGUBS76DA="),
+        ]);
+        let decision = decision(&entry, "9");
+        let is_told = |mode: &'static str| {
+            let request = HeaderMap::from_iter([(CHECKSUM_MODE, HeaderValue::from_static(mode))]);
+            let answer = about(&entry, |object, query, types| of_object(&object, &decision, &request, query, types));
+            answer.contains_key("x-amz-checksum-sha1")
+        };
+        assert!(["ENABLED", "enabled", "Enabled"].into_iter().all(is_told));
+        assert!(!["", "ENABLE", "true"].into_iter().any(is_told));
     }
 
     /// The bytes, and so the ETag, may be the same: the answer had the headers of both.
