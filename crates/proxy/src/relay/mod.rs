@@ -160,9 +160,9 @@ impl Relay {
     ///
     /// # Errors
     /// Blame is the filer's: 503 when none can be reached, 502 when one left without an answer, 504 when nothing got on for
-    /// the progress timeout. The client's: 400 when its body broke off, 408 when nothing came of it for the progress
-    /// timeout, 405 for CONNECT. The configuration's: 508 when the filer's address leads back here, 500 when it is not
-    /// `host:port`.
+    /// the progress timeout. The client's: 400 when its body broke off or its target is no path, 408 when nothing came of it
+    /// for the progress timeout, 405 for CONNECT. The configuration's: 508 when the filer's address leads back here, 500 when
+    /// it is not `host:port`.
     pub async fn forward_to_any<'a, A: Iterator<Item = &'a str>>(
         &self,
         request: Request<RequestBody>,
@@ -182,6 +182,10 @@ impl Relay {
         }
         if parts.uri.path() == "*" {
             return about_the_server(&parts.method);
+        }
+        if parts.uri.scheme().is_none() && parts.uri.authority().is_some() {
+            // The HTTP library takes it for a host, of which the filer would get the root.
+            return Err(Error::new(Blame::Client, StatusCode::BAD_REQUEST, "a path begins with a slash"));
         }
         let replayable = replayable(&parts.method, &body);
         let expects = wants_continue(&parts, &body);

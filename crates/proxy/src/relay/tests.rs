@@ -337,7 +337,14 @@ async fn a_relay_that_leads_to_itself_is_noticed() {
 #[tokio::test]
 async fn what_cannot_be_relayed_is_answered_here() {
     let (server, _filer) = relaying().await;
-    for (request, status) in [("OPTIONS *", "200"), ("GET *", "400"), ("CONNECT example.org:443", "405")] {
+    for (request, status) in [
+        ("OPTIONS *", "200"),
+        ("GET *", "400"),
+        ("CONNECT example.org:443", "405"),
+        // It deleted the root.
+        ("DELETE buckets", "400"),
+        ("PUT a:80", "400"),
+    ] {
         let mut client = server.connect().await;
         client.send(format!("{request} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
         let head = client.head().await;
