@@ -190,6 +190,29 @@ def test_a_file_renamed_over_another_replaces_it(gate: Tidegate, writer: str, di
     becomes(gate, writer, old, 404)
 
 
+@pytest.mark.parametrize("how", ["written", "mv", "cp"])
+def test_a_file_below_which_something_is_put_is_a_directory(
+    gate: Tidegate, front: Front, writer: str, directory: str, how: str
+) -> None:
+    """The filer tells of it, but not where the something was moved there: the file was served for good."""
+    path, other = f"{directory}/file", f"{directory}/other"
+    write(front.filer.url + path, b"a file")
+    write(front.filer.url + other, b"another")
+    remembered(gate, path, b"a file")
+    if how == "written":
+        write(f"{writer}{path}/below", b"another")
+    else:
+        done(request("POST", f"{writer}{path}/below?{how}.from={other}"))
+
+    def is_listed() -> bool:
+        return b'"Entries"' in request("GET", gate.url + path, {"Accept": "application/json"}).body
+
+    if writer == gate.url:
+        assert is_listed()
+    else:
+        until(is_listed, f"{path} is a directory", EVENT)
+
+
 def test_a_recursive_delete_takes_all_files(gate: Tidegate, writer: str, directory: str) -> None:
     paths = [f"{directory}/tree/{name}" for name in ("file", "a/file", "a/b/c/file")]
     for path in paths:

@@ -9,16 +9,27 @@ pub(super) struct Change {
     pub(super) path: String,
     /// Whether what is below it changed as well.
     pub(super) below: bool,
+    /// Whether files above it may have become directories.
+    pub(super) above: bool,
 }
 
 impl Change {
-    /// Whether `path` may be another one now.
-    pub(super) fn touches(&self, path: &str) -> bool {
+    /// Whether `path`, where something is that is a directory or not, may be another one now.
+    pub(super) fn touches(&self, path: &str, is_directory: bool) -> bool {
         match path.strip_prefix(self.path.as_str()) {
             Some("") => true,
             Some(rest) => self.below && rest.starts_with('/'),
-            None => false,
+            None => {
+                let is_above = || self.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+                self.above && !is_directory && is_above()
+            }
         }
+    }
+
+    /// The paths above it where a file may have become a directory.
+    pub(super) fn ancestors(&self) -> impl Iterator<Item = &str> {
+        let slashes = self.path.match_indices('/').map(|(at, _)| at).filter(|at| self.above && *at > 0);
+        slashes.map(|at| &self.path[..at])
     }
 }
 
@@ -26,6 +37,9 @@ impl Change {
 ///
 /// The filer tells of a moved or deleted directory's files one by one, but a file is deleted in the store only after it
 /// was told of. So whatever goes away takes with it what is below.
+///
+/// A file that something is put below becomes a directory, and keeps its content (`ensureParentDirectoryEntry` in
+/// `weed/filer/filer.go` @4.48). The filer tells of it, but not where the something was moved there.
 pub(super) fn of(event: &pb::SubscribeMetadataResponse) -> impl Iterator<Item = Change> + use<> {
     let notification = event.event_notification.as_ref();
     let old = notification.and_then(|it| it.old_entry.as_ref()).map(|old| join(&event.directory, &old.name));
@@ -34,10 +48,10 @@ pub(super) fn of(event: &pb::SubscribeMetadataResponse) -> impl Iterator<Item = 
         it.new_entry.as_ref().map(|new| join(parent, &new.name))
     });
     let in_place = old == new;
-    let old = old.map(|path| Change { path, below: !in_place });
+    let old = old.map(|path| Change { path, below: !in_place, above: false });
     // Created: nothing was below it, unless it came from somewhere else and brought it along.
     let came_along = old.is_some() && !in_place;
-    let new = new.filter(|_| !in_place).map(move |path| Change { path, below: came_along });
+    let new = new.filter(|_| !in_place).map(move |path| Change { path, below: came_along, above: came_along });
     old.into_iter().chain(new)
 }
 
@@ -83,11 +97,26 @@ mod tests {
 
     #[test]
     fn below_is_by_component() {
-        let change = Change { path: "/d/a".to_owned(), below: true };
-        assert!(change.touches("/d/a") && change.touches("/d/a/b/c"));
-        assert!(!change.touches("/d/ab") && !change.touches("/d") && !change.touches("/e/d/a"));
-        let alone = Change { below: false, ..change };
-        assert!(alone.touches("/d/a") && !alone.touches("/d/a/b"));
-        assert!(Change { path: String::new(), below: true }.touches("/anything"));
+        let change = Change { path: "/d/a".to_owned(), below: true, above: false };
+        let touches = |path| change.touches(path, false);
+        assert!(touches("/d/a") && touches("/d/a/b/c"));
+        assert!(!touches("/d/ab") && !touches("/d") && !touches("/e/d/a"));
+        let alone = Change { below: false, ..change.clone() };
+        assert!(alone.touches("/d/a", false) && !alone.touches("/d/a/b", false));
+        assert!(Change { path: String::new(), ..change }.touches("/anything", false));
+    }
+
+    /// The file that it was moved below was served for as long as nobody wrote it.
+    #[test]
+    fn what_is_moved_below_a_file_makes_it_a_directory() {
+        let changes: Vec<_> = of(&event("/e", Some("f"), Some(("/d/a/b", "f")))).collect();
+        let touched = |path, is_directory| changes.iter().any(|change| change.touches(path, is_directory));
+        assert!(touched("/d/a", false) && touched("/d", false) && touched("/d/a/b", false));
+        assert!(!touched("/d/a", true) && !touched("/d/a/b", true), "a directory stays one");
+        assert!(!touched("/d/a/bc", false) && !touched("/", false));
+        assert!(!touched("/e", false), "nothing was put there");
+        assert_eq!(changes.iter().flat_map(Change::ancestors).collect::<Vec<_>>(), ["/d", "/d/a", "/d/a/b"]);
+        let created: Vec<_> = of(&event("/d/a", None, Some(("/d/a", "f")))).collect();
+        assert_eq!(created.iter().flat_map(Change::ancestors).count(), 0, "which the filer tells of");
     }
 }

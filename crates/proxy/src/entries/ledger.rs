@@ -117,16 +117,27 @@ impl Ledger {
         self.recent.clear();
     }
 
-    /// Whether the answer to a lookup of `path` may be kept: found at `(signature, log_ts_ns)`.
-    pub(super) fn allows(&mut self, ticket: &Ticket, path: &str, (signature, position): (i32, i64)) -> bool {
+    /// Whether the answer to a lookup of `path` may be kept: a directory or not, found at `(signature, log_ts_ns)`.
+    pub(super) fn allows(
+        &mut self,
+        ticket: &Ticket,
+        path: &str,
+        is_directory: bool,
+        (signature, position): (i32, i64),
+    ) -> bool {
         let Some(session) = self.session else { return false };
         self.caught_up
             && ticket.session == self.sessions
             && signature == session.signature
             && position >= session.since
             && ticket.change >= self.horizon
-            && !self.recent.iter().rev().take_while(|(number, _)| *number > ticket.change).any(|(_, c)| c.touches(path))
-            && !self.is_held_back(path)
+            && !self
+                .recent
+                .iter()
+                .rev()
+                .take_while(|(number, _)| *number > ticket.change)
+                .any(|(_, change)| change.touches(path, is_directory))
+            && !self.is_held_back(path, is_directory)
     }
 
     /// A number that no entry had before.
@@ -145,9 +156,10 @@ impl Ledger {
         }
     }
 
-    fn is_held_back(&mut self, path: &str) -> bool {
+    fn is_held_back(&mut self, path: &str, is_directory: bool) -> bool {
         self.let_go();
-        self.overflowing_until.is_some() || self.held_back.iter().any(|(_, change)| change.touches(path))
+        let touches = |(_, change): &(Instant, Change)| change.touches(path, is_directory);
+        self.overflowing_until.is_some() || self.held_back.iter().any(touches)
     }
 
     fn let_go(&mut self) {

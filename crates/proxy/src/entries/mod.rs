@@ -154,7 +154,7 @@ impl<D: Send + Sync + 'static> Entries<D> {
         };
         // Under the lock, so that no event comes between the judgement and the insertion.
         let mut ledger = self.ledger();
-        let allowed = ledger.allows(ticket, path, position);
+        let allowed = ledger.allows(ticket, path, found.entry.is_directory, position);
         let (session, stamp) = if allowed { (ticket.session(), ledger.stamp()) } else { (0, 0) };
         let known = Arc::new(CachedEntry { entry: found.entry, derived, session, stamp });
         if allowed {
@@ -163,9 +163,10 @@ impl<D: Send + Sync + 'static> Entries<D> {
         known
     }
 
-    /// Forgets `path` and all below it, also in lookups that are under way: somebody has changed it.
+    /// Forgets `path`, all below it, and files above it, also in lookups that are under way: somebody has changed it, or put
+    /// something there.
     pub(crate) fn forget(&self, path: &str) {
-        self.apply(&Change { path: path.to_owned(), below: true }, false);
+        self.apply(&Change { path: path.to_owned(), below: true, above: true }, false);
     }
 
     /// Forgets everything, also in lookups that are under way.
@@ -173,7 +174,7 @@ impl<D: Send + Sync + 'static> Entries<D> {
         let mut ledger = self.ledger();
         ledger.all_changed();
         if let Some(kept) = &self.kept {
-            kept.remove(&Change { path: String::new(), below: true });
+            kept.remove(&Change { path: String::new(), below: true, above: false });
         }
     }
 
@@ -259,6 +260,11 @@ impl<D: Send + Sync + 'static> PathCache<D> {
 
     fn remove(&self, change: &Change) {
         self.cache.invalidate(change.path.as_str());
+        for path in change.ancestors() {
+            if self.cache.get(path).is_some_and(|known| !known.entry.is_directory) {
+                self.cache.invalidate(path);
+            }
+        }
         if change.below {
             let directory = format!("{}/", change.path);
             // The cache calls back into the index, so that must be free by then.

@@ -41,6 +41,8 @@ enum Step {
     /// Everything below `/d` is written, logged before: as a recursive delete does with files. The directory's own
     /// event follows.
     Directory,
+    /// Something is moved below a path, which is a directory then. Only what was moved is told of.
+    Below(usize),
     /// A write that passes through us: its path is forgotten when it is acknowledged.
     WriteThrough(usize),
     /// A lookup begins.
@@ -62,6 +64,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => path.clone().prop_map(Step::Write),
         1 => Just(Step::Directory),
+        1 => path.clone().prop_map(Step::Below),
         1 => path.clone().prop_map(Step::WriteThrough),
         4 => path.prop_map(Step::Begin),
         4 => Just(Step::Read),
@@ -97,9 +100,13 @@ impl Model {
     }
 
     fn log(&mut self, path: &str, below: bool) {
+        self.tell(Change { path: path.to_owned(), below, above: false });
+    }
+
+    fn tell(&mut self, change: Change) {
         self.clock += 1;
         if self.up {
-            self.line.push_back(Change { path: path.to_owned(), below });
+            self.line.push_back(change);
         }
     }
 
@@ -114,6 +121,10 @@ impl Model {
                 below.iter().for_each(|path| self.log(PATHS[*path], false));
                 below.iter().for_each(|path| self.write(*path));
                 self.log("/d", true);
+            }
+            Step::Below(path) => {
+                self.write(path);
+                self.tell(Change { path: format!("{}/moved", PATHS[path]), below: true, above: true });
             }
             Step::WriteThrough(path) => {
                 self.write(path);
@@ -160,7 +171,7 @@ impl Model {
         for (path, version) in PATHS.iter().zip(self.versions) {
             let Some(known) = entries.get(path) else { continue };
             prop_assert!(self.up, "{path} is given while nobody tells of changes");
-            let coming = self.line.iter().any(|change| change.touches(path));
+            let coming = self.line.iter().any(|change| change.touches(path, false));
             prop_assert!(known.entry.size() == version || coming, "{path} is stale for good");
         }
         Ok(())
@@ -188,11 +199,33 @@ fn what_is_true_is_kept() {
     let lookup = entries.begin();
     entries.store(&lookup, "/d/a", found(1, 1), ());
     assert_eq!(entries.get("/d/a").map(|known| known.entry.size()), Some(1));
-    entries.apply(&Change { path: "/d/b".to_owned(), below: true }, false);
-    entries.apply(&Change { path: "/d".to_owned(), below: false }, false);
+    entries.apply(&Change { path: "/d/b".to_owned(), below: true, above: false }, false);
+    entries.apply(&Change { path: "/d".to_owned(), below: false, above: false }, false);
     assert!(entries.get("/d/a").is_some());
-    entries.apply(&Change { path: "/d".to_owned(), below: true }, false);
+    entries.apply(&Change { path: "/d".to_owned(), below: true, above: false }, false);
     assert!(entries.get("/d/a").is_none());
+}
+
+/// `mv.from` below a file: the file is a directory at once, also for who reads next.
+#[test]
+fn what_is_put_below_a_file_takes_the_file_away() {
+    let entries = entries();
+    live(&entries);
+    let keep = |path: &str, is_directory: bool| {
+        let mut found = found(1, 1);
+        found.entry.is_directory = is_directory;
+        let lookup = entries.begin();
+        entries.store(&lookup, path, found, ());
+        assert!(entries.get(path).is_some());
+    };
+    keep("/buckets/b", true);
+    keep("/buckets/b/d/a", false);
+    let lookup = entries.begin();
+    entries.forget("/buckets/b/d/a/c/moved");
+    assert!(entries.get("/buckets/b/d/a").is_none());
+    assert!(entries.get("/buckets/b").is_some(), "a directory stays one");
+    entries.store(&lookup, "/buckets/b/d/a", found(1, 1), ());
+    assert!(entries.get("/buckets/b/d/a").is_none(), "it was looked up before");
 }
 
 #[test]
@@ -201,7 +234,7 @@ fn an_answer_that_an_event_overtook_is_not_kept() {
     live(&entries);
     for touch in ["/d/a", "/d", ""] {
         let lookup = entries.begin();
-        entries.apply(&Change { path: touch.to_owned(), below: true }, false);
+        entries.apply(&Change { path: touch.to_owned(), below: true, above: false }, false);
         let given = entries.store(&lookup, "/d/a", found(1, i64::MAX), ());
         assert_eq!(given.entry.size(), 1, "who asked gets it all the same");
         assert!(entries.get("/d/a").is_none(), "{touch}");
@@ -214,7 +247,7 @@ fn more_changes_than_are_remembered_overtake_everything() {
     live(&entries);
     let lookup = entries.begin();
     for number in 0..5000 {
-        entries.apply(&Change { path: format!("/other/{number}"), below: false }, false);
+        entries.apply(&Change { path: format!("/other/{number}"), below: false, above: false }, false);
     }
     entries.store(&lookup, "/d/a", found(1, 1), ());
     assert!(entries.get("/d/a").is_none());
@@ -248,7 +281,7 @@ async fn a_change_in_another_store_is_held_back_until_it_was_replayed() {
         entries.store(&lookup, "/d/a", found(1, 1), ());
         entries.get("/d/a").is_some()
     };
-    entries.apply(&Change { path: "/d".to_owned(), below: true }, true);
+    entries.apply(&Change { path: "/d".to_owned(), below: true, above: false }, true);
     assert!(!keeps());
     tokio::time::advance(REPLAY - Duration::from_millis(1)).await;
     assert!(!keeps());
