@@ -186,8 +186,8 @@ def test_tls_is_what_customer_keys_want_from_afar(
         ('[server]\ntls_cert = "a.pem"', "server.tls_key: must be set"),
         ('[server]\ntls_client_ca = "a.pem"', "server.tls_client_ca: needs"),
         ('[filer]\nsecurity_toml = "nowhere.toml"', "nowhere.toml: filer.security_toml cannot be read"),
-        ('[server]\ntls_cert = "nowhere.pem"\ntls_key = "k"', "nowhere.pem: cannot be read"),
-        ('[server]\ntls_cert = "tidegate.toml"\ntls_key = "k"', "tidegate.toml: no certificate in it"),
+        ('[server]\ntls_cert = "nowhere.pem"\ntls_key = "k"', "nowhere.pem: server.tls_cert: cannot be read"),
+        ('[server]\ntls_cert = "tidegate.toml"\ntls_key = "k"', "tidegate.toml: server.tls_cert: no certificate in it"),
     ],
 )
 def test_what_lacks_its_other_half_is_refused_at_the_start(tmp_path: Path, config: str, message: str) -> None:

@@ -46,7 +46,8 @@ impl CheckedConfig {
         }
         let gateway = config.s3.gateway.iter().any(|gateway| gateway.tls).then_some(config.s3.gateway_ca.as_ref());
         let gateway = gateway.map(|ca| ServiceFiles { ca: ca.map(PathBuf::from), identity: None });
-        let tls = Tls::new(listener(&config.server), &security, gateway, providers(&config.kms))?;
+        let tls = Tls::new(listener(&config.server), &security, gateway, providers(&config.kms))
+            .map_err(|error| error.named_by(|file| key_that_names(file, &config)))?;
         Ok(Self { config, security, tls, sources, named: path.map(Path::to_owned) })
     }
 
@@ -121,6 +122,18 @@ fn s3_listener(config: &Config) -> Option<String> {
         ),
         _ => None,
     }
+}
+
+/// The key that names a file of certificates or keys. What is wrong with those of a provider names its table already.
+fn key_that_names(file: &str, config: &Config) -> Option<String> {
+    let Config { server, s3, .. } = config;
+    let named = [
+        ("server.tls_cert", &server.tls_cert),
+        ("server.tls_key", &server.tls_key),
+        ("server.tls_client_ca", &server.tls_client_ca),
+        ("s3.gateway_ca", &s3.gateway_ca),
+    ];
+    named.into_iter().find(|(_, name)| name.as_deref() == Some(file)).map(|(key, _)| key.to_owned())
 }
 
 /// The files that the listener's TLS is made from, if it has any.

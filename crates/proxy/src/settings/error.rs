@@ -29,6 +29,13 @@ impl Error {
         self
     }
 
+    /// Names the key that names the file which this error is of, if `key_of` knows it.
+    #[must_use]
+    pub(crate) fn named_by(mut self, key_of: impl FnOnce(&str) -> Option<String>) -> Self {
+        self.key = self.key.take().or_else(|| key_of(&self.place));
+        self
+    }
+
     /// The key's full name, such as `prefetch.window`, unless the error is of a whole file.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()

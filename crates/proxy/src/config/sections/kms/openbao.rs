@@ -46,6 +46,10 @@ fn complete(mut bao: OpenBao, scope: &Scope<'_>) -> Result<OpenBao, Error> {
         (None, Some(_), None) => return Err(scope.error("secret_id", "must be set, because role_id is")),
         (None, None, Some(_)) => return Err(scope.error("role_id", "must be set, because secret_id is")),
     }
+    // It goes into a header, which no line break in its middle may, nor what an editor puts in front of a text.
+    if bao.token.as_ref().is_some_and(|token| !token.expose().bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Err(scope.error("token", "has a character that no token has; set the token alone, on one line"));
+    }
     match (&bao.client_cert, &bao.client_key) {
         (Some(_), None) => return Err(scope.error("client_key", "must be set, because client_cert is")),
         (None, Some(_)) => return Err(scope.error("client_cert", "must be set, because client_key is")),

@@ -244,6 +244,21 @@ const KMS: &[Case] = &[
         "@/t.toml: kms.providers.b.address: expected a http:// or https:// URL without a user name and password; remove them, and log in by the other keys",
     ),
     (
+        "[kms.providers.b]\ntype = \"openbao\"\ntoken = \"two\\nlines\"",
+        &[],
+        "@/t.toml: kms.providers.b.token: has a character that no token has; set the token alone, on one line",
+    ),
+    (
+        "[kms.providers.b]\ntype = \"openbao\"\ntoken = \"t\"\nca_cert = \"none.pem\"",
+        &[],
+        "kms.providers.b: @/none.pem: cannot be read: No such file or directory (os error 2)",
+    ),
+    (
+        "[server]\ntls_cert = \"none.pem\"\ntls_key = \"k\"",
+        &[],
+        "@/none.pem: server.tls_cert: cannot be read: No such file or directory (os error 2)",
+    ),
+    (
         "[kms.providers.z]\ntype = \"azure\"\nvault_url = \"https://u:p@v\"\nuse_default_creds = true",
         &[],
         "@/t.toml: kms.providers.z.vault_url: expected a http:// or https:// URL without a user name and password; remove them, and log in by the other keys",
