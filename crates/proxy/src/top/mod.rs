@@ -24,6 +24,8 @@ use crate::status::Status;
 const EVERY: Duration = Duration::from_secs(1);
 /// Characters on a line where nobody says how many there are.
 const WIDTH: usize = 100;
+/// As many at most.
+const WIDEST: usize = 1000;
 
 /// Where the daemon is found that listens for its admin at `admin`.
 ///
@@ -90,7 +92,12 @@ fn print(page: String) -> Result<(), String> {
 }
 
 fn columns() -> Option<usize> {
-    std::env::var("COLUMNS").ok()?.parse().ok().filter(|width| *width > 0)
+    columns_of(&std::env::var("COLUMNS").ok()?)
+}
+
+/// A width that somebody says, who may want lines that are never cut: they are not filled up to millions of blanks.
+fn columns_of(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|width| *width > 0).map(|width: usize| width.min(WIDEST))
 }
 
 fn cannot_show(error: impl Display) -> String {
@@ -100,6 +107,18 @@ fn cannot_show(error: impl Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_width_is_too_much() {
+        assert_eq!([columns_of("80"), columns_of("0"), columns_of("x")], [Some(80), None, None]);
+        let wide = ScreenStyle {
+            width: columns_of("18446744073709551615").unwrap(),
+            height: usize::MAX,
+            colour: false,
+            sort: Sort::Rate,
+        };
+        assert!(screen::lines(&Status::default(), &wide).iter().all(|line| line.len() <= WIDEST));
+    }
 
     #[test]
     fn whoever_listens_everywhere_is_found_here() {
