@@ -4,29 +4,48 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::config::Config;
+use crate::config::{Config, FilerAddress};
+
+type Listener = (&'static str, SocketAddr);
 
 /// The first address that cannot be what it is set to, with what to do. It begins with the key.
 pub(super) fn conflict(config: &Config) -> Option<String> {
     let listeners = listeners(config);
-    for (index, (key, address)) in listeners.iter().enumerate() {
-        let Some((name, taken)) = listeners[..index].iter().find(|(_, other)| cannot_both_listen(*other, *address))
-        else {
-            continue;
-        };
+    taken(&listeners).or_else(|| tidegate_itself(config, &listeners)).or_else(|| filer_for_gateway(config))
+}
+
+fn taken(listeners: &[Listener]) -> Option<String> {
+    listeners.iter().enumerate().find_map(|(index, (key, address))| {
+        let (name, taken) = listeners[..index].iter().find(|(_, other)| cannot_both_listen(*other, *address))?;
         let taken = if taken == address { format!("{name} too") } else { format!("taken by {name}, {taken}") };
-        return Some(format!("{key} {address} is {taken}; choose another port"));
-    }
-    let filers = config.filer.addresses.iter().map(|filer| ("filer.addresses", filer.http_authority(), "filer"));
-    let gateways = config.s3.gateway.iter().map(|gateway| ("s3.gateway", gateway.authority.clone(), "S3 gateway"));
+        Some(format!("{key} {address} is {taken}; choose another port"))
+    })
+}
+
+fn tidegate_itself(config: &Config, listeners: &[Listener]) -> Option<String> {
+    let filers = filers(config).map(|filer| ("filer.addresses", filer, "filer"));
+    let gateways = gateways(config).map(|gateway| ("s3.gateway", gateway, "S3 gateway"));
     filers.chain(gateways).find_map(|(key, authority, wanted)| {
         let (name, _) = listeners.iter().find(|(_, listener)| leads_to(&authority, *listener))?;
         Some(format!("{key} {authority} is {name}, where tidegate itself listens; name the {wanted}"))
     })
 }
 
+fn filer_for_gateway(config: &Config) -> Option<String> {
+    let filer = gateways(config).find(|gateway| filers(config).any(|filer| filer == *gateway))?;
+    Some(format!("s3.gateway {filer} is one of filer.addresses; name the S3 gateway, which has a port of its own"))
+}
+
+fn filers(config: &Config) -> impl Iterator<Item = String> {
+    config.filer.addresses.iter().map(FilerAddress::http_authority)
+}
+
+fn gateways(config: &Config) -> impl Iterator<Item = String> {
+    config.s3.gateway.iter().map(|gateway| gateway.authority.clone())
+}
+
 /// Those that the system is to choose a port for are nowhere yet.
-fn listeners(config: &Config) -> Vec<(&'static str, SocketAddr)> {
+fn listeners(config: &Config) -> Vec<Listener> {
     let server = [("server.listen", config.server.listen), ("server.admin", config.server.admin)];
     let all = server.into_iter().chain(config.s3.listen.map(|listen| ("s3.listen", listen)));
     all.filter(|(_, address)| address.port() != 0).collect()

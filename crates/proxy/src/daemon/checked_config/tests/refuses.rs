@@ -97,6 +97,11 @@ const VALUES: &[Case] = &[
         "@/t.toml: s3.gateway: [::1]:8333 is s3.listen, where tidegate itself listens; name the S3 gateway",
     ),
     (
+        "[s3]\nlisten = \"127.0.0.1:8870\"\ngateway = [\"http://127.0.0.1:8333\", \"http://127.0.0.1:8888\"]",
+        &[],
+        "@/t.toml: s3.gateway: 127.0.0.1:8888 is one of filer.addresses; name the S3 gateway, which has a port of its own",
+    ),
+    (
         "[server]\ndrain_timeout = 120",
         &[],
         "@/t.toml: server.drain_timeout: expected a duration with its unit, such as \"250ms\", \"30s\" or \"5m\", got 120",
