@@ -49,10 +49,25 @@ impl fmt::Display for Error {
             None => format!("{}: {}", self.place, self.message),
         };
         // Paths and quoted keys may hold any character; the promise of one line must not hang on them.
-        line.chars().try_for_each(|c| {
+        without_passwords(&line).chars().try_for_each(|c| {
             if c.is_control() { write!(f, "{}", c.escape_default()) } else { fmt::Write::write_char(f, c) }
         })
     }
+}
+
+/// What a value is quoted with may be an address with `user:password@` before it, where none belongs.
+fn without_passwords(line: &str) -> String {
+    let mut parts = line.split('@');
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let begin = shown.rfind(['"', '\'', '/', ' ', '@']).map_or(0, |before| before + 1);
+        if shown[begin..].contains(':') {
+            shown.replace_range(begin.., "…");
+        }
+        shown.push('@');
+        shown.push_str(part);
+    }
+    shown
 }
 
 impl std::error::Error for Error {

@@ -24,12 +24,13 @@ fn whole(tracing: Tracing, scope: &Scope<'_>) -> Result<Tracing, Error> {
     if !cfg!(feature = "otlp") {
         return Err(scope.error("endpoint", "cannot be used: this tidegate was built without the feature otlp"));
     }
-    let is_address = |uri: &Uri| uri.scheme_str() == Some("http") && uri.port().is_some() && uri.path() == "/";
+    // No password and no token: the endpoint is shown.
+    let is_address = |uri: &Uri| {
+        let is_bare = uri.path_and_query().is_none_or(|path| path == "/") && !endpoint.contains('@');
+        uri.scheme_str() == Some("http") && uri.port().is_some() && is_bare
+    };
     match endpoint.parse().ok().filter(is_address) {
         Some(_) => Ok(tracing),
-        None => {
-            Err(scope
-                .error("endpoint", format!("{endpoint} is not http://host:port; name a collector on this network")))
-        }
+        None => Err(scope.error("endpoint", "is not http://host:port; name a collector on this network")),
     }
 }

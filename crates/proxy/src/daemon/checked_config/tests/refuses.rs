@@ -391,6 +391,13 @@ fn no_error_shows_a_secret() {
         "[sse_s3]\nkey = \"hunter2\"\nkey = \"hunter2\"",
         "[sse_s3]\nky = \"hunter2\"",
         "[kms.providers.a]\ntype = \"aws\"\nsecret_key = \"hunter2\"",
+        "[filer]\naddresses = [\"http://user:hunter2@f:8888\"]",
+        "[filer]\naddresses = \"user:hunter2@f:8888\"",
+        "[s3]\nlisten = \"127.0.0.1:1\"\ngateway = [\"http://user:hunter2@f:8333\"]",
+        "[server]\nlisten = \"user:hunter2@f:1\"",
+        "[admin]\nhosts = [\"http://user:hunter2@f\"]",
+        "[tracing]\nendpoint = \"http://user:hunter2@f:4317\"",
+        "[tracing]\nendpoint = \"http://f:4317/?token=hunter2\"",
     ] {
         let line = place.error(text, &[]);
         assert!(!line.contains("hunter2"), "{line}");
