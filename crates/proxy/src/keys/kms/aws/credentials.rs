@@ -10,7 +10,7 @@
 //! Credentials are renewed two minutes before they end, and used until then where that fails. Those of files have no end on
 //! record, whoever writes others into them: so what the KMS does not accept is fetched once more.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{ffi::OsString, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use http::request::Parts;
 use reqsign_aws_v4::{
@@ -19,8 +19,8 @@ use reqsign_aws_v4::{
     StaticCredentialProvider,
 };
 use reqsign_core::{
-    Context, Error as SigningError, ErrorKind, FileRead, HttpSend, OsEnv, ProvideCredential, ProvideCredentialDyn,
-    SignRequest, Signer, SigningCredential, time::Timestamp,
+    Context, Env, Error as SigningError, ErrorKind, FileRead, HttpSend, OsEnv, ProvideCredential, ProvideCredentialDyn,
+    SignRequest, Signer, SigningCredential, StaticEnv, time::Timestamp,
 };
 use tokio::time::Instant;
 
@@ -211,7 +211,16 @@ impl fmt::Debug for FirstOf {
 /// What the sources may use: the environment, files, and HTTP through our own client.
 pub(super) fn context() -> Result<Context> {
     let http = HttpClient::new(CONNECT, ANSWER, false)?;
-    Ok(Context::new().with_env(OsEnv).with_file_read(Files).with_http_send(Http(http)))
+    let environment = environment(std::env::vars_os(), OsEnv.home_dir());
+    Ok(Context::new().with_env(environment).with_file_read(Files).with_http_send(Http(http)))
+}
+
+/// The environment as AWS's own clients take it: what is set to nothing is not set. The library takes it for a value, and
+/// panics where any variable, of whomever, is no text.
+fn environment(variables: impl Iterator<Item = (OsString, OsString)>, home_dir: Option<PathBuf>) -> StaticEnv {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let is_set = |(name, value): &(String, String)| name.starts_with("AWS_") && !value.is_empty();
+    StaticEnv { home_dir, envs: variables.filter_map(text).filter(is_set).collect() }
 }
 
 #[derive(Debug)]

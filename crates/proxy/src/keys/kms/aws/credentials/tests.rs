@@ -4,7 +4,6 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, sync::Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use reqsign_core::StaticEnv;
 
 use super::*;
 
@@ -43,9 +42,9 @@ impl HttpSend for Services {
 }
 
 fn made_up(env: &[(&str, &str)], files: &[(&'static str, &'static str)], services: &Services) -> Context {
-    let envs = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let variables = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     Context::new()
-        .with_env(StaticEnv { home_dir: Some(PathBuf::from("/home/op")), envs })
+        .with_env(environment(variables, Some(PathBuf::from("/home/op"))))
         .with_file_read(NamedFiles::of(files))
         .with_http_send(services.clone())
 }
@@ -110,6 +109,42 @@ async fn environment_then_shared_files() {
     let context = made_up(&[("AWS_PROFILE", "backup")], &[SHARED], &services);
     assert_eq!(signed_by(Settings::default(), &context).await, Ok(("AKIDBACKUP".into(), None)));
     assert!(services.asked.lock().unwrap().is_empty());
+}
+
+/// As `AWS_ACCESS_KEY_ID=` of a composed environment: each such one was taken for a value.
+#[tokio::test]
+async fn a_variable_that_is_set_to_nothing_is_not_set() {
+    let blank = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_PROFILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_CONFIG_FILE",
+        "AWS_ROLE_ARN",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    ];
+    let blank = blank.map(|name| (name, ""));
+    let context = made_up(&blank, &[SHARED], &Services::default());
+    assert_eq!(signed_by(Settings::default(), &context).await, Ok(("AKIDDEFAULT".into(), None)));
+    let context = made_up(&blank, &[], &machine());
+    assert_eq!(signed_by(Settings::default(), &context).await, Ok(("ASIAIMDS".into(), Some("session".into()))));
+    let context = made_up(&[&ENV[..], &blank[2..]].concat(), &[], &Services::default());
+    assert_eq!(signed_by(Settings::default(), &context).await, Ok(("AKIDENV".into(), None)));
+}
+
+/// Every key was a panic.
+#[test]
+#[cfg(unix)]
+fn a_variable_that_is_no_text_is_none() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let no_text = || OsString::from_vec(b"\xfc".to_vec());
+    let variables = [("AWS_PROFILE".into(), no_text()), (no_text(), "x".into()), ("AWS_REGION".into(), "r".into())];
+    let found = environment(variables.into_iter(), None).envs;
+    assert_eq!(found, HashMap::from([("AWS_REGION".to_owned(), "r".to_owned())]));
 }
 
 #[tokio::test]
