@@ -414,4 +414,6 @@ mod replaced;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod unfailing;
+#[cfg(test)]
 mod waiting;

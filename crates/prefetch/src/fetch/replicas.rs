@@ -79,7 +79,7 @@ pub(crate) struct Replicas<'a> {
     waits: u32,
     refreshed: bool,
     patience: Option<OwnedSemaphorePermit>,
-    /// Since when everything has failed.
+    /// Since when everything has failed, without the time in lines.
     stuck_since: Option<Instant>,
     last: Option<Failure>,
 }
@@ -174,8 +174,12 @@ impl<'a> Replicas<'a> {
             return None;
         }
         let known = self.waited.iter().find(|(server, _)| *server == authority).map(|(_, since)| *since);
-        let since = known.unwrap_or_else(Instant::now);
-        if !self.waits_for_place(&mut attempt, since, bytes).await {
+        let begin = Instant::now();
+        let since = known.unwrap_or(begin);
+        let has_place = self.waits_for_place(&mut attempt, since, bytes).await;
+        // Who waits in a line does not fail.
+        self.stuck_since = self.stuck_since.map(|stuck| stuck + begin.elapsed());
+        if !has_place {
             if self.is_given_up(attempt.server(), since) {
                 self.failed(Failure { server: authority, cause: Cause::Timeout });
             } else if known.is_none() {
@@ -371,7 +375,7 @@ impl<'a> Replicas<'a> {
         self.last = Some(failure);
     }
 
-    /// Bytes came since the last failure: whoever gave them is there.
+    /// An answer came since the last failure: whoever gave it is there.
     pub(crate) fn goes_on(&mut self) {
         self.waits = 0;
         self.stuck_since = None;

@@ -21,6 +21,9 @@ use crate::{
     urgency::Priority,
 };
 
+/// How often an answer counts as a step forward although its body breaks off and all of it is thrown away.
+const ANEW: u32 = 8;
+
 /// What a needle holds, or why not.
 pub(super) enum NeedleContent {
     /// All of it.
@@ -82,6 +85,7 @@ pub(super) async fn stored_of(
     let mut sought = ChunkSearch::new(read.clone());
     let replicas_of = |read: &NeedleRead| Replicas::new(context, read, priority);
     let mut replicas = replicas_of(&sought.read);
+    let mut begun = 0;
     let result = loop {
         let chosen = match replicas.next(wanted.len_of(read)).await {
             Ok(chosen) => chosen,
@@ -96,7 +100,7 @@ pub(super) async fn stored_of(
         let PartVersion { version, joined, has_begun } = &mut *version;
         let (read, begins) = (&sought.read, !*has_begun);
         let check = VersionCheck { context, version, read, wanted, priority, begins, joined };
-        match attempt(&mut replicas, chosen, check, limit).await {
+        match attempt(&mut replicas, chosen, check, limit, &mut begun).await {
             Ok(stored) => {
                 *has_begun |= matches!(stored, NeedleContent::Here { .. });
                 break Ok(stored);
@@ -115,11 +119,16 @@ async fn attempt(
     chosen: Attempt,
     mut check: VersionCheck<'_>,
     limit: u64,
+    begun: &mut u32,
 ) -> Result<NeedleContent, Failure> {
     let VersionCheck { context, read, wanted, .. } = check;
     let asked = first_answer(context, replicas, chosen, read, wanted).await?;
     let asked = if check.accepts(&asked) { asked } else { check.in_another_form(asked).await? };
     let SoundAnswer { answer, mut attempt, .. } = asked;
+    *begun += 1;
+    if *begun <= ANEW {
+        replicas.goes_on();
+    }
     let gzip = answer.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
     let is_checked = match context.verify {
         Verify::Off => false,

@@ -179,6 +179,28 @@ impl Upstream for Growing {
     }
 }
 
+/// Of the only server, whose answers begin late enough and break off so often: whether it is read, and how often it was asked for.
+async fn broken_off(times: usize) -> (bool, usize) {
+    let script = Script::default();
+    script.latency(Duration::from_secs(4));
+    let (read, bytes) = sealed(&script, 1, 200_000);
+    script.fault("a:1", vec![Fault::BreakAfter(150_000); times]);
+    let (engine, _) = script.engine(Settings::default());
+    let read = match engine.download(Plan::from_iter([Piece::Needle(read)])).await {
+        Ok(download) => collect(download).await.is_ok_and(|read| read == bytes),
+        Err(_) => false,
+    };
+    (read, script.requests().len())
+}
+
+/// Ten seconds after the first time it was given up, though each body took four.
+#[tokio::test(start_paused = true)]
+async fn a_sealed_needle_that_breaks_off_slowly_is_begun_anew_and_not_for_ever() {
+    assert_eq!(broken_off(6).await, (true, 7));
+    let (read, asked) = broken_off(1000).await;
+    assert!(!read && (8..16).contains(&asked), "{asked}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_needle_that_is_longer_than_it_was_said_to_be_is_not_asked_for_again_and_again() {
     let script = Script::default();

@@ -347,6 +347,30 @@ async fn who_waits_for_a_server_that_is_gone_goes_on_when_the_answer_to_a_probe_
     assert_eq!(begin.elapsed(), SHORT);
 }
 
+/// It was not waited for any more when it was gone again at the end of a long line.
+#[tokio::test(start_paused = true)]
+async fn the_time_in_a_line_is_no_time_of_failing() {
+    let script = Script::default();
+    let (read, _) = script.needle(1, 1000);
+    let (engine, _) = script.engine(Settings { per_server: 1, ..Settings::default() });
+    let (context, priority) = (&engine.shared.fetch, Priority::new(Urgency::Head));
+    let mut replicas = Replicas::new(context, &read, &priority);
+    for _ in 0..2 {
+        replicas.next(1).await.unwrap().ended(refused().outcome());
+        replicas.failed(Failure { server: "a:1".into(), cause: refused() });
+    }
+    let mut before = full(context, "a:1");
+    let line = async {
+        before.first_byte();
+        sleep(3 * RESTART).await;
+        drop(before);
+    };
+    let (next, ()) = tokio::join!(replicas.next(1), line);
+    next.unwrap().ended(refused().outcome());
+    replicas.failed(Failure { server: "a:1".into(), cause: refused() });
+    assert!(replicas.next(1).await.is_ok());
+}
+
 /// Whoever met the one failure of a server that answers everybody else gave up at once.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_has_answered_others_since_it_failed_is_asked_again() {
