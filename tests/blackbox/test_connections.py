@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import h2.connection
+import h2.events
 import hyperframe.frame
 import pytest
 
@@ -101,6 +102,58 @@ def test_headers_that_do_not_end_take_no_more_than_was_set(small: Front, start_t
         until(lambda: gate.metrics().sum("tidegate_connections_refused_total", reason="header_memory") >= 900, "are cut")
         assert resident(gate) - before < 150
         is_served(gate)
+
+
+def _open_header() -> bytes:
+    """Of HTTP/2: some seven thousand fields, and more to come."""
+    http = h2.connection.H2Connection()
+    http.initiate_connection()
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    names = [a + b + c for a in letters[:6] for b in letters for c in letters]
+    fields = b"".join(b"\0\3" + name.encode() + b"\0" for name in names[:7000])
+    pieces = [fields[at : at + 16_000] for at in range(0, len(fields), 16_000)]
+    frames = [hyperframe.frame.HeadersFrame(1, data=pieces[0], flags=["END_STREAM"])]
+    frames += [hyperframe.frame.ContinuationFrame(1, data=piece) for piece in pieces[1:]]
+    return http.data_to_send() + b"".join(frame.serialize() for frame in frames)
+
+
+def test_headers_of_http2_that_do_not_end_take_no_more_than_was_set(small: Front, start_tidegate: StartTidegate) -> None:
+    gate = start_tidegate(small)
+    before = resident(gate)
+    with many(gate, 200, _open_header()):
+        until(lambda: refused_for_headers(gate) > 100, "there is no room for most")
+        assert resident(gate) - before < 100
+        is_served(gate)
+
+
+def test_an_upload_that_was_refused_takes_no_memory_of_headers(small: Front, start_tidegate: StartTidegate) -> None:
+    """Over HTTP/2, where the connection goes on."""
+    gate = start_tidegate(small, {"server": {"header_memory": "1MiB"}})
+    http = h2.connection.H2Connection()
+    http.initiate_connection()
+    pseudo = [(":scheme", "http"), (":authority", "a")]
+    http.send_headers(1, [(":method", "POST"), (":path", "/connections/x?cp.from=/etc/y"), *pseudo])
+    left, answers = 5 << 20, {}
+    with connected(gate) as line:
+        while 3 not in answers:
+            line.sendall(http.data_to_send())
+            if 1 in answers and left and (room := min(http.local_flow_control_window(1), 16_384, left)):
+                left -= room
+                http.send_data(1, bytes(room), end_stream=not left)
+                if not left:
+                    http.send_headers(3, [(":method", "GET"), (":path", "/connections/small"), *pseudo], end_stream=True)
+                continue
+            received = line.recv(1 << 16)
+            assert received, "the connection has ended"
+            for event in http.receive_data(received):
+                if isinstance(event, h2.events.ResponseReceived):
+                    answers[event.stream_id] = dict(event.headers)[b":status"]
+    assert answers == {1: b"403", 3: b"200"}
+    assert refused_for_headers(gate) == 0
+
+
+def refused_for_headers(gate: Tidegate) -> float:
+    return gate.metrics().sum("tidegate_connections_refused_total", reason="header_memory")
 
 
 def test_idle_connections_end_and_give_their_places_back(small: Front, start_tidegate: StartTidegate) -> None:

@@ -30,8 +30,12 @@ pub(super) struct Activity {
     bodiless: AtomicBool,
     /// All of the answer that was written last has gone to the system.
     flushed: AtomicBool,
-    /// What has come of the next header.
+    /// Bodies of requests of which more may come, on HTTP/1.
+    bodies: AtomicUsize,
+    /// What has come of the next header, on HTTP/2 what the headers of all requests take.
     heads: Heads,
+    /// Of that, what a header of HTTP/2 takes that is not whole, bytes.
+    open: AtomicUsize,
     counted: Arc<Connections>,
 }
 
@@ -44,18 +48,19 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             bodiless: AtomicBool::new(true),
             flushed: AtomicBool::new(true),
+            bodies: AtomicUsize::new(0),
             heads,
+            open: AtomicUsize::new(0),
             counted,
         })
     }
 
-    /// A request has come, whose header is counted as `heads` where it is one of many. Its answer is out when what this
-    /// gives is dropped.
-    pub(super) fn begin(self: &Arc<Self>, bodiless: bool, heads: Option<Heads>) -> InFlight {
+    /// A request has come. Where it is one of many, so many bytes are [held](Self::hold_head) for its header. Its answer is out when what this gives is dropped.
+    pub(super) fn begin(self: &Arc<Self>, bodiless: bool, head: Option<usize>) -> InFlight {
         self.running.fetch_add(1, Relaxed);
         self.bodiless.store(bodiless, Relaxed);
         self.flushed.store(false, Relaxed);
-        InFlight { activity: Arc::clone(self), _heads: heads }
+        InFlight { activity: Arc::clone(self), head }
     }
 
     /// How many answers are on their way.
@@ -63,9 +68,36 @@ impl Activity {
         self.running.load(Acquire)
     }
 
-    /// So many bytes have come. `false`: they belong to a header, and there is no room for them.
+    /// So many bytes of HTTP/1 have come. `false`: they belong to a header, and there is no room for them. What comes of a body
+    /// whose request is answered already is thrown away, and takes none.
     pub(super) fn read(&self, bytes: usize) -> bool {
-        let fits = self.running() > 0 || self.heads.add(bytes);
+        let is_head = self.running() == 0 && self.bodies.load(Acquire) == 0;
+        self.counted_unless(!is_head || self.heads.add(bytes))
+    }
+
+    /// What comes from now on is HTTP/2, and told of by [`opens`](Self::opens).
+    pub(super) fn begins_http2(&self) {
+        self.heads.clear();
+    }
+
+    /// A header of HTTP/2 that is not whole takes so many bytes, or there is none. `false`: there is no room for it.
+    pub(super) fn opens(&self, bytes: usize) -> bool {
+        match (self.open.swap(bytes, Relaxed), bytes) {
+            (before, now) if now > before => self.counted_unless(self.heads.add(now - before)),
+            (before, now) if now < before => {
+                self.heads.remove(before - now);
+                true
+            }
+            _ => true,
+        }
+    }
+
+    /// Holds so many bytes for the header of one of many requests, until [it](Self::begin) is answered. `false`: there is no room.
+    pub(super) fn hold_head(&self, bytes: usize) -> bool {
+        self.heads.add(bytes)
+    }
+
+    fn counted_unless(&self, fits: bool) -> bool {
         if !fits {
             self.counted.refused(RefusedConnection::HeaderMemory);
         }
@@ -105,14 +137,35 @@ impl Activity {
 /// A request whose answer is not out.
 pub(super) struct InFlight {
     activity: Arc<Activity>,
-    _heads: Option<Heads>,
+    /// The bytes of its header, where it is one of many.
+    head: Option<usize>,
+}
+
+/// The body of a request, until nothing more comes of it.
+pub(super) struct IncomingBody(Arc<Activity>);
+
+impl InFlight {
+    /// More of its body may come, after its answer too, until what this gives is dropped.
+    pub(super) fn body(&self) -> IncomingBody {
+        self.activity.bodies.fetch_add(1, Relaxed);
+        IncomingBody(Arc::clone(&self.activity))
+    }
+}
+
+impl Drop for IncomingBody {
+    fn drop(&mut self) {
+        self.0.bodies.fetch_sub(1, Release);
+    }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         let now = u64::try_from(self.activity.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.activity.idle_since.store(now, Relaxed);
-        self.activity.heads.clear();
+        match self.head {
+            Some(bytes) => self.activity.heads.remove(bytes),
+            None => self.activity.heads.clear(),
+        }
         self.activity.running.fetch_sub(1, Release);
     }
 }
@@ -127,7 +180,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn activity() -> Arc<Activity> {
-        Activity::new(Heads::of_connection(&HeadBudget::new(0)), counted())
+        Activity::new(Heads::new(&HeadBudget::new(0)), counted())
     }
 
     #[tokio::test(start_paused = true)]
@@ -165,7 +218,25 @@ mod tests {
     fn a_body_is_no_header() {
         let activity = activity();
         assert!(!activity.read(8193), "more than is free");
-        let _running = activity.begin(false, None);
+        let running = activity.begin(false, None);
+        let body = running.body();
         assert!(activity.read(1 << 30));
+        drop(running);
+        assert!(activity.read(1 << 30), "it is answered, and still comes");
+        drop(body);
+        assert!(!activity.read(8193));
+    }
+
+    #[test]
+    fn requests_beside_each_other_and_a_header_that_is_not_whole_have_one_room() {
+        let activity = activity();
+        assert!(activity.hold_head(8000) && !activity.hold_head(193));
+        let running = activity.begin(true, Some(8000));
+        assert!(activity.opens(192) && !activity.opens(200), "also while something is being answered");
+        let activity = self::activity();
+        assert!(activity.opens(8192) && activity.opens(1000) && activity.hold_head(7192));
+        assert!(activity.opens(0) && activity.hold_head(1000) && !activity.hold_head(1));
+        drop((running, activity.begin(true, Some(8192))));
+        assert!(activity.hold_head(8192), "all is answered");
     }
 }

@@ -183,7 +183,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 
 impl<F: Front> HttpConversation<F> {
     fn new(ending: CloseMode, peer: Peer, serving: Serving<F>) -> Box<Self> {
-        let activity = Activity::new(Heads::of_connection(&serving.heads), Arc::clone(&serving.counted));
+        let activity = Activity::new(Heads::new(&serving.heads), Arc::clone(&serving.counted));
         let age = Box::pin(sleep(serving.limits.max_age));
         let lines = Arc::default();
         Box::new(Self { ending, peer, serving, activity, lines, age, cutter: Cutter::default() })
@@ -259,10 +259,11 @@ impl<F: Front> HttpConversation<F> {
             .max_concurrent_streams(limits.max_streams)
             .max_pending_accept_reset_streams(MOST_RESETS)
             .max_local_error_reset_streams(MOST_RESETS);
-        let idle = limits.idle_timeout;
+        let (idle, max_header_bytes) = (limits.idle_timeout, limits.max_header_bytes);
         let service = self.service();
-        let mut connection =
-            std::pin::pin!(builder.serve_connection(TokioIo::new(line.of_http2()), service_fn(service)));
+        let mut connection = std::pin::pin!(
+            builder.serve_connection(TokioIo::new(line.of_http2(max_header_bytes)), service_fn(service))
+        );
         if matches!(self.drive(connection.as_mut(), idle, Activity::idles_for).await, Pause::Ended) {
             return;
         }
@@ -330,18 +331,19 @@ impl<F: Front> HttpConversation<F> {
     /// What answers the requests of this connection.
     fn service(&self) -> impl Fn(Request<Incoming>) -> Answer<F> + Clone + use<F> {
         let (ending, peer, activity) = (self.ending.clone(), self.peer.clone(), Arc::clone(&self.activity));
-        let (front, heads, cutter) = (Arc::clone(&self.serving.front), self.serving.heads.clone(), self.cutter.clone());
+        let (front, cutter) = (Arc::clone(&self.serving.front), self.cutter.clone());
         let lines = Arc::clone(&self.lines);
         move |mut request| {
-            let heads = (request.version() == Version::HTTP_2).then(|| Heads::of_stream(&heads));
-            let fits = heads.as_ref().is_none_or(|heads| heads.add(size(request.headers())));
+            let head = (request.version() == Version::HTTP_2).then(|| size(request.headers()));
+            let fits = head.is_none_or(|bytes| activity.hold_head(bytes));
             let refusal = match (fits, lines.had_fragment(request.uri())) {
                 (false, _) => Some(too_many_headers()),
                 (true, true) => Some(fragment()),
-                (true, false) => ambiguous(request.headers()),
+                (true, false) => too_many_fields(request.headers()).or_else(|| ambiguous(request.headers())),
             };
             request.extensions_mut().insert(cutter.clone());
-            let running = activity.begin(request.body().is_end_stream(), heads);
+            let running =
+                activity.begin(request.body().is_end_stream(), head.map(|bytes| if fits { bytes } else { 0 }));
             // In a box, that the connection is not as large as its largest answer in the making.
             Box::pin(answer(request, peer.clone(), Arc::clone(&front), ending.clone(), running, refusal))
         }
@@ -396,7 +398,8 @@ where
 
 /// hyper panics on a smaller one.
 const MIN_HTTP1_BUFFER: usize = 8192;
-/// The most header fields of a request; one more is answered 431. Proxies in front add theirs to a client's.
+/// The most header fields of a request; one more is answered 431. Proxies in front add theirs to a client's. A field takes some
+/// hundred bytes beside its own: of 256 KiB there could be seven thousand.
 const MOST_HEADERS: usize = 256;
 /// Streams that a client may have reset, or have had reset for its errors, before they are forgotten: one more ends the
 /// connection.
@@ -429,8 +432,9 @@ async fn answer<F: Front>(
     let refused = match refusal {
         Some(error) => Err(error),
         None => {
+            let until_over = (has_body && version < Version::HTTP_2).then(|| Box::new(running.body()) as Box<dyn Send>);
             // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
-            let handled = AssertUnwindSafe(async { front.handle(RequestBody::of(request), peer).await });
+            let handled = AssertUnwindSafe(async { front.handle(RequestBody::of(request, until_over), peer).await });
             handled.catch_unwind().await.map_err(|_panic| {
                 tracing::error!(request = %id, %method, path = uri.path(), "a request ended in a panic; the trace is above");
                 bug()
@@ -467,6 +471,14 @@ fn ambiguous(headers: &HeaderMap) -> Option<Error> {
     (!chunked || codings.next().is_some()).then(|| {
         let text = "the body of the request has a transfer coding besides chunked; send it without";
         Error::new(Blame::Client, StatusCode::NOT_IMPLEMENTED, text)
+    })
+}
+
+/// Of HTTP/1 hyper takes no more.
+fn too_many_fields(headers: &HeaderMap) -> Option<Error> {
+    (headers.len() > MOST_HEADERS).then(|| {
+        let text = format!("the request has more than {MOST_HEADERS} header fields");
+        Error::new(Blame::Client, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text)
     })
 }
 

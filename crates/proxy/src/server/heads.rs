@@ -7,7 +7,7 @@
 //! Knows numbers. Must not know HTTP.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
@@ -41,59 +41,60 @@ impl HeadBudget {
     }
 }
 
-/// What one connection, or one of its requests, holds. Given back when it is dropped.
+/// What one connection holds, all of its requests together. Given back when it is dropped.
 pub(super) struct Heads {
     budget: HeadBudget,
-    /// So many are its own, bytes.
-    free: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
     /// All of them, bytes.
-    bytes: AtomicUsize,
+    bytes: usize,
     /// Of these, taken from the budget.
-    taken: AtomicUsize,
+    taken: usize,
 }
 
 impl Heads {
-    /// Of a connection, where one header is read at a time.
-    pub(super) fn of_connection(budget: &HeadBudget) -> Self {
-        Self::new(budget, FREE)
-    }
-
-    /// Of one request beside others on a connection.
-    pub(super) fn of_stream(budget: &HeadBudget) -> Self {
-        Self::new(budget, 0)
-    }
-
-    fn new(budget: &HeadBudget, free: usize) -> Self {
-        Self { budget: budget.clone(), free, bytes: AtomicUsize::new(0), taken: AtomicUsize::new(0) }
+    /// Of a connection of which nothing has come.
+    pub(super) fn new(budget: &HeadBudget) -> Self {
+        Self { budget: budget.clone(), held: Mutex::default() }
     }
 
     /// Nothing of a header has come.
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.load(Relaxed) == 0
+        self.held().bytes == 0
     }
 
-    /// Holds so many bytes more. `false`: there is no room for them.
-    ///
-    /// Only one at a time adds: a connection is read by one task.
+    /// Holds so many bytes more. `false`: there is no room for them, and they are not held.
     pub(super) fn add(&self, bytes: usize) -> bool {
-        let beyond = (self.bytes.fetch_add(bytes, Relaxed) + bytes).saturating_sub(self.free);
-        let more = beyond.saturating_sub(self.taken.load(Relaxed));
-        if more > 0 {
-            if !self.budget.take(more) {
-                return false;
-            }
-            self.taken.fetch_add(more, Relaxed);
+        let mut held = self.held();
+        let more = (held.bytes + bytes).saturating_sub(FREE + held.taken);
+        let fits = more == 0 || self.budget.take(more);
+        if fits {
+            held.bytes += bytes;
+            held.taken += more;
         }
-        true
+        fits
+    }
+
+    /// Holds so many bytes less.
+    pub(super) fn remove(&self, bytes: usize) {
+        let mut held = self.held();
+        held.bytes = held.bytes.saturating_sub(bytes);
+        let less = held.taken.saturating_sub(held.bytes.saturating_sub(FREE));
+        held.taken -= less;
+        self.budget.0.held.fetch_sub(less, Relaxed);
     }
 
     /// Holds nothing any more.
     pub(super) fn clear(&self) {
-        self.bytes.store(0, Relaxed);
-        let taken = self.taken.swap(0, Relaxed);
-        if taken > 0 {
-            self.budget.0.held.fetch_sub(taken, Relaxed);
-        }
+        self.remove(usize::MAX);
+    }
+
+    /// No code that could panic runs under the lock.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn the_first_bytes_of_each_are_free_and_the_rest_is_shared() {
         let budget = HeadBudget::new(1000);
-        let [first, second] = [(); 2].map(|()| Heads::of_connection(&budget));
+        let [first, second] = [(); 2].map(|()| Heads::new(&budget));
         assert!(first.add(FREE) && second.add(FREE));
         assert!(first.add(600) && first.add(100));
         assert!(!second.add(301), "300 are left");
@@ -119,8 +120,9 @@ mod tests {
         drop(first);
         assert!(second.add(700));
         assert!(!second.add(1));
+        second.remove(600);
+        assert!(second.add(500) && !second.add(101), "what is removed there is room for again");
         drop(second);
-        assert!(!Heads::of_stream(&budget).add(1001));
         assert_eq!(budget.0.held.load(Relaxed), 0);
     }
 }

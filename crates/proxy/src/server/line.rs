@@ -1,8 +1,9 @@
 //! The bytes of a connection on their way to and from whoever speaks HTTP on it.
 //!
 //! Tells the connection's [`Activity`] of them, and can wait for the first ones of a request without a buffer, so that a
-//! connection that nobody uses costs little. Shows those of HTTP/1 to who looks for [fragments](super::fragment). Knows where
-//! HTTP/2 begins. Must not know more of HTTP.
+//! connection that nobody uses costs little. Shows those of HTTP/1 to who looks for [fragments](super::fragment), and those of
+//! HTTP/2 to who looks for [headers that are not whole](super::header_blocks). Knows where HTTP/2 begins. Must not know more of
+//! HTTP.
 
 use std::{
     io,
@@ -17,10 +18,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use super::{
     activity::Activity,
     fragment::{RequestLineWatch, RequestLines},
+    header_blocks::{HeaderBlocks, PREFACE},
 };
-
-/// What a client of HTTP/2 begins with: RFC 9113, section 3.4.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,19 +34,25 @@ pub(super) struct Line<S> {
     activity: Arc<Activity>,
     /// What was read and is still to be given out.
     read: Bytes,
-    /// `None`: HTTP/2 is spoken.
-    watch: Option<RequestLineWatch>,
+    watch: Watch,
+}
+
+/// Who looks through what comes.
+enum Watch {
+    Http1(RequestLineWatch),
+    Http2(HeaderBlocks),
 }
 
 impl<S: AsyncRead + Unpin> Line<S> {
     /// `lines` is told of those of requests of HTTP/1.
     pub(super) fn new(stream: S, activity: Arc<Activity>, lines: Arc<RequestLines>) -> Self {
-        Self { stream, activity, read: Bytes::new(), watch: Some(RequestLineWatch::new(lines)) }
+        Self { stream, activity, read: Bytes::new(), watch: Watch::Http1(RequestLineWatch::new(lines)) }
     }
 
-    /// The line, on which HTTP/2 is spoken.
-    pub(super) fn of_http2(self) -> Self {
-        Self { watch: None, ..self }
+    /// The line, on which HTTP/2 is spoken, with headers of `max_header_bytes` at most.
+    pub(super) fn of_http2(self, max_header_bytes: usize) -> Self {
+        self.activity.begins_http2();
+        Self { watch: Watch::Http2(HeaderBlocks::new(max_header_bytes)), ..self }
     }
 
     /// The line again, when what was read from it has not been used. Holds none of the buffer that it was read into: even
@@ -56,7 +61,7 @@ impl<S: AsyncRead + Unpin> Line<S> {
         self.activity.read(unused.len());
         debug_assert!(self.read.is_empty(), "it is given out first");
         self.read = Bytes::copy_from_slice(unused);
-        if let Some(watch) = &mut self.watch {
+        if let Watch::Http1(watch) = &mut self.watch {
             watch.reset();
         }
         self
@@ -82,9 +87,14 @@ impl<S: AsyncRead + Unpin> Line<S> {
         Ok(Some(if first == PREFACE { Protocol::Http2 } else { Protocol::Http1 }))
     }
 
-    fn see(&mut self, bytes: &[u8]) {
-        if let Some(watch) = &mut self.watch {
-            watch.see(bytes);
+    /// These bytes are given out, `new` or counted when they were read. `false`: there is no room for a header.
+    fn see(&mut self, bytes: &[u8], new: bool) -> bool {
+        match &mut self.watch {
+            Watch::Http1(watch) => {
+                watch.see(bytes);
+                !new || self.activity.read(bytes.len())
+            }
+            Watch::Http2(blocks) => self.activity.opens(blocks.see(bytes)),
         }
     }
 }
@@ -95,13 +105,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
             let length = self.read.len().min(buf.remaining());
             let given = self.read.split_to(length);
             buf.put_slice(&given);
-            self.see(&given);
+            self.see(&given, false);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.see(&buf.filled()[before..]);
-        if self.activity.read(buf.filled().len() - before) {
+        if self.see(&buf.filled()[before..], true) {
             return Poll::Ready(Ok(()));
         }
         Poll::Ready(Err(io::Error::new(io::ErrorKind::OutOfMemory, "all connections' headers take too much memory")))
@@ -158,8 +167,7 @@ mod tests {
         let sending = tokio::spawn(async move {
             client.write_all(&sent).await.ok();
         });
-        let mut line =
-            Line::new(server, Activity::new(Heads::of_connection(&HeadBudget::new(0)), counted()), Arc::default());
+        let mut line = Line::new(server, Activity::new(Heads::new(&HeadBudget::new(0)), counted()), Arc::default());
         let protocol = line.begin().await.unwrap();
         let mut read = Vec::new();
         line.read_to_end(&mut read).await.unwrap();

@@ -7,6 +7,7 @@ mod activity;
 mod admin;
 mod connection;
 mod fragment;
+mod header_blocks;
 mod heads;
 mod inherited;
 mod limits;

@@ -62,6 +62,17 @@ async fn served(client: &mut Raw) -> bool {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_after_its_answer_is_no_header() {
+    let server = start_limited(Limits { header_memory: 0, ..Limits::default() }).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(client.exactly(4).await, "fine");
+    client.send([0; 100_000]).await;
+    is_served(&mut client).await;
+}
+
+#[tokio::test]
 async fn headers_of_all_together_are_bounded_and_ordinary_ones_have_room() {
     let limits = Limits { header_memory: 100 << 10, ..Limits::default() };
     let server = start_limited(limits).await;

@@ -6,10 +6,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
 use super::{
-    testing::{Running, held_body, once, start_fn, start_held, start_silent},
+    testing::{FrontFn, Running, held_body, once, start_fn, start_held, start_silent, start_with},
     *,
 };
-use crate::wire::Body;
+use crate::wire::{Body, RequestBody};
 
 async fn connect(server: &Running) -> SendRequest<Empty<Bytes>> {
     let stream = TcpStream::connect(server.addr).await.unwrap();
@@ -32,6 +32,31 @@ async fn is_spoken_without_an_upgrade() {
     .await;
     let response = connect(&server).await.send_request(get("/")).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "fine");
+}
+
+#[tokio::test]
+async fn an_ordinary_header_has_room_when_others_have_all_memory_for_headers() {
+    let fine = FrontFn(|_: Request<RequestBody>, _| async { Response::new(Body::full("fine")) });
+    let server = start_with(Limits { header_memory: 0, ..Limits::default() }, fine).await;
+    let mut client = connect(&server).await;
+    for (length, status) in [(4000, 200), (9000, 503), (4000, 200)] {
+        let mut request = get("/");
+        request.headers_mut().insert("cookie", "c".repeat(length).try_into().unwrap());
+        assert_eq!(client.send_request(request).await.unwrap().status(), status, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_has_as_many_fields_as_over_http1() {
+    let server = start_fn(|_, _| async { Response::new(Body::full("fine")) }).await;
+    let mut client = connect(&server).await;
+    for (fields, status) in [(256, 200), (257, 431)] {
+        let mut request = get("/");
+        for number in 0..fields {
+            request.headers_mut().append("a", number.into());
+        }
+        assert_eq!(client.send_request(request).await.unwrap().status(), status, "{fields}");
+    }
 }
 
 #[tokio::test]

@@ -41,19 +41,21 @@ pub struct RequestBody {
     waits: bool,
     /// It comes in frames, of which the last says so.
     is_framed: bool,
+    /// Only kept: whoever handed it over learns from its drop that nothing more comes of the body.
+    held: Option<Box<dyn Send>>,
 }
 
 impl RequestBody {
     /// Nothing beside a head.
     pub(crate) fn none() -> Self {
-        Self { body: None, waits: false, is_framed: false }
+        Self { body: None, waits: false, is_framed: false, held: None }
     }
 
-    /// The same request with a body that is read to its end.
-    pub fn of(request: Request<Incoming>) -> Request<Self> {
+    /// The same request with a body that is read to its end. `held` is dropped when nothing more comes of it.
+    pub fn of(request: Request<Incoming>, held: Option<Box<dyn Send>>) -> Request<Self> {
         let (parts, body) = request.into_parts();
         let (waits, is_framed) = (waits_to_be_asked(&parts.headers), parts.version == Version::HTTP_2);
-        Request::from_parts(parts, Self { body: Some(body), waits, is_framed })
+        Request::from_parts(parts, Self { body: Some(body), waits, is_framed, held })
     }
 }
 
@@ -78,7 +80,7 @@ impl Body for RequestBody {
             frame => frame.map(|frame| frame.map_err(BoxError::from)),
         };
         if !matches!(frame, Some(Ok(_))) {
-            self.body = None;
+            (self.body, self.held) = (None, None);
         }
         Poll::Ready(frame)
     }
@@ -99,7 +101,11 @@ impl Drop for RequestBody {
             return;
         }
         if let (Some(body), Ok(runtime)) = (self.body.take(), Handle::try_current()) {
-            runtime.spawn(throw_away(body));
+            let held = self.held.take();
+            runtime.spawn(async move {
+                let _held = held;
+                throw_away(body).await;
+            });
         }
     }
 }
