@@ -132,6 +132,28 @@ def test_http_2_is_offered(
             assert connection.selected_alpn_protocol() == chosen
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+@pytest.mark.parametrize("asks", [True, False], ids=["for certificates", "for none"])
+def test_a_session_does_not_outlive_the_certificate_that_was_shown(
+    front: Front, start_tidegate: StartTidegate, authority: Authority, version: ssl.TLSVersion, asks: bool
+) -> None:
+    """One that is resumed shows none, so where certificates count none is."""
+    gate = start_tidegate(front, served(front, authority, **({"tls_client_ca": str(authority.ca)} if asks else {})))
+    context = authority.client(authority.issue("reader", hosts=False))
+    context.maximum_version = version
+
+    def session(before: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool | None]:
+        """The session of one connection on which an answer has come, and whether it went on with the one before."""
+        with socket.create_connection(("127.0.0.1", gate.port), timeout=10) as plain:
+            with context.wrap_socket(plain, server_hostname="127.0.0.1", session=before) as line:
+                line.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert line.recv(1 << 16)
+                return line.session, line.session_reused
+
+    first, _ = session(None)
+    assert session(first)[1] is not asks
+
+
 @pytest.mark.parametrize("encryption", [Encryption.SSE_KMS, Encryption.SSE_S3], ids=lambda e: e.title)
 def test_managed_keys_for_who_shows_a_certificate(
     root: Path,

@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use rustls::{ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
+};
 use tokio::sync::watch;
 
 use super::{Expiries, files};
@@ -86,6 +90,11 @@ impl ServerFiles {
         let mut config = builder
             .with_single_cert(files::chain(&self.cert)?, files::key(&self.key)?)
             .map_err(|error| files::unfit(&self.cert, &self.key, error))?;
+        if self.client_ca.is_some() {
+            // A resumed session shows no certificate. It would be believed after the one that it began with has ended.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
