@@ -26,12 +26,12 @@ pub(super) struct Activity {
     running: AtomicUsize,
     /// When the last answer was out, milliseconds.
     idle_since: AtomicU64,
-    /// Of the last request, the body was empty: what is read next is a header.
-    bodiless: AtomicBool,
+    /// Requests that have come, and up to which of them all bodies have: what is read next of HTTP/1 is a header where both
+    /// are the same.
+    requests: AtomicU64,
+    whole: AtomicU64,
     /// All of the answer that was written last has gone to the system.
     flushed: AtomicBool,
-    /// Bodies of requests of which more may come, on HTTP/1.
-    bodies: AtomicUsize,
     /// What has come of the next header, on HTTP/2 what the headers of all requests take.
     heads: Heads,
     /// Of that, what a header of HTTP/2 takes that is not whole, bytes.
@@ -46,9 +46,9 @@ impl Activity {
             begun: Instant::now(),
             running: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
-            bodiless: AtomicBool::new(true),
+            requests: AtomicU64::new(0),
+            whole: AtomicU64::new(0),
             flushed: AtomicBool::new(true),
-            bodies: AtomicUsize::new(0),
             heads,
             open: AtomicUsize::new(0),
             counted,
@@ -58,9 +58,12 @@ impl Activity {
     /// A request has come. Where it is one of many, so many bytes are [held](Self::hold_head) for its header. Its answer is out when what this gives is dropped.
     pub(super) fn begin(self: &Arc<Self>, bodiless: bool, head: Option<usize>) -> InFlight {
         self.running.fetch_add(1, Relaxed);
-        self.bodiless.store(bodiless, Relaxed);
+        let number = self.requests.fetch_add(1, Relaxed) + 1;
+        if bodiless {
+            self.has_come(number);
+        }
         self.flushed.store(false, Relaxed);
-        InFlight { activity: Arc::clone(self), head }
+        InFlight { activity: Arc::clone(self), number, head }
     }
 
     /// How many answers are on their way.
@@ -71,7 +74,7 @@ impl Activity {
     /// So many bytes of HTTP/1 have come. `false`: they belong to a header, and there is no room for them. What comes of a body
     /// whose request is answered already is thrown away, and takes none.
     pub(super) fn read(&self, bytes: usize) -> bool {
-        let is_head = self.running() == 0 && self.bodies.load(Acquire) == 0;
+        let is_head = self.running() == 0 && self.is_between();
         self.counted_unless(!is_head || self.heads.add(bytes))
     }
 
@@ -95,6 +98,16 @@ impl Activity {
     /// Holds so many bytes for the header of one of many requests, until [it](Self::begin) is answered. `false`: there is no room.
     pub(super) fn hold_head(&self, bytes: usize) -> bool {
         self.heads.add(bytes)
+    }
+
+    /// All of the request of that number has come.
+    fn has_come(&self, number: u64) {
+        self.whole.fetch_max(number, Release);
+    }
+
+    /// Nothing more comes of the last request.
+    fn is_between(&self) -> bool {
+        self.whole.load(Acquire) == self.requests.load(Relaxed)
     }
 
     fn counted_unless(&self, fits: bool) -> bool {
@@ -122,7 +135,7 @@ impl Activity {
         let since = self.begun + Duration::from_millis(self.idle_since.load(Relaxed));
         self.running() == 0
             && self.flushed.load(Relaxed)
-            && self.bodiless.load(Relaxed)
+            && self.is_between()
             && self.heads.is_empty()
             && since.elapsed() >= time
     }
@@ -137,24 +150,17 @@ impl Activity {
 /// A request whose answer is not out.
 pub(super) struct InFlight {
     activity: Arc<Activity>,
+    /// Which one of the connection it is, from 1 on.
+    number: u64,
     /// The bytes of its header, where it is one of many.
     head: Option<usize>,
 }
 
-/// The body of a request, until nothing more comes of it.
-pub(super) struct IncomingBody(Arc<Activity>);
-
 impl InFlight {
-    /// More of its body may come, after its answer too, until what this gives is dropped.
-    pub(super) fn body(&self) -> IncomingBody {
-        self.activity.bodies.fetch_add(1, Relaxed);
-        IncomingBody(Arc::clone(&self.activity))
-    }
-}
-
-impl Drop for IncomingBody {
-    fn drop(&mut self) {
-        self.0.bodies.fetch_sub(1, Release);
+    /// To be told when all of its body has come, which may be after the answer.
+    pub(super) fn whole(&self) -> impl FnOnce() + Send + use<> {
+        let (activity, number) = (Arc::clone(&self.activity), self.number);
+        move || activity.has_come(number)
     }
 }
 
@@ -212,6 +218,13 @@ mod tests {
         tokio::time::advance(SECOND).await;
         assert!(!activity.rests_for(SECOND), "of the last request something may still come");
         assert!(activity.idles_for(SECOND));
+        let (first, second) = (activity.begin(false, None).whole(), activity.begin(false, None).whole());
+        activity.flushed();
+        tokio::time::advance(SECOND).await;
+        first();
+        assert!(!activity.rests_for(SECOND), "it is told of late: another is the last");
+        second();
+        assert!(activity.rests_for(SECOND));
     }
 
     #[test]
@@ -219,11 +232,11 @@ mod tests {
         let activity = activity();
         assert!(!activity.read(8193), "more than is free");
         let running = activity.begin(false, None);
-        let body = running.body();
+        let whole = running.whole();
         assert!(activity.read(1 << 30));
         drop(running);
         assert!(activity.read(1 << 30), "it is answered, and still comes");
-        drop(body);
+        whole();
         assert!(!activity.read(8193));
     }
 

@@ -432,9 +432,9 @@ async fn answer<F: Front>(
     let refused = match refusal {
         Some(error) => Err(error),
         None => {
-            let until_over = (has_body && version < Version::HTTP_2).then(|| Box::new(running.body()) as Box<dyn Send>);
+            let whole = has_body.then(|| Box::new(running.whole()) as Box<dyn FnOnce() + Send>);
             // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
-            let handled = AssertUnwindSafe(async { front.handle(RequestBody::of(request, until_over), peer).await });
+            let handled = AssertUnwindSafe(async { front.handle(RequestBody::of(request, whole), peer).await });
             handled.catch_unwind().await.map_err(|_panic| {
                 tracing::error!(request = %id, %method, path = uri.path(), "a request ended in a panic; the trace is above");
                 bug()

@@ -34,6 +34,8 @@ pub(super) struct Line<S> {
     activity: Arc<Activity>,
     /// What was read and is still to be given out.
     read: Bytes,
+    /// There is room for it.
+    fits: bool,
     watch: Watch,
 }
 
@@ -46,7 +48,7 @@ enum Watch {
 impl<S: AsyncRead + Unpin> Line<S> {
     /// `lines` is told of those of requests of HTTP/1.
     pub(super) fn new(stream: S, activity: Arc<Activity>, lines: Arc<RequestLines>) -> Self {
-        Self { stream, activity, read: Bytes::new(), watch: Watch::Http1(RequestLineWatch::new(lines)) }
+        Self { stream, activity, read: Bytes::new(), fits: true, watch: Watch::Http1(RequestLineWatch::new(lines)) }
     }
 
     /// The line, on which HTTP/2 is spoken, with headers of `max_header_bytes` at most.
@@ -58,7 +60,7 @@ impl<S: AsyncRead + Unpin> Line<S> {
     /// The line again, when what was read from it has not been used. Holds none of the buffer that it was read into: even
     /// no byte of that keeps all of it.
     pub(super) fn resumed(mut self, unused: &[u8]) -> Self {
-        self.activity.read(unused.len());
+        self.fits = self.activity.read(unused.len());
         debug_assert!(self.read.is_empty(), "it is given out first");
         self.read = Bytes::copy_from_slice(unused);
         if let Watch::Http1(watch) = &mut self.watch {
@@ -101,6 +103,9 @@ impl<S: AsyncRead + Unpin> Line<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.fits {
+            return Poll::Ready(Err(no_room()));
+        }
         if !self.read.is_empty() {
             let length = self.read.len().min(buf.remaining());
             let given = self.read.split_to(length);
@@ -113,8 +118,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
         if self.see(&buf.filled()[before..], true) {
             return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::OutOfMemory, "all connections' headers take too much memory")))
+        Poll::Ready(Err(no_room()))
     }
+}
+
+fn no_room() -> io::Error {
+    io::Error::new(io::ErrorKind::OutOfMemory, "all connections' headers take too much memory")
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {

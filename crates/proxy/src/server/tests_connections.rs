@@ -109,6 +109,25 @@ async fn a_connection_that_rests_goes_on_and_ends_after_the_idle_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_is_kept_as_long_after_an_upload() {
+    let read_it = |request: Request<RequestBody>, _| async {
+        request.into_body().collect().await.unwrap();
+        Response::new(Body::full("fine"))
+    };
+    let server =
+        start_with(Limits { idle_timeout: Duration::from_secs(75), ..Limits::default() }, FrontFn(read_it)).await;
+    for body in ["Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"] {
+        let mut client = server.connect().await;
+        client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\n{body}")).await;
+        client.head().await;
+        assert_eq!(client.exactly(4).await, "fine");
+        let begin = tokio::time::Instant::now();
+        client.rest().await.1.unwrap();
+        assert!((74..=77).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_a_header_is_not_kept_longer_by_resting() {
     let server = start_limited(Limits::default()).await;
     let mut client = server.connect().await;

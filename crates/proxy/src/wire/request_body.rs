@@ -41,21 +41,24 @@ pub struct RequestBody {
     waits: bool,
     /// It comes in frames, of which the last says so.
     is_framed: bool,
-    /// Only kept: whoever handed it over learns from its drop that nothing more comes of the body.
-    held: Option<Box<dyn Send>>,
+    /// Is told when all of the body has come.
+    whole: Option<Told>,
 }
+
+/// Whoever wants to know of something that may happen once.
+pub(crate) type Told = Box<dyn FnOnce() + Send>;
 
 impl RequestBody {
     /// Nothing beside a head.
     pub(crate) fn none() -> Self {
-        Self { body: None, waits: false, is_framed: false, held: None }
+        Self { body: None, waits: false, is_framed: false, whole: None }
     }
 
-    /// The same request with a body that is read to its end. `held` is dropped when nothing more comes of it.
-    pub fn of(request: Request<Incoming>, held: Option<Box<dyn Send>>) -> Request<Self> {
+    /// The same request with a body that is read to its end. `whole` is told when all of it has come, if it does.
+    pub(crate) fn of(request: Request<Incoming>, whole: Option<Told>) -> Request<Self> {
         let (parts, body) = request.into_parts();
         let (waits, is_framed) = (waits_to_be_asked(&parts.headers), parts.version == Version::HTTP_2);
-        Request::from_parts(parts, Self { body: Some(body), waits, is_framed, held })
+        Request::from_parts(parts, Self { body: Some(body), waits, is_framed, whole })
     }
 }
 
@@ -80,7 +83,12 @@ impl Body for RequestBody {
             frame => frame.map(|frame| frame.map_err(BoxError::from)),
         };
         if !matches!(frame, Some(Ok(_))) {
-            (self.body, self.held) = (None, None);
+            self.body = None;
+        }
+        if frame.is_none()
+            && let Some(whole) = self.whole.take()
+        {
+            whole();
         }
         Poll::Ready(frame)
     }
@@ -97,27 +105,42 @@ impl Body for RequestBody {
 impl Drop for RequestBody {
     fn drop(&mut self) {
         // Whoever waits to be asked need not send, and must not be asked for what will be thrown away.
-        if self.waits || self.is_end_stream() {
+        if self.waits {
+            return;
+        }
+        if self.is_end_stream() {
+            if let (Some(_), Some(whole)) = (&self.body, self.whole.take()) {
+                whole();
+            }
             return;
         }
         if let (Some(body), Ok(runtime)) = (self.body.take(), Handle::try_current()) {
-            let held = self.held.take();
+            let whole = self.whole.take();
             runtime.spawn(async move {
-                let _held = held;
-                throw_away(body).await;
+                if let (true, Some(whole)) = (throw_away(body).await, whole) {
+                    whole();
+                }
             });
         }
     }
 }
 
-/// Reads to the end, to the bounds, or to the client's leaving. Memory is held for what comes at once only.
-async fn throw_away<B: Body + Unpin>(mut body: B) {
+/// Reads to the end, to the bounds, or to the client's leaving. Memory is held for what comes at once only. Answers whether
+/// it was the end.
+async fn throw_away<B: Body + Unpin>(mut body: B) -> bool {
     let until = Instant::now() + LINGER;
     let mut left = LINGER_BYTES;
-    while let Ok(Ok(Some(Ok(frame)))) = timeout_at(until, timeout(LINGER_PAUSE, body.frame())).await {
+    loop {
+        let frame = match timeout_at(until, timeout(LINGER_PAUSE, body.frame())).await {
+            Ok(Ok(Some(Ok(frame)))) => frame,
+            Ok(Ok(None)) => return true,
+            _ => return false,
+        };
         let length = frame.data_ref().map_or(0, |data| data.remaining() as u64);
-        let Some(rest) = left.checked_sub(length) else { return };
-        left = rest;
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return false,
+        }
     }
 }
 
