@@ -236,6 +236,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_line_tells_a_terminal_what_to_do() {
+        let said = "\u{1b}[31m \u{9b}31m";
+        let events = || tracing::warn!(target: "tidegate", path = said, "{said}");
+        for style in [PLAIN, LineStyle::Json] {
+            let about_one = Correlation::of(&Extensions::new()).scope(async { logged(LogLevel::Info, style, events) });
+            for line in [logged(LogLevel::Info, style, events), about_one.await] {
+                assert!(!line.trim_end().contains(char::is_control), "{line:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn lines_of_rooms_that_know_of_no_request_have_its_id() {
         let dress = LineStyle::Text { colours: true, time: true };
         let current = Correlation::of(&Extensions::new());

@@ -3,6 +3,8 @@
 //! Knows terminals, systemd's journal and what the operator wants. Must not know what a line says.
 
 use std::{
+    borrow::Cow,
+    fmt::Write as _,
     io::{IsTerminal, Write},
     os::fd::AsFd,
 };
@@ -57,8 +59,28 @@ impl Outlet {
     }
 }
 
+/// A JSON object that may be shown by a terminal too. JSON lets control characters from U+007F on stand as they are, and terminals
+/// obey them: a client could write to an operator's.
+pub(crate) fn showable(json: &str) -> Cow<'_, str> {
+    let is_obeyed = |c: char| ('\u{7f}'..='\u{9f}').contains(&c);
+    if !json.contains(is_obeyed) {
+        return json.into();
+    }
+    let mut shown = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        match is_obeyed(c) {
+            // They can only be in a text. Writing to one does not fail.
+            true => drop(write!(shown, "\\u{:04x}", u32::from(c))),
+            false => shown.push(c),
+        }
+    }
+    shown.into()
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -68,5 +90,22 @@ mod tests {
         assert_eq!(forms(LogFormat::Auto), [Form::Text, Form::Entry, Form::Text, Form::Json]);
         assert_eq!(forms(LogFormat::Text), [Form::Text, Form::Entry, Form::Text, Form::Text]);
         assert_eq!(forms(LogFormat::Json), [Form::Json; 4]);
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing_of_what_json_lets_stand() {
+        assert_eq!(showable("{\"a\":\"\u{9b}31m\u{7f} ä\u{a0}\"}\n"), "{\"a\":\"\\u009b31m\\u007f ä\u{a0}\"}\n");
+        assert!(matches!(showable("{\"a\":\"ä\"}"), Cow::Borrowed(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_means_the_same(text in ".{0,40}", more in "[\u{0}-\u{a0}]{0,40}") {
+            let value = serde_json::Value::from(text + &more);
+            let json = value.to_string();
+            let shown = showable(&json);
+            prop_assert!(!shown.contains(char::is_control));
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        }
     }
 }

@@ -8,7 +8,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::correlation::Correlation;
+use crate::{correlation::Correlation, outlet::showable};
 
 /// The member of a line that has it.
 const MEMBER: &str = "request";
@@ -28,11 +28,16 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let has_id = event.metadata().fields().field(MEMBER).is_some();
-        let Some(current) = Correlation::current().filter(|_| !has_id) else {
+        let current = Correlation::current().filter(|_| !has_id);
+        if current.is_none() && !self.json {
             return self.lines.format_event(context, out, event);
-        };
+        }
         let mut line = String::new();
         self.lines.format_event(context, Writer::new(&mut line), event)?;
+        if self.json {
+            line = showable(&line).into_owned();
+        }
+        let Some(current) = current else { return out.write_str(&line) };
         // An id needs no quotes.
         match (self.json, line.strip_suffix("}\n"), line.strip_suffix('\n')) {
             (true, Some(members), _) => writeln!(out, "{members},\"{MEMBER}\":\"{}\"}}", current.id),

@@ -13,7 +13,7 @@ use crate::{
     journal::{Entry, Priority},
     layers::watched::{End, Watch},
     metrics::SseLabel,
-    outlet::Form,
+    outlet::{Form, showable},
     wire::{Peer, RelayedAnswer, RequestId, Subject},
 };
 
@@ -194,7 +194,7 @@ impl Request {
 impl Members<'_> {
     fn to_json(&self) -> String {
         // No member can be refused: there are only texts and numbers.
-        let mut line = serde_json::to_string(self).unwrap_or_default();
+        let mut line = showable(&serde_json::to_string(self).unwrap_or_default()).into_owned();
         line.push('\n');
         line
     }

@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use prometheus::IntCounter;
 use serde_json::{Value, json};
@@ -184,6 +184,18 @@ async fn a_line_of_text_is_one_line_whatever_a_client_says() {
         "192.0.2.7 subject=\"ann\" method=\"GET\" path=\"/a%0a\" range=\"bytes=0-5\" sse=none status=200 bytes=6 \
          first_byte=1 duration=1 fetches=0 retries=0 by=served end=whole user_agent=\"test \\\"1\\\"\\t\"\n"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_line_tells_a_terminal_what_to_do() {
+    for json in [true, false] {
+        let log = Log::new(false, json);
+        let mut request = asked("GET", "/a\u{9b}31m");
+        request.headers_mut().insert("user-agent", HeaderValue::from_bytes("\u{9b}31m".as_bytes()).unwrap());
+        front(&log).handle(request, peer()).await.into_body().collect().await.unwrap();
+        let text = log.text();
+        assert!(text.contains("31m") && !text.trim_end().contains(char::is_control), "{text:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
