@@ -34,8 +34,6 @@ pub(super) struct Activity {
     flushed: AtomicBool,
     /// What has come of the next header, on HTTP/2 what the headers of all requests take.
     heads: Heads,
-    /// Of that, what a header of HTTP/2 takes that is not whole, bytes.
-    open: AtomicUsize,
     counted: Arc<Connections>,
 }
 
@@ -50,7 +48,6 @@ impl Activity {
             whole: AtomicU64::new(0),
             flushed: AtomicBool::new(true),
             heads,
-            open: AtomicUsize::new(0),
             counted,
         })
     }
@@ -85,14 +82,7 @@ impl Activity {
 
     /// A header of HTTP/2 that is not whole takes so many bytes, or there is none. `false`: there is no room for it.
     pub(super) fn opens(&self, bytes: usize) -> bool {
-        match (self.open.swap(bytes, Relaxed), bytes) {
-            (before, now) if now > before => self.counted_unless(self.heads.add(now - before)),
-            (before, now) if now < before => {
-                self.heads.remove(before - now);
-                true
-            }
-            _ => true,
-        }
+        self.counted_unless(self.heads.opens(bytes))
     }
 
     /// Holds so many bytes for the header of one of many requests, until [it](Self::begin) is answered. `false`: there is no room.
@@ -242,14 +232,12 @@ mod tests {
 
     #[test]
     fn requests_beside_each_other_and_a_header_that_is_not_whole_have_one_room() {
-        let activity = activity();
-        assert!(activity.hold_head(8000) && !activity.hold_head(193));
-        let running = activity.begin(true, Some(8000));
-        assert!(activity.opens(192) && !activity.opens(200), "also while something is being answered");
-        let activity = self::activity();
-        assert!(activity.opens(8192) && activity.opens(1000) && activity.hold_head(7192));
-        assert!(activity.opens(0) && activity.hold_head(1000) && !activity.hold_head(1));
-        drop((running, activity.begin(true, Some(8192))));
-        assert!(activity.hold_head(8192), "all is answered");
+        let activity = Activity::new(Heads::new(&HeadBudget::new(1000)), counted());
+        assert!(activity.hold_head(8192 + 950) && !activity.hold_head(51));
+        let running = activity.begin(true, Some(8192 + 950));
+        assert!(activity.opens(50) && !activity.opens(51), "also while something is being answered");
+        assert!(activity.opens(0) && activity.hold_head(50) && !activity.hold_head(1));
+        drop(running);
+        assert!(activity.hold_head(8192 + 950), "all is answered");
     }
 }

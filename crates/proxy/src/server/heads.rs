@@ -21,12 +21,14 @@ pub(super) struct HeadBudget(Arc<Budget>);
 struct Budget {
     most: AtomicUsize,
     held: AtomicUsize,
+    /// Of these, by headers that are not whole.
+    open: AtomicUsize,
 }
 
 impl HeadBudget {
     /// Of `most` bytes.
     pub(super) fn new(most: usize) -> Self {
-        Self(Arc::new(Budget { most: AtomicUsize::new(most), held: AtomicUsize::new(0) }))
+        Self(Arc::new(Budget { most: AtomicUsize::new(most), held: AtomicUsize::new(0), open: AtomicUsize::new(0) }))
     }
 
     /// From now on of so many. What is held stays held.
@@ -34,11 +36,19 @@ impl HeadBudget {
         self.0.most.store(most, Relaxed);
     }
 
-    fn take(&self, bytes: usize) -> bool {
-        let most = self.0.most.load(Relaxed);
-        let room = |held: usize| held.checked_add(bytes).filter(|held| *held <= most);
-        self.0.held.fetch_update(Relaxed, Relaxed, room).is_ok()
+    fn most(&self) -> usize {
+        self.0.most.load(Relaxed)
     }
+
+    fn take(&self, bytes: usize) -> bool {
+        take(&self.0.held, bytes, self.most())
+    }
+}
+
+/// `false`: it would be more than `most`.
+fn take(held: &AtomicUsize, bytes: usize, most: usize) -> bool {
+    let room = |held: usize| held.checked_add(bytes).filter(|held| *held <= most);
+    held.fetch_update(Relaxed, Relaxed, room).is_ok()
 }
 
 /// What one connection holds, all of its requests together. Given back when it is dropped.
@@ -53,6 +63,8 @@ struct Held {
     bytes: usize,
     /// Of these, taken from the budget.
     taken: usize,
+    /// What a header takes that is not whole, bytes.
+    open: usize,
 }
 
 impl Heads {
@@ -89,7 +101,30 @@ impl Heads {
 
     /// Holds nothing any more.
     pub(super) fn clear(&self) {
+        self.opens(0);
         self.remove(usize::MAX);
+    }
+
+    /// Holds so many bytes for a header that is not whole, in place of those that it held for one. `false`: there is no room. Such
+    /// headers have half of the budget together, and each an eighth at most: that many are left open costs a client little.
+    pub(super) fn opens(&self, bytes: usize) -> bool {
+        let (bytes, most) = (bytes.min(self.budget.most() / 8), self.budget.most() / 2);
+        let (open, before) = (&self.budget.0.open, std::mem::replace(&mut self.held().open, bytes));
+        if bytes <= before {
+            open.fetch_sub(before - bytes, Relaxed);
+            self.remove(before - bytes);
+            return true;
+        }
+        let more = bytes - before;
+        let fits = take(open, more, most);
+        if fits && self.add(more) {
+            return true;
+        }
+        if fits {
+            open.fetch_sub(more, Relaxed);
+        }
+        self.held().open = before;
+        false
     }
 
     /// No code that could panic runs under the lock.
@@ -123,6 +158,21 @@ mod tests {
         second.remove(600);
         assert!(second.add(500) && !second.add(101), "what is removed there is room for again");
         drop(second);
+        let [first, second, whole] = [(); 3].map(|()| Heads::new(&budget));
+        for heads in [&first, &second, &whole] {
+            assert!(heads.add(FREE));
+        }
+        assert!(first.opens(100) && second.opens(9000), "an eighth counts");
+        for _ in 0..2 {
+            let others: Vec<_> = (0..3).map(|_| Heads::new(&budget)).collect();
+            assert!(others.iter().all(|heads| heads.add(FREE)));
+            assert_eq!(others.iter().filter(|heads| heads.opens(1000)).count(), 2, "half is for whole ones");
+            assert!(whole.add(500));
+            whole.remove(500);
+        }
+        assert!(first.opens(0));
+        drop((first, second, whole));
+        assert_eq!(budget.0.open.load(Relaxed), 0);
         assert_eq!(budget.0.held.load(Relaxed), 0);
     }
 }
