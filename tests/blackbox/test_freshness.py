@@ -145,6 +145,19 @@ def test_who_was_told_that_it_is_written_reads_it_however_many_ask(distant: Tide
         assert [other.result() for other in others] == [None] * 4
 
 
+def test_a_resumable_upload_is_read_when_its_last_piece_is_there(distant: Tidegate, directory: str) -> None:
+    """Its path does not name the file: the old one was read until the filer's event came."""
+    path, tus = f"{directory}/file", {"Tus-Resumable": "1.0.0"}
+    write(distant.url + path, b"old")
+    remembered(distant, path, b"old")
+    begun = request("POST", f"{distant.url}/.tus{path}", {**tus, "Upload-Length": "3", "Content-Length": "0"})
+    assert begun.status == 201, begun
+    remembered(distant, path, b"old")
+    headers = {**tus, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    done(request("PATCH", distant.url + begun.header("Location"), headers, b"new"))
+    assert request("GET", distant.url + path).body == b"new"
+
+
 def test_an_overwritten_file_is_the_new_one(gate: Tidegate, writer: str, directory: str) -> None:
     path = f"{directory}/file"
     write(writer + path, b"old")

@@ -39,6 +39,7 @@ mod follow;
 mod ledger;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod write_invalidation;
 
 use std::{
@@ -55,6 +56,7 @@ use prost::Message;
 use self::{
     changes::Change,
     ledger::{Ledger, Session},
+    uploads::Uploads,
 };
 pub(crate) use self::{follow::Follower, write_invalidation::WriteInvalidation};
 use crate::{
@@ -95,6 +97,7 @@ pub(crate) struct Entries<D> {
     ledger: Mutex<Ledger>,
     counters: CacheCounters,
     buckets: FolderAgreement,
+    uploads: Uploads,
 }
 
 struct PathCache<D> {
@@ -114,6 +117,7 @@ impl<D: Send + Sync + 'static> Entries<D> {
             ledger: Mutex::new(Ledger::new(REPLAY)),
             counters,
             buckets,
+            uploads: Uploads::new(),
         })
     }
 

@@ -228,6 +228,28 @@ fn what_is_put_below_a_file_takes_the_file_away() {
     assert!(entries.get("/buckets/b/d/a").is_none(), "it was looked up before");
 }
 
+/// The path that the last piece is sent to does not name it: the old file was read until the filer's event came.
+#[test]
+fn a_resumable_upload_takes_the_file_away_that_it_makes() {
+    let entries = entries();
+    live(&entries);
+    let is_kept_after = |method: &str, path: &str, status: u16| {
+        let lookup = entries.begin();
+        entries.store(&lookup, "/d/a", found(1, 1), ());
+        assert!(entries.get("/d/a").is_some());
+        let request = http::Request::builder().method(method).uri(path).header("tus-resumable", "1.0.0");
+        let (request, ()) = request.body(()).unwrap().into_parts();
+        let answer = http::Response::builder().status(status).header("location", "/.tus/.uploads/1").body(()).unwrap();
+        WriteInvalidation::by(&request, &entries).answered(&answer);
+        entries.get("/d/a").is_some()
+    };
+    assert!(!is_kept_after("POST", "/.tus/d/a", 201), "it may have come with the request");
+    assert!(!is_kept_after("PATCH", "/.tus/.uploads/1", 204), "it may be the last piece");
+    assert!(is_kept_after("PATCH", "/.tus/.uploads/1", 409));
+    assert!(is_kept_after("PATCH", "/.tus/.uploads/2", 204), "another upload");
+    assert!(is_kept_after("HEAD", "/.tus/.uploads/1", 200));
+}
+
 #[test]
 fn an_answer_that_an_event_overtook_is_not_kept() {
     let entries = entries();

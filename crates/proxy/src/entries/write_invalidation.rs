@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, StatusCode, request::Parts};
+use http::{HeaderName, Method, Response, request::Parts};
 
 use super::Entries;
 use crate::entry::{EntryPath, EntryPathError, query};
@@ -13,7 +13,12 @@ use crate::entry::{EntryPath, EntryPathError, query};
 pub(crate) struct WriteInvalidation<D: Send + Sync + 'static> {
     entries: Arc<Entries<D>>,
     changed: Vec<ChangedPath>,
+    /// The path, if a resumable upload may begin there.
+    begins: Option<String>,
 }
+
+/// What all requests of resumable uploads (tus) have.
+const TUS: HeaderName = HeaderName::from_static("tus-resumable");
 
 /// What one path of a request stands for.
 enum ChangedPath {
@@ -34,13 +39,23 @@ impl<D: Send + Sync + 'static> WriteInvalidation<D> {
                 changed.extend(at(from.and_then(|from| EntryPath::parse_decoded(&from))));
             }
         }
-        Self { entries: Arc::clone(entries), changed }
+        let (path, is_of_upload) = (request.uri.path(), request.headers.contains_key(TUS));
+        if is_of_upload && request.method == Method::PATCH {
+            // It may be the last piece.
+            changed.extend(entries.uploads.file(path).map(ChangedPath::At));
+        }
+        let begins = (is_of_upload && request.method == Method::POST).then(|| path.to_owned());
+        Self { entries: Arc::clone(entries), changed, begins }
     }
 
-    /// The filer has answered with `status`, and the client does not have the answer yet.
-    pub(crate) fn answered(self, status: StatusCode) {
-        if !status.is_success() {
+    /// The filer has answered, and the client does not have the answer yet.
+    pub(crate) fn answered<B>(self, answer: &Response<B>) {
+        if !answer.status().is_success() {
             return;
+        }
+        if let Some(file) = self.begins.and_then(|path| self.entries.uploads.begun(&path, answer.headers())) {
+            // It may have come with the request.
+            self.entries.forget(file.as_str());
         }
         for changed in &self.changed {
             match changed {
@@ -51,8 +66,7 @@ impl<D: Send + Sync + 'static> WriteInvalidation<D> {
     }
 }
 
-/// What a path stands for. `None`: no entry is there. Uploads in pieces (tus) are sent to such a path, and the file that
-/// the last piece makes is not named.
+/// What a path stands for. `None`: no entry is there. Uploads in pieces (tus) are sent to such a path.
 fn at(path: Result<EntryPath, EntryPathError>) -> Option<ChangedPath> {
     match path {
         Ok(path) => Some(ChangedPath::At(path)),

@@ -136,7 +136,7 @@ impl Reader {
         let request = Request::from_parts(parts, body);
         let answer = self.relay.forward_to_any(request, || self.stages.source.filer.http_authorities(), peer).await?;
         // Whoever reads after this answer reads what was written.
-        written.answered(answer.status());
+        written.answered(&answer);
         redact::redacted(shown, answer)
     }
 
