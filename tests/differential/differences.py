@@ -331,6 +331,7 @@ ALL += [
     Difference("fragments", shown_by="test_fragments"),
     Difference("raw-characters", shown_by="test_raw_characters"),
     Difference("size-of-headers", shown_by="test_the_size_of_headers"),
+    Difference("half-closed-connections", shown_by="test_a_client_that_has_said_all_it_will_say_is_gone"),
     Difference("deleted-needles", shown_by="test_deleted_but_not_yet_vacuumed"),
     Difference("too-many-parameters", shown_by="test_a_query_that_the_filer_would_not_read_is_refused"),
     Difference("many-attributes", shown_by="test_an_entry_with_more_attributes_than_headers_can_be_is_served"),

@@ -1,6 +1,7 @@
 """Differences that no generated request meets, each shown on both sides: the filer's way, and what is answered instead."""
 
 import json
+import socket
 import time
 
 import pytest
@@ -141,10 +142,24 @@ def test_raw_characters(pair: Pair, character: str) -> None:
 
 
 def test_the_size_of_headers(writer: Writer, pair: Pair) -> None:
-    request = Request(writer.get("one-byte").target, headers=(("X-Huge", "h" * 700_000),))
-    theirs, ours = both(pair, request)
+    target = writer.get("one-byte").target
+    theirs, ours = both(pair, Request(target, headers=(("X-Huge", "h" * 700_000),)))
     assert theirs.status == 200
     assert ours.status in (0, 431)
+    theirs, ours = both(pair, Request(target, headers=tuple((f"X-{number}", "h") for number in range(300))))
+    assert (theirs.status, ours.status) == (200, 431)
+
+
+def test_a_client_that_has_said_all_it_will_say_is_gone(writer: Writer, gates: dict[str, Tidegate]) -> None:
+    request = Request(writer.get("one-byte").target, headers=(("Connection", "close"),))
+    answers = []
+    for address in (writer.fronts["plain"].filer.address, gates["plain"].listen):
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(request.wire(address))
+            connection.shutdown(socket.SHUT_WR)
+            answers.append(connection.makefile("rb").readline())
+    assert answers == [b"HTTP/1.1 200 OK\r\n", b""]
 
 
 def test_deleted_but_not_yet_vacuumed(writer: Writer, pair: Pair) -> None:
