@@ -64,7 +64,7 @@ def refused(gate: Tidegate, thing: Object, why: str) -> None:
 
 
 def explained(root: Path, thing: Object) -> dict[str, object]:
-    config = Tidegate(root / "explain", thing.front.tidegate_config(managed_keys="none"), name="unlabelled").config_file
+    config = Tidegate(root / "explain", thing.front.tidegate_config(), name="unlabelled").config_file
     return json.loads(run("explain", "--config", config, thing.path(), "--json").stdout)
 
 
