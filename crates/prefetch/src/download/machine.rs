@@ -16,7 +16,7 @@ use crate::{
 
 /// One piece of a plan, before there are needles.
 #[derive(Clone, Debug)]
-enum Part {
+pub(super) enum Part {
     Zeros(u64),
     Inline(usize),
     /// Which one, if there were so many, and which part of it in thousandths.
@@ -25,7 +25,7 @@ enum Part {
 
 /// How a needle is stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Plain,
     /// As gzip.
     Text,
@@ -58,7 +58,7 @@ struct Case {
     clients: Vec<Client>,
 }
 
-fn part() -> impl Strategy<Value = Part> {
+pub(super) fn part() -> impl Strategy<Value = Part> {
     prop_oneof![
         1 => (1u64..200_000).prop_map(Part::Zeros),
         1 => (1usize..5_000).prop_map(Part::Inline),
@@ -68,9 +68,12 @@ fn part() -> impl Strategy<Value = Part> {
     ]
 }
 
+pub(super) fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![6 => Just(Kind::Plain), 1 => Just(Kind::Text), 1 => Just(Kind::Sealed)]
+}
+
 fn needle() -> impl Strategy<Value = (Kind, usize)> {
-    let kind = prop_oneof![6 => Just(Kind::Plain), 1 => Just(Kind::Text), 1 => Just(Kind::Sealed)];
-    (kind, prop_oneof![1usize..300, 60_000usize..70_000, 1usize..900_000, 1usize..1_200_000])
+    (kind(), prop_oneof![1usize..300, 60_000usize..70_000, 1usize..900_000, 1usize..1_200_000])
 }
 
 fn client() -> impl Strategy<Value = Client> {
@@ -97,11 +100,17 @@ fn fault() -> impl Strategy<Value = Option<Fault>> {
     ]
 }
 
+pub(super) fn window() -> impl Strategy<Value = WindowSetting> {
+    prop_oneof![Just(WindowSetting::Auto), (1usize..6).prop_map(WindowSetting::Fixed)]
+}
+
+pub(super) fn verify() -> impl Strategy<Value = Verify> {
+    prop_oneof![3 => Just(Verify::Whole), 1 => Just(Verify::Always)]
+}
+
 fn case() -> impl Strategy<Value = Case> {
-    let window = prop_oneof![Just(WindowSetting::Auto), (1usize..6).prop_map(WindowSetting::Fixed)];
     let faults = [vec(fault(), 0..30), vec(fault(), 0..30)];
-    let verify = prop_oneof![3 => Just(Verify::Whole), 1 => Just(Verify::Always)];
-    let settings = (window, 4u64..40, 1usize..5, verify, any::<bool>());
+    let settings = (window(), 4u64..40, 1usize..5, verify(), any::<bool>());
     (settings, 0u64..30, faults, vec(needle(), 1..12), vec(client(), 1..5)).prop_map(
         |((window, blocks, per_server, verify, keeps), latency, faults, needles, clients)| Case {
             window,
@@ -118,9 +127,9 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 /// A needle, and its bytes.
-type Needle = (NeedleRead, Vec<u8>);
+pub(super) type Needle = (NeedleRead, Vec<u8>);
 
-fn stored(script: &Script, needles: &[(Kind, usize)]) -> Vec<Needle> {
+pub(super) fn stored(script: &Script, needles: &[(Kind, usize)]) -> Vec<Needle> {
     let needle = |(key, &(kind, size)): (usize, &(Kind, usize))| match kind {
         Kind::Plain => script.needle(key as u32, size),
         Kind::Text => script.text(key as u32, size),
@@ -133,7 +142,7 @@ fn stored(script: &Script, needles: &[(Kind, usize)]) -> Vec<Needle> {
 }
 
 /// The plan of a client, and its bytes.
-fn plan(needles: &[Needle], parts: &[Part]) -> (Plan, Vec<u8>) {
+pub(super) fn plan(needles: &[Needle], parts: &[Part]) -> (Plan, Vec<u8>) {
     let mut bytes = Vec::new();
     let mut pieces = Vec::new();
     for part in parts {

@@ -9,31 +9,21 @@ use prometheus::Registry;
 use proptest::{collection::vec, prelude::*, sample::select};
 use tokio::{
     runtime::Builder,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_util::io::ReaderStream;
 
-use super::*;
+use super::{
+    machine::{Kind, Part, kind, part, plan, stored, verify, window},
+    *,
+};
 use crate::{
-    Answer, ChunkCache, Engine, Metrics, Piece, Settings, Upstream, Verify, WindowSetting,
-    testing::{AsItIs, Fault, Script, body_of, collect, refused},
+    Answer, ChunkCache, Engine, Metrics, Settings, Upstream, Verify, WindowSetting,
+    testing::{Fault, Script, body_of, collect, refused},
 };
 
 /// Needles are read by several clients at once, so that one finds out about a server what others wait for.
 const CLIENTS: usize = 6;
-
-/// How a needle is stored.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Plain,
-    /// As gzip.
-    Text,
-    /// Read in full, and opened first.
-    Sealed,
-}
-
-/// What is read of a needle: in thousandths.
-type Part = (usize, u64, u64);
 
 #[derive(Clone, Debug)]
 struct Reads {
@@ -49,14 +39,9 @@ struct Reads {
 }
 
 fn reads() -> impl Strategy<Value = Reads> {
-    let window = prop_oneof![Just(WindowSetting::Auto), (1usize..6).prop_map(WindowSetting::Fixed)];
-    let kind = prop_oneof![6 => Just(Kind::Plain), 1 => Just(Kind::Text), 1 => Just(Kind::Sealed)];
-    let needle = (kind, prop_oneof![1usize..300, 60_000usize..70_000, 1usize..900_000]);
-    let part = (any::<usize>(), 0u64..1000, 0u64..1000).prop_map(|(which, a, b)| (which, a.min(b), a.max(b) + 1));
-    let part = prop_oneof![1 => part, 1 => any::<usize>().prop_map(|which| (which, 0, 1000))];
-    let client = (0u64..12_000, vec(part, 1..8));
-    let verify = prop_oneof![3 => Just(Verify::Whole), 1 => Just(Verify::Always)];
-    (window, 1usize..9, verify, any::<bool>(), vec(needle, 1..12), vec(client, 1..CLIENTS)).prop_map(
+    let needle = (kind(), prop_oneof![1usize..300, 60_000usize..70_000, 1usize..900_000]);
+    let client = (0u64..12_000, vec(part(), 1..8));
+    (window(), 1usize..9, verify(), any::<bool>(), vec(needle, 1..12), vec(client, 1..CLIENTS)).prop_map(
         |(window, per_server, verify, keeps, needles, clients)| Reads {
             window,
             per_server,
@@ -76,17 +61,9 @@ impl Reads {
         let metrics = Metrics::register(&Registry::new()).unwrap();
         let cache = self.keeps.then(|| ChunkCache::new(2 << 20, Box::new(|_| ())));
         let engine = Engine::new(settings, upstream, cache, Arc::new(script.clone()), metrics);
-        let needles: Vec<_> =
-            (0..).zip(self.needles).map(|(key, (kind, size))| stored(script, key, kind, size)).collect();
+        let needles = stored(script, &self.needles);
         let clients = self.clients.into_iter().map(|(comes, parts)| {
-            let mut expected = Vec::new();
-            let pieces = parts.into_iter().map(|(which, from, to)| {
-                let (read, plain) = &needles[which % needles.len()];
-                let (start, end) = (read.size * from / 1000, read.size * to / 1000);
-                expected.extend_from_slice(&plain[start as usize..end as usize]);
-                Piece::Needle(NeedleRead { start, end, ..read.clone() })
-            });
-            let (plan, engine) = (Plan::from_iter(pieces.collect::<Vec<_>>()), engine.clone());
+            let ((plan, expected), engine) = (plan(&needles, &parts), engine.clone());
             tokio::spawn(async move {
                 sleep(Duration::from_millis(comes)).await;
                 let begin = Instant::now();
@@ -98,17 +75,6 @@ impl Reads {
         });
         let took = join_all(clients.collect::<Vec<_>>()).await;
         took.into_iter().map(|took| took.unwrap()).max().unwrap()
-    }
-}
-
-fn stored(script: &Script, key: u32, kind: Kind, size: usize) -> (NeedleRead, Vec<u8>) {
-    match kind {
-        Kind::Plain => script.needle(key, size),
-        Kind::Text => script.text(key, size),
-        Kind::Sealed => {
-            let (read, bytes) = script.needle(key, size);
-            (NeedleRead { opener: Some(Arc::new(AsItIs)), ..read }, bytes)
-        }
     }
 }
 
@@ -167,17 +133,15 @@ impl Upstream for Restarting {
             };
             let pace = self.pace;
             Ok(answer.map(|body| {
-                let pieces = ReaderStream::with_capacity(body, 10_000).then(move |piece| async move {
-                    sleep(pace).await;
-                    piece
-                });
-                let broken = stream::iter([Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
-                // An end that was there before it went is one.
-                let ended = pieces.map(Some).chain(stream::iter([None]));
-                let pieces = ended.take_until(sleep_until(goes)).chain(broken.map(Some));
-                body_of(Box::pin(
-                    pieces.take_while(|piece| std::future::ready(piece.is_some())).filter_map(std::future::ready),
-                ))
+                let pieces = ReaderStream::with_capacity(body, 10_000);
+                body_of(stream::try_unfold(pieces, move |mut pieces| async move {
+                    let next = async {
+                        sleep(pace).await;
+                        pieces.next().await.transpose()
+                    };
+                    let piece = timeout_at(goes, next).await.map_err(|_| io::ErrorKind::ConnectionReset)??;
+                    Ok(piece.map(|piece| (piece, pieces)))
+                }))
             }))
         })
     }

@@ -128,6 +128,14 @@ fn refused() -> Cause {
     Cause::Connect(testing::refused())
 }
 
+/// The only server is asked, and refuses. `false`: it is given up.
+async fn is_refused(replicas: &mut Replicas<'_>) -> bool {
+    let Ok(attempt) = replicas.next(1).await else { return false };
+    attempt.ended(refused().outcome());
+    replicas.failed(Failure { server: "a:1".into(), cause: refused() });
+    true
+}
+
 /// The pauses before each time that the only server is asked, of which it makes the same each time.
 async fn pauses(cause: Cause) -> Vec<Duration> {
     let script = Script::default();
@@ -298,9 +306,7 @@ async fn a_server_that_was_waited_for_is_asked_without_a_retry() {
     let server = context.servers.get(&"a:1".into());
     let mut replicas = Replicas::new(context, &read, &priority);
     for _ in 0..2 {
-        let attempt = replicas.next(1).await.unwrap();
-        attempt.ended(refused().outcome());
-        replicas.failed(Failure { server: "a:1".into(), cause: refused() });
+        assert!(is_refused(&mut replicas).await);
     }
     let begin = Instant::now();
     let others_retry = async {
@@ -332,8 +338,7 @@ async fn who_waits_for_a_server_that_is_gone_goes_on_when_the_answer_to_a_probe_
     let mut probe = context.servers.attempt_at(&"a:1".into());
     probe.sent();
     let mut replicas = Replicas::new(context, &read, &priority);
-    replicas.next(1).await.unwrap().ended(refused().outcome());
-    replicas.failed(Failure { server: "a:1".into(), cause: refused() });
+    assert!(is_refused(&mut replicas).await);
     let begin = Instant::now();
     let answered = async {
         sleep(SHORT).await;
@@ -356,8 +361,7 @@ async fn the_time_in_a_line_is_no_time_of_failing() {
     let (context, priority) = (&engine.shared.fetch, Priority::new(Urgency::Head));
     let mut replicas = Replicas::new(context, &read, &priority);
     for _ in 0..2 {
-        replicas.next(1).await.unwrap().ended(refused().outcome());
-        replicas.failed(Failure { server: "a:1".into(), cause: refused() });
+        assert!(is_refused(&mut replicas).await);
     }
     let mut before = full(context, "a:1");
     let line = async {
@@ -380,11 +384,8 @@ async fn a_server_that_has_answered_others_since_it_failed_is_asked_again() {
     let (context, priority) = (&engine.shared.fetch, Priority::new(Urgency::Head));
     let mut replicas = Replicas::new(context, &read, &priority);
     for round in 0..6 {
-        let attempt = replicas.next(1).await;
-        assert!(attempt.is_ok(), "given up in round {round}");
-        attempt.unwrap().ended(refused().outcome());
+        assert!(is_refused(&mut replicas).await, "given up in round {round}");
         context.servers.attempt_at(&"a:1".into()).ended(Outcome::Sound);
-        replicas.failed(Failure { server: "a:1".into(), cause: refused() });
     }
 }
 
