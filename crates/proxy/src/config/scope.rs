@@ -244,30 +244,31 @@ pub(super) fn resolve(name: &str, configuration: &Path, environment: &Environmen
 
 /// The text of the configuration's file.
 fn read_file(path: &Path) -> Result<Zeroizing<String>, String> {
-    let file = File::open(path).map_err(|error| unreadable(&error))?;
-    let mut bytes = Zeroizing::new(Vec::new());
-    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(format!("larger than {} KiB; this is not a configuration", FILE_LIMIT / 1024));
-    }
+    let bytes = read_up_to(FILE_LIMIT, path, "a configuration")?;
     let text = std::str::from_utf8(&bytes).map_err(|_| unreadable(&std::io::ErrorKind::InvalidData.into()))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// The text of a secret's file without the line break at its end; says why not in words that hold none of the text.
 fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
-    let file = File::open(path).map_err(|error| unreadable(&error))?;
-    // Room for all that may come: a buffer that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_LIMIT as usize + 1));
-    file.take(SECRET_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    if bytes.len() as u64 > SECRET_LIMIT {
-        return Err(format!("larger than {} KiB; this is not the file of a secret", SECRET_LIMIT / 1024));
-    }
+    let bytes = read_up_to(SECRET_LIMIT, path, "the file of a secret")?;
     let text = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8 text; store the secret as text".to_owned())?;
     match text.trim_end_matches(['\n', '\r']) {
         "" => Err("the file is empty; put the secret into it".to_owned()),
         secret => Ok(Zeroizing::new(secret.to_owned())),
     }
+}
+
+/// All of a file of at most `limit` bytes, which is to be `what`.
+fn read_up_to(limit: u64, path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    // Room for all that may come: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit as usize + 1));
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    if bytes.len() as u64 > limit {
+        return Err(format!("larger than {} KiB; this is not {what}", limit / 1024));
+    }
+    Ok(bytes)
 }
 
 /// Why a file could not be read, and what to do.

@@ -4,7 +4,7 @@
 
 use crypto::Scheme;
 use http::Request;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::{checked_config::CheckedConfig, parts::Parts, process_state::ProcessState, start_error::StartError};
 use crate::{
@@ -14,9 +14,6 @@ use crate::{
     s3,
     wire::Peer,
 };
-
-/// What a path's slashes stand between.
-const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.');
 
 /// Explains the file at `path`, or the object `s3://bucket/key`, with the filer, the keys and the limits of this
 /// configuration. Nothing is listened on.
@@ -84,7 +81,7 @@ async fn looked_at(parts: &Parts, path: &str) -> Result<Report, StartError> {
 /// # Errors
 /// The refusal that all get.
 fn admits_somebody(rules: &Access, report: &Report) -> Result<()> {
-    let uri = utf8_percent_encode(&report.path, &ENCODED).to_string();
+    let uri = utf8_percent_encode(&report.path, &s3::explain::ENCODED).to_string();
     if let Ok(request) = Request::get(uri).body(()) {
         rules.admit(&request.into_parts().0, &Peer::plain(([127, 0, 0, 1], 0).into()), &mut None)?;
     }

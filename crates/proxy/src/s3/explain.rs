@@ -14,8 +14,8 @@ use super::{
 };
 use crate::read::Stages;
 
-/// What a key's slashes stand between.
-const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+/// What the slashes of a key or a path stand between.
+pub(crate) const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
 /// The way of a plain GET.
 pub(crate) struct Explanation {
