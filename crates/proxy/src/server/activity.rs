@@ -52,7 +52,8 @@ impl Activity {
         })
     }
 
-    /// A request has come. Where it is one of many, so many bytes are [held](Self::hold_head) for its header. Its answer is out when what this gives is dropped.
+    /// A request has come. Where it is one of many, so many bytes are [held](Self::hold_head) for its header. Its answer is out
+    /// when what this gives is dropped.
     pub(super) fn begin(self: &Arc<Self>, bodiless: bool, head: Option<usize>) -> InFlight {
         self.running.fetch_add(1, Relaxed);
         let number = self.requests.fetch_add(1, Relaxed) + 1;

@@ -38,7 +38,7 @@ use crate::{
     Blame, Error,
     metrics::RefusedConnection,
     peers::{Full, Networks, Slot},
-    wire::{Body, BoxError, Cutter, Front, Peer, PeerTls, RequestBody},
+    wire::{Body, BoxError, Cutter, Front, Peer, PeerTls, RequestBody, Told},
 };
 
 /// What is said on a connection until its end.
@@ -432,7 +432,7 @@ async fn answer<F: Front>(
     let refused = match refusal {
         Some(error) => Err(error),
         None => {
-            let whole = has_body.then(|| Box::new(running.whole()) as Box<dyn FnOnce() + Send>);
+            let whole = has_body.then(|| Box::new(running.whole()) as Told);
             // The front is shared and may be left with a poisoned lock at worst; nothing of the request survives.
             let handled = AssertUnwindSafe(async { front.handle(RequestBody::of(request, whole), peer).await });
             handled.catch_unwind().await.map_err(|_panic| {

@@ -24,6 +24,6 @@ pub(crate) use self::{
     cutter::Cutter,
     error_response::{shown, whole_seconds},
     extensions::{RelayedAnswer, Subject},
-    request_body::{LINGER, LINGER_BYTES, LINGER_PAUSE},
+    request_body::{LINGER, LINGER_BYTES, LINGER_PAUSE, Told},
 };
 pub use crate::correlation::RequestId;
